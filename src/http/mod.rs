@@ -1,0 +1,49 @@
+//! The vocabulary of HTTP messages, without any policy.
+
+mod fields;
+
+pub use fields::Fields;
+
+/// A request as the filter saw it: the pseudo-header fields and the header section, as bytes.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    /// All fields in the order in which they came, pseudo-header fields (`:method`, `:path`, …) included.
+    pub fields: Fields,
+    /// Whether a body or trailers follow the header section.
+    pub has_body: bool,
+}
+
+impl RequestHead {
+    /// The method, e.g. `GET`; empty when there is none.
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.fields.get(":method").unwrap_or_default()
+    }
+
+    /// The scheme of the target URI; `http` when the host gave none.
+    #[must_use]
+    pub fn scheme(&self) -> &[u8] {
+        self.fields.get(":scheme").unwrap_or(b"http")
+    }
+
+    /// Host and port of the target URI, as sent; empty when there is none.
+    #[must_use]
+    pub fn authority(&self) -> &[u8] {
+        self.fields.get(":authority").unwrap_or_default()
+    }
+
+    /// Path and query of the target URI, as sent; empty when there is none.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        self.fields.get(":path").unwrap_or_default()
+    }
+}
+
+/// The status and header section of a response, as bytes. `:status` is not among the fields.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ResponseHead {
+    /// The final status code.
+    pub status: u16,
+    /// The fields in the order in which they came.
+    pub fields: Fields,
+}

@@ -1,0 +1,7 @@
+//! Larder: an HTTP cache for Envoy, shipped as one WebAssembly module.
+
+pub mod config;
+pub mod http;
+pub mod outcome;
+pub mod policy;
+pub mod time;

@@ -1,0 +1,315 @@
+//! What the cache did with a request and why: one enum for `Cache-Status` (RFC 9211), metrics, access log and explain.
+
+use core::fmt::Write;
+
+/// How a request was answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Answered from the cache without asking the origin (RFC 9211 §2.1).
+    Hit {
+        /// Remaining freshness lifetime in seconds; negative when stale (§2.4).
+        ttl: i64,
+        /// Why a stale response was served; none for a fresh one.
+        stale: Option<StaleReason>,
+    },
+    /// Went to the origin (§2.2).
+    Forward(Forward),
+    /// Answered by the cache itself without a stored response (`only-if-cached`: 504; admin route).
+    Local(&'static str),
+}
+
+/// A request that went to the origin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Forward {
+    /// Why (§2.2).
+    pub reason: ForwardReason,
+    /// The status code of the origin, where it differs from what the client got, e.g. 304 (§2.3).
+    pub status: Option<u16>,
+    /// Whether the response is being stored (§2.5).
+    pub stored: Stored,
+    /// Whether the request waited for the fetch of another (§2.6).
+    pub collapsed: bool,
+}
+
+/// Whether the response of a forwarded request is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stored {
+    /// It is.
+    Yes,
+    /// It is not, for this reason.
+    No(NotStored),
+}
+
+/// Why a request went to the origin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ForwardReason {
+    /// The request does not concern the cache.
+    Bypass(Bypass),
+    /// The method is not one that the cache answers.
+    Method,
+    /// No response is stored for the URI.
+    UriMiss,
+    /// Responses are stored for the URI, but none for this request's nominated fields.
+    VaryMiss,
+    /// A response was stored and has been hard purged.
+    Purged,
+    /// The request's own directives forbid the stored response.
+    Request,
+    /// The stored response is stale.
+    Stale,
+    /// The stored response was soft purged or invalidated by an unsafe method.
+    Invalidated,
+    /// Only a part of the representation is stored.
+    Partial,
+}
+
+/// Why a request does not concern the cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bypass {
+    /// A rule says so.
+    Rule,
+    /// A request with a body whose method gives it no meaning (RFC 9110 §9.3.1).
+    RequestBody,
+    /// `Upgrade`, `CONNECT` or another use of the connection beyond one exchange.
+    Upgrade,
+    /// gRPC.
+    Grpc,
+    /// A target that is not an absolute path, or an authority that is empty, ambiguous or carries user information.
+    Target,
+    /// The request is larger than the cache looks at.
+    TooLarge,
+    /// The shared data could not be read or made sense of, or a limit was reached.
+    Unavailable,
+    /// The wait for another's fetch came to its deadline, or that fetch was not shared.
+    NotShared,
+    /// The cache is off: its configuration is not loaded.
+    Off,
+}
+
+/// Why a response is not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum NotStored {
+    /// The request was not one for the cache.
+    Request,
+    /// The method's response is not stored (RFC 9111 §3).
+    Method,
+    /// A status code that is not final or not understood where it must be.
+    Status,
+    /// `no-store` in the response.
+    NoStore,
+    /// `no-store` in the request.
+    RequestNoStore,
+    /// `private`.
+    Private,
+    /// `Authorization` without `public`, `must-revalidate` or `s-maxage` (§3.5).
+    Authorization,
+    /// `Set-Cookie`, and no rule that allows it.
+    SetCookie,
+    /// `Cookie` in the request, and a rule that wants `public` then.
+    Cookie,
+    /// Nothing gives it a freshness lifetime, and it has no validator.
+    NoFreshness,
+    /// `Vary: *`.
+    VaryAny,
+    /// More variants, nominated fields or tags than the limits allow, or a tag that is too long.
+    Limits,
+    /// The body is larger than the largest that is stored.
+    TooLarge,
+    /// A partial response that cannot be combined.
+    Partial,
+    /// The response ended early or its length is wrong.
+    Incomplete,
+    /// A server error or a failure to reach the origin.
+    Error,
+    /// Another request holds the flight, or there was no room for one.
+    NoFlight,
+    /// A rule says so.
+    Rule,
+    /// Trailers, `Transfer-Encoding` or the like that cannot be replayed.
+    Framing,
+    /// Something more recent was invalidated or stored meanwhile.
+    Superseded,
+    /// Not seen often enough yet.
+    Admission,
+}
+
+/// Why a stale response was served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StaleReason {
+    /// `stale-while-revalidate` (RFC 5861 §3).
+    WhileRevalidate,
+    /// `stale-if-error` (RFC 5861 §4).
+    IfError,
+    /// Soft purged, within its grace.
+    SoftPurged,
+    /// `max-stale` in the request (RFC 9111 §5.2.1.2).
+    MaxStale,
+}
+
+impl Outcome {
+    /// The outcome as a member of `Cache-Status` (RFC 9211 §2), e.g. `larder; hit; ttl=42`.
+    #[must_use]
+    pub fn cache_status(&self, cache: &str) -> String {
+        let mut text = String::with_capacity(48);
+        text.push_str(cache);
+        match self {
+            Outcome::Hit { ttl, stale } => {
+                let _ = write!(text, "; hit; ttl={ttl}");
+                if let Some(stale) = stale {
+                    let _ = write!(text, "; detail={}", stale.as_str());
+                }
+            }
+            Outcome::Forward(forward) => forward.write(&mut text),
+            Outcome::Local(detail) => {
+                let _ = write!(text, "; detail={detail}");
+            }
+        }
+        text
+    }
+
+    /// The outcome in one word, for the access log and for metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Hit { stale: None, .. } => "hit",
+            Outcome::Hit { stale: Some(stale), .. } => stale.as_str(),
+            Outcome::Forward(forward) => forward.reason.as_str(),
+            Outcome::Local(detail) => detail,
+        }
+    }
+}
+
+impl Forward {
+    /// A request that goes to the origin and whose response is not stored, for now.
+    #[must_use]
+    pub const fn new(reason: ForwardReason) -> Self {
+        Forward { reason, status: None, stored: Stored::No(NotStored::Request), collapsed: false }
+    }
+
+    fn write(&self, text: &mut String) {
+        let _ = write!(text, "; fwd={}", self.reason.fwd());
+        if let Some(status) = self.status {
+            let _ = write!(text, "; fwd-status={status}");
+        }
+        if self.collapsed {
+            text.push_str("; collapsed");
+        }
+        let why = self.reason.detail();
+        match (self.stored, why) {
+            (Stored::Yes, None) => text.push_str("; stored"),
+            (Stored::Yes, Some(why)) => {
+                let _ = write!(text, "; stored; detail={why}");
+            }
+            (Stored::No(_), Some(why)) => {
+                let _ = write!(text, "; detail={why}");
+            }
+            (Stored::No(NotStored::Request | NotStored::Method), None) => {}
+            (Stored::No(reason), None) => {
+                let _ = write!(text, "; detail={}", reason.as_str());
+            }
+        }
+    }
+}
+
+impl ForwardReason {
+    /// The value of the `fwd` parameter (RFC 9211 §2.2).
+    #[must_use]
+    pub const fn fwd(self) -> &'static str {
+        match self {
+            ForwardReason::Bypass(_) => "bypass",
+            ForwardReason::Method => "method",
+            ForwardReason::UriMiss | ForwardReason::Purged => "uri-miss",
+            ForwardReason::VaryMiss => "vary-miss",
+            ForwardReason::Request => "request",
+            ForwardReason::Stale | ForwardReason::Invalidated => "stale",
+            ForwardReason::Partial => "partial",
+        }
+    }
+
+    /// What `fwd` alone does not say.
+    #[must_use]
+    pub const fn detail(self) -> Option<&'static str> {
+        match self {
+            ForwardReason::Bypass(why) => Some(why.as_str()),
+            ForwardReason::Purged => Some("purged"),
+            ForwardReason::Invalidated => Some("invalidated"),
+            ForwardReason::Method
+            | ForwardReason::UriMiss
+            | ForwardReason::VaryMiss
+            | ForwardReason::Request
+            | ForwardReason::Stale
+            | ForwardReason::Partial => None,
+        }
+    }
+
+    /// The reason in one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ForwardReason::Purged => "purged",
+            ForwardReason::Invalidated => "invalidated",
+            _ => self.fwd(),
+        }
+    }
+}
+
+impl Bypass {
+    /// The reason in one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Bypass::Rule => "rule",
+            Bypass::RequestBody => "request-body",
+            Bypass::Upgrade => "upgrade",
+            Bypass::Grpc => "grpc",
+            Bypass::Target => "target",
+            Bypass::TooLarge => "request-too-large",
+            Bypass::Unavailable => "unavailable",
+            Bypass::NotShared => "not-shared",
+            Bypass::Off => "off",
+        }
+    }
+}
+
+impl NotStored {
+    /// The reason in one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NotStored::Request => "request",
+            NotStored::Method => "method",
+            NotStored::Status => "status",
+            NotStored::NoStore => "no-store",
+            NotStored::RequestNoStore => "request-no-store",
+            NotStored::Private => "private",
+            NotStored::Authorization => "authorization",
+            NotStored::SetCookie => "set-cookie",
+            NotStored::Cookie => "cookie",
+            NotStored::NoFreshness => "no-freshness",
+            NotStored::VaryAny => "vary-any",
+            NotStored::Limits => "limits",
+            NotStored::TooLarge => "too-large",
+            NotStored::Partial => "partial",
+            NotStored::Incomplete => "incomplete",
+            NotStored::Error => "error",
+            NotStored::NoFlight => "no-flight",
+            NotStored::Rule => "rule",
+            NotStored::Framing => "framing",
+            NotStored::Superseded => "superseded",
+            NotStored::Admission => "admission",
+        }
+    }
+}
+
+impl StaleReason {
+    /// The reason in one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StaleReason::WhileRevalidate => "stale-while-revalidate",
+            StaleReason::IfError => "stale-if-error",
+            StaleReason::SoftPurged => "soft-purged",
+            StaleReason::MaxStale => "max-stale",
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! RFC 9111 as pure functions: which requests concern the cache, what may be stored, how long it is fresh, when it
+//! may be reused and with what answer. Nothing here does I/O, asks a clock or can fail.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::http::Fields;
+use crate::time::Timestamp;
+
+/// A stored response without its body, with what the policy found out when it was stored.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StoredResponse {
+    /// The status code.
+    pub status: u16,
+    /// The fields to send again: no hop-by-hop fields, no `Age`.
+    pub fields: Fields,
+    /// When the response arrived (RFC 9111 §4.2.3 `response_time`).
+    pub response_time: Timestamp,
+    /// How old it was then (`corrected_initial_age`).
+    pub initial_age: Duration,
+    /// The freshness lifetime (§4.2.1), rules applied.
+    pub lifetime: Duration,
+    /// How long past its lifetime it may be served while it is refreshed (RFC 5861 §3).
+    pub stale_while_revalidate: Duration,
+    /// How long past its lifetime it may be served when the origin fails (RFC 5861 §4).
+    pub stale_if_error: Duration,
+    /// How long after a soft purge it may be served while it is refreshed.
+    pub soft_purge_grace: Duration,
+    /// How long past its lifetime it is worth keeping at all.
+    pub keep: Duration,
+    /// Never served stale (`must-revalidate`, `proxy-revalidate`, `s-maxage`, §4.2.4).
+    pub must_revalidate: bool,
+    /// Validated before each reuse (`no-cache`, §5.2.2.4).
+    pub no_cache: bool,
+    /// Never changes while fresh (RFC 8246).
+    pub immutable: bool,
+    /// The nominated field names of its `Vary`, in lower case, sorted; empty when it has none.
+    pub vary: Vec<String>,
+    /// For a partial response (206): first and last byte position, and the complete length where it is known.
+    pub range: Option<(u64, u64, Option<u64>)>,
+}
+
+/// What the invalidation journal says about a stored response. (Hard purged ones are not shown to the policy.)
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Invalidated {
+    /// Nothing.
+    #[default]
+    No,
+    /// Stale now; may be served while it is refreshed.
+    Soft,
+    /// Stale now; validated before reuse, never served stale (RFC 9111 §4.4).
+    Revalidate,
+}

@@ -1,0 +1,171 @@
+//! Where a scenario is played: the emulated host or a real Envoy. A scenario says what client and origin see.
+
+use std::time::Duration;
+
+/// A request as the client sends it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    /// Target as sent on the wire, e.g. `/a?b=c`.
+    pub target: String,
+    pub host: String,
+    /// Raw bytes are allowed in values.
+    pub fields: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+/// A response as the client saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case, in the order received.
+    pub fields: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    /// False when the connection broke before the body was whole.
+    pub complete: bool,
+}
+
+/// What the origin does with a request.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub fields: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    /// Time before the response header section is sent.
+    pub delay: Duration,
+    pub ending: Ending,
+}
+
+/// How the origin ends a response.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// Whole, with `Content-Length`.
+    Whole,
+    /// Whole, chunked, with these trailers.
+    Trailers(Vec<(String, Vec<u8>)>),
+    /// The connection is reset after this many bytes of the body.
+    ResetAfter(usize),
+    /// The connection is closed without any response.
+    NoResponse,
+}
+
+/// A request as the origin saw it.
+#[derive(Clone, Debug)]
+pub struct OriginRequest {
+    pub method: String,
+    pub target: String,
+    pub fields: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+/// A client's request under way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Exchange(pub usize);
+
+/// A place where clients, Larder and an origin meet. Both stands run the filter with two workers.
+pub trait Stand {
+    /// `emulated host` or `Envoy`.
+    fn name(&self) -> &'static str;
+    /// From now on the origin answers requests for `path` (query not looked at) like this. Several replies are used
+    /// up one by one, the last one stays. A path without replies is a 404 without freshness.
+    fn origin(&mut self, path: &str, replies: Vec<Reply>);
+    /// Sends a request over a connection of this worker (0 or 1) and does not wait.
+    fn start(&mut self, worker: usize, request: Request) -> Exchange;
+    /// Waits for the response, ten seconds of the stand's time at the most; panics when there is none.
+    fn finish(&mut self, exchange: Exchange) -> Response;
+    /// The client goes away without waiting.
+    fn leave(&mut self, exchange: Exchange);
+    /// Lets time pass: virtual on the emulated host, real on Envoy (keep it short).
+    fn pass(&mut self, time: Duration);
+    /// All requests that the origin has seen so far, in order.
+    fn origin_log(&mut self) -> Vec<OriginRequest>;
+    /// Pushes another plugin configuration; the message of the refusal when it is refused.
+    fn configure(&mut self, configuration: &str) -> Result<(), String>;
+    /// The value of a counter or gauge of Larder, by its name without prefix, 0 when it does not exist.
+    fn metric(&mut self, name: &str) -> u64;
+
+    /// Sends a request and waits for its response.
+    fn send(&mut self, worker: usize, request: Request) -> Response {
+        let exchange = self.start(worker, request);
+        self.finish(exchange)
+    }
+    /// How many requests the origin has seen for this path.
+    fn origin_count(&mut self, path: &str) -> usize {
+        self.origin_log().iter().filter(|r| r.target.split('?').next() == Some(path)).count()
+    }
+}
+
+impl Request {
+    /// A GET of `target` on the host `shop.example`.
+    pub fn get(target: &str) -> Self {
+        Self::new("GET", target)
+    }
+    pub fn new(method: &str, target: &str) -> Self {
+        Request { method: method.into(), target: target.into(), host: "shop.example".into(), fields: Vec::new(), body: Vec::new() }
+    }
+    pub fn host(mut self, host: &str) -> Self {
+        self.host = host.into();
+        self
+    }
+    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.fields.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self
+    }
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+}
+
+impl Reply {
+    /// 200 with this body.
+    pub fn ok(body: impl AsRef<[u8]>) -> Self {
+        Self::status(200).body(body)
+    }
+    pub fn status(status: u16) -> Self {
+        Reply { status, fields: Vec::new(), body: Vec::new(), delay: Duration::ZERO, ending: Ending::Whole }
+    }
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.fields.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self
+    }
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+    pub fn ending(mut self, ending: Ending) -> Self {
+        self.ending = ending;
+        self
+    }
+}
+
+impl Response {
+    /// The first value of a field, as text; empty when absent.
+    pub fn field(&self, name: &str) -> String {
+        self.all(name).into_iter().next().unwrap_or_default()
+    }
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.fields.iter().filter(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned()).collect()
+    }
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+    /// Whether `Cache-Status` says that it came from the cache.
+    pub fn is_hit(&self) -> bool {
+        self.field("cache-status").contains("; hit")
+    }
+}
+
+impl OriginRequest {
+    pub fn field(&self, name: &str) -> String {
+        self.fields
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| String::from_utf8_lossy(v).into_owned())
+            .unwrap_or_default()
+    }
+}
