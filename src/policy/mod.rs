@@ -47,8 +47,11 @@ pub enum Invalidated {
     /// Nothing.
     #[default]
     No,
-    /// Stale now; may be served while it is refreshed.
-    Soft,
+    /// Stale since then; may be served while it is refreshed, within its grace.
+    Soft {
+        /// When the soft purge was issued; the epoch when that is forgotten.
+        at: Timestamp,
+    },
     /// Stale now; validated before reuse, never served stale (RFC 9111 §4.4).
     Revalidate,
 }
