@@ -152,7 +152,10 @@ fn decode(raw: &[u8]) -> Option<Vec<Line>> {
     let mut at = 4 + count * 8;
     for lengths in (4..).step_by(8).take(count) {
         let name = Span { start: at as u32, len: read_u32(raw, lengths)? };
-        let value = Span { start: name.start.checked_add(name.len)?.checked_add(1)?, len: read_u32(raw, lengths + 4)? };
+        let value = Span {
+            start: name.start.checked_add(name.len)?.checked_add(1)?,
+            len: read_u32(raw, lengths + 4)?,
+        };
         at = value.start.checked_add(value.len)?.checked_add(1)? as usize;
         if at > raw.len() {
             return None;
