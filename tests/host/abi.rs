@@ -17,7 +17,7 @@ use super::{
     hcm::LocalReply,
     headers::HeaderMap,
     metrics::MetricError,
-    state::{Host, LogLine, host, try_host},
+    state::{Host, LogLine, try_host},
     stream::{Side, Stream},
     vm::ContextKind,
 };
@@ -105,13 +105,13 @@ pub extern "C" fn proxy_get_log_level(level: *mut u32) -> Status {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Status {
-    put(time, host(|h| h.wall()));
+    put(time, try_host(|h| h.wall()).unwrap_or(0));
     Status::Ok
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn clock_time_get(clock: i32, _precision: i64, time: *mut u64) -> i32 {
-    put(time, host(|h| if clock == 1 { h.now } else { h.wall() }));
+    put(time, try_host(|h| if clock == 1 { h.now } else { h.wall() }).unwrap_or(0));
     0
 }
 
@@ -119,7 +119,7 @@ pub extern "C" fn clock_time_get(clock: i32, _precision: i64, time: *mut u64) ->
 pub extern "C" fn random_get(data: *mut u8, len: usize) -> i32 {
     // SAFETY: the filter passes a buffer of its own and its length.
     let buffer = unsafe { std::slice::from_raw_parts_mut(data, len) };
-    host(|h| h.guest_random.fill(buffer));
+    try_host(|h| h.guest_random.fill(buffer));
     0
 }
 
@@ -303,7 +303,16 @@ fn property(h: &mut Host, path: &str) -> Option<Vec<u8>> {
         "plugin_name" | "plugin_root_id" | "plugin_vm_id" => return Some(b"larder".to_vec()),
         _ => {}
     }
-    let (route, now) = (h.settings.route.clone(), h.wall());
+    let now = h.wall();
+    match path {
+        "xds.cluster_name" => {
+            return h.effective_stream().is_some().then(|| h.settings.route.cluster.clone().into());
+        }
+        "xds.route_name" => {
+            return h.effective_stream().is_some().then(|| h.settings.route.name.clone().into());
+        }
+        _ => {}
+    }
     let stream = h.effective_stream()?;
     if let Some(value) = stream.properties.get(path) {
         return Some(value.clone());
@@ -313,8 +322,6 @@ fn property(h: &mut Host, path: &str) -> Option<Vec<u8>> {
         "source.address" => Some(format!("127.0.0.1:{}", 40_000 + stream.id % 20_000).into_bytes()),
         "source.port" => number(40_000 + stream.id as u64 % 20_000),
         "destination.address" => Some(b"127.0.0.1:10000".to_vec()),
-        "xds.cluster_name" => Some(route.cluster.into_bytes()),
-        "xds.route_name" => Some(route.name.into_bytes()),
         "xds.virtual_host_name" => Some(b"v".to_vec()),
         "connection.id" => number(stream.id as u64),
         "connection.mtls" => Some(vec![0]),

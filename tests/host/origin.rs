@@ -8,9 +8,6 @@ use std::{
 use super::{events::Random, hcm, headers::HeaderMap, state::Settings};
 use crate::stand::{Ending, OriginRequest, Reply};
 
-/// Time between two parts of a body.
-const BETWEEN_PARTS: Duration = Duration::from_micros(50);
-
 /// Replies by path, and what was asked.
 #[derive(Default)]
 pub struct Origin {
@@ -122,7 +119,7 @@ fn body(plan: &mut Plan, reply: &Reply, settings: &Settings, mut random: Option<
         let (bytes, after) = rest.split_at(len);
         rest = after;
         let end = ends && rest.is_empty() && !separate;
-        plan.push_back((BETWEEN_PARTS, OriginStep::Data { bytes: bytes.to_vec(), end }));
+        plan.push_back((settings.between_parts, OriginStep::Data { bytes: bytes.to_vec(), end }));
     }
     match &reply.ending {
         Ending::Whole if separate => {
@@ -137,6 +134,8 @@ fn body(plan: &mut Plan, reply: &Reply, settings: &Settings, mut random: Option<
         Ending::Trailers(_) => {
             plan.push_back((Duration::ZERO, OriginStep::Data { bytes: Vec::new(), end: true }));
         }
-        Ending::ResetAfter(_) | Ending::NoResponse => plan.push_back((BETWEEN_PARTS, OriginStep::Reset)),
+        Ending::ResetAfter(_) | Ending::NoResponse => {
+            plan.push_back((settings.between_parts, OriginStep::Reset))
+        }
     }
 }

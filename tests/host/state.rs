@@ -104,6 +104,8 @@ pub struct Settings {
     pub failure: FailurePolicy,
     /// Time of a message between clients, Envoy and the origin.
     pub network: Duration,
+    /// Time between two parts of the origin's body.
+    pub between_parts: Duration,
     /// Time until a posted callback runs on another thread.
     pub post: Duration,
     /// Time between a context's delete callback and its destruction (host facts §20.1).
@@ -159,6 +161,7 @@ impl Settings {
             drain: Duration::from_secs(5),
             failure: FailurePolicy::Reload(Duration::from_millis(10)),
             network: Duration::from_micros(100),
+            between_parts: Duration::from_micros(50),
             post: Duration::from_micros(40),
             deferred_delete: Duration::from_micros(60),
             log_level: 2,

@@ -537,9 +537,8 @@ impl World {
             return self.reset_stream(id, &reply.details);
         }
         let (body, end) = host(|h| {
-            let route = h.settings.route.clone();
-            let stream = &mut h.streams[id];
-            let (headers, body) = hcm::local_reply(&reply, &stream.request.headers, &route);
+            let (route, stream) = (&h.settings.route, &mut h.streams[id]);
+            let (headers, body) = hcm::local_reply(&reply, &stream.request.headers, route);
             stream.response.headers = headers;
             stream.response.held = None;
             stream.response.aborted = started;

@@ -46,8 +46,7 @@ impl World {
     /// Chooses the cluster; false when there is nobody to ask, which is answered at once.
     fn open_upstream(&mut self, id: usize) -> bool {
         let cluster = host(|h| {
-            let route = h.settings.route.clone();
-            let stream = &mut h.streams[id];
+            let (route, stream) = (&h.settings.route, &mut h.streams[id]);
             route.rewrite(&mut stream.request.headers);
             stream.attempts += 1;
             let attempt = stream.attempts;
@@ -102,10 +101,9 @@ impl World {
             None => {}
             Some(OriginStep::Headers { headers, end }) => {
                 host(|h| {
-                    let route = h.settings.route.clone();
-                    let stream = &mut h.streams[id];
+                    let (route, stream) = (&h.settings.route, &mut h.streams[id]);
                     stream.details = "via_upstream".into();
-                    stream.response.headers = hcm::routed_response_in(headers, &route);
+                    stream.response.headers = hcm::routed_response_in(headers, route);
                     if let Some(upstream) = &mut stream.upstream {
                         upstream.response_begun = true;
                     }

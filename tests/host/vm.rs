@@ -317,6 +317,9 @@ impl World {
         for stream in streams {
             self.reset_stream(stream, "drained");
         }
+        if host(|h| !h.vms[vm].alive) {
+            return;
+        }
         host(|h| h.tell(|| format!("root context {root} has drained")));
         let done = self.guest(Frame::new(vm, root, "on_done"), || exports::proxy_on_done(root));
         match done {
@@ -349,9 +352,6 @@ impl World {
     pub(super) fn delete_context(&mut self, vm: usize, context: u32) {
         self.notify(vm, context, "on_delete", || exports::proxy_on_delete(context));
         host(|h| {
-            if let Some(context) = h.vms[vm].contexts.get_mut(&context) {
-                context.deleted = true;
-            }
             h.after(h.settings.deferred_delete, None, Event::Destroy { vm, context });
         });
     }
@@ -439,7 +439,8 @@ impl Host {
     }
 }
 
-/// Root contexts of this thread that are not the newest one's begin to drain, in VMs of old code as well.
+/// Root contexts of this thread that are not the newest one's begin to drain, in VMs of old code as well, and so
+/// do streams that a dead VM has left behind.
 fn drain_old_roots(thread: Thread) {
     host(|h| {
         let newest = h.vm_on(thread).and_then(|vm| h.vms[vm].current_root);
@@ -455,6 +456,9 @@ fn drain_old_roots(thread: Thread) {
                 }
             }
         }
+        let left = h.streams.iter().filter(|s| s.alive && Thread::Worker(s.worker) == thread);
+        let left = left.filter_map(|s| s.vm.map(|vm| (vm, s.root)));
+        old.extend(left.filter(|(vm, _)| !h.vms[*vm].alive).collect::<std::collections::BTreeSet<_>>());
         for (vm, root) in old {
             h.after(h.settings.drain, None, Event::Drained { vm, root });
         }
