@@ -10,6 +10,7 @@
 
 mod abi;
 pub mod calls;
+mod ending;
 pub mod events;
 #[cfg(test)]
 mod facts;
@@ -17,12 +18,15 @@ pub mod faults;
 mod guest;
 pub mod hcm;
 pub mod headers;
+mod lifecycle;
 pub mod metrics;
 pub mod origin;
+mod passage;
 pub mod shared;
 pub mod stand;
 pub mod state;
 pub mod stream;
+mod timers;
 mod toy;
 mod upstream;
 pub mod vm;

@@ -70,6 +70,8 @@ pub struct Host {
     pub logs: Vec<LogLine>,
     pub story: Story,
     pub violations: Vec<String>,
+    /// VMs that were loaded again after a trap (`wasm.<name>.vm_reload`).
+    pub reloads: u32,
     pub next_context: u32,
     pub next_token: u32,
     pub next_armed: u32,
@@ -198,6 +200,7 @@ impl Host {
             logs: Vec::new(),
             story: Story::default(),
             violations: Vec::new(),
+            reloads: 0,
             next_context: first_id,
             next_token: first_id,
             next_armed: 0,

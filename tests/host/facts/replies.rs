@@ -74,6 +74,29 @@ fn an_own_reply_in_the_response_phase_replaces_the_response_past_the_filter() {
 }
 
 #[test]
+fn an_own_reply_after_the_response_headers_are_out_breaks_the_exchange() {
+    let mut world = world("{}");
+    world.origin("/reply-late", vec![Reply::ok("body")]);
+    let response = world.send(0, Request::get("/reply-late"));
+    assert_eq!((response.status, response.body.len(), response.complete), (200, 0, false));
+}
+
+#[test]
+#[should_panic(expected = "a local reply with 103 ends it")]
+fn an_own_reply_with_an_informational_status_is_reported() {
+    world("{}").send(0, Request::get("/reply-early-hints"));
+}
+
+#[test]
+fn fields_that_the_route_adds_are_added_to_own_replies_as_well() {
+    let mut world = world("{}");
+    world.settings(|s| s.route.response_headers_to_add.push(("x-route".into(), "1".into())));
+    world.origin("/a", vec![Reply::ok("x")]);
+    assert_eq!(world.send(0, Request::get("/a")).all("x-route"), ["1"]);
+    assert_eq!(world.send(0, Request::get("/reply")).all("x-route"), ["1"]);
+}
+
+#[test]
 fn a_paused_request_gets_nothing_until_it_is_woken() {
     let mut world = world("queue");
     let parked = world.start(1, Request::new("POST", "/park").body("some bytes"));

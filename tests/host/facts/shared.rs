@@ -17,6 +17,8 @@ fn one_callback_finds_the_rules_of_shared_data_calls_and_contexts() {
         "absent=(None, None)",
         "absent-cas-any=Ok(())",
         "insert-if-absent=Err(CasMismatch)",
+        "cas=Ok(())",
+        "stale-cas=Err(CasMismatch)",
         "empty=(None, true)",
         "unknown-cluster=Err(BadArgument)",
         "no-hosts=Err(InternalFailure)",
@@ -28,13 +30,25 @@ fn one_callback_finds_the_rules_of_shared_data_calls_and_contexts() {
 }
 
 #[test]
-fn a_lost_cas_is_a_fault_of_the_script() {
+fn another_worker_can_write_first_by_script() {
     let mut world = world("{}");
-    world.settings(|s| s.route.clusters.insert("empty".into(), super::super::hcm::Cluster::NoHosts));
     world.fault(FaultKind::LoseCas { prefix: b"k".to_vec() });
     let text = world.send(0, Request::get("/facts")).text();
+    assert!(text.contains("absent-cas-any=Ok(())"), "an absent key has no cas to lose:\n{text}");
+    assert!(text.contains("\ncas=Ok(())"), "the insertion that fails anyway used the fault up:\n{text}");
+
+    drop(world);
+    let mut world = self::world("{}");
+    world.faults(FaultKind::LoseCas { prefix: b"k".to_vec() }, 1, 1);
+    let text = world.send(0, Request::get("/facts")).text();
+    assert!(text.contains("\ncas=Err(CasMismatch)"), "{text}");
+    assert_eq!(world.shared("k").as_deref(), Some(&b"v"[..]));
+
+    drop(world);
+    let mut world = self::world("{}");
+    world.fault(FaultKind::Meddle { key: b"k".to_vec(), value: b"theirs".to_vec() });
+    let text = world.send(0, Request::get("/facts")).text();
     assert!(text.contains("absent-cas-any=Err(CasMismatch)"), "{text}");
-    assert!(text.contains("insert-if-absent=Ok(())"), "{text}");
 }
 
 #[test]
