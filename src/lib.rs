@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod http;
+pub mod invalidation;
 pub mod outcome;
 pub mod policy;
 pub mod time;
