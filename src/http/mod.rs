@@ -1,6 +1,14 @@
 //! The vocabulary of HTTP messages, without any policy.
 
+pub mod cache_control;
+pub mod date;
+pub mod etag;
 mod fields;
+pub mod list;
+pub mod range;
+pub mod structured;
+pub mod uri;
+pub mod weighted;
 
 pub use fields::Fields;
 
