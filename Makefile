@@ -4,6 +4,9 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The runner of wasm-bindgen tests must be of exactly the version that Cargo.lock names.
 WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/.*"\(.*\)"/\1/p;}' Cargo.lock)
 RUNNER := $(CURDIR)/.tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner
+# Its lock file may name a release that the registry no longer (or not yet) has: then without.
+INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-default-features \
+  --bin wasm-bindgen-test-runner --root .tools/wasm-bindgen-$(WASM_BINDGEN)
 
 .PHONY: help build envoy demo run test unit wasm-test e2e lint clean rust
 
@@ -32,7 +35,7 @@ wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-un
 
 $(RUNNER):
 	@echo "Building wasm-bindgen-cli $(WASM_BINDGEN) once, into .tools: this takes some minutes …"
-	cargo install wasm-bindgen-cli --locked --version $(WASM_BINDGEN) --bin wasm-bindgen-test-runner --root .tools/wasm-bindgen-$(WASM_BINDGEN)
+	$(INSTALL_RUNNER) --locked || $(INSTALL_RUNNER)
 
 e2e: build ## scenarios on a real Envoy with two workers
 	@envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test larder e2e::

@@ -12,6 +12,8 @@ mod real_envoy;
 /// HTTP/1.1 as it is on the wire.
 mod wire;
 
+/// Configuration pushes.
+mod reload;
 /// What must hold for the other tests to mean anything.
 mod stand_itself;
 
