@@ -12,6 +12,8 @@ mod real_envoy;
 /// HTTP/1.1 as it is on the wire.
 mod wire;
 
+/// Messages that no filter likes.
+mod hostile;
 /// Configuration pushes.
 mod reload;
 /// What must hold for the other tests to mean anything.

@@ -86,6 +86,10 @@ fn answer(mut to: &TcpStream, method: &str, reply: &Reply) -> io::Result<bool> {
     let mut message = Vec::new();
     match &reply.ending {
         Ending::NoResponse => return Ok(false),
+        Ending::Whole if reply.status == 101 => {
+            to.write_all(&[start(reply, &fields), reply.body.clone()].concat())?;
+            return Ok(false);
+        }
         Ending::Trailers(trailers) => {
             fields.push(("transfer-encoding".into(), b"chunked".to_vec()));
             message = start(reply, &fields);

@@ -103,7 +103,12 @@ impl Envoy {
 
     /// Waits until this holds; false after two seconds.
     pub fn soon(&self, holds: impl Fn(&Self) -> bool) -> bool {
-        let end = Instant::now() + Duration::from_secs(2);
+        self.within(Duration::from_secs(2), holds)
+    }
+
+    /// Waits until this holds; false when it does not in that time.
+    pub fn within(&self, time: Duration, holds: impl Fn(&Self) -> bool) -> bool {
+        let end = Instant::now() + time;
         loop {
             if holds(self) {
                 return true;

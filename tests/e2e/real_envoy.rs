@@ -49,10 +49,10 @@ impl RealEnvoy {
         &self.envoy
     }
 
-    /// Sends these bytes over a connection of this worker and reads one response, as if to a request of this method.
-    pub fn send_raw(&mut self, worker: usize, method: &str, bytes: &[u8]) -> Response {
+    /// Sends these bytes over a connection of this worker and reads the response, as if to a request of this method.
+    pub fn send_raw(&mut self, worker: usize, method: &str, bytes: &[u8]) -> Result<Response, String> {
         let exchange = self.start_raw(worker, method, bytes);
-        self.finish(exchange)
+        self.receive(exchange)
     }
 
     /// Panics when a VM died or a request hangs that nobody waits for.
@@ -70,11 +70,26 @@ impl RealEnvoy {
         stream.write_all(bytes).expect("Envoy takes the request");
         // Only when Envoy has begun with it may the next one start, or the two could overtake each other. (A request
         // that Envoy cannot parse is never counted.)
-        let _ = self.envoy.soon(|envoy| envoy.stat(BEGUN) > begun);
+        let _ = self.envoy.within(Duration::from_millis(200), |envoy| envoy.stat(BEGUN) > begun);
         self.started += 1;
         let exchange = Exchange(self.started);
         self.under_way.insert(exchange, UnderWay { stream, worker, method: method.into() });
         exchange
+    }
+
+    fn receive(&mut self, exchange: Exchange) -> Result<Response, String> {
+        let exchange = self.under_way.remove(&exchange).expect("a request under way");
+        let UnderWay { stream, worker, method } = exchange;
+        let until = Until { stream: stream.try_clone().unwrap(), deadline: Instant::now() + PATIENCE };
+        let mut from = BufReader::new(until);
+        let head = final_head(&mut from)?;
+        let framing = head.response_framing(&method);
+        let content = Content::read(&mut from, framing);
+        if content.complete && framing != Framing::UntilClose && !head.has("connection", "close") {
+            self.idle[worker].push(stream);
+        }
+        let status = head.status();
+        Ok(Response { status, fields: head.fields, body: content.bytes, complete: content.complete })
     }
 
     /// A connection of this worker: an idle one, or new ones until the kernel gives one to that worker.
@@ -122,19 +137,7 @@ impl Stand for RealEnvoy {
     }
 
     fn finish(&mut self, exchange: Exchange) -> Response {
-        let UnderWay { stream, worker, method } =
-            self.under_way.remove(&exchange).expect("a request under way");
-        let until = Until { stream: stream.try_clone().unwrap(), deadline: Instant::now() + PATIENCE };
-        let mut from = BufReader::new(until);
-        let head = final_head(&mut from);
-        let framing = head.response_framing(&method);
-        let content = Content::read(&mut from, framing);
-        let reusable = content.complete && framing != Framing::UntilClose && !head.has("connection", "close");
-        if reusable && head.status() != 101 {
-            self.idle[worker].push(stream);
-        }
-        let status = head.status();
-        Response { status, fields: head.fields, body: content.bytes, complete: content.complete }
+        self.receive(exchange).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn leave(&mut self, exchange: Exchange) {
@@ -183,13 +186,13 @@ fn bytes(request: &Request) -> Vec<u8> {
 }
 
 /// The head of the final response, interim ones (but for 101) read over.
-fn final_head(from: &mut BufReader<Until>) -> Head {
+fn final_head(from: &mut BufReader<Until>) -> Result<Head, String> {
     loop {
         match Head::read(from) {
             Ok(Some(head)) if head.status() != 101 && head.status() < 200 => {}
-            Ok(Some(head)) => return head,
-            Ok(None) => panic!("the connection ended without a response"),
-            Err(error) => panic!("no response within {PATIENCE:?}: {error}"),
+            Ok(Some(head)) => return Ok(head),
+            Ok(None) => return Err("the connection ended without a response".into()),
+            Err(error) => return Err(format!("no response within {PATIENCE:?}: {error}")),
         }
     }
 }

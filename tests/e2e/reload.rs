@@ -51,7 +51,8 @@ fn check_push(envoy: &mut RealEnvoy, push: usize) {
     if push % 10 != 9 {
         return assert_eq!(envoy.configure(&format!("{}{{}}", " ".repeat(push))), Ok(()), "push {push}");
     }
-    let refusal = envoy.configure(&format!(r#"{{"broken": {push}}}"#)).expect_err("a wrong configuration is refused");
+    let refusal =
+        envoy.configure(&format!(r#"{{"broken": {push}}}"#)).expect_err("a wrong configuration is refused");
     assert!(refusal.contains("broken"), "push {push}: {refusal}");
 }
 
@@ -65,14 +66,19 @@ fn client(first: usize, address: SocketAddr, paths: &[String], stop: &AtomicBool
         if count % 20 == 0 {
             connection = None;
         }
-        connection = fetch(connection.take(), address, path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        connection =
+            fetch(connection.take(), address, path).unwrap_or_else(|error| panic!("{path}: {error}"));
         answered.fetch_add(1, Ordering::Relaxed);
         thread::sleep(PAUSE);
     }
 }
 
 /// One request; the connection when it can be used again.
-fn fetch(from: Option<BufReader<Until>>, address: SocketAddr, path: &str) -> io::Result<Option<BufReader<Until>>> {
+fn fetch(
+    from: Option<BufReader<Until>>,
+    address: SocketAddr,
+    path: &str,
+) -> io::Result<Option<BufReader<Until>>> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut from = match from {
         Some(from) => from,

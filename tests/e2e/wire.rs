@@ -59,6 +59,7 @@ impl Head {
 
     pub fn response_framing(&self, method: &str) -> Framing {
         match self.status() {
+            101 => Framing::UntilClose, // Not a body: what comes through the tunnel.
             100..=199 | 204 | 304 => Framing::None,
             _ if method == "HEAD" => Framing::None,
             _ => self.explicit_framing().unwrap_or(Framing::UntilClose),
