@@ -49,6 +49,8 @@ pub enum Gauge {
 pub trait Metrics {
     /// Adds one to a counter.
     fn count(&self, counter: Counter);
+    /// All counters and gauges with their values.
+    fn values(&self) -> Vec<(String, u64)>;
 }
 
 impl Gauge {
