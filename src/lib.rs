@@ -1,5 +1,6 @@
 //! Larder: an HTTP cache for Envoy, shipped as one WebAssembly module.
 
+pub mod admin;
 pub mod config;
 pub mod http;
 pub mod invalidation;
