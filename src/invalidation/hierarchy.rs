@@ -10,6 +10,9 @@ use super::{Selector, Tag, Term};
 /// The most descendants that a tag may have.
 pub const DESCENDANTS_MAX: usize = 256;
 
+/// The most bytes that the names of a tag's descendants may take together, so that a purge is always one record.
+const DESCENDANT_BYTES_MAX: usize = 8 << 10;
+
 /// Which tags lie under which.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Hierarchy {
@@ -22,7 +25,7 @@ pub struct Hierarchy {
 pub enum HierarchyError {
     /// This tag is its own ancestor.
     Cycle(Tag),
-    /// This tag has more than [`DESCENDANTS_MAX`] descendants.
+    /// This tag has more than [`DESCENDANTS_MAX`] descendants, or their names are too long together.
     TooMany(Tag),
 }
 
@@ -31,7 +34,11 @@ impl core::fmt::Display for HierarchyError {
         match self {
             HierarchyError::Cycle(tag) => write!(f, "the tag `{tag}` is among its own ancestors"),
             HierarchyError::TooMany(tag) => {
-                write!(f, "the tag `{tag}` has more than {DESCENDANTS_MAX} descendants")
+                write!(
+                    f,
+                    "the tag `{tag}` has more than {DESCENDANTS_MAX} descendants, \
+                     or their names take more than {DESCENDANT_BYTES_MAX} bytes"
+                )
             }
         }
     }
@@ -94,6 +101,7 @@ impl Hierarchy {
 /// All tags below `tag`. Ends because it visits none twice.
 fn descendants_of(tag: &Tag, children: &BTreeMap<&Tag, BTreeSet<&Tag>>) -> Result<Vec<Tag>, HierarchyError> {
     let mut found = BTreeSet::new();
+    let mut bytes = 0;
     let mut next = vec![tag];
     while let Some(parent) = next.pop() {
         for &child in children.get(parent).into_iter().flatten() {
@@ -101,9 +109,10 @@ fn descendants_of(tag: &Tag, children: &BTreeMap<&Tag, BTreeSet<&Tag>>) -> Resul
                 return Err(HierarchyError::Cycle(tag.clone()));
             }
             if found.insert(child) {
+                bytes += child.as_bytes().len();
                 next.push(child);
             }
-            if found.len() > DESCENDANTS_MAX {
+            if found.len() > DESCENDANTS_MAX || bytes > DESCENDANT_BYTES_MAX {
                 return Err(HierarchyError::TooMany(tag.clone()));
             }
         }

@@ -109,6 +109,12 @@ impl Origin {
     }
 }
 
+/// How many bytes a record takes before any bound is applied.
+#[must_use]
+pub fn record_bytes(invalidation: &Invalidation) -> usize {
+    postcard::to_allocvec(invalidation).map_or(usize::MAX, |bytes| bytes.len() + 1)
+}
+
 /// The bytes of a record, at most [`RECORD_BYTES_MAX`]: a selector too long for it is replaced by a coarser one.
 #[must_use]
 pub fn encode(invalidation: &Invalidation) -> Vec<u8> {
