@@ -2,7 +2,9 @@
 
 use serde::de::{Deserialize, Deserializer};
 
-use super::value::{Digest, Name, count, objects, size};
+use super::field::{count, objects, size};
+use super::names::{Digest, Name};
+use super::text::keywords;
 
 /// The admin route. Without a token there is none.
 #[derive(serde::Deserialize, Clone, PartialEq, Debug)]
@@ -39,8 +41,7 @@ pub struct Token {
 }
 
 /// What a token allows.
-#[derive(serde::Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
     /// Statistics, explanations, the journal's tail.
     Read,
@@ -48,6 +49,13 @@ pub enum Scope {
     Purge,
     /// Purges of everything.
     PurgeAll,
+}
+
+keywords! {
+    Scope, "a scope":
+    "read" => Scope::Read,
+    "purge" => Scope::Purge,
+    "purge_all" => Scope::PurgeAll
 }
 
 impl Default for AdminConfig {

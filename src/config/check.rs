@@ -3,7 +3,7 @@
 use super::document::Document;
 use super::error::ConfigError;
 use super::rules::Rule;
-use super::value::{show_duration, show_size};
+use super::units::{show_duration, show_size};
 use super::{AdminConfig, CollapseConfig, StoreConfig};
 
 /// The most rules.

@@ -1,11 +1,10 @@
 //! The configuration as a whole: read, checked, made into a [`Config`].
 
-use core::time::Duration;
-
-use super::options::{Options, RequestDirectives, SetCookie};
-use super::overlay::{HeuristicsFields, KeyFields, TtlFields, put, with_options};
+use super::field::{object, objects, set};
+use super::names::CacheName;
+use super::options::Options;
+use super::overlay::with_options;
 use super::rules::{Rule, Rules};
-use super::value::{CacheName, object, objects, set, set_count, set_duration, set_field_names};
 use super::{AdminConfig, CacheStatusHeader, CollapseConfig, Config, StoreConfig, TagsConfig};
 
 with_options! {

@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
-use super::pattern::{HostPattern, PathPattern, TypePattern, ValuePattern, without_port};
-use super::value::{FieldName, Method, OneOrMany, StatusRange, set};
+use super::field::set;
+use super::names::{FieldName, Method};
+use super::path::PathPattern;
+use super::pattern::{HostPattern, TypePattern, ValuePattern, without_port};
+use super::text::OneOrMany;
+use super::units::StatusRange;
 use crate::http::RequestHead;
 
 /// The conditions of a rule. Those that are left out always hold; of a list of values, any will do.

@@ -1,26 +1,32 @@
 //! The plugin configuration: typed, validated once; an error names the JSON path, the value and what was expected.
 //!
 //! An empty configuration is a working cache that follows the origin's headers. [`Config::parse`] reads one;
-//! [`Rules`] says which [`Options`] hold for an exchange.
+//! [`Rules`] says which [`Options`] hold for an exchange. All options stand in [`REFERENCE`].
 
 mod admin;
 mod check;
 mod document;
 mod error;
+mod field;
 mod index;
 mod matcher;
+mod names;
 mod options;
 mod overlay;
+mod path;
 mod pattern;
+mod reference;
 mod rules;
 mod sections;
 mod tags;
 mod template;
-mod value;
+mod text;
+mod units;
 
 pub use admin::{AdminConfig, Scope, Token};
 pub use error::ConfigError;
 pub use options::{Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
+pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
 pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};

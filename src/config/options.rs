@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use serde::Deserialize;
+use super::text::keywords;
 
 /// The caching options in force for one exchange: the defaults overlaid by the rules that match it.
 #[derive(Clone, PartialEq, Debug)]
@@ -65,8 +65,7 @@ pub struct Heuristics {
 }
 
 /// What becomes of request cache directives (RFC 9111 §5.2.1).
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequestDirectives {
     /// All are obeyed.
     Honor,
@@ -76,9 +75,15 @@ pub enum RequestDirectives {
     Ignore,
 }
 
+keywords! {
+    RequestDirectives, "a way to treat request directives":
+    "honor" => RequestDirectives::Honor,
+    "ignore_revalidation" => RequestDirectives::IgnoreRevalidation,
+    "ignore" => RequestDirectives::Ignore
+}
+
 /// What becomes of responses with `Set-Cookie`.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SetCookie {
     /// They are not stored.
     Refuse,
@@ -86,6 +91,13 @@ pub enum SetCookie {
     Strip,
     /// They are stored whole when RFC 9111 §3 allows it.
     Store,
+}
+
+keywords! {
+    SetCookie, "a way to treat Set-Cookie":
+    "refuse" => SetCookie::Refuse,
+    "strip" => SetCookie::Strip,
+    "store" => SetCookie::Store
 }
 
 /// What the cache key is made of, beside scheme, authority and path.

@@ -7,13 +7,13 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer};
 
+use super::field::{set, set_count, set_duration, set_field_names};
+use super::names::is_token;
 use super::options::{KeyOptions, Options, QueryKey};
-use super::value::{
-    Dur, StatusRange, Text, deserialize, deserialize_text, is_token, set, set_count, set_duration,
-    set_field_names,
-};
+use super::text::{Text, deserialize, deserialize_text};
+use super::units::{Dur, StatusRange, show_duration};
 
 /// Defines a section of the configuration that has the fields of [`Options`] beside its own, and how it is laid
 /// over options. (Serde's own way to share fields loses the path of an error and lets unknown fields pass.)
@@ -24,40 +24,41 @@ macro_rules! with_options {
         #[serde(default, deny_unknown_fields, expecting = "an object")]
         pub(super) struct $name {
             $($own)*
-            #[serde(deserialize_with = "set")]
+            #[serde(deserialize_with = "crate::config::field::set")]
             bypass: Option<bool>,
-            ttl: TtlFields,
-            #[serde(deserialize_with = "object")]
-            heuristics: HeuristicsFields,
-            #[serde(deserialize_with = "set_duration")]
-            stale_while_revalidate: Option<Duration>,
-            #[serde(deserialize_with = "set_duration")]
-            stale_if_error: Option<Duration>,
-            #[serde(deserialize_with = "set_duration")]
-            soft_purge_grace: Option<Duration>,
-            #[serde(deserialize_with = "set_duration")]
-            keep: Option<Duration>,
-            #[serde(deserialize_with = "set")]
-            request_directives: Option<RequestDirectives>,
-            #[serde(deserialize_with = "set")]
-            set_cookie: Option<SetCookie>,
-            #[serde(deserialize_with = "set")]
+            ttl: $crate::config::overlay::TtlFields,
+            #[serde(deserialize_with = "crate::config::field::object")]
+            heuristics: $crate::config::overlay::HeuristicsFields,
+            #[serde(deserialize_with = "crate::config::field::set_duration")]
+            stale_while_revalidate: Option<core::time::Duration>,
+            #[serde(deserialize_with = "crate::config::field::set_duration")]
+            stale_if_error: Option<core::time::Duration>,
+            #[serde(deserialize_with = "crate::config::field::set_duration")]
+            soft_purge_grace: Option<core::time::Duration>,
+            #[serde(deserialize_with = "crate::config::field::set_duration")]
+            keep: Option<core::time::Duration>,
+            #[serde(deserialize_with = "crate::config::field::set")]
+            request_directives: Option<$crate::config::RequestDirectives>,
+            #[serde(deserialize_with = "crate::config::field::set")]
+            set_cookie: Option<$crate::config::SetCookie>,
+            #[serde(deserialize_with = "crate::config::field::set")]
             cookies_need_public: Option<bool>,
-            #[serde(deserialize_with = "set_field_names")]
+            #[serde(deserialize_with = "crate::config::field::set_field_names")]
             targeted: Option<Vec<String>>,
-            #[serde(deserialize_with = "set")]
+            #[serde(deserialize_with = "crate::config::field::set")]
             surrogate_control: Option<bool>,
-            #[serde(deserialize_with = "object")]
-            key: KeyFields,
-            #[serde(deserialize_with = "set")]
+            #[serde(deserialize_with = "crate::config::field::object")]
+            key: $crate::config::overlay::KeyFields,
+            #[serde(deserialize_with = "crate::config::field::set")]
             store_post: Option<bool>,
-            #[serde(deserialize_with = "set_count::<1, 1000, _, _>")]
+            #[serde(deserialize_with = "crate::config::field::set_count::<1, 1000, _, _>")]
             variants_max: Option<u32>,
         }
 
         impl $name {
             /// Lays what is set over `options`.
-            fn overlay(&self, options: &mut Options) {
+            fn overlay(&self, options: &mut $crate::config::Options) {
+                use $crate::config::overlay::put;
                 put(&mut options.bypass, &self.bypass);
                 self.ttl.overlay(options);
                 put(&mut options.heuristics.percent, &self.heuristics.percent);
@@ -158,7 +159,8 @@ impl<'de> Visitor<'de> for TtlVisitor {
         if let (Some(Some(min)), Some(Some(max))) = (min, max)
             && min > max
         {
-            return Err(A::Error::custom("min is longer than max"));
+            let (min, max) = (show_duration(min), show_duration(max));
+            return Err(A::Error::custom(format!("min ({min}) is longer than max ({max})")));
         }
         Ok(TtlFields {
             overriding: duration(object.overriding),
@@ -197,7 +199,7 @@ pub(super) struct HeuristicsFields {
 #[derive(Deserialize, Clone, PartialEq, Debug, Default)]
 #[serde(default, deny_unknown_fields, expecting = "an object")]
 pub(super) struct KeyFields {
-    #[serde(deserialize_with = "set_query")]
+    #[serde(deserialize_with = "set")]
     query: Option<QueryKey>,
     #[serde(deserialize_with = "set")]
     query_sorted: Option<bool>,
@@ -224,22 +226,43 @@ impl KeyFields {
     }
 }
 
-/// `key.query` as it is written: `"all"`, `{"keep": […]}` or `{"drop": […]}`.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case", expecting = "\"all\", {\"keep\": [names]} or {\"drop\": [names]}")]
-enum QueryText {
-    All,
-    Keep(Vec<ParameterPattern>),
-    Drop(Vec<ParameterPattern>),
+/// `key.query`: `"all"`, `{"keep": […]}` or `{"drop": […]}`.
+impl<'de> Deserialize<'de> for QueryKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(QueryVisitor)
+    }
 }
 
-fn set_query<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<QueryKey>, D::Error> {
-    let names = |patterns: Vec<ParameterPattern>| patterns.into_iter().map(|pattern| pattern.0).collect();
-    Ok(Some(match QueryText::deserialize(deserializer)? {
-        QueryText::All => QueryKey::All,
-        QueryText::Keep(patterns) => QueryKey::Keep(names(patterns)),
-        QueryText::Drop(patterns) => QueryKey::Drop(names(patterns)),
-    }))
+struct QueryVisitor;
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct QueryObject {
+    #[serde(deserialize_with = "set")]
+    keep: Option<Vec<ParameterPattern>>,
+    #[serde(deserialize_with = "set")]
+    drop: Option<Vec<ParameterPattern>>,
+}
+
+impl<'de> Visitor<'de> for QueryVisitor {
+    type Value = QueryKey;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#""all", {"keep": [names]} or {"drop": [names]}"#)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<QueryKey, E> {
+        if text == "all" { Ok(QueryKey::All) } else { Err(E::invalid_value(Unexpected::Str(text), &self)) }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<QueryKey, A::Error> {
+        let names = |patterns: Vec<ParameterPattern>| patterns.into_iter().map(|pattern| pattern.0).collect();
+        match QueryObject::deserialize(MapAccessDeserializer::new(map))? {
+            QueryObject { keep: Some(patterns), drop: None } => Ok(QueryKey::Keep(names(patterns))),
+            QueryObject { keep: None, drop: Some(patterns) } => Ok(QueryKey::Drop(names(patterns))),
+            QueryObject { .. } => Err(A::Error::custom("expected either keep or drop")),
+        }
+    }
 }
 
 /// A query parameter's name; `*` may end it.

@@ -1,26 +1,25 @@
-//! Patterns over hosts, paths and values. No pattern can backtrack: a text is read at most once for each piece of
-//! the pattern, whatever the client sends.
+//! Patterns over hosts and values. Nothing backtracks: a text is read once, from left to right.
 
 use serde::de::{Deserialize, Deserializer};
 
-use super::value::{Text, deserialize, deserialize_text};
+use super::text::{Text, deserialize, deserialize_text};
 
 /// The longest pattern, in bytes.
-const PATTERN_BYTES_MAX: usize = 1024;
+pub(super) const PATTERN_BYTES_MAX: usize = 1024;
 
 /// Literal pieces with gaps between them, within one piece of text that has no further structure.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Glob {
-    head: Box<[u8]>,
-    rest: Box<[(Gap, Box<[u8]>)]>,
+    pub(super) head: Box<[u8]>,
+    pub(super) rest: Box<[(Gap, Box<[u8]>)]>,
 }
 
 /// A place where any text may stand.
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct Gap {
-    len_min: usize,
+pub(super) struct Gap {
+    pub(super) len_min: usize,
     /// Whether the text is captured. Captures are counted from the left over the whole pattern.
-    captured: bool,
+    pub(super) captured: bool,
 }
 
 impl Glob {
@@ -35,7 +34,7 @@ impl Glob {
     }
 
     /// The one text it matches, when it has no gap.
-    fn literal(&self) -> Option<&[u8]> {
+    pub(super) fn literal(&self) -> Option<&[u8]> {
         self.rest.is_empty().then_some(&*self.head)
     }
 
@@ -55,7 +54,7 @@ impl Glob {
 
     /// Whether it matches; tells `capture` what stands in the gaps that are captured, in order. The leftmost place
     /// for each piece is as good as any other: it leaves the most room for the rest.
-    fn captures<'t>(&self, text: &'t [u8], capture: &mut impl FnMut(&'t [u8])) -> bool {
+    pub(super) fn captures<'t>(&self, text: &'t [u8], capture: &mut impl FnMut(&'t [u8])) -> bool {
         let Some(mut text) = text.strip_prefix(&*self.head) else { return false };
         let Some(((last_gap, tail), inner)) = self.rest.split_last() else { return text.is_empty() };
         for (gap, piece) in inner {
@@ -140,7 +139,7 @@ impl Text for TypePattern {
 
     fn from_text(text: &str) -> Option<Self> {
         let (kind, subtype) = text.split_once('/')?;
-        let tokens = super::value::is_token(kind) && super::value::is_token(subtype);
+        let tokens = super::names::is_token(kind) && super::names::is_token(subtype);
         tokens.then(|| Glob::parse(&text.to_ascii_lowercase(), 0).map(TypePattern)).flatten()
     }
 }
@@ -172,184 +171,69 @@ impl ValuePattern {
     }
 }
 
-/// A path, without its query. `*` stands for any text within a segment, `**` for any number of segments, `{name}`
-/// for text within a segment that tags may use; it is never empty.
-///
-/// `/a/**` also matches `/a`, and `/a/**/b` also matches `/a/b`.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct PathPattern {
-    segments: Box<[Segment]>,
-    /// The names of the captures, in order.
-    pub(super) names: Box<[Box<str>]>,
-}
+deserialize_text!(HostPattern, TypePattern, ValuePattern);
 
-#[derive(Clone, PartialEq, Debug)]
-enum Segment {
-    One(Glob),
-    Any,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
-impl Text for PathPattern {
-    const WHAT: &'static str = "a path pattern";
-    const EXPECTED: &'static str = "a path that begins with /, without query, percent-encoded as on the wire, with * \
-        for any text in a segment, ** for any number of segments, {name} for text that tags may use, such as \
-        \"/img/**\" or \"/users/{id}\"";
-
-    fn from_text(text: &str) -> Option<Self> {
-        let path = text.strip_prefix('/')?;
-        let plain = |b: u8| b.is_ascii_graphic() && !b"?#\"\\".contains(&b);
-        if text.len() > PATTERN_BYTES_MAX || !path.bytes().all(plain) {
-            return None;
+    #[test]
+    fn a_host_pattern_leaves_the_port_aside_unless_it_has_one() {
+        for (pattern, authority, matches) in [
+            ("shop.example", "shop.example", true),
+            ("shop.example", "shop.example:8080", true),
+            ("shop.example:8080", "shop.example:8080", true),
+            ("shop.example:8080", "shop.example", false),
+            ("shop.example:8080", "shop.example:80", false),
+            ("Shop.Example", "shop.example", true),
+            ("*.example.com", "a.example.com", true),
+            ("*.example.com", "a.b.example.com:1", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", ".example.com", false),
+            ("*.example.com", "a.example.com.evil", false),
+            ("*", "a", true),
+            ("*", "", false),
+            ("a*:80*", "ab:8080", true),
+            ("[::1]", "[::1]:8080", true),
+            ("[::1]:8080", "[::1]:8080", true),
+            ("[::1]", "[::2]", false),
+        ] {
+            let compiled = HostPattern::from_text(pattern).unwrap();
+            let host = without_port(authority.as_bytes());
+            assert_eq!(compiled.matches(authority.as_bytes(), host), matches, "{pattern} {authority}");
+            assert!(!matches || host.ends_with(compiled.suffix()), "{pattern} {authority}");
         }
-        let mut names = Vec::new();
-        let segments: Option<Vec<_>> = path.split('/').map(|text| Segment::parse(text, &mut names)).collect();
-        let segments = segments?;
-        // `**/**` says no more than `**`.
-        let twice = segments.windows(2).any(|pair| matches!(pair, [Segment::Any, Segment::Any]));
-        (!twice).then(|| PathPattern { segments: segments.into(), names: names.into() })
-    }
-}
-
-impl Segment {
-    fn parse(text: &str, names: &mut Vec<Box<str>>) -> Option<Segment> {
-        if text == "**" {
-            return Some(Segment::Any);
-        }
-        let (head, mut left) = split_at_gap(text)?;
-        let mut rest: Vec<(Gap, Box<[u8]>)> = Vec::new();
-        while let Some((name, after)) = left {
-            let (piece, next) = split_at_gap(after)?;
-            // Nothing says where one gap ends and the next begins.
-            if piece.is_empty() && next.is_some() {
-                return None;
-            }
-            rest.push((
-                Gap { len_min: usize::from(name.is_some()), captured: name.is_some() },
-                piece.as_bytes().into(),
-            ));
-            if let Some(name) = name {
-                names.push(capture_name(name, names)?);
-            }
-            left = next;
-        }
-        Some(Segment::One(Glob { head: head.as_bytes().into(), rest: rest.into() }))
-    }
-}
-
-/// A `*` or a `{name}`, and what follows it.
-type GapText<'t> = (Option<&'t str>, &'t str);
-
-/// The literal text up to the next gap, and that gap with what follows. None when a brace has no partner.
-fn split_at_gap(text: &str) -> Option<(&str, Option<GapText<'_>>)> {
-    let Some(at) = text.find(['*', '{', '}']) else { return Some((text, None)) };
-    let (literal, gap) = text.split_at_checked(at)?;
-    if let Some(after) = gap.strip_prefix('*') {
-        return Some((literal, Some((None, after))));
-    }
-    let (name, after) = gap.strip_prefix('{')?.split_once('}')?;
-    Some((literal, Some((Some(name), after))))
-}
-
-fn capture_name(name: &str, names: &[Box<str>]) -> Option<Box<str>> {
-    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let new = !names.iter().any(|known| **known == *name);
-    (plain && new).then(|| name.into())
-}
-
-impl PathPattern {
-    /// What every path it matches begins with.
-    pub(super) fn prefix(&self) -> Vec<u8> {
-        let mut prefix = Vec::new();
-        for segment in &self.segments {
-            // `/a/**` also matches `/a`.
-            let Segment::One(glob) = segment else { break };
-            prefix.push(b'/');
-            prefix.extend_from_slice(glob.prefix());
-            if glob.literal().is_none() {
-                break;
-            }
-        }
-        prefix
-    }
-
-    /// What every path it matches ends with.
-    pub(super) fn suffix(&self) -> Vec<u8> {
-        let mut pieces = Vec::new();
-        for segment in self.segments.iter().rev() {
-            let Segment::One(glob) = segment else { break };
-            pieces.push(glob.suffix());
-            if glob.literal().is_none() {
-                break;
-            }
-            pieces.push(b"/");
-        }
-        pieces.reverse();
-        pieces.concat()
-    }
-
-    pub(super) fn matches(&self, path: &[u8]) -> bool {
-        self.walk(path, &mut |_, _| {})
-    }
-
-    /// What stands for each of [`PathPattern::names`], when it matches.
-    pub(super) fn captures<'p>(&self, path: &'p [u8]) -> Option<Vec<&'p [u8]>> {
-        // A segment that is tried again further right is assigned again.
-        let mut assigned: Vec<&[u8]> = vec![b""; self.segments.len()];
-        let matched = self.walk(path, &mut |at, text| {
-            if let Some(place) = assigned.get_mut(at) {
-                *place = text;
-            }
-        });
-        let mut captured = Vec::with_capacity(self.names.len());
-        for (segment, text) in self.segments.iter().zip(assigned) {
-            if let Segment::One(glob) = segment {
-                glob.captures(text, &mut |capture| captured.push(capture));
-            }
-        }
-        matched.then_some(captured)
-    }
-
-    /// Goes through the path's segments; after a failure behind a `**` it lets that one take a segment more. Only
-    /// the last `**` is worth trying again, so each segment of the path meets each of the pattern at most once.
-    fn walk<'p>(&self, path: &'p [u8], assign: &mut impl FnMut(usize, &'p [u8])) -> bool {
-        let mut rest = path.strip_prefix(b"/");
-        let mut at = 0;
-        let mut retry = None;
-        loop {
-            match (self.segments.get(at), rest) {
-                (None, None) => return true,
-                (Some(Segment::Any), _) => {
-                    at += 1;
-                    if at == self.segments.len() {
-                        return true;
-                    }
-                    retry = Some((at, rest));
-                    continue;
-                }
-                (Some(Segment::One(glob)), Some(text)) => {
-                    let (segment, after) = split_segment(text);
-                    if glob.matches(segment) {
-                        assign(at, segment);
-                        at += 1;
-                        rest = after;
-                        continue;
-                    }
-                }
-                (Some(Segment::One(_)), None) | (None, Some(_)) => {}
-            }
-            let Some((behind, Some(text))) = retry else { return false };
-            rest = split_segment(text).1;
-            at = behind;
-            retry = Some((behind, rest));
+        for pattern in ["", "a b", "a/b", "a@b", "ä", "**"] {
+            assert_eq!(HostPattern::from_text(pattern), None, "{pattern}");
         }
     }
-}
 
-fn split_segment(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match text.iter().position(|&b| b == b'/') {
-        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
-        None => (text, None),
+    #[test]
+    fn media_types_are_compared_without_parameters_and_case() {
+        for (pattern, content_type, matches) in [
+            ("text/html", "text/html", true),
+            ("text/html", "Text/HTML ; charset=utf-8", true),
+            ("text/html", "text/html2", false),
+            ("image/*", "image/png", true),
+            ("image/*", "images/png", false),
+            ("*/*", "a/b", true),
+            ("*/*", "", false),
+            ("application/*+json", "application/problem+json;a=b", true),
+        ] {
+            let compiled = TypePattern::from_text(pattern).unwrap();
+            assert_eq!(compiled.matches(content_type.as_bytes()), matches, "{pattern} {content_type}");
+        }
+        for pattern in ["", "text", "text/", "/html", "text/html; a=b", "a/b/c"] {
+            assert_eq!(TypePattern::from_text(pattern), None, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn no_text_makes_a_glob_slow() {
+        // Backtracking over every star would take longer than the universe has.
+        let stars = ValuePattern::from_text(&format!("{}b", "*a".repeat(500))).unwrap();
+        assert!(!stars.matches(&[b'a'; 60_000]));
     }
 }
-
-deserialize_text!(HostPattern, TypePattern, ValuePattern, PathPattern);

@@ -5,17 +5,18 @@
 
 use core::cell::RefCell;
 use core::fmt;
-use core::time::Duration;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
 
+use super::field::{object, set, set_size};
 use super::index::Index;
 use super::matcher::{Match, Target};
-use super::options::{Options, RequestDirectives, SetCookie};
-use super::overlay::{HeuristicsFields, KeyFields, TtlFields, put, with_options};
+use super::names::Name;
+use super::options::Options;
+use super::overlay::{put, with_options};
+use super::path::PathPattern;
 use super::template::TagTemplate;
-use super::value::{Name, object, set, set_count, set_duration, set_field_names, set_size};
 use crate::http::RequestHead;
 
 with_options! {
@@ -54,8 +55,7 @@ impl Rule {
         }
         for name in self.tags.iter().flat_map(TagTemplate::names) {
             let paths = self.when.path.iter().flat_map(|paths| &paths.0);
-            let without =
-                |path: &super::pattern::PathPattern| !path.names.iter().any(|known| **known == *name);
+            let without = |path: &PathPattern| !path.names.iter().any(|known| **known == *name);
             if self.when.path.is_none() || paths.into_iter().any(without) {
                 return Err(("tags", format!("{{{name}}} is not in every pattern of match.path")));
             }

@@ -5,7 +5,8 @@ use core::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::value::{count, duration, size};
+use super::field::{count, duration, size};
+use super::text::keywords;
 
 /// The bounds of the store.
 #[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
@@ -65,8 +66,7 @@ pub struct CollapseConfig {
 }
 
 /// Who fetches a response that is missing.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fetch {
     /// A key that is known to be cacheable is dispatched, all others go inline.
     Auto,
@@ -74,6 +74,13 @@ pub enum Fetch {
     Inline,
     /// Always a call of the worker's own.
     Dispatched,
+}
+
+keywords! {
+    Fetch, "a way to fetch":
+    "auto" => Fetch::Auto,
+    "inline" => Fetch::Inline,
+    "dispatched" => Fetch::Dispatched
 }
 
 impl Default for CollapseConfig {

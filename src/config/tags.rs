@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::value::{OneOrMany, Text, count, deserialize, deserialize_text, shortened};
+use super::field::count;
+use super::text::{OneOrMany, Text, deserialize, deserialize_text, shortened};
 
 /// Tags of stored responses.
 #[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
@@ -43,18 +44,21 @@ impl Default for TagsConfig {
 }
 
 fn known_headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let mut names = Vec::<String>::deserialize(deserializer)?;
-    for name in &mut names {
-        name.make_ascii_lowercase();
-        if !TAG_HEADERS.contains(&name.as_str()) {
-            let known = TAG_HEADERS.join(", ");
-            let name = shortened(name);
-            return Err(D::Error::custom(format!(
-                "{name:?} is no header field for tags; expected any of {known}"
-            )));
-        }
+    let headers = Vec::<TagHeader>::deserialize(deserializer)?;
+    Ok(headers.into_iter().map(|header| header.0).collect())
+}
+
+struct TagHeader(String);
+
+impl Text for TagHeader {
+    const WHAT: &'static str = "a header field for tags";
+    const EXPECTED: &'static str =
+        "one of cache-tag, surrogate-key, cache-groups, xkey, edge-cache-tag, x-cache-tags";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let name = text.to_ascii_lowercase();
+        TAG_HEADERS.contains(&name.as_str()).then_some(TagHeader(name))
     }
-    Ok(names)
 }
 
 /// Which tags are part of which: purging a tag purges its descendants. It has no cycles.
@@ -156,7 +160,7 @@ impl Text for TagName {
     }
 }
 
-deserialize_text!(TagName);
+deserialize_text!(TagHeader, TagName);
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,8 @@
 
 use serde::de::{Deserialize, Deserializer};
 
-use super::value::{Text, deserialize, deserialize_text, hex_digit};
+use super::names::hex_digit;
+use super::text::{Text, deserialize, deserialize_text};
 
 /// The longest template, in bytes.
 const TEMPLATE_BYTES_MAX: usize = 1024;
