@@ -1,4 +1,4 @@
-//! The one integration binary: the whole filter, adapter included, against hosts.
+//! Larder from outside: what clients and the origin see, on the emulated host and on a real Envoy.
 #![allow(missing_docs, reason = "nobody imports a test binary")]
 #![allow(
     clippy::unwrap_used,
@@ -14,3 +14,6 @@ mod stand;
 
 /// The emulated proxy-wasm host, and the facts about Envoy that it shows.
 mod host;
+
+/// A real Envoy with two workers (`make e2e`).
+mod e2e;

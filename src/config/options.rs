@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use super::text::keywords;
+
 /// The caching options in force for one exchange: the defaults overlaid by the rules that match it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Options {
@@ -47,8 +49,10 @@ pub struct Options {
     pub variants_max: u32,
     /// Wait for a fetch of the same key that is already under way.
     pub collapse: bool,
-    /// Tags that the rules add to a stored response.
+    /// Tags that the rules add to a stored response. Those with captures are only known in the response phase.
     pub tags: Vec<String>,
+    /// The names of the rules that matched, in order; nameless ones are left out.
+    pub rules: Vec<String>,
 }
 
 /// Heuristic freshness (RFC 9111 §4.2.2).
@@ -71,6 +75,13 @@ pub enum RequestDirectives {
     Ignore,
 }
 
+keywords! {
+    RequestDirectives, "a way to treat request directives":
+    "honor" => RequestDirectives::Honor,
+    "ignore_revalidation" => RequestDirectives::IgnoreRevalidation,
+    "ignore" => RequestDirectives::Ignore
+}
+
 /// What becomes of responses with `Set-Cookie`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SetCookie {
@@ -80,6 +91,13 @@ pub enum SetCookie {
     Strip,
     /// They are stored whole when RFC 9111 §3 allows it.
     Store,
+}
+
+keywords! {
+    SetCookie, "a way to treat Set-Cookie":
+    "refuse" => SetCookie::Refuse,
+    "strip" => SetCookie::Strip,
+    "store" => SetCookie::Store
 }
 
 /// What the cache key is made of, beside scheme, authority and path.
@@ -133,6 +151,7 @@ impl Default for Options {
             variants_max: 16,
             collapse: true,
             tags: Vec::new(),
+            rules: Vec::new(),
         }
     }
 }

@@ -1,0 +1,120 @@
+//! Names: of header fields, methods, caches, rules and tokens, and digests that stand for tokens.
+
+use serde::de::{Deserialize, Deserializer};
+
+use super::text::{Text, deserialize, deserialize_text};
+
+/// A header field name (RFC 9110 §5.1), put into lower case.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct FieldName(pub String);
+
+impl Text for FieldName {
+    const WHAT: &'static str = "a header field name";
+    const EXPECTED: &'static str = "letters, digits and -_.!#$%&'*+^`|~";
+
+    fn from_text(text: &str) -> Option<Self> {
+        is_token(text).then(|| FieldName(text.to_ascii_lowercase()))
+    }
+}
+
+/// Whether this is a token (RFC 9110 §5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_tchar)
+}
+
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A method (RFC 9110 §9.1), which is case-sensitive.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Method(pub String);
+
+impl Text for Method {
+    const WHAT: &'static str = "a method";
+    const EXPECTED: &'static str = "its name in upper case, such as \"GET\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let upper = is_token(text) && !text.bytes().any(|b| b.is_ascii_lowercase());
+        upper.then(|| Method(text.into()))
+    }
+}
+
+/// The cache's name in `Cache-Status`.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct CacheName(pub String);
+
+impl Text for CacheName {
+    const WHAT: &'static str = "a cache name";
+    const EXPECTED: &'static str = "a structured-field token (RFC 9651 §3.3.4), such as \"larder\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let starts = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'*');
+        let goes_on = text.bytes().all(|b| is_tchar(b) || b == b':' || b == b'/');
+        (starts && goes_on).then(|| CacheName(text.into()))
+    }
+}
+
+/// A name given to a rule or a token.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Name(pub String);
+
+impl Text for Name {
+    const WHAT: &'static str = "a name";
+    const EXPECTED: &'static str = "one to 64 letters, digits or -_.";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let fits = (1..=64).contains(&text.len());
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        (fits && plain).then(|| Name(text.into()))
+    }
+}
+
+/// The SHA-256 digest of a token.
+pub(super) struct Digest(pub [u8; 32]);
+
+impl Text for Digest {
+    const WHAT: &'static str = "a SHA-256 digest";
+    const EXPECTED: &'static str =
+        "64 hex digits, the digest of the token and not the token itself: printf %s \"$TOKEN\" | sha256sum";
+    // Somebody may have put the token there; what Envoy logs must not show it.
+    const SECRET: bool = true;
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text.len() != 64 {
+            return None;
+        }
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let [high, low] = pair else { return None };
+            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+        }
+        Some(Digest(digest))
+    }
+}
+
+pub(super) fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+deserialize_text!(FieldName, Method, CacheName, Name, Digest);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn names_follow_their_grammar() {
+        for (text, ok) in
+            [("larder", true), ("*x", true), ("a:b/c", true), ("1a", false), ("", false), ("a b", false)]
+        {
+            assert_eq!(CacheName::from_text(text).is_some(), ok, "{text:?}");
+        }
+        for (text, ok) in [("X-Tag", true), ("", false), ("a b", false), (":path", false), ("ä", false)] {
+            assert_eq!(FieldName::from_text(text).is_some(), ok, "{text:?}");
+        }
+        assert_eq!(FieldName::from_text("X-Tag").map(|n| n.0).as_deref(), Some("x-tag"));
+    }
+}

@@ -1,0 +1,327 @@
+//! All options of the configuration in one table, from which the README's is rendered.
+
+use core::fmt::Write;
+
+/// An option.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Where it stands in the configuration; `[]` stands for each element of a list.
+    pub path: &'static str,
+    /// How its value is written.
+    pub kind: &'static str,
+    /// Its default in JSON; empty when it has none.
+    pub default: &'static str,
+    /// Whether rules may set it as well as the top level.
+    pub in_rules: bool,
+    /// Some value in JSON that is not the default.
+    pub example: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+}
+
+const fn top(
+    path: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Row {
+    Row { path, kind, default, in_rules: false, example, meaning }
+}
+
+const fn policy(
+    path: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Row {
+    Row { path, kind, default, in_rules: true, example, meaning }
+}
+
+/// All options, in the order in which the README shows them.
+#[rustfmt::skip] // One option after another, whatever their length.
+pub const REFERENCE: &[Row] = &[
+    policy("bypass", "boolean", "false", "true",
+        "Go to the origin and store nothing."),
+    policy("ttl", "duration or `null`", "null", r#""1h""#,
+        "Short for `ttl.override`."),
+    policy("ttl.override", "duration or `null`", "null", r#""1h""#,
+        "The freshness lifetime, whatever the origin said about it."),
+    policy("ttl.default", "duration or `null`", "null", r#""5m""#,
+        "The freshness lifetime of a response whose origin gave none."),
+    policy("ttl.min", "duration or `null`", "null", r#""10s""#,
+        "The shortest freshness lifetime of a response that may be stored."),
+    policy("ttl.max", "duration or `null`", "null", r#""30d""#,
+        "The longest freshness lifetime."),
+    policy("ttl.status", "object: status codes to durations", "{}", r#"{"404": "10s", "5xx": "1s"}"#,
+        "Freshness lifetimes by status code where the origin gave none (negative caching). Keys are codes, classes \
+         (`4xx`) or ranges (`500-504`); the narrowest counts."),
+    policy("heuristics.percent", "0 to 100", "10", "0",
+        "Heuristic freshness (RFC 9111 §4.2.2): the part of the time since `Last-Modified`; 0 turns it off."),
+    policy("heuristics.max", "duration", r#""1d""#, r#""1h""#,
+        "The longest heuristic lifetime."),
+    policy("stale_while_revalidate", "duration", r#""0s""#, r#""30s""#,
+        "How long a stale response is served while it is refreshed, where the origin gave no window (RFC 5861 §3)."),
+    policy("stale_if_error", "duration", r#""0s""#, r#""10m""#,
+        "How long a stale response is served when the origin fails, where the origin gave no window (RFC 5861 §4)."),
+    policy("soft_purge_grace", "duration", r#""60s""#, r#""5m""#,
+        "How long after a soft purge the response is served stale while it is refreshed."),
+    policy("keep", "duration", r#""1h""#, r#""1d""#,
+        "How long a stale response is kept for its validators, beyond every window in which it may be served."),
+    policy("request_directives", "`honor`, `ignore_revalidation`, `ignore`", r#""honor""#, r#""ignore""#,
+        "What becomes of request cache directives. `ignore_revalidation` ignores those that ask for something newer \
+         (`no-cache`, `max-age`, `min-fresh`, `Pragma`), `ignore` all but `only-if-cached`."),
+    policy("set_cookie", "`refuse`, `strip`, `store`", r#""refuse""#, r#""strip""#,
+        "What becomes of responses with `Set-Cookie`: not stored, stored without the field, stored whole where RFC \
+         9111 §3 allows it."),
+    policy("cookies_need_public", "boolean", "false", "true",
+        "Store responses to requests with `Cookie` only when they say `public` or `s-maxage`."),
+    policy("targeted", "list of header fields", r#"["cdn-cache-control"]"#, r#"["acme-cache-control"]"#,
+        "The fields of targeted cache control that are obeyed (RFC 9213), most specific first."),
+    policy("surrogate_control", "boolean", "false", "true",
+        "Obey and strip `Surrogate-Control`."),
+    policy("key.query", "`all`", r#""all""#, r#""all""#,
+        "Which query parameters are part of the cache key: all, or those that one of the next two says."),
+    policy("key.query.keep", "list of names, which may end in `*`", "", r#"["page"]"#,
+        "Only these query parameters are part of the key."),
+    policy("key.query.drop", "list of names, which may end in `*`", "", r#"["utm_*"]"#,
+        "All query parameters but these are part of the key."),
+    policy("key.query_sorted", "boolean", "false", "true",
+        "Sort query parameters by name, so that their order makes no difference."),
+    policy("key.forward_dropped", "boolean", "false", "true",
+        "Send query parameters that are not part of the key to the origin all the same. An origin that uses them \
+         can then be made to poison the cache."),
+    policy("key.headers", "list of header fields", "[]", r#"["x-tenant"]"#,
+        "Request header fields whose values are part of the key."),
+    policy("key.cookies", "list of names", "[]", r#"["currency"]"#,
+        "Cookies whose values are part of the key."),
+    policy("store_post", "boolean", "false", "true",
+        "Store POST responses that have explicit freshness and a matching `Content-Location` (RFC 9110 §9.3.3)."),
+    policy("variants_max", "1 to 1000", "16", "4",
+        "The most variants that are stored for one URL."),
+
+    top("rules", "list of rules", "[]", r#"[{"match": {"path": "/img/**"}, "ttl": "1h"}]"#,
+        "Tried in order. Each option comes from the first rule that matches and sets it, else from the top level; \
+         tags of all rules that match add up."),
+    top("rules[].name", "letters, digits, `-_.`", "", r#""images""#,
+        "Names the rule in tags and metrics."),
+    top("rules[].match.host", "one or a list", "", r#"["shop.example", "*.example.com"]"#,
+        "Hosts, on any port unless one is given. `*` stands for any text."),
+    top("rules[].match.path", "one or a list", "", r#"["/img/**", "/users/{id}"]"#,
+        "Paths, without query, as they are on the wire. `*` stands for any text in a segment, `**` for any number \
+         of segments, `{name}` for text in a segment that tags may use."),
+    top("rules[].match.method", "one or a list", "", r#"["GET", "HEAD"]"#,
+        "Methods."),
+    top("rules[].match.header", "object: header field to condition", "", r#"{"x-preview": true, "user-agent": "Bot/*"}"#,
+        "Request header fields: `true` (present), `false` (absent), a value or a list of values in which `*` stands \
+         for any text."),
+    top("rules[].match.status", "one or a list", "", r#"[404, "5xx", "300-308"]"#,
+        "Status codes of the response."),
+    top("rules[].match.content_type", "one or a list", "", r#"["text/html", "image/*"]"#,
+        "Media types of the response, without parameters."),
+    top("rules[].tags", "list of tags", "[]", r#"["images"]"#,
+        "Tags for the response, with captures of the path where they say `{name}`, such as `user:{id}`."),
+    top("rules[].object_bytes_max", "size", "", r#""64KiB""#,
+        "The largest body of a response that is stored, at most `store.object_bytes_max`."),
+    top("rules[].collapse", "boolean", "", "false",
+        "Whether requests for the same key become one fetch, as `collapse.enabled` says for all."),
+
+    top("name", "token", r#""larder""#, r#""edge-1""#,
+        "The cache's name in `Cache-Status`."),
+    top("cache_status.enabled", "boolean", "true", "false",
+        "Whether responses carry `Cache-Status` (RFC 9211)."),
+
+    top("store.bytes_max", "size, 1MiB to 64GiB", r#""256MiB""#, r#""1GiB""#,
+        "The most bytes in shared data, all workers together."),
+    top("store.object_bytes_max", "size, up to 64MiB", r#""1MiB""#, r#""512KiB""#,
+        "The largest body of a response that is stored."),
+    top("store.entries_max", "64 to 16777216", "65536", "1024",
+        "The most stored responses."),
+    top("store.worker_bytes_max", "size, up to 512MiB", r#""64MiB""#, "0",
+        "The most bytes of copies in each worker's own memory; 0 turns them off."),
+
+    top("tags.headers", "list", r#"["cache-tag", "surrogate-key", "cache-groups", "xkey"]"#, r#"["edge-cache-tag", "x-cache-tags"]"#,
+        "The response header fields that tags are read from; `edge-cache-tag` and `x-cache-tags` are known too."),
+    top("tags.strip", "boolean", "true", "false",
+        "Remove these fields from what the client gets."),
+    top("tags.count_max", "1 to 1024", "128", "16",
+        "The most tags of one stored response; one with more is not stored."),
+    top("tags.length_max", "1 to 1024", "256", "64",
+        "The longest tag, in bytes; a response with a longer one is not stored."),
+    top("tags.parents", "object: tag to one or a list", "{}", r#"{"user": ["data"], "order": "data"}"#,
+        "Which tags are part of which: purging `data` purges what is tagged `user` too, at any depth."),
+
+    top("collapse.enabled", "boolean", "true", "false",
+        "Whether requests for the same key become one fetch."),
+    top("collapse.lease", "duration, 300ms to 1m", r#""2s""#, r#""1s""#,
+        "How long a fetch is waited for after the last sign of the worker that makes it."),
+    top("collapse.wait_max", "duration, 900ms to 10m", r#""10s""#, r#""20s""#,
+        "How long a request waits for the fetch of another before it goes to the origin by itself; at least three \
+         times `collapse.lease`."),
+    top("collapse.fetch_timeout", "duration, 100ms to 10m", r#""30s""#, r#""5s""#,
+        "The timeout of a fetch that Larder makes itself."),
+    top("collapse.fetch", "`auto`, `inline`, `dispatched`", r#""auto""#, r#""inline""#,
+        "Who fetches: `inline` is the first client's own request on Envoy's path, `dispatched` a call of Larder's \
+         own; `auto` dispatches for keys that are known to be cacheable."),
+    top("collapse.cluster", "cluster or `null`", "null", r#""origin""#,
+        "The cluster that Larder's own fetches go to; the one that the route chose when there is none."),
+    top("collapse.waiters_max", "1 to 1000000", "4096", "100",
+        "The most requests that wait on one worker."),
+    top("collapse.refresh_concurrency_max", "1 to 10000", "32", "8",
+        "The most refreshes under way on one worker."),
+
+    top("admin.path", "path with a slash at both ends", r#""/_larder/""#, r#""/cache/""#,
+        "Where the admin route is."),
+    top("admin.methods", "boolean", "false", "true",
+        "Whether the methods `PURGE`, `BAN` and `REFRESH` are commands on any path."),
+    top("admin.body_bytes_max", "size, 1KiB to 1MiB", r#""64KiB""#, r#""8KiB""#,
+        "The largest body of a command."),
+    top("admin.selectors_max", "1 to 10000", "256", "16",
+        "The most selectors in one command."),
+    top("admin.tokens", "list of tokens", "[]", "[]",
+        "Who may use the admin route; without a token there is none."),
+    top("admin.tokens[].name", "letters, digits, `-_.`", "", r#""ops""#,
+        "Who the token belongs to; named in receipts and logs."),
+    top("admin.tokens[].sha256", "64 hex digits", "", r#""2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b""#,
+        "The SHA-256 digest of the token (`printf %s \"$TOKEN\" | sha256sum`), because Envoy shows configurations \
+         in its config dump."),
+    top("admin.tokens[].scopes", "list of `read`, `purge`, `purge_all`", r#"["read", "purge", "purge_all"]"#, r#"["read"]"#,
+        "What the token allows."),
+];
+
+/// The table in Markdown, as the README shows it, with a line break at the end.
+#[must_use]
+pub fn reference_markdown() -> String {
+    let mut table = String::from("| Option | Type | Default | In rules | Meaning |\n|---|---|---|---|---|\n");
+    for Row { path, kind, default, in_rules, meaning, .. } in REFERENCE {
+        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
+        let meaning = meaning.replace('|', "\\|");
+        let in_rules = if *in_rules { "yes" } else { "" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "| `{path}` | {kind} | {default} | {in_rules} | {meaning} |");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::config::Config;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const DIGEST: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
+    /// The configuration that sets `path` to `value` and nothing else that it need not.
+    fn setting(path: &str, value: &Value) -> Value {
+        let mut path_parts = path.rsplit('.');
+        let last = path_parts.next().unwrap();
+        let mut parents: Vec<&str> = path_parts.collect();
+        let mut inner = field(last, value.clone());
+        while !parents.is_empty() {
+            let name = parents.remove(0);
+            if name == "tokens[]" {
+                let own = inner.as_object_mut().unwrap();
+                own.entry("name").or_insert(json!("ops"));
+                own.entry("sha256").or_insert(json!(DIGEST));
+            }
+            inner = field(name, inner);
+        }
+        inner
+    }
+
+    fn field(name: &str, value: Value) -> Value {
+        let (name, value) = match name.strip_suffix("[]") {
+            Some(name) => (name, Value::Array(vec![value])),
+            None => (name, value),
+        };
+        Value::Object(Map::from_iter([(name.to_owned(), value)]))
+    }
+
+    fn parse(config: &Value) -> Result<Config, String> {
+        Config::parse(config.to_string().as_bytes()).map_err(|error| format!("{config}: {error}"))
+    }
+
+    #[test]
+    fn every_default_is_what_leaving_the_option_out_means() {
+        for row in REFERENCE.iter().filter(|row| !row.default.is_empty()) {
+            let default = serde_json::from_str(row.default).expect(row.path);
+            let set = parse(&setting(row.path, &default)).unwrap();
+            // Within a list there is no configuration without the element to compare with.
+            if !row.path.contains("[]") {
+                assert_eq!(set, Config::default(), "{}", row.path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_is_accepted_and_changes_something() {
+        for row in REFERENCE {
+            let example = serde_json::from_str(row.example).expect(row.path);
+            let set = parse(&setting(row.path, &example)).unwrap();
+            assert_eq!(set == Config::default(), row.example == row.default || row.path == "key.query", "{}", row.path);
+        }
+    }
+
+    #[test]
+    fn rules_may_set_what_the_table_says_and_nothing_else() {
+        for row in REFERENCE.iter().filter(|row| !row.path.starts_with("rules")) {
+            let path = format!("rules[].{}", row.path);
+            let example = serde_json::from_str(row.example).expect(row.path);
+            let in_rules = row.in_rules || REFERENCE.iter().any(|own| own.path == path);
+            assert_eq!(parse(&setting(&path, &example)).is_ok(), in_rules, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_field_that_the_parser_knows_is_in_the_table() {
+        let paths: BTreeSet<&str> = REFERENCE.iter().map(|row| row.path).collect();
+        assert_eq!(paths.len(), REFERENCE.len(), "each option once");
+        let mut fields = Vec::new();
+        leaves("", &mut fields);
+        assert!(fields.len() > 40, "{fields:?}");
+        for field in fields {
+            let row = match field.strip_prefix("rules[].") {
+                Some(option) => REFERENCE.iter().any(|row| row.path == option && row.in_rules),
+                None => false,
+            };
+            assert!(row || paths.contains(&*field), "{field} is not in the table");
+        }
+    }
+
+    /// The paths of all fields below `path` that are no sections, found by asking for a field that none of them has.
+    fn leaves(path: &str, found: &mut Vec<String>) {
+        for name in known_fields(path) {
+            let inner = if path.is_empty() { name } else { format!("{path}.{name}") };
+            let list = format!("{inner}[]");
+            if !known_fields(&inner).is_empty() {
+                leaves(&inner, found);
+            } else if !known_fields(&list).is_empty() {
+                found.push(inner);
+                leaves(&list, found);
+            } else {
+                found.push(inner);
+            }
+        }
+    }
+
+    /// The fields of the section at `path`; none when there is no section.
+    fn known_fields(path: &str) -> Vec<String> {
+        let unknown = if path.is_empty() { "?".to_owned() } else { format!("{path}.?") };
+        let Err(error) = parse(&setting(&unknown, &Value::Null)) else { return Vec::new() };
+        let Some((_, known)) = error.split_once("unknown field `?`, expected ") else { return Vec::new() };
+        known.split('`').skip(1).step_by(2).map(String::from).collect()
+    }
+
+    #[test]
+    fn the_markdown_has_a_line_for_each_option_and_no_stray_column() {
+        let table = reference_markdown();
+        assert_eq!(table.lines().count(), REFERENCE.len() + 2);
+        assert!(table.lines().all(|line| line.replace("\\|", "").matches('|').count() == 6), "{table}");
+    }
+}
