@@ -18,6 +18,7 @@ pub mod faults;
 mod guest;
 pub mod hcm;
 pub mod headers;
+mod ingress;
 mod lifecycle;
 pub mod metrics;
 pub mod origin;
