@@ -264,7 +264,12 @@ mod tests {
         for row in REFERENCE {
             let example = serde_json::from_str(row.example).expect(row.path);
             let set = parse(&setting(row.path, &example)).unwrap();
-            assert_eq!(set == Config::default(), row.example == row.default || row.path == "key.query", "{}", row.path);
+            assert_eq!(
+                set == Config::default(),
+                row.example == row.default || row.path == "key.query",
+                "{}",
+                row.path
+            );
         }
     }
 
