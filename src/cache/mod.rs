@@ -9,6 +9,7 @@ mod ask;
 mod consider;
 mod dispatch;
 mod landing;
+mod recipe;
 mod sweep;
 
 use core::time::Duration;
@@ -19,9 +20,11 @@ use std::rc::Rc;
 pub use ask::{Ask, Decision, Place, StreamId};
 pub use dispatch::{Call, Reception, is_failure};
 pub use landing::Landing;
+pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;
 use crate::config::Config;
+use crate::http::Fields;
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::metrics::{Counter, Metrics};
 use crate::store::journal::{Busy, Mirror, Synced};
@@ -33,8 +36,9 @@ use crate::time::{Monotonic, Now, Timestamp};
 
 /// What the cache needs of the world.
 pub trait Host: SharedData + Metrics {
-    /// The cluster to which Envoy's router sends this stream, while the stream lives.
-    fn cluster_of(&self, stream: StreamId) -> Option<String>;
+    /// The request of a stream as the router sent it, and the cluster that it was sent to. Known at the end of a
+    /// stream, while it is being logged.
+    fn routed(&self, stream: StreamId) -> Option<(Fields, String)>;
 }
 
 /// Identifies this worker's VM among all that ever were.
@@ -104,18 +108,16 @@ struct Fetch {
     /// The request on whose behalf it is made.
     ask: Rc<Ask>,
     started: Now,
-    /// Where the root sends it, when it is not the request of a stream.
-    cluster: Option<String>,
     by: Fetcher,
 }
 
 /// Who makes a fetch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Fetcher {
     /// The request of a stream, on Envoy's own path.
     Stream,
-    /// A call of the root.
-    Root,
+    /// A call of the root, sent like this.
+    Root(Recipe),
 }
 
 impl Cache {
@@ -197,6 +199,11 @@ impl Cache {
             Synced::Current => true,
             Synced::Renewed => {
                 self.memory.clear();
+                // Positions of the old journal mean nothing in the new one.
+                for fetch in self.fetches.values_mut() {
+                    fetch.stamp = 0;
+                    fetch.validated = None;
+                }
                 true
             }
             Synced::Unavailable => false,

@@ -88,6 +88,8 @@ pub enum Ending {
 pub struct Exchange {
     stream: StreamId,
     state: State,
+    /// The request, once it has gone to the origin for others too.
+    fetched: Option<Rc<Ask>>,
 }
 
 enum State {
@@ -130,7 +132,7 @@ impl Exchange {
     /// An exchange of which nothing is known yet.
     #[must_use]
     pub fn new(stream: StreamId) -> Self {
-        Exchange { stream, state: State::Idle }
+        Exchange { stream, state: State::Idle, fetched: None }
     }
 
     /// The header section of the request has arrived.
@@ -254,6 +256,9 @@ impl Exchange {
 
     /// The stream is over, in whatever state it is.
     pub fn end(&mut self, cx: &mut Context<'_, impl Host>, ending: Ending) {
+        if let (Some(ask), false) = (self.fetched.take(), self.is_fetching()) {
+            cx.cache.learn_route(cx.host, &ask);
+        }
         let generation = match core::mem::replace(&mut self.state, State::Over) {
             State::Fetching(fetching) => fetching.generation,
             State::Capturing(capturing) => capturing.generation,
@@ -383,6 +388,7 @@ impl Exchange {
         match self.storable(cx, generation, &ask, response) {
             Ok(capturing) => {
                 forward.stored = Stored::Yes;
+                self.fetched = Some(ask);
                 self.state = State::Capturing(capturing);
                 if ends {
                     self.response_end(cx);
@@ -428,6 +434,7 @@ impl Exchange {
         let old = cx.cache.validated(generation);
         let fresh = match cx.cache.freshen(generation, response, cx.now) {
             Ok(stored) => {
+                self.fetched = Some(Rc::clone(ask));
                 cx.host.count(Counter::Revalidated);
                 forward.stored = Stored::Yes;
                 cx.cache.land(cx.host, generation, Landing::Stored(Box::new(stored)), cx.now)
