@@ -105,10 +105,11 @@ fn seen_by_origin(request: OriginRequest) -> OriginView {
     (format!("{} {}", request.method, request.target), fields, shortened(&request.body))
 }
 
-/// What the client saw, but for what differs from one response to the next, what Larder says about itself, and the
-/// tags, which are for Larder alone.
+/// What the client saw, but for what differs from one response to the next, what Larder says about itself, the tags,
+/// which are for Larder alone, and the framing: the body is compared.
 fn seen_by_client(response: Response) -> ClientView {
-    let own = "date x-envoy-upstream-service-time cache-status age cache-tag surrogate-key xkey cache-groups";
+    let own = "date x-envoy-upstream-service-time cache-status age cache-tag surrogate-key xkey cache-groups \
+        content-length transfer-encoding";
     let mut fields = readable(&response.fields, &own.split(' ').collect::<Vec<_>>());
     fields.sort(); // A cache keeps the order of lines of one name, not of all.
     (response.status, fields, shortened(&response.body), response.complete)
