@@ -101,7 +101,13 @@ impl Request {
         Self::new("GET", target)
     }
     pub fn new(method: &str, target: &str) -> Self {
-        Request { method: method.into(), target: target.into(), host: "shop.example".into(), fields: Vec::new(), body: Vec::new() }
+        Request {
+            method: method.into(),
+            target: target.into(),
+            host: "shop.example".into(),
+            fields: Vec::new(),
+            body: Vec::new(),
+        }
     }
     pub fn host(mut self, host: &str) -> Self {
         self.host = host.into();
@@ -149,7 +155,11 @@ impl Response {
         self.all(name).into_iter().next().unwrap_or_default()
     }
     pub fn all(&self, name: &str) -> Vec<String> {
-        self.fields.iter().filter(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned()).collect()
+        self.fields
+            .iter()
+            .filter(|(n, _)| n == name)
+            .map(|(_, v)| String::from_utf8_lossy(v).into_owned())
+            .collect()
     }
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

@@ -1,6 +1,14 @@
 //! The vocabulary of HTTP messages, without any policy.
 
+pub mod cache_control;
+pub mod date;
+pub mod etag;
 mod fields;
+pub mod list;
+pub mod range;
+pub mod structured;
+pub mod uri;
+pub mod weighted;
 
 pub use fields::Fields;
 
@@ -46,4 +54,20 @@ pub struct ResponseHead {
     pub status: u16,
     /// The fields in the order in which they came.
     pub fields: Fields,
+}
+
+impl ResponseHead {
+    /// The head in a header map as the host passes it, `:status` among the fields; none without a status code.
+    #[must_use]
+    pub fn from_fields(mut fields: Fields) -> Option<Self> {
+        let status = core::str::from_utf8(fields.get(":status")?).ok()?.parse().ok()?;
+        fields.remove(":status");
+        Some(ResponseHead { status, fields })
+    }
+
+    /// The value of `Content-Length` (RFC 9110 §8.6), when there is one and it is a number.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        core::str::from_utf8(self.fields.get("content-length")?).ok()?.trim().parse().ok()
+    }
 }

@@ -1,6 +1,24 @@
 //! RFC 9111 as pure functions: which requests concern the cache, what may be stored, how long it is fresh, when it
 //! may be reused and with what answer. Nothing here does I/O, asks a clock or can fail.
 
+pub mod answer;
+mod freshness;
+mod hygiene;
+pub mod key;
+pub mod request;
+pub mod reuse;
+pub mod storing;
+pub mod unsafe_methods;
+pub mod validation;
+
+pub use answer::{Answer, BodyPart, answer};
+pub use key::{CacheKey, forwarded_path, primary, uri_of, variant};
+pub use request::{Intent, intent, only_if_cached};
+pub use reuse::{Reuse, current_age, expires, reuse, usable_on_error};
+pub use storing::storable;
+pub use unsafe_methods::{invalidated_groups, invalidated_uris};
+pub use validation::{HeadUpdate, confirms, freshened, updated_by_head, validators};
+
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +27,7 @@ use crate::http::Fields;
 use crate::time::Timestamp;
 
 /// A stored response without its body, with what the policy found out when it was stored.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct StoredResponse {
     /// The status code.
     pub status: u16,

@@ -1,0 +1,58 @@
+# Needs rustup, Python 3 and make; everything else is fetched into .venv, .tools and target.
+.DEFAULT_GOAL := help
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# The runner of wasm-bindgen tests must be of exactly the version that Cargo.lock names.
+WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/.*"\(.*\)"/\1/p;}' Cargo.lock)
+RUNNER := $(CURDIR)/.tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner
+# Its lock file may name a release that the registry no longer (or not yet) has: then without.
+INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-default-features \
+  --bin wasm-bindgen-test-runner --root .tools/wasm-bindgen-$(WASM_BINDGEN)
+
+.PHONY: help build envoy demo run test unit wasm-test e2e lint clean rust
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: build ## an annotated tour of the cache in a real Envoy (DEMO_EXIT=1: end after the tour)
+	@python3 envoy/demo/demo.py
+
+run: build ## Envoy with Larder in front of your origin: make run ORIGIN=host:port [PORT=10000]
+	@python3 envoy/demo/demo.py --origin "$(ORIGIN)" $(if $(PORT),--port $(PORT))
+
+build: rust ## the module to ship: dist/larder.wasm
+	cargo build --release --lib --target wasm32-wasip1
+	@mkdir -p dist && cp $(TARGET_DIR)/wasm32-wasip1/release/larder.wasm dist/larder.wasm && wc -c dist/larder.wasm
+
+test: lint unit wasm-test e2e ## everything that CI runs
+
+unit: rust ## tests of the crate and scenarios on the emulated host
+	cargo test -- --skip e2e::
+
+wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-unknown under Node
+	@node=$$(python3 tools/get.py node) && set -x && PATH="$$(dirname "$$node"):$$PATH" \
+	  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(RUNNER) WASM_BINDGEN_TEST_TIMEOUT=300 \
+	  cargo test --lib --target wasm32-unknown-unknown --no-default-features
+
+$(RUNNER):
+	@echo "Building wasm-bindgen-cli $(WASM_BINDGEN) once, into .tools: this takes some minutes …"
+	$(INSTALL_RUNNER) --locked || $(INSTALL_RUNNER)
+
+e2e: build ## scenarios on a real Envoy with two workers
+	@envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::
+
+envoy: ## the path of the Envoy that demo and tests start
+	@python3 tools/get.py envoy
+
+lint: rust ## formatting, clippy and rustdoc, warnings denied
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --lib --target wasm32-wasip1 -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+clean: ## removes what was built (.venv and .tools stay)
+	cargo clean
+	rm -rf dist
+
+rust:
+	@command -v rustup >/dev/null || { echo "Larder is built with Rust: install rustup (https://rustup.rs) first." >&2; exit 1; }
+	@for t in wasm32-wasip1 wasm32-unknown-unknown; do rustup target list --installed | grep -qx $$t || rustup target add $$t || exit 1; done

@@ -1,0 +1,120 @@
+//! Who a caller is: a token that the configuration knows by its digest.
+//!
+//! The digest of what was sent is compared with all that are configured, in constant time, so that neither the
+//! answer nor its time says how near a guess came. Tokens are never kept, logged or answered.
+
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use crate::config::{AdminConfig, Scope};
+use crate::http::RequestHead;
+
+/// The longest token in bytes.
+const TOKEN_BYTES_MAX: usize = 4096;
+
+/// A caller whose token is known.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Caller {
+    /// The name of the token.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+}
+
+impl Caller {
+    /// Whether the token allows this.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+}
+
+/// The caller that a request comes from, if it carries a known token.
+#[must_use]
+pub fn caller(request: &RequestHead, config: &AdminConfig) -> Option<Caller> {
+    let sent = Sha256::digest(credential(request)?);
+    // The index of the token that fits, plus one; every token is looked at.
+    let mut found = 0u32;
+    for (number, token) in (1..).zip(&config.tokens) {
+        let fits: Choice = token.sha256.as_slice().ct_eq(sent.as_slice());
+        found.conditional_assign(&number, fits);
+    }
+    let token = config.tokens.get((found as usize).checked_sub(1)?)?;
+    Some(Caller { name: token.name.clone(), scopes: token.scopes.clone() })
+}
+
+/// The token that a request carries: `Authorization: Bearer`, or where Fastly's and Cloudflare's clients put theirs.
+fn credential(request: &RequestHead) -> Option<&[u8]> {
+    let bearer = request.fields.get("authorization").and_then(|value| {
+        let (scheme, token) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+    });
+    let token = bearer
+        .or_else(|| request.fields.get("fastly-key"))
+        .or_else(|| request.fields.get("x-auth-key"))?
+        .trim_ascii();
+    (1..=TOKEN_BYTES_MAX).contains(&token.len()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Token;
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn config() -> AdminConfig {
+        let token = |name: &str, secret: &str, scopes| Token {
+            name: name.into(),
+            sha256: Sha256::digest(secret.as_bytes()).into(),
+            scopes,
+        };
+        AdminConfig {
+            tokens: vec![
+                token("ops", "s3cret", vec![Scope::Read, Scope::Purge, Scope::PurgeAll]),
+                token("app", "other", vec![Scope::Purge]),
+            ],
+            ..AdminConfig::default()
+        }
+    }
+
+    fn name(field: (&str, &str)) -> Option<String> {
+        let request = RequestHead { fields: Fields::from_iter([field]), has_body: false };
+        caller(&request, &config()).map(|caller| caller.name)
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_digest() {
+        let cases = [
+            (("authorization", "Bearer s3cret"), Some("ops")),
+            (("authorization", "bearer  other "), Some("app")),
+            (("authorization", "Bearer s3cre"), None),
+            (("authorization", "Bearer s3cret2"), None),
+            (("authorization", "Bearer "), None),
+            (("authorization", "Basic s3cret"), None),
+            (("authorization", ""), None),
+            (("fastly-key", "other"), Some("app")),
+            (("x-auth-key", "other"), Some("app")),
+            (("cookie", "s3cret"), None),
+        ];
+        for (field, expected) in cases {
+            assert_eq!(name(field).as_deref(), expected, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn without_tokens_there_is_no_caller() {
+        let request =
+            RequestHead { fields: Fields::from_iter([("authorization", "Bearer s3cret")]), has_body: false };
+        assert_eq!(caller(&request, &AdminConfig::default()), None);
+    }
+
+    #[test]
+    fn a_scope_is_what_the_token_lists() {
+        let request = RequestHead { fields: Fields::from_iter([("fastly-key", "other")]), has_body: false };
+        let app = caller(&request, &config()).unwrap();
+        assert!(app.may(Scope::Purge));
+        assert!(!app.may(Scope::PurgeAll) && !app.may(Scope::Read));
+    }
+}

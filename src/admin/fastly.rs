@@ -1,0 +1,223 @@
+//! Fastly's purging API, for its clients: `PURGE` with `Fastly-Key`, `POST /purge/{host}/{path}`,
+//! `POST /service/{id}/purge/{key}`, `POST /service/{id}/purge` with many keys, `POST /service/{id}/purge_all`.
+//!
+//! Purges are hard; with `Fastly-Soft-Purge: 1` they are soft, here also those of everything. The service in the
+//! path is not looked at.
+
+use serde_json::{Map, Value, json};
+
+use super::json::Node;
+use super::url::{bare_path, path_of, percent_decoded};
+use super::varnish::tag_list;
+use super::{AdminResponse, Caller, Command, Context, Dialect, Problem, Purge};
+use crate::http::RequestHead;
+use crate::invalidation::{Mode, Selector, Tag};
+
+/// Whether a request is in this dialect.
+pub(super) fn speaks(request: &RequestHead) -> bool {
+    let path = request.path();
+    let keyed = request.fields.contains("fastly-key");
+    match request.method() {
+        b"PURGE" => keyed || request.fields.contains("fastly-soft-purge"),
+        b"POST" | b"PUT" => keyed && (path.starts_with(b"/service/") || path.starts_with(b"/purge/")),
+        _ => false,
+    }
+}
+
+/// Reads a command.
+pub(super) fn command(
+    request: &RequestHead,
+    body: &[u8],
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<Command, Problem> {
+    let path = path_of(request)?;
+    let asked = if let Some(service) = path.strip_prefix("/service/") {
+        service_purge(service, request, body, context)?
+    } else if let (Some(url), b"POST" | b"PUT") = (path.strip_prefix("/purge/"), request.method()) {
+        url_purge(url, context)?
+    } else {
+        vec![(Value::Null, Selector::Uri(context.target(request, path)?))]
+    };
+    let soft = request.fields.get("fastly-soft-purge").is_some_and(|value| value.trim_ascii() != b"0");
+    let mode = if soft { Mode::Soft } else { Mode::Hard };
+    Ok(Command::Purge(Purge::new(asked, mode, Dialect::Fastly, caller, context)))
+}
+
+type Asked = Vec<(Value, Selector)>;
+
+/// Clients disagree on whether the URL in the path is encoded once more: then both readings are purged.
+fn url_purge(url: &str, context: &Context<'_>) -> Result<Asked, Problem> {
+    let mut uris = vec![context.uri(url).map_err(Problem::bad)?];
+    if let Ok(decoded) = percent_decoded(url)
+        && let Ok(uri) = context.uri(&decoded)
+        && !uris.contains(&uri)
+    {
+        uris.push(uri);
+    }
+    Ok(uris.into_iter().map(|uri| (Value::Null, Selector::Uri(uri))).collect())
+}
+
+fn service_purge(
+    service: &str,
+    request: &RequestHead,
+    body: &[u8],
+    context: &Context<'_>,
+) -> Result<Asked, Problem> {
+    let missing = || {
+        Problem::new(
+            404,
+            "expected /service/{id}/purge, /service/{id}/purge/{key} or /service/{id}/purge_all",
+        )
+    };
+    let (_, what) = bare_path(service).split_once('/').ok_or_else(missing)?;
+    match what.strip_prefix("purge").ok_or_else(missing)? {
+        "_all" => Ok(vec![(Value::Null, Selector::All)]),
+        "" | "/" => many_keys(request, body, context),
+        key => {
+            let name = percent_decoded(key.strip_prefix('/').ok_or_else(missing)?)?;
+            let tag = Tag::new(&name).ok_or_else(|| Problem::bad(format!("\"{name}\" cannot be a key")))?;
+            Ok(vec![(Value::Null, Selector::Tags(vec![tag]))])
+        }
+    }
+}
+
+fn many_keys(request: &RequestHead, body: &[u8], context: &Context<'_>) -> Result<Asked, Problem> {
+    let tags = match request.fields.combined("surrogate-key") {
+        Some(value) => {
+            let value = String::from_utf8(value).map_err(|_| Problem::bad("surrogate-key is not UTF-8"))?;
+            tag_list(&value, ' ', context)?
+        }
+        None => keys_of_body(body, context)?,
+    };
+    Ok(tags.into_iter().map(|tag| (Value::from(tag.as_str()), Selector::Tags(vec![tag]))).collect())
+}
+
+fn keys_of_body(body: &[u8], context: &Context<'_>) -> Result<Vec<Tag>, Problem> {
+    let mut object = Node::parse(body)?.object()?;
+    let keys = object.require("surrogate_keys", "a list of keys")?.strings(context.config.selectors_max)?;
+    object.end("surrogate_keys")?;
+    let tag = |(node, name): (Node, String)| Tag::new(&name).ok_or_else(|| node.expected("a key"));
+    keys.into_iter().map(tag).collect()
+}
+
+/// The answer to a purge. With many keys each has its own receipt; they are strings.
+pub(super) fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
+    let mut ids = Map::new();
+    for (asked, position) in purge.asked.iter().zip(positions) {
+        if let Some(key) = asked.as_str() {
+            ids.insert(key.to_owned(), position.to_string().into());
+        }
+    }
+    if ids.is_empty() {
+        let id = positions.last().map(u64::to_string);
+        return AdminResponse::json(200, &json!({ "status": "ok", "id": id }));
+    }
+    AdminResponse::json(200, &Value::Object(ids))
+}
+
+/// The answer to a command that is not carried out.
+pub(super) fn problem(problem: &Problem) -> AdminResponse {
+    let body = json!({ "msg": problem.message, "detail": problem.path });
+    problem.complete(AdminResponse::json(problem.status, &body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::{answer, asked, body, config, request, send, tags};
+    use crate::admin::{Recognised, recognise};
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const KEY: (&str, &str) = ("fastly-key", "all");
+    const SOFT: (&str, &str) = ("fastly-soft-purge", "1");
+
+    fn uri(text: &str) -> Selector {
+        Selector::Uri(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn requests_become_purges() {
+        use Mode::{Hard, Soft};
+        type Case =
+            (&'static str, &'static [(&'static str, &'static str)], &'static str, Mode, Vec<Selector>);
+        let cases: Vec<Case> = vec![
+            ("PURGE /a?b", &[KEY], "", Hard, vec![uri("h.example/a?b")]),
+            ("PURGE /a", &[SOFT], "", Soft, vec![uri("h.example/a")]),
+            ("POST /purge/www.example/a?b=c", &[KEY], "", Hard, vec![uri("www.example/a?b=c")]),
+            (
+                "POST /purge/www.example/a%3Fb=c",
+                &[KEY, SOFT],
+                "",
+                Soft,
+                vec![uri("www.example/a%3Fb=c"), uri("www.example/a?b=c")],
+            ),
+            ("POST /service/SU1/purge/user%2042", &[KEY], "", Hard, vec![tags(&["user 42"])]),
+            ("POST /service/SU1/purge/a/b", &[KEY, SOFT], "", Soft, vec![tags(&["a/b"])]),
+            ("POST /service/SU1/purge/data", &[KEY], "", Hard, vec![tags(&["data", "user"])]),
+            (
+                "POST /service/SU1/purge",
+                &[KEY, ("surrogate-key", "a b")],
+                "",
+                Hard,
+                vec![tags(&["a"]), tags(&["b"])],
+            ),
+            (
+                "POST /service/SU1/purge",
+                &[KEY, SOFT],
+                r#"{"surrogate_keys":["a","b c"]}"#,
+                Soft,
+                vec![tags(&["a"]), tags(&["b c"])],
+            ),
+            ("POST /service/SU1/purge_all", &[KEY], "", Hard, vec![Selector::All]),
+            ("POST /service/SU1/purge_all", &[KEY, SOFT], "", Soft, vec![Selector::All]),
+        ];
+        for (line, fields, text, mode, selectors) in cases {
+            assert_eq!(asked(line, fields, text), (mode, selectors), "{line} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn answers_have_the_shape_that_clients_parse() {
+        let ok = |id| json!({"status": "ok", "id": id});
+        let cases = [
+            ("POST /service/SU1/purge/a", "", ok("11")),
+            ("POST /service/SU1/purge_all", "", ok("11")),
+            ("POST /purge/www.example/a", "", ok("11")),
+            ("POST /service/SU1/purge", r#"{"surrogate_keys":["a","b"]}"#, json!({"a": "11", "b": "12"})),
+        ];
+        for (line, text, expected) in cases {
+            let response = answer(line, &[KEY], text);
+            assert_eq!((response.status, body(&response)), (200, expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_in_the_dialect() {
+        let cases = [
+            ("POST /service/SU1", "", 404),
+            ("POST /service/SU1/version", "", 404),
+            ("POST /service/SU1/purge", "", 400),
+            ("POST /service/SU1/purge", r#"{"keys":["a"]}"#, 400),
+            ("POST /service/SU1/purge", r#"{"surrogate_keys":["a","b","c","d","e"]}"#, 400),
+            ("POST /service/SU1/purge/%zz", "", 400),
+        ];
+        for (line, text, status) in cases {
+            let response = send(line, &[KEY], text).unwrap_err();
+            assert_eq!(response.status, status, "{line} {text}");
+            assert!(body(&response)["msg"].is_string());
+        }
+        let response = send("POST /service/SU1/purge_all", &[("fastly-key", "purge")], "").unwrap_err();
+        assert_eq!(response.status, 403);
+    }
+
+    #[test]
+    fn a_wrong_key_makes_it_a_request_like_any_other() {
+        for line in ["PURGE /a", "POST /service/SU1/purge/a", "POST /purge/www.example/a"] {
+            let request = request(line, &[("fastly-key", "wrong")]);
+            assert_eq!(recognise(&request, &config()), Recognised::NotForUs, "{line}");
+        }
+        assert_eq!(recognise(&request("GET /service/SU1", &[KEY]), &config()), Recognised::NotForUs);
+    }
+}

@@ -1,0 +1,111 @@
+//! A configuration, a caller and a way to send requests, for the tests of the dialects.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{AdminResponse, Caller, Command, Context, Purge, Recognised, command, purged, recognise};
+use crate::config::{AdminConfig, Scope, Token};
+use crate::http::{Fields, RequestHead};
+use crate::invalidation::{Hierarchy, Invalidation, Mode, Selector, Tag};
+use crate::time::Timestamp;
+
+pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+pub fn config() -> AdminConfig {
+    let token = |name: &str, scopes: &[Scope]| Token {
+        name: name.into(),
+        sha256: Sha256::digest(name.as_bytes()).into(),
+        scopes: scopes.to_vec(),
+    };
+    AdminConfig {
+        tokens: vec![
+            token("all", &[Scope::Read, Scope::Purge, Scope::PurgeAll]),
+            token("purge", &[Scope::Purge]),
+            token("read", &[Scope::Read]),
+        ],
+        methods: true,
+        selectors_max: 4,
+        ..AdminConfig::default()
+    }
+}
+
+/// Lower-cases the host, drops default ports, adds a missing path.
+pub fn canonical(url: &str) -> Result<Vec<u8>, &'static str> {
+    let (scheme, rest) = url.split_once("://").ok_or("no scheme")?;
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix(port).unwrap_or(&host);
+    if host.is_empty() || host.contains('@') {
+        return Err("a host was expected");
+    }
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Ok(format!("{host}{slash}{path}").into_bytes())
+}
+
+pub fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
+    let tag = |name| Tag::new(name).unwrap();
+    let hierarchy = Hierarchy::new(&[(tag("user"), vec![tag("data")])].into()).unwrap();
+    run(&Context { config: &config(), canonical: &canonical, hierarchy: &hierarchy, now: NOW })
+}
+
+pub fn caller() -> Caller {
+    Caller { name: "all".into(), scopes: vec![Scope::Read, Scope::Purge, Scope::PurgeAll] }
+}
+
+/// A request such as `POST /_larder/purge` to the host `h.example`, with the token `all` unless a field says other.
+pub fn request(line: &str, fields: &[(&str, &str)]) -> RequestHead {
+    let (method, path) = line.split_once(' ').unwrap();
+    let mut all = Fields::from_iter([(":method", method), (":scheme", "https"), (":authority", "h.example")]);
+    all.push(":path", path);
+    fields.iter().for_each(|(name, value)| all.push(name, value));
+    if !all.contains("authorization") && !all.contains("fastly-key") {
+        all.push("authorization", "Bearer all");
+    }
+    RequestHead { fields: all, has_body: false }
+}
+
+/// Sends a request through recognition and reading.
+pub fn send(line: &str, fields: &[(&str, &str)], body: &str) -> Result<Command, AdminResponse> {
+    let request = request(line, fields);
+    match recognise(&request, &config()) {
+        Recognised::Authorised(caller) => {
+            with_context(|context| command(&request, body.as_bytes(), &caller, context))
+        }
+        Recognised::Respond(response) => Err(response),
+        other @ (Recognised::NotForUs | Recognised::Stranger) => panic!("{line}: {other:?}"),
+    }
+}
+
+/// The purge that a request asks for.
+pub fn purge(line: &str, fields: &[(&str, &str)], body: &str) -> Purge {
+    match send(line, fields, body) {
+        Ok(Command::Purge(purge)) => purge,
+        other => panic!("{line} {fields:?} {body}: {other:?}"),
+    }
+}
+
+/// Mode and selectors that a request asks for; all modes must be the same.
+pub fn asked(line: &str, fields: &[(&str, &str)], body: &str) -> (Mode, Vec<Selector>) {
+    let purge = purge(line, fields, body);
+    let mode = purge.invalidations.first().unwrap().mode;
+    assert!(purge.invalidations.iter().all(|i| i.mode == mode && i.issued_at == NOW));
+    assert_eq!(purge.asked.len(), purge.invalidations.len());
+    (mode, purge.invalidations.into_iter().map(|i: Invalidation| i.selector).collect())
+}
+
+/// Sends a purge whose records come to lie at 11, 12, …
+pub fn answer(line: &str, fields: &[(&str, &str)], body: &str) -> AdminResponse {
+    let purge = purge(line, fields, body);
+    let results: Vec<_> = (11..).take(purge.invalidations.len()).map(Ok).collect();
+    purged(&purge, &results)
+}
+
+pub fn body(response: &AdminResponse) -> Value {
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+pub fn tags(names: &[&str]) -> Selector {
+    Selector::Tags(names.iter().map(|name| Tag::new(name).unwrap()).collect())
+}

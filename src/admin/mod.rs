@@ -1,0 +1,289 @@
+//! The admin route: requests in, commands out; outcomes in, responses out. No I/O.
+//!
+//! A request is ours when it carries a known token and speaks one of the [`Dialect`]s. Without a known token it is
+//! a request like any other and goes to the origin, so nobody can tell the route from a missing page. A command is
+//! read whole before any of it is carried out: [`recognise`] looks at the head, [`command`] at head and body, the
+//! adapter executes the [`Command`], and what came of it becomes a response in the dialect's shape.
+
+mod auth;
+mod cloudflare;
+mod fastly;
+mod json;
+mod own;
+mod response;
+mod selectors;
+mod souin;
+mod url;
+mod varnish;
+mod view;
+
+pub use auth::Caller;
+pub use response::{AdminResponse, Problem};
+pub use selectors::shown;
+pub use view::{health, stats};
+
+use serde_json::Value;
+
+use crate::config::{AdminConfig, Scope};
+use crate::http::RequestHead;
+use crate::invalidation::{Hierarchy, Invalidation, Mode, Origin, RECORD_BYTES_MAX, Selector, record_bytes};
+use crate::time::Timestamp;
+
+/// Whether a request is for the admin route, as far as its head tells.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Recognised {
+    /// A request like any other.
+    NotForUs,
+    /// A request with one of the purging methods but without a known token: goes to the origin like any other, or
+    /// is answered with [`forbidden`] where the configuration says so.
+    Stranger,
+    /// It is, and this is the answer whatever its body says.
+    Respond(AdminResponse),
+    /// It is: collect the body, at most `body_bytes_max` of it, and ask [`command`].
+    Authorised(Caller),
+}
+
+/// What a caller wants.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Append invalidations to the journal, then answer with [`purged`].
+    Purge(Purge),
+    /// Fetch these URLs again, the stored responses being served meanwhile.
+    Refresh(Refresh),
+    /// Counters: answer with [`stats`].
+    Stats,
+    /// Health: answer with [`health`].
+    Health,
+}
+
+/// Invalidations to append, in order, each acknowledged by its position in the journal.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Purge {
+    /// What to append.
+    pub invalidations: Vec<Invalidation>,
+    /// What was asked for, one for each invalidation, in the words of the dialect.
+    pub asked: Vec<Value>,
+    /// The language of the answer.
+    pub dialect: Dialect,
+    /// Only say what would be covered; append nothing.
+    pub dry_run: bool,
+    /// Fetch again what is covered, right away.
+    pub refresh: bool,
+    /// A name for this command: with one that is already known, the first answer is repeated.
+    pub idempotency_key: Option<String>,
+}
+
+/// URLs to fetch again.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Refresh {
+    /// Their canonical URIs.
+    pub uris: Vec<Vec<u8>>,
+    /// The language of the answer.
+    pub dialect: Dialect,
+}
+
+/// The language that a caller speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// Larder's own, below its path prefix.
+    Own,
+    /// The methods `PURGE`, `PURGEKEYS`, `BAN` and `REFRESH` on any path: Varnish, FOSHttpCache, nginx.
+    Varnish,
+    /// Fastly's purging API.
+    Fastly,
+    /// Cloudflare's purging API.
+    Cloudflare,
+    /// Souin's API, and the JSON of the expired draft on HTTP invalidation.
+    Souin,
+}
+
+/// What a command is read with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The configuration of the route.
+    pub config: &'a AdminConfig,
+    /// The canonical URI, `host[:port]/path?query`, of an absolute URL.
+    pub canonical: &'a dyn Fn(&str) -> Result<Vec<u8>, &'static str>,
+    /// Which tags lie under which.
+    pub hierarchy: &'a Hierarchy,
+    /// What the wall clock says.
+    pub now: Timestamp,
+}
+
+/// The journal took no record: too many others were appending at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JournalBusy;
+
+/// Whether a request is for the admin route. Looks for a known token before anything else.
+#[must_use]
+pub fn recognise(request: &RequestHead, config: &AdminConfig) -> Recognised {
+    let Some(dialect) = dialect(request, config) else { return Recognised::NotForUs };
+    match auth::caller(request, config) {
+        None if dialect == Dialect::Varnish => Recognised::Stranger,
+        None => Recognised::NotForUs,
+        Some(caller) => match method_allowed(dialect, request) {
+            Ok(()) => Recognised::Authorised(caller),
+            Err(problem) => Recognised::Respond(refused(dialect, &problem)),
+        },
+    }
+}
+
+/// Reads a command whose caller [`recognise`] knows.
+///
+/// # Errors
+/// With the response, in the dialect's shape, when the command is wrong or not allowed. Nothing is carried out then.
+pub fn command(
+    request: &RequestHead,
+    body: &[u8],
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<Command, AdminResponse> {
+    let Some(dialect) = dialect(request, context.config) else {
+        return Err(Problem::new(404, "nothing is here").response());
+    };
+    let read = match dialect {
+        Dialect::Own => own::command(request, body, caller, context),
+        Dialect::Varnish => varnish::command(request, caller, context),
+        Dialect::Fastly => fastly::command(request, body, caller, context),
+        Dialect::Cloudflare => cloudflare::command(request, body, caller, context),
+        Dialect::Souin => souin::command(request, body, caller, context),
+    };
+    read.and_then(|command| allowed(command, caller)).map_err(|problem| refused(dialect, &problem))
+}
+
+/// The answer to a purge, given the position in the journal of each of its invalidations, in order.
+#[must_use]
+pub fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
+    let positions: Option<Vec<u64>> = results.iter().map(|result| result.ok()).collect();
+    match (purge.dialect, positions) {
+        (Dialect::Own, _) => own::purged(purge, results),
+        (Dialect::Varnish, Some(positions)) => varnish::purged(purge, &positions),
+        (Dialect::Fastly, Some(positions)) => fastly::purged(purge, &positions),
+        (Dialect::Cloudflare, Some(positions)) => cloudflare::purged(&positions),
+        (Dialect::Souin, Some(positions)) => souin::purged(purge, &positions),
+        (dialect, None) => refused(dialect, &Problem::busy()),
+    }
+}
+
+/// The answer to a refresh that has been taken on.
+#[must_use]
+pub fn refreshing(refresh: &Refresh) -> AdminResponse {
+    match refresh.dialect {
+        Dialect::Varnish => AdminResponse::text(200, "Refreshing"),
+        Dialect::Own | Dialect::Fastly | Dialect::Cloudflare | Dialect::Souin => own::refreshing(refresh),
+    }
+}
+
+/// The answer to a body that is longer than the configuration allows.
+#[must_use]
+pub fn too_large(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
+    let problem = Problem::new(413, format!("expected a body of at most {} bytes", config.body_bytes_max));
+    refused(dialect(request, config).unwrap_or(Dialect::Own), &problem)
+}
+
+/// The answer to a stranger's purge, where the configuration does not let it pass.
+#[must_use]
+pub fn forbidden() -> AdminResponse {
+    AdminResponse::text(403, "Forbidden")
+}
+
+/// A problem in the shape that the clients of a dialect read.
+#[must_use]
+pub fn refused(dialect: Dialect, problem: &Problem) -> AdminResponse {
+    match dialect {
+        Dialect::Own | Dialect::Souin => problem.response(),
+        Dialect::Varnish => problem.complete(AdminResponse::text(problem.status, &problem.sentence())),
+        Dialect::Fastly => fastly::problem(problem),
+        Dialect::Cloudflare => cloudflare::problem(problem),
+    }
+}
+
+fn dialect(request: &RequestHead, config: &AdminConfig) -> Option<Dialect> {
+    if config.tokens.is_empty() {
+        return None;
+    }
+    let path = request.path();
+    if path.starts_with(config.path.as_bytes()) {
+        Some(Dialect::Own)
+    } else if souin::speaks(path) {
+        Some(Dialect::Souin)
+    } else if cloudflare::speaks(path) {
+        Some(Dialect::Cloudflare)
+    } else if fastly::speaks(request) {
+        Some(Dialect::Fastly)
+    } else {
+        (config.methods && varnish::speaks(request.method())).then_some(Dialect::Varnish)
+    }
+}
+
+fn method_allowed(dialect: Dialect, request: &RequestHead) -> Result<(), Problem> {
+    let allow = match dialect {
+        Dialect::Own => "GET, POST",
+        Dialect::Souin => "GET, POST, PURGE",
+        Dialect::Cloudflare => "POST",
+        Dialect::Fastly | Dialect::Varnish => return Ok(()),
+    };
+    let method = request.method();
+    if allow.split(", ").any(|name| name.as_bytes() == method) { Ok(()) } else { Err(Problem::method(allow)) }
+}
+
+/// Whether the caller may do this, and whether it fits into the journal.
+fn allowed(command: Command, caller: &Caller) -> Result<Command, Problem> {
+    match &command {
+        Command::Purge(purge) => {
+            for invalidation in &purge.invalidations {
+                if selectors::covers_everything(&invalidation.selector) {
+                    require(caller, Scope::PurgeAll)?;
+                }
+                if record_bytes(invalidation) > RECORD_BYTES_MAX {
+                    return Err(Problem::bad(format!(
+                        "a selector with all its tags is longer than {RECORD_BYTES_MAX} bytes"
+                    )));
+                }
+            }
+            require_any_purge(caller)?;
+        }
+        Command::Refresh(_) => require_any_purge(caller)?,
+        Command::Stats | Command::Health => require(caller, Scope::Read)?,
+    }
+    Ok(command)
+}
+
+fn require_any_purge(caller: &Caller) -> Result<(), Problem> {
+    if caller.may(Scope::PurgeAll) { Ok(()) } else { require(caller, Scope::Purge) }
+}
+
+fn require(caller: &Caller, scope: Scope) -> Result<(), Problem> {
+    let name = match scope {
+        Scope::Read => "read",
+        Scope::Purge => "purge",
+        Scope::PurgeAll => "purge_all",
+    };
+    if caller.may(scope) { Ok(()) } else { Err(Problem::scope(name)) }
+}
+
+impl Purge {
+    /// A purge without extras of what was asked for.
+    fn new(
+        asked: Vec<(Value, Selector)>,
+        mode: Mode,
+        dialect: Dialect,
+        caller: &Caller,
+        context: &Context<'_>,
+    ) -> Purge {
+        let (asked, selectors): (Vec<Value>, Vec<Selector>) = asked.into_iter().unzip();
+        let invalidation = |selector| Invalidation {
+            mode,
+            selector: context.hierarchy.expand_selector(selector),
+            issued_at: context.now,
+            origin: Origin::Admin { token: caller.name.clone() },
+            reason: None,
+        };
+        let invalidations = selectors.into_iter().map(invalidation).collect();
+        Purge { invalidations, asked, dialect, dry_run: false, refresh: false, idempotency_key: None }
+    }
+}
+
+/// What the tests of the dialects have in common.
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,270 @@
+//! Larder's own language: `POST /_larder/purge` with selectors, and what can be asked with `GET`.
+
+use serde_json::{Value, json};
+
+use super::json::{Node, Object};
+use super::selectors::read;
+use super::url::{bare_path, path_of};
+use super::{AdminResponse, Caller, Command, Context, Dialect, JournalBusy, Problem, Purge, Refresh};
+use crate::http::RequestHead;
+use crate::invalidation::Mode;
+
+/// The longest reason in bytes.
+const REASON_BYTES_MAX: usize = 256;
+
+/// The longest idempotency key in bytes.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+
+/// Reads a command.
+pub(super) fn command(
+    request: &RequestHead,
+    body: &[u8],
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<Command, Problem> {
+    let path = bare_path(path_of(request)?);
+    let name = path.strip_prefix(&context.config.path).unwrap_or_default();
+    match (request.method(), name) {
+        (b"POST", "purge") => purge(body, caller, context).map(Command::Purge),
+        (b"POST", "refresh") => refresh(body, context).map(Command::Refresh),
+        (b"GET", "stats") => Ok(Command::Stats),
+        (b"GET", "health") => Ok(Command::Health),
+        (_, "purge" | "refresh") => Err(Problem::method("POST")),
+        (_, "stats" | "health") => Err(Problem::method("GET")),
+        _ => Err(Problem::new(404, format!("nothing is at {path}"))),
+    }
+}
+
+fn purge(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Purge, Problem> {
+    const KNOWN: &str = "selectors, mode, reason, dry_run, refresh, idempotency_key";
+    let mut object = Node::parse(body)?.object()?;
+    let selectors = object.require("selectors", "a list of selectors")?.list(context.config.selectors_max)?;
+    let asked = |node: Node| Ok((node.value().clone(), read(node, context)?));
+    let asked = selectors.into_iter().map(asked).collect::<Result<Vec<_>, Problem>>()?;
+    let mut purge = Purge::new(asked, mode(&mut object)?, Dialect::Own, caller, context);
+    let reason = bounded(&mut object, "reason", REASON_BYTES_MAX)?;
+    purge.invalidations.iter_mut().for_each(|record| record.reason.clone_from(&reason));
+    purge.dry_run = flag(&mut object, "dry_run")?;
+    purge.refresh = flag(&mut object, "refresh")?;
+    purge.idempotency_key = bounded(&mut object, "idempotency_key", IDEMPOTENCY_KEY_BYTES_MAX)?;
+    object.end(KNOWN)?;
+    Ok(purge)
+}
+
+fn mode(object: &mut Object) -> Result<Mode, Problem> {
+    let Some(node) = object.take("mode") else { return Ok(Mode::Soft) };
+    match node.value().as_str() {
+        Some("soft") => Ok(Mode::Soft),
+        Some("revalidate") => Ok(Mode::Revalidate),
+        Some("hard") => Ok(Mode::Hard),
+        _ => Err(node.expected("\"soft\", \"revalidate\" or \"hard\"")),
+    }
+}
+
+fn flag(object: &mut Object, name: &str) -> Result<bool, Problem> {
+    object.take(name).map_or(Ok(false), |node| node.bool())
+}
+
+fn bounded(object: &mut Object, name: &str, max: usize) -> Result<Option<String>, Problem> {
+    let Some(node) = object.take(name) else { return Ok(None) };
+    let text = node.string()?;
+    if text.len() > max {
+        return Err(node.expected(&format!("at most {max} bytes")));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+fn refresh(body: &[u8], context: &Context<'_>) -> Result<Refresh, Problem> {
+    let mut object = Node::parse(body)?.object()?;
+    let urls = object.require("urls", "a list of URLs")?.strings(context.config.selectors_max)?;
+    object.end("urls")?;
+    let uri = |(node, url): (Node, String)| context.uri(&url).map_err(|why| Problem::at(node.path(), why));
+    Ok(Refresh { uris: urls.into_iter().map(uri).collect::<Result<_, _>>()?, dialect: Dialect::Own })
+}
+
+/// The answer to a purge: its receipt is the position of its last record. Where the journal did not take all
+/// records, those that it took hold.
+pub(super) fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
+    let mode = purge.invalidations.first().map_or(Mode::Soft, |record| record.mode);
+    let selectors: Vec<Value> = purge.asked.iter().zip(results).map(|(asked, r)| result(asked, *r)).collect();
+    let receipt = results.iter().filter_map(|result| result.ok()).max();
+    let mut body = json!({ "receipt": receipt, "mode": mode.as_str(), "selectors": selectors });
+    if results.iter().all(Result::is_ok) {
+        return AdminResponse::json(200, &body);
+    }
+    let busy = Problem::busy();
+    if let Some(members) = body.as_object_mut() {
+        members.insert("error".into(), json!({ "message": busy.message }));
+    }
+    busy.complete(AdminResponse::json(busy.status, &body))
+}
+
+fn result(asked: &Value, result: Result<u64, JournalBusy>) -> Value {
+    match result {
+        Ok(seq) => json!({ "selector": asked, "receipt": seq }),
+        Err(JournalBusy) => json!({ "selector": asked, "error": "busy" }),
+    }
+}
+
+/// The answer to a refresh.
+pub(super) fn refreshing(refresh: &Refresh) -> AdminResponse {
+    let urls: Vec<_> = refresh.uris.iter().map(|uri| String::from_utf8_lossy(uri)).collect();
+    AdminResponse::json(202, &json!({ "refreshing": urls }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::{asked, body, purge, request, send, tags};
+    use crate::admin::{Recognised, purged, recognise};
+    use crate::invalidation::Selector;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const PURGE: &str = "POST /_larder/purge";
+
+    #[test]
+    fn selectors_are_purged_softly_unless_told_otherwise() {
+        let both = r#"[{"url":"http://host/path"},{"tag":"user:42"}]"#;
+        let expected = || vec![Selector::Uri(b"host/path".to_vec()), tags(&["user:42"])];
+        let cases = [
+            ("", Mode::Soft),
+            (r#","mode":"hard""#, Mode::Hard),
+            (r#","mode":"revalidate""#, Mode::Revalidate),
+        ];
+        for (more, mode) in cases {
+            assert_eq!(asked(PURGE, &[], &format!(r#"{{"selectors":{both}{more}}}"#)), (mode, expected()));
+        }
+    }
+
+    #[test]
+    fn a_purge_is_answered_with_a_receipt_for_each_selector() {
+        let purge =
+            purge(PURGE, &[], r#"{"selectors":[{"tag":"data"},{"status":404}],"reason":"deploy 812"}"#);
+        assert_eq!(purge.invalidations[0].selector, tags(&["data", "user"]), "with its descendants");
+        assert_eq!(purge.invalidations[1].reason.as_deref(), Some("deploy 812"));
+        let response = purged(&purge, &[Ok(41), Ok(42)]);
+        assert_eq!(response.status, 200);
+        let expected = json!({
+            "receipt": 42,
+            "mode": "soft",
+            "selectors": [
+                {"selector": {"tag": "data"}, "receipt": 41},
+                {"selector": {"status": 404}, "receipt": 42},
+            ],
+        });
+        assert_eq!(body(&response), expected);
+        let response = purged(&purge, &[Ok(41), Err(JournalBusy)]);
+        assert_eq!(response.status, 503);
+        assert_eq!(response.fields.get("retry-after"), Some(&b"1"[..]));
+        assert_eq!(body(&response)["selectors"][1]["error"], "busy");
+        assert_eq!(body(&response)["selectors"][0]["receipt"], 41);
+    }
+
+    #[test]
+    fn extras_are_read() {
+        let purge = purge(
+            PURGE,
+            &[],
+            r#"{"selectors":[{"tag":"a"}],"dry_run":true,"refresh":true,"idempotency_key":"k"}"#,
+        );
+        assert!(purge.dry_run && purge.refresh);
+        assert_eq!(purge.idempotency_key.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place_and_nothing_is_done() {
+        let cases = [
+            ("", "", "the body is not valid JSON"),
+            ("[]", "", "expected an object"),
+            ("{}", "selectors", "is missing"),
+            (r#"{"selectors":[]}"#, "selectors", "expected 1 to 4 elements, found 0"),
+            (r#"{"selectors":[{"tag":"a"},{"tga":"b"}]}"#, "selectors[1].tga", "is not known"),
+            (
+                r#"{"selectors":[{"tag":"a"},{"glob":"*"}]}"#,
+                "selectors[1]",
+                "expected a selector that does not",
+            ),
+            (r#"{"selectors":[{"tag":"a"}],"mode":"gone"}"#, "mode", "expected \"soft\""),
+            (r#"{"selectors":[{"tag":"a"}],"mdoe":"hard"}"#, "mdoe", "is not known here"),
+            (r#"{"selectors":[{"tag":"a"}],"dry_run":"yes"}"#, "dry_run", "expected true or false"),
+            (r#"{"selectors":[1,2,3,4,5]}"#, "selectors", "expected 1 to 4 elements, found 5"),
+        ];
+        for (text, path, message) in cases {
+            let response = send(PURGE, &[], text).unwrap_err();
+            assert_eq!(response.status, 400, "{text}");
+            let error = &body(&response)["error"];
+            assert_eq!(error["path"].as_str().unwrap_or_default(), path, "{text}");
+            assert!(error["message"].as_str().unwrap().starts_with(message), "{text}: {error}");
+        }
+        let long = format!(r#"{{"selectors":[{{"tag":"a"}}],"reason":"{}"}}"#, "x".repeat(257));
+        assert_eq!(send(PURGE, &[], &long).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_token_does_what_its_scopes_allow() {
+        let tag = r#"{"selectors":[{"tag":"a"}]}"#;
+        let all = r#"{"selectors":[{"tag":"a"},{"all":true}]}"#;
+        let slow = r#"{"selectors":[{"all":true,"regex":".*"}]}"#;
+        let cases = [
+            ("all", PURGE, tag, 200),
+            ("all", PURGE, all, 200),
+            ("purge", PURGE, tag, 200),
+            ("purge", PURGE, all, 403),
+            ("purge", PURGE, slow, 403),
+            ("read", PURGE, tag, 403),
+            ("read", "GET /_larder/stats", "", 200),
+            ("purge", "GET /_larder/stats", "", 403),
+            ("read", "POST /_larder/refresh", r#"{"urls":["http://h/"]}"#, 403),
+            ("purge", "POST /_larder/refresh", r#"{"urls":["http://h/"]}"#, 200),
+        ];
+        for (token, line, text, status) in cases {
+            let sent = send(line, &[("authorization", &format!("Bearer {token}"))], text);
+            assert_eq!(
+                sent.map_or_else(|response| response.status, |_| 200),
+                status,
+                "{token} {line} {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_known_token_the_route_does_not_exist() {
+        let config = crate::admin::fixture::config();
+        for line in ["POST /_larder/purge", "GET /_larder/", "GET /_larder/nothing", "DELETE /_larder/purge"]
+        {
+            for value in ["", "Bearer", "Bearer wrong", "Basic all"] {
+                let request = request(line, &[("authorization", value)]);
+                assert_eq!(recognise(&request, &config), Recognised::NotForUs, "{line} {value}");
+            }
+        }
+        // Nor does it without the prefix, or where no token is configured.
+        assert_eq!(recognise(&request("GET /other", &[]), &config), Recognised::NotForUs);
+        let off = crate::config::AdminConfig { tokens: Vec::new(), ..config };
+        assert_eq!(recognise(&request(PURGE, &[]), &off), Recognised::NotForUs);
+    }
+
+    #[test]
+    fn with_a_token_a_wrong_path_or_method_is_an_error() {
+        let cases = [
+            ("GET /_larder/purge", 405),
+            ("POST /_larder/stats", 405),
+            ("DELETE /_larder/purge", 405),
+            ("GET /_larder/nothing", 404),
+            ("GET /_larder/purge/x", 404),
+        ];
+        for (line, status) in cases {
+            assert_eq!(send(line, &[], "").unwrap_err().status, status, "{line}");
+        }
+        assert_eq!(send("GET /_larder/stats?x", &[], ""), Ok(Command::Stats));
+        assert_eq!(send("GET /_larder/health", &[], ""), Ok(Command::Health));
+    }
+
+    #[test]
+    fn urls_can_be_refreshed() {
+        let sent = send("POST /_larder/refresh", &[], r#"{"urls":["http://h/a","h/b"]}"#);
+        let Ok(Command::Refresh(refresh)) = sent else { panic!("{sent:?}") };
+        assert_eq!(refresh.uris, [b"h/a".to_vec(), b"h/b".to_vec()]);
+        assert_eq!(body(&crate::admin::refreshing(&refresh)), json!({"refreshing": ["h/a", "h/b"]}));
+    }
+}

@@ -1,0 +1,326 @@
+//! Selectors in Larder's own language: an object whose members must all hold.
+
+use serde_json::{Value, json};
+
+use super::json::Node;
+use super::{Context, Problem};
+use crate::invalidation::{Part, Pattern, Selector, Subject, Tag, Term, media_range, status};
+use crate::time::Timestamp;
+
+/// The members that a selector may have.
+const KNOWN: &str = "url, url_any_query, prefix, host, tag, tags, tags_all, glob, regex, host_glob, host_regex, \
+                     type, type_regex, tag_regex, status, rule, older_than, stored_before, all, not";
+
+/// Reads a selector. Its tags are not expanded yet.
+///
+/// # Errors
+/// When it is wrong, or covers everything without saying so.
+pub fn read(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
+    let path = node.path().to_owned();
+    let shown =
+        node.expected("a selector that does not cover everything, or \"all\": true beside it to confirm");
+    let mut object = node.object()?;
+    let mut terms = Vec::new();
+    let mut all = false;
+    while let Some((name, member)) = object.take_any() {
+        match &name[..] {
+            "all" => {
+                if !member.bool()? {
+                    return Err(member.expected("true, or nothing at all"));
+                }
+                all = true;
+            }
+            "not" => terms.push(Term { negated: true, selector: read_negated(member, context)? }),
+            "tags_all" => terms.extend(read_tags(member, context)?.into_iter().map(|t| Term::is(one_tag(t)))),
+            _ => terms.push(Term::is(read_member(&name, &member, context)?)),
+        }
+    }
+    if terms.is_empty() && !all {
+        return Err(Problem::at(&path, format!("is empty: expected some of {KNOWN}")));
+    }
+    let selector = combined(terms);
+    // Nobody purges everything by a slip of a wildcard.
+    if !all && covers_everything(&selector) {
+        return Err(shown);
+    }
+    Ok(selector)
+}
+
+/// The selector that is covered by all of these terms.
+#[must_use]
+pub fn combined(mut terms: Vec<Term>) -> Selector {
+    match terms.pop() {
+        None => Selector::All,
+        Some(Term { negated: false, selector }) if terms.is_empty() => selector,
+        Some(last) => {
+            terms.push(last);
+            Selector::And(terms)
+        }
+    }
+}
+
+/// Whether a selector covers a response that nothing but a purge of everything could mean.
+#[must_use]
+pub fn covers_everything(selector: &Selector) -> bool {
+    selector.covers(&Subject {
+        uri: b"\x01/\x01",
+        tags: &[],
+        status: 0,
+        content_type: b"",
+        stored_at: Timestamp(0),
+    })
+}
+
+fn read_negated(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
+    let wrong = node.expected("an object with one member");
+    let mut object = node.object()?;
+    match object.take_any() {
+        Some((name, member)) if object.is_empty() && !matches!(&name[..], "not" | "all" | "tags_all") => {
+            read_member(&name, &member, context)
+        }
+        _ => Err(wrong),
+    }
+}
+
+fn read_member(name: &str, member: &Node, context: &Context<'_>) -> Result<Selector, Problem> {
+    let wrong = |why: String| Problem::at(member.path(), why);
+    match name {
+        "url" => context.uri(member.string()?).map(Selector::Uri).map_err(wrong),
+        "url_any_query" => context.any_query(member.string()?).map_err(wrong),
+        "prefix" => context.prefix(member.string()?).map_err(wrong),
+        "host" => context.host(member.string()?).map_err(wrong),
+        "tag" => read_tag(member).map(one_tag),
+        "tags" => Ok(Selector::Tags(read_tags(member.clone(), context)?)),
+        "glob" => glob(Part::Url, member),
+        "host_glob" => glob(Part::Host, member),
+        "regex" => regex(Part::Url, member),
+        "host_regex" => regex(Part::Host, member),
+        "type_regex" => regex(Part::ContentType, member),
+        "tag_regex" => regex(Part::Tags, member),
+        "type" => media_range(member.string()?)
+            .ok_or_else(|| member.expected("a media type such as \"text/html\" or \"image/*\"")),
+        "status" => read_status(member),
+        "rule" => Tag::new(&format!("rule:{}", member.string()?))
+            .map(one_tag)
+            .ok_or_else(|| member.expected("the name of a rule")),
+        "older_than" => {
+            let age = duration_ms(member.string()?)
+                .ok_or_else(|| member.expected("a duration such as \"90s\" or \"12h\""))?;
+            Ok(Selector::StoredBefore(Timestamp(context.now.0.saturating_sub(age))))
+        }
+        "stored_before" => member.number().map(|secs| Selector::StoredBefore(Timestamp::from_secs(secs))),
+        _ => Err(Problem::at(member.path(), format!("is not known: expected some of {KNOWN}"))),
+    }
+}
+
+fn one_tag(tag: Tag) -> Selector {
+    Selector::Tags(vec![tag])
+}
+
+fn read_tag(node: &Node) -> Result<Tag, Problem> {
+    Tag::new(node.string()?).ok_or_else(|| node.expected("a tag: printable text of at most 1024 bytes"))
+}
+
+fn read_tags(node: Node, context: &Context<'_>) -> Result<Vec<Tag>, Problem> {
+    node.list(context.config.selectors_max)?.iter().map(read_tag).collect()
+}
+
+fn glob(part: Part, node: &Node) -> Result<Selector, Problem> {
+    let text = node.string()?;
+    Pattern::glob(text).map_err(|why| Problem::at(node.path(), why))?;
+    Ok(url_glob(part, text))
+}
+
+/// A glob whose host is in lower case and without a scheme, as in canonical URIs.
+#[must_use]
+pub fn url_glob(part: Part, text: &str) -> Selector {
+    if part != Part::Url {
+        return Selector::Glob(part, text.to_ascii_lowercase().into());
+    }
+    let text = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+    let host = text.find('/').unwrap_or(text.len());
+    let (host, path) = text.split_at_checked(host).unwrap_or((text, ""));
+    Selector::Glob(part, format!("{}{path}", host.to_ascii_lowercase()).into())
+}
+
+fn regex(part: Part, node: &Node) -> Result<Selector, Problem> {
+    let text = node.string()?;
+    Pattern::regex(text).map_err(|why| Problem::at(node.path(), why))?;
+    Ok(Selector::Regex(part, text.into()))
+}
+
+fn read_status(node: &Node) -> Result<Selector, Problem> {
+    let text = match node.value() {
+        Value::Number(number) => number.to_string(),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    };
+    status(&text).ok_or_else(|| node.expected("a status code such as 404 or a class such as \"4xx\""))
+}
+
+/// A duration such as `90s`, in milliseconds.
+fn duration_ms(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(ms)
+}
+
+/// A selector as this language writes it, for receipts, the journal and explanations.
+#[must_use]
+pub fn shown(selector: &Selector) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let pattern = |url: &str, host: &str, kind: &str, tag: &str, part: &Part, pattern: &str| match part {
+        Part::Url => json!({ url: pattern }),
+        Part::Host => json!({ host: pattern }),
+        Part::ContentType => json!({ kind: pattern }),
+        Part::Tags => json!({ tag: pattern }),
+    };
+    match selector {
+        Selector::All => json!({ "all": true }),
+        Selector::Uri(uri) => json!({ "url": text(uri) }),
+        Selector::UriAnyQuery(uri) => json!({ "url_any_query": text(uri) }),
+        Selector::Prefix(uri) => json!({ "prefix": text(uri) }),
+        Selector::Host(host) | Selector::Hostname(host) => json!({ "host": text(host) }),
+        Selector::Tags(tags) => match &tags[..] {
+            [tag] => json!({ "tag": tag.as_str() }),
+            tags => json!({ "tags": tags.iter().map(Tag::as_str).collect::<Vec<_>>() }),
+        },
+        Selector::Glob(part, glob) => pattern("glob", "host_glob", "type_glob", "tag_glob", part, glob),
+        Selector::Regex(part, regex) => {
+            pattern("regex", "host_regex", "type_regex", "tag_regex", part, regex)
+        }
+        Selector::ContentType(range) => json!({ "type": range }),
+        Selector::Status(status) => json!({ "status": status }),
+        Selector::StatusClass(class) => json!({ "status": format!("{class}xx") }),
+        Selector::StoredBefore(time) => json!({ "stored_before": time.secs() }),
+        Selector::And(terms) => json!({ "and": terms.iter().map(shown_term).collect::<Vec<_>>() }),
+    }
+}
+
+fn shown_term(term: &Term) -> Value {
+    let selector = shown(&term.selector);
+    if term.negated { json!({ "not": selector }) } else { selector }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn check(text: &str) -> Result<Selector, String> {
+        fixture::with_context(|context| {
+            let node = Node::parse(text.as_bytes()).unwrap();
+            read(node, context).map_err(|problem| problem.sentence())
+        })
+    }
+
+    fn tags(names: &[&str]) -> Selector {
+        Selector::Tags(names.iter().map(|n| Tag::new(n).unwrap()).collect())
+    }
+
+    #[test]
+    fn each_member_is_a_condition() {
+        let glob = |text: &str| Selector::Glob(Part::Url, text.into());
+        let cases = [
+            (r#"{"url":"https://h/p?q=1"}"#, Selector::Uri(b"h/p?q=1".to_vec())),
+            (r#"{"url_any_query":"https://h/p?q=1"}"#, Selector::UriAnyQuery(b"h/p".to_vec())),
+            (r#"{"prefix":"https://h/blog/"}"#, Selector::Prefix(b"h/blog/".to_vec())),
+            (r#"{"host":"H"}"#, Selector::Hostname(b"h".to_vec())),
+            (r#"{"tag":"user:42"}"#, tags(&["user:42"])),
+            (r#"{"tags":["a","b"]}"#, tags(&["a", "b"])),
+            (
+                r#"{"tags_all":["a","b"]}"#,
+                Selector::And(vec![Term::is(tags(&["a"])), Term::is(tags(&["b"]))]),
+            ),
+            (r#"{"glob":"/img/*.png"}"#, glob("/img/*.png")),
+            (r#"{"glob":"https://CDN.example/A*"}"#, glob("cdn.example/A*")),
+            (r#"{"regex":"\\.css$"}"#, Selector::Regex(Part::Url, "\\.css$".into())),
+            (r#"{"host_regex":"^www\\."}"#, Selector::Regex(Part::Host, "^www\\.".into())),
+            (r#"{"host_glob":"*.Example"}"#, Selector::Glob(Part::Host, "*.example".into())),
+            (r#"{"type":"Image/*"}"#, Selector::ContentType("image/*".into())),
+            (r#"{"status":404}"#, Selector::Status(404)),
+            (r#"{"status":"5xx"}"#, Selector::StatusClass(5)),
+            (r#"{"rule":"images"}"#, tags(&["rule:images"])),
+            (r#"{"all":true}"#, Selector::All),
+            (r#"{"all":true,"older_than":"1m"}"#, Selector::StoredBefore(Timestamp(fixture::NOW.0 - 60_000))),
+            (r#"{"all":true,"stored_before":5}"#, Selector::StoredBefore(Timestamp(5_000))),
+            (
+                r#"{"host":"h","not":{"tag":"keep"}}"#,
+                Selector::And(vec![
+                    Term::is(Selector::Hostname(b"h".to_vec())),
+                    Term { negated: true, selector: tags(&["keep"]) },
+                ]),
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(check(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let cases = [
+            ("{}", "is empty"),
+            ("7", "expected an object"),
+            (r#"{"uri":"x"}"#, "uri: is not known: expected some of url,"),
+            (r#"{"url":"/p"}"#, "url: expected an absolute URL"),
+            (r#"{"url":7}"#, "url: expected a string"),
+            (r#"{"prefix":"h/a?b"}"#, "prefix: expected a URL without query"),
+            (r#"{"tag":""}"#, "tag: expected a string that is not empty"),
+            (r#"{"tag":"a\u0001"}"#, "tag: expected a tag"),
+            (r#"{"tags":[]}"#, "tags: expected 1 to"),
+            (r#"{"tags":["a",1]}"#, "tags[1]: expected a string"),
+            (r#"{"regex":"("}"#, "regex: "),
+            (r#"{"status":99}"#, "status: expected a status code"),
+            (r#"{"status":null}"#, "status: expected a status code"),
+            (r#"{"type":"html"}"#, "type: expected a media type"),
+            (r#"{"older_than":"soon"}"#, "older_than: expected a duration"),
+            (r#"{"all":false}"#, "all: expected true"),
+            (r#"{"host":"h","not":{"all":true}}"#, "not: expected an object with one member"),
+            (r#"{"host":"h","not":{"tag":"a","status":404}}"#, "not: expected an object with one member"),
+        ];
+        for (text, expected) in cases {
+            let message = check(text).unwrap_err();
+            assert!(message.starts_with(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn everything_must_be_said() {
+        for slip in [
+            r#"{"glob":"*"}"#,
+            r#"{"regex":".*"}"#,
+            r#"{"regex":"^/"}"#,
+            r#"{"older_than":"0s"}"#,
+            r#"{"not":{"tag":"a"}}"#,
+        ] {
+            assert!(check(slip).unwrap_err().contains("\"all\": true"), "{slip}");
+            assert!(check(&slip.replacen('{', r#"{"all":true,"#, 1)).is_ok(), "{slip}");
+        }
+    }
+
+    #[test]
+    fn a_selector_is_shown_as_it_is_written() {
+        for text in [
+            r#"{"url":"h/p"}"#,
+            r#"{"tag":"a"}"#,
+            r#"{"tags":["a","b"]}"#,
+            r#"{"glob":"/a*"}"#,
+            r#"{"status":"5xx"}"#,
+            r#"{"all":true}"#,
+        ] {
+            assert_eq!(shown(&check(text).unwrap()).to_string(), text);
+        }
+        let both = shown(&check(r#"{"host":"h","not":{"tag":"a"}}"#).unwrap());
+        assert_eq!(both, json!({"and": [{"host": "h"}, {"not": {"tag": "a"}}]}));
+    }
+}

@@ -1,0 +1,211 @@
+//! Souin's API below `/souin-api/souin`, and the JSON of the expired draft "An HTTP Cache Invalidation API", which
+//! it speaks too.
+//!
+//! - `PURGE …/flush`: everything. `PURGE …/{key}`: the URL of a key such as `GET-https-host-/path`, else a regular
+//!   expression over URLs. `PURGE …` with `Surrogate-Key: a, b`: these tags.
+//! - `POST … {"type": "uri" | "uri-prefix" | "origin" | "group", "selectors": […], "groups": […], "purge": bool}`:
+//!   with `purge` gone, without it to be validated before the next use.
+
+use serde_json::Value;
+
+use super::json::Node;
+use super::url::{bare_path, path_of, percent_decoded};
+use super::varnish::tag_list;
+use super::{AdminResponse, Caller, Command, Context, Dialect, Problem, Purge};
+use crate::http::RequestHead;
+use crate::invalidation::{Mode, Part, Pattern, Selector, Tag};
+
+/// Where Souin has its API unless configured.
+const BASE: &str = "/souin-api/souin";
+
+/// Whether a path is one of this dialect.
+pub(super) fn speaks(path: &[u8]) -> bool {
+    path.strip_prefix(BASE.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
+}
+
+/// Reads a command.
+pub(super) fn command(
+    request: &RequestHead,
+    body: &[u8],
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<Command, Problem> {
+    let path = path_of(request)?;
+    let (mode, selectors) = match request.method() {
+        b"POST" => draft(body, context)?,
+        b"PURGE" => (Mode::Hard, purge(request, path, context)?),
+        _ => return Err(Problem::method("POST, PURGE")),
+    };
+    let asked = selectors.into_iter().map(|selector| (Value::Null, selector)).collect();
+    Ok(Command::Purge(Purge::new(asked, mode, Dialect::Souin, caller, context)))
+}
+
+fn purge(request: &RequestHead, path: &str, context: &Context<'_>) -> Result<Vec<Selector>, Problem> {
+    // A key may have a query, so the whole path counts.
+    let key = path.strip_prefix(BASE).unwrap_or_default().trim_start_matches('/');
+    match bare_path(key) {
+        "" => {
+            let value = request.fields.combined("surrogate-key").unwrap_or_default();
+            let value = String::from_utf8(value).map_err(|_| Problem::bad("surrogate-key is not UTF-8"))?;
+            let tags = tag_list(&value, ',', context)
+                .map_err(|problem| Problem::bad(format!("surrogate-key: {}", problem.message)))?;
+            Ok(tags.into_iter().map(|tag| Selector::Tags(vec![tag])).collect())
+        }
+        "flush" => Ok(vec![Selector::All]),
+        _ => one_or_pattern(&percent_decoded(key)?, context).map(|selector| vec![selector]),
+    }
+}
+
+/// A key of Souin's, `GET-https-host-/path`, or a regular expression over URLs.
+fn one_or_pattern(key: &str, context: &Context<'_>) -> Result<Selector, Problem> {
+    if let Some(uri) = key_url(key).and_then(|url| context.uri(&url).ok()) {
+        return Ok(Selector::Uri(uri));
+    }
+    Pattern::regex(key).map_err(Problem::bad)?;
+    Ok(Selector::Regex(Part::Url, key.into()))
+}
+
+fn key_url(key: &str) -> Option<String> {
+    let (method, rest) = key.split_once('-')?;
+    let (scheme, rest) = rest.split_once('-')?;
+    let host = rest.find("-/")?;
+    let (host, path) = (rest.get(..host)?, rest.get(host + 1..)?);
+    let known = matches!(method, "GET" | "HEAD") && matches!(scheme, "http" | "https");
+    (known && !host.is_empty()).then(|| format!("{scheme}://{host}{path}"))
+}
+
+/// Reads the JSON of the draft.
+fn draft(body: &[u8], context: &Context<'_>) -> Result<(Mode, Vec<Selector>), Problem> {
+    let mut object = Node::parse(body)?.object()?;
+    let kind = object.require("type", "\"uri\", \"uri-prefix\", \"origin\" or \"group\"")?;
+    let gone = object.take("purge").map_or(Ok(false), |node| node.bool())?;
+    let read: Read = match kind.string()? {
+        "uri" => |text, context| context.uri(text).map(Selector::Uri),
+        "uri-prefix" => |text, context| context.prefix(text),
+        "origin" => origin,
+        "group" => {
+            |text, _| Tag::new(text).map(|t| Selector::Tags(vec![t])).ok_or_else(|| "expected a group".into())
+        }
+        _ => return Err(kind.expected("\"uri\", \"uri-prefix\", \"origin\" or \"group\"")),
+    };
+    let list = match object.take("groups") {
+        Some(groups) if kind.string()? == "group" => groups,
+        Some(groups) => return Err(groups.expected("nothing here but with the type \"group\"")),
+        None => object.require("selectors", "a list of selectors")?,
+    };
+    let mut selectors = Vec::new();
+    for (node, text) in list.strings(context.config.selectors_max)? {
+        selectors.push(read(&text, context).map_err(|why| Problem::at(node.path(), why))?);
+    }
+    object.end("type, selectors, groups, purge")?;
+    // The draft's invalidation is that of RFC 9111 §4.4.
+    Ok((if gone { Mode::Hard } else { Mode::Revalidate }, selectors))
+}
+
+type Read = fn(&str, &Context<'_>) -> Result<Selector, String>;
+
+/// An origin, `https://host:port`; the scheme is not looked at.
+fn origin(text: &str, context: &Context<'_>) -> Result<Selector, String> {
+    let mut uri = context.uri(text)?;
+    match (uri.pop(), uri.contains(&b'/')) {
+        (Some(b'/'), false) => Ok(Selector::Host(uri)),
+        _ => Err(format!("expected an origin such as \"https://host\", found \"{text}\"")),
+    }
+}
+
+/// The answer to a purge: Souin has nothing to say.
+pub(super) fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
+    let receipt = positions.last().map(u64::to_string).unwrap_or_default();
+    let draft = purge.invalidations.iter().any(|record| record.mode == Mode::Revalidate);
+    AdminResponse::empty(if draft { 200 } else { 204 }).with("larder-receipt", receipt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::{answer, asked, body, config, request, send, tags};
+    use crate::admin::{Recognised, recognise};
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn uri(text: &str) -> Selector {
+        Selector::Uri(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn purges_are_hard() {
+        let cases: [(&str, &[(&str, &str)], Vec<Selector>); 6] = [
+            ("PURGE /souin-api/souin/flush", &[], vec![Selector::All]),
+            ("PURGE /souin-api/souin", &[("surrogate-key", "a, b")], vec![tags(&["a"]), tags(&["b"])]),
+            ("PURGE /souin-api/souin/", &[("surrogate-key", "data")], vec![tags(&["data", "user"])]),
+            ("PURGE /souin-api/souin/GET-https-a-b.example-/p?q=1", &[], vec![uri("a-b.example/p?q=1")]),
+            ("PURGE /souin-api/souin/GET-http-h.example:81-/p", &[], vec![uri("h.example:81/p")]),
+            ("PURGE /souin-api/souin/%2Fimg%2F.%2B", &[], vec![Selector::Regex(Part::Url, "/img/.+".into())]),
+        ];
+        for (line, fields, selectors) in cases {
+            assert_eq!(asked(line, fields, ""), (Mode::Hard, selectors), "{line}");
+            assert_eq!(answer(line, fields, "").status, 204, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_draft_invalidates_or_purges() {
+        let line = "POST /souin-api/souin";
+        let cases = [
+            (r#"{"type":"uri","selectors":["https://h/a?b"],"purge":true}"#, Mode::Hard, uri("h/a?b")),
+            (r#"{"type":"uri","selectors":["h/a"]}"#, Mode::Revalidate, uri("h/a")),
+            (
+                r#"{"type":"uri-prefix","selectors":["https://h/a"],"purge":false}"#,
+                Mode::Revalidate,
+                Selector::Prefix(b"h/a".to_vec()),
+            ),
+            (
+                r#"{"type":"origin","selectors":["https://h:444"]}"#,
+                Mode::Revalidate,
+                Selector::Host(b"h:444".to_vec()),
+            ),
+            (r#"{"type":"group","selectors":["a"]}"#, Mode::Revalidate, tags(&["a"])),
+            (r#"{"type":"group","groups":["a"],"purge":true}"#, Mode::Hard, tags(&["a"])),
+        ];
+        for (text, mode, selector) in cases {
+            assert_eq!(asked(line, &[], text), (mode, vec![selector]), "{text}");
+        }
+        let response = answer(line, &[], r#"{"type":"group","groups":["a"]}"#);
+        assert_eq!((response.status, response.fields.get("larder-receipt")), (200, Some(&b"11"[..])));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let cases = [
+            ("POST /souin-api/souin", "{}", 400, "type"),
+            ("POST /souin-api/souin", r#"{"type":"all","selectors":["a"]}"#, 400, "type"),
+            ("POST /souin-api/souin", r#"{"type":"uri","selectors":["/a"]}"#, 400, "selectors[0]"),
+            ("POST /souin-api/souin", r#"{"type":"uri","groups":["a"]}"#, 400, "groups"),
+            (
+                "POST /souin-api/souin",
+                r#"{"type":"origin","selectors":["https://h/a"]}"#,
+                400,
+                "selectors[0]",
+            ),
+            ("POST /souin-api/souin", r#"{"type":"group","groups":["a"],"x":1}"#, 400, "x"),
+            ("PURGE /souin-api/souin", "", 400, ""),
+            ("PURGE /souin-api/souin/(", "", 400, ""),
+            ("DELETE /souin-api/souin", "", 405, ""),
+        ];
+        for (line, text, status, path) in cases {
+            let response = send(line, &[], text).unwrap_err();
+            assert_eq!(response.status, status, "{line} {text}");
+            assert_eq!(body(&response)["error"]["path"].as_str().unwrap_or_default(), path, "{line} {text}");
+        }
+        let flush = send("PURGE /souin-api/souin/flush", &[("authorization", "Bearer purge")], "");
+        assert_eq!(flush.unwrap_err().status, 403);
+    }
+
+    #[test]
+    fn other_paths_and_callers_are_requests_like_any_other() {
+        let wrong = request("PURGE /souin-api/souin/flush", &[("authorization", "Bearer wrong")]);
+        assert_eq!(recognise(&wrong, &config()), Recognised::NotForUs);
+        let other = request("GET /souin-api/souinx", &[]);
+        assert_eq!(recognise(&other, &config()), Recognised::NotForUs);
+    }
+}

@@ -1,0 +1,205 @@
+//! URLs, paths and queries as callers write them.
+
+use super::{Context, Problem};
+use crate::http::RequestHead;
+use crate::invalidation::{Selector, hostname};
+
+/// The most query parameters that are read.
+const PARAMETERS_MAX: usize = 32;
+
+impl Context<'_> {
+    /// The canonical URI of an absolute URL; without a scheme it is taken for `http`.
+    ///
+    /// # Errors
+    /// When it is not one; the message says what was expected.
+    pub fn uri(&self, url: &str) -> Result<Vec<u8>, String> {
+        let absolute = match url.split_once("://") {
+            _ if url.starts_with('/') => return Err(expected(url)),
+            Some(("http" | "https", _)) => (self.canonical)(url),
+            Some((scheme, _)) if scheme.contains(['/', '?']) => (self.canonical)(&format!("http://{url}")),
+            Some(_) => return Err(expected(url)),
+            None => (self.canonical)(&format!("http://{url}")),
+        };
+        absolute.map_err(|why| format!("{}: {why}", expected(url)))
+    }
+
+    /// One URI with any query.
+    ///
+    /// # Errors
+    /// When it is not an absolute URL.
+    pub fn any_query(&self, url: &str) -> Result<Selector, String> {
+        let mut uri = self.uri(url)?;
+        if let Some(query) = uri.iter().position(|b| *b == b'?') {
+            uri.truncate(query);
+        }
+        Ok(Selector::UriAnyQuery(uri))
+    }
+
+    /// A path and what is below it.
+    ///
+    /// # Errors
+    /// When it is not an absolute URL, or one with a query.
+    pub fn prefix(&self, url: &str) -> Result<Selector, String> {
+        if url.contains(['?', '#']) {
+            return Err(format!("expected a URL without query, found \"{url}\""));
+        }
+        self.uri(url).map(Selector::Prefix)
+    }
+
+    /// A host: with a port just that one, without a port all of them.
+    ///
+    /// # Errors
+    /// When it is not a host.
+    pub fn host(&self, host: &str) -> Result<Selector, String> {
+        let wrong = || format!("expected a host name, with or without a port, found \"{host}\"");
+        if host.contains(['/', '?', '#', '@', ' ', '*']) {
+            return Err(wrong());
+        }
+        let has_port = hostname(host.as_bytes()).len() < host.len();
+        // So that the default port of either scheme is dropped as it is from the URIs.
+        let scheme = if host.ends_with(":443") { "https" } else { "http" };
+        let mut uri = (self.canonical)(&format!("{scheme}://{host}/")).map_err(|_| wrong())?;
+        match uri.pop() {
+            Some(b'/') if has_port => Ok(Selector::Host(uri)),
+            Some(b'/') => Ok(Selector::Hostname(uri)),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// The canonical URI of the target of a request.
+    ///
+    /// # Errors
+    /// When the target is not one for the cache.
+    pub fn target(&self, request: &RequestHead, path: &str) -> Result<Vec<u8>, Problem> {
+        let text = |bytes| core::str::from_utf8(bytes).map_err(|_| Problem::bad("the target is not UTF-8"));
+        // Clients of proxies, as Varnish's are, put the URL whole into the request line.
+        if path.starts_with("http://") || path.starts_with("https://") {
+            return self.uri(path).map_err(Problem::bad);
+        }
+        let (scheme, authority) = (text(request.scheme())?, text(request.authority())?);
+        if !path.starts_with('/') || authority.contains(['/', '?', '#', '@']) {
+            return Err(Problem::bad(
+                "expected a path, or an absolute URL with http or https, as the target",
+            ));
+        }
+        (self.canonical)(&format!("{scheme}://{authority}{path}")).map_err(Problem::bad)
+    }
+}
+
+fn expected(url: &str) -> String {
+    let shown: String = url.chars().take(80).collect();
+    format!("expected an absolute URL such as \"https://host/path\", found \"{shown}\"")
+}
+
+/// Path and query of a request as text.
+///
+/// # Errors
+/// When they are not UTF-8.
+pub fn path_of(request: &RequestHead) -> Result<&str, Problem> {
+    core::str::from_utf8(request.path()).map_err(|_| Problem::bad("the path is not UTF-8"))
+}
+
+/// The path without its query.
+pub fn bare_path(path: &str) -> &str {
+    path.split('?').next().unwrap_or_default()
+}
+
+/// A text in which `%` and two hexadecimal digits stand for a byte.
+///
+/// # Errors
+/// When they do not, or the result is not UTF-8.
+pub fn percent_decoded(text: &str) -> Result<String, Problem> {
+    let wrong = || Problem::bad(format!("\"{text}\" is not percent-encoded UTF-8"));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let (digits, after) = after.split_at_checked(2).ok_or_else(wrong)?;
+        let digits = core::str::from_utf8(digits).map_err(|_| wrong())?;
+        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+        rest = after;
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+/// The parameters of the query of a path, as an HTML form writes them.
+///
+/// # Errors
+/// When there are too many or they are not percent-encoded.
+pub fn parameters(path: &str) -> Result<Vec<(String, String)>, Problem> {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let decode = |text: &str| percent_decoded(&text.replace('+', " "));
+    let mut found = Vec::new();
+    for parameter in query.split('&').filter(|p| !p.is_empty()) {
+        if found.len() >= PARAMETERS_MAX {
+            return Err(Problem::bad(format!("expected at most {PARAMETERS_MAX} query parameters")));
+        }
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        found.push((decode(name)?, decode(value)?));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn urls_become_canonical_uris() {
+        fixture::with_context(|context| {
+            let cases = [
+                ("https://Shop.Example:443/a?b=c", Some("shop.example/a?b=c")),
+                ("shop.example/a", Some("shop.example/a")),
+                ("shop.example", Some("shop.example/")),
+                ("shop.example/a?u=http://x/", Some("shop.example/a?u=http://x/")),
+                ("/a", None),
+                ("ftp://shop.example/", None),
+                ("", None),
+            ];
+            for (url, expected) in cases {
+                let uri = context.uri(url).ok();
+                assert_eq!(uri.as_deref(), expected.map(str::as_bytes), "{url}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_host_without_a_port_means_all_ports() {
+        fixture::with_context(|context| {
+            let cases = [
+                ("Shop.Example", Some(Selector::Hostname(b"shop.example".to_vec()))),
+                ("shop.example:8080", Some(Selector::Host(b"shop.example:8080".to_vec()))),
+                ("shop.example:443", Some(Selector::Host(b"shop.example".to_vec()))),
+                ("shop.example/a", None),
+                ("user@shop.example", None),
+                ("*.example", None),
+            ];
+            for (host, expected) in cases {
+                assert_eq!(context.host(host).ok(), expected, "{host}");
+            }
+        });
+    }
+
+    #[test]
+    fn queries_are_read_as_forms() {
+        let read = parameters("/x?tag=user%3A42&a+b=%C3%A9&&flag").unwrap();
+        let expected = [("tag", "user:42"), ("a b", "é"), ("flag", "")];
+        assert_eq!(read, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        for bad in
+            ["/x?a=%", "/x?a=%4", "/x?a=%zz", "/x?a=%ff", "/x?a=%+1", &format!("/x?{}", "a&".repeat(99))]
+        {
+            assert!(parameters(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parameters("/x").unwrap(), []);
+    }
+}

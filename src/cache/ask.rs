@@ -1,0 +1,86 @@
+//! What a request asks of the cache and what the cache decides.
+
+use std::rc::Rc;
+
+use crate::config::{Config, Options};
+use crate::http::RequestHead;
+use crate::outcome::ForwardReason;
+use crate::policy::key::{self, CacheKey};
+use crate::policy::reuse::Reuse;
+use crate::store::Fingerprint;
+use crate::store::memory::Entry;
+use crate::time::{Monotonic, Now};
+
+/// The host's number of a stream, unique in its worker.
+pub type StreamId = u32;
+
+/// A request that could be answered from the cache.
+#[derive(Debug)]
+pub struct Ask {
+    /// The stream that it came on.
+    pub stream: StreamId,
+    /// Its head, as it came.
+    pub request: RequestHead,
+    /// The configuration of the root that it came through.
+    pub config: Rc<Config>,
+    /// The options that the rules give it.
+    pub options: Rc<Options>,
+    /// Its cache key.
+    pub key: CacheKey,
+    /// When it came.
+    pub arrived: Now,
+    /// When it goes to the origin by itself.
+    pub deadline: Monotonic,
+    /// Whether its response would be the whole representation, so that it may fetch for others: a GET without `Range`.
+    pub whole: bool,
+    /// Whether it must not be sent to the origin (`only-if-cached`).
+    pub only_if_cached: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// Answer it with this stored response.
+    Serve(Rc<Entry>, Reuse),
+    /// Let it wait: it will be decided later ([`super::Effect::Decided`]).
+    Wait,
+    /// Send it to the origin, and bring the response to the fetch of this generation.
+    Fetch {
+        /// Names the fetch.
+        generation: u64,
+        /// Why nothing stored could be used.
+        reason: ForwardReason,
+        /// Whether it waited for another's fetch before.
+        waited: bool,
+    },
+    /// Send it to the origin and leave the store alone.
+    Forward {
+        /// Why nothing stored could be used.
+        reason: ForwardReason,
+        /// Whether it waited for another's fetch before.
+        waited: bool,
+        /// What it may be answered with when the origin fails.
+        fallback: Option<Rc<Entry>>,
+    },
+    /// Answer it with 504 (RFC 9111 §5.2.1.7).
+    NotCached,
+}
+
+/// A cache key and where it belongs.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The key in full.
+    pub key: Vec<u8>,
+    /// Its keyed hash.
+    pub fingerprint: Fingerprint,
+    /// The set that it belongs to.
+    pub set: u32,
+}
+
+impl Ask {
+    /// The cache key of the variant that these nominated fields select for this request.
+    #[must_use]
+    pub fn variant_key(&self, nominated: &[String]) -> Vec<u8> {
+        key::variant(&self.key.primary, nominated, &self.request)
+    }
+}

@@ -1,0 +1,145 @@
+//! Fetches that the root makes: they belong to no client and cannot be lost with one.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::{Ask, Cache, Host, Landing};
+use crate::http::{RequestHead, ResponseHead};
+use crate::metrics::Counter;
+use crate::outcome::NotStored;
+use crate::policy::validation;
+use crate::store::memory::Entry;
+use crate::time::Now;
+
+/// A call for the root to dispatch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// The upstream cluster.
+    pub cluster: String,
+    /// Pseudo-header fields and header section.
+    pub fields: Vec<(String, String)>,
+    /// How long it may take in all.
+    pub timeout: Duration,
+}
+
+/// The response to a dispatched call.
+#[derive(Clone, Debug)]
+pub struct Reception {
+    /// The head; none when the call failed.
+    pub head: Option<ResponseHead>,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+impl Cache {
+    /// The call of a fetch; none when it cannot be made, and the fetch has ended then.
+    pub fn call(&mut self, host: &impl Host, generation: u64, now: Now) -> Option<Call> {
+        let fetch = self.fetches.get(&generation)?;
+        let validators =
+            fetch.validated.as_deref().and_then(Entry::response).map(|r| validation::validators(&r.stored));
+        let call = fetch.cluster.clone().and_then(|cluster| {
+            let fields = request_fields(&fetch.ask.request, &validators.unwrap_or_default())?;
+            Some(Call { cluster, fields, timeout: self.config.collapse.fetch_timeout })
+        });
+        match call {
+            Some(_) => host.count(Counter::Dispatched),
+            None => self.call_failed(host, generation, now),
+        }
+        call
+    }
+
+    /// A call could not be dispatched.
+    pub fn call_failed(&mut self, host: &impl Host, generation: u64, now: Now) {
+        host.count(Counter::DispatchFailed);
+        self.land(host, generation, Landing::NotStored(NotStored::Error), now);
+    }
+
+    /// A call has come back.
+    pub fn received(&mut self, host: &impl Host, generation: u64, reception: Reception, now: Now) {
+        let landing = match reception.head {
+            None => Landing::NotStored(NotStored::Error),
+            Some(head) => self.landing_of(generation, &head, reception.body, now),
+        };
+        if let Landing::NotStored(NotStored::Error) = landing {
+            host.count(Counter::DispatchFailed);
+        }
+        self.land(host, generation, landing, now);
+    }
+
+    fn landing_of(&self, generation: u64, head: &ResponseHead, body: Vec<u8>, now: Now) -> Landing {
+        if is_failure(head) {
+            return Landing::NotStored(NotStored::Error);
+        }
+        let response = match head.status {
+            304 => self.freshen(generation, head, now),
+            _ => self.assess(generation, head, now).and_then(|response| {
+                let max = self.fetches.get(&generation).map_or(0, |f| f.ask.options.object_bytes_max);
+                match head.content_length() {
+                    _ if body.len() as u64 > max => Err(NotStored::TooLarge),
+                    Some(length) if length != body.len() as u64 => Err(NotStored::Incomplete),
+                    _ => Ok(crate::store::record::Response { body, ..response }),
+                }
+            }),
+        };
+        response.map_or_else(Landing::NotStored, |response| Landing::Stored(Box::new(response)))
+    }
+
+    /// Where a call on behalf of this request goes.
+    pub(super) fn cluster(&self, host: &impl Host, ask: &Rc<Ask>) -> Option<String> {
+        self.config.collapse.cluster.clone().or_else(|| host.cluster_of(ask.stream))
+    }
+}
+
+/// Whether a response says that the origin, or the way to it, is in trouble (RFC 5861 §4).
+#[must_use]
+pub fn is_failure(response: &ResponseHead) -> bool {
+    matches!(response.status, 500 | 502 | 503 | 504)
+}
+
+/// What a call sends: what the request would have sent, without what is the client's own affair. None when it
+/// cannot be said in UTF-8, as the SDK wants it.
+fn request_fields(
+    request: &RequestHead,
+    validators: &[(&'static str, Vec<u8>)],
+) -> Option<Vec<(String, String)>> {
+    let mut fields = Vec::with_capacity(request.fields.len() + validators.len());
+    for (name, value) in request.fields.iter().filter(|(name, _)| is_passed_on(name)) {
+        fields.push((String::from_utf8(name.to_vec()).ok()?, String::from_utf8(value.to_vec()).ok()?));
+    }
+    for (name, value) in validators {
+        fields.push(((*name).to_owned(), String::from_utf8(value.clone()).ok()?));
+    }
+    Some(fields)
+}
+
+/// Whether a request field goes with a dispatched call. Not: what belongs to the connection (RFC 9110 §7.6.1), to
+/// one client's identity, to one client's stored copy, or to Envoy's own router, which would obey it.
+fn is_passed_on(name: &[u8]) -> bool {
+    let dropped: &[&[u8]] = &[
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"content-length",
+        b"expect",
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"if-match",
+        b"if-none-match",
+        b"if-modified-since",
+        b"if-unmodified-since",
+        b"if-range",
+        b"range",
+        b"cache-control",
+        b"pragma",
+        b"x-request-id",
+        b"x-forwarded-for",
+        b"x-real-ip",
+        b"forwarded",
+    ];
+    !name.starts_with(b"x-envoy-") && !dropped.contains(&name)
+}

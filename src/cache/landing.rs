@@ -1,0 +1,412 @@
+//! How fetches end: what is stored, what is remembered, who is woken.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::{Cache, Effect, Fetch, Fetcher, Host, Lease, Place};
+use crate::collapse::{self, Left};
+use crate::config::TagsConfig;
+use crate::http::ResponseHead;
+use crate::invalidation::{Tag, Verdict, tags_of};
+use crate::metrics::Counter;
+use crate::outcome::NotStored;
+use crate::policy::StoredResponse;
+use crate::policy::reuse::expires;
+use crate::policy::storing::storable;
+use crate::policy::validation;
+use crate::store::memory::Entry;
+use crate::store::record::{Content, Record, Response, Slot, Variants};
+use crate::store::set::{Flight, SetSnapshot, Way};
+use crate::store::{Fingerprint, TRIES};
+use crate::time::{Monotonic, Now};
+
+/// How long nobody waits for a key whose response was of no use to others.
+const NOT_SHARED_FOR: Duration = Duration::from_secs(10);
+/// How long a key whose fetch failed is not fetched again for others.
+const FAILED_FOR: Duration = Duration::from_secs(1);
+/// The most records of other sets that one landing evicts to stay within the byte budget.
+const RECLAIMS_MAX: u32 = 16;
+
+/// How a fetch ended.
+#[derive(Debug)]
+pub enum Landing {
+    /// With a response that is stored.
+    Stored(Box<Response>),
+    /// With a response that is of no use to others.
+    NotStored(NotStored),
+    /// Without anything; whoever waits competes again.
+    Abandoned,
+}
+
+impl Cache {
+    /// What the response to a fetch may be stored as, from its head; its body is still empty.
+    ///
+    /// # Errors
+    /// Why it may not be stored.
+    pub fn assess(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
+        let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
+        let request = &fetch.ask.request;
+        let content_type = response.fields.get("content-type").unwrap_or_default();
+        let options = fetch.ask.config.rules.for_response(request, response.status, content_type);
+        let stored = storable(request, response, &options, fetch.started.wall, now.wall)?;
+        let tags = tags(&fetch.ask.config.tags, response, &options.tags)?;
+        Ok(response_of(fetch, stored, tags))
+    }
+
+    /// The stored response that a 304 to a fetch confirms, brought up to date.
+    ///
+    /// # Errors
+    /// Why it is not, or no longer, one that may be stored.
+    pub fn freshen(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
+        let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
+        let old = fetch.validated.as_deref().and_then(Entry::response).ok_or(NotStored::Status)?;
+        if !validation::confirms(&old.stored, response) {
+            return Err(NotStored::Status);
+        }
+        let request = &fetch.ask.request;
+        let content_type = old.stored.fields.get("content-type").unwrap_or_default();
+        let options = fetch.ask.config.rules.for_response(request, old.stored.status, content_type);
+        let started = fetch.started.wall;
+        let stored = validation::freshened(&old.stored, request, response, &options, started, now.wall)?;
+        // Tags of old and new: a purge of either must find it.
+        let mut tags = tags(&fetch.ask.config.tags, response, &options.tags)?;
+        let more: Vec<Tag> = old.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
+        tags.extend(more);
+        Ok(Response { body: old.body.clone(), ..response_of(fetch, stored, tags) })
+    }
+
+    /// The stored response that the fetch could be answered with if the origin fails.
+    #[must_use]
+    pub fn validated(&self, generation: u64) -> Option<Rc<Entry>> {
+        self.fetches.get(&generation)?.validated.clone()
+    }
+
+    /// Ends a fetch. Returns the entry, when there is one.
+    pub fn land(
+        &mut self,
+        host: &impl Host,
+        generation: u64,
+        landing: Landing,
+        now: Now,
+    ) -> Option<Rc<Entry>> {
+        let fetch = self.fetches.remove(&generation)?;
+        self.due.push(fetch.lease.place.fingerprint);
+        match landing {
+            Landing::Stored(response) => self.store(host, &fetch, *response, now),
+            Landing::NotStored(reason) => {
+                host.count(Counter::NotStored(reason));
+                let not_shared = Some((reason, now.mono.after(memory_of(reason))));
+                self.finish(host, &fetch.lease, Left { record: None, not_shared });
+                None
+            }
+            Landing::Abandoned => {
+                self.finish(host, &fetch.lease, Left::default());
+                None
+            }
+        }
+    }
+
+    /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight.
+    pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
+        let Some(fetch) = self.fetches.get(&generation) else { return };
+        let place = fetch.lease.place.clone();
+        let cluster = self.cluster(host, &Rc::clone(&fetch.ask));
+        self.due.push(place.fingerprint);
+        for _ in 0..TRIES {
+            let set = SetSnapshot::read(host, place.set);
+            let Some(flight) = set.value.flight(generation) else { break };
+            let waited_for = flight.waiters != 0 || self.parked.contains_key(&place.fingerprint);
+            if waited_for && cluster.is_some() {
+                self.take_over(generation, cluster, now);
+                return;
+            }
+            let Some(landed) = collapse::landed(&set.value, generation, Left::default()) else { break };
+            if set.replace(host, &landed.set) {
+                self.wake(host, place.fingerprint, landed.waiters);
+                break;
+            }
+            host.count(Counter::Conflict);
+        }
+        self.fetches.remove(&generation);
+    }
+
+    /// Turns an inline fetch into one of the root, which asks anew: with a new stamp.
+    fn take_over(&mut self, generation: u64, cluster: Option<String>, now: Now) {
+        let head = self.mirror.head();
+        let deadline = now.mono.after(self.config.collapse.fetch_timeout);
+        let Some(fetch) = self.fetches.get_mut(&generation) else { return };
+        fetch.stamp = head;
+        fetch.started = now;
+        fetch.deadline = deadline;
+        fetch.cluster = cluster;
+        fetch.by = Fetcher::Root;
+        // What was to be validated was judged under the old stamp.
+        fetch.validated = None;
+        self.effects.push_back(Effect::Dispatch(generation));
+    }
+
+    /// Stores a response where it belongs: under its URI, or, with `Vary`, under its variant.
+    fn store(&mut self, host: &impl Host, fetch: &Fetch, response: Response, now: Now) -> Option<Rc<Entry>> {
+        let ask = Rc::clone(&fetch.ask);
+        let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
+        let nominated = response.stored.vary.clone();
+        let primary = self.place(host, ask.key.primary.clone());
+        let home = if nominated.is_empty() {
+            primary.clone()
+        } else {
+            self.place(host, ask.variant_key(&nominated))
+        };
+        let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
+        if directory == Directory::Full {
+            host.count(Counter::NotStored(NotStored::Limits));
+            let not_shared = Some((NotStored::Limits, now.mono.after(NOT_SHARED_FOR)));
+            self.finish(host, &fetch.lease, Left { record: None, not_shared });
+            return None;
+        }
+        // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
+        let reusable = !response.stored.no_cache
+            && (!response.stored.lifetime.is_zero() || !response.stored.stale_while_revalidate.is_zero());
+        let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(FAILED_FOR)));
+        let entry = self.entry(&home, fetch.stamp, Content::Response(Box::new(response)));
+        let at_home = home.fingerprint == fetch.lease.place.fingerprint;
+        let stored = if at_home {
+            self.publish(host, &fetch.lease, &entry, until, not_shared, now)
+        } else {
+            self.put(host, &home, &entry, until, now)
+        };
+        let at_directory = primary.fingerprint == fetch.lease.place.fingerprint;
+        match directory {
+            Directory::Write(variants) => {
+                let directory = self.entry(&primary, fetch.stamp, Content::Variants(variants));
+                if at_directory {
+                    self.publish(host, &fetch.lease, &directory, until, not_shared, now);
+                } else {
+                    self.put(host, &primary, &directory, until, now);
+                }
+            }
+            Directory::Right | Directory::Full => {}
+        }
+        // Whatever was not published above ends here; an ended flight is not found again.
+        self.finish(host, &fetch.lease, Left::default());
+        host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
+        self.memory.insert(home.fingerprint, &entry);
+        Some(entry)
+    }
+
+    fn entry(&mut self, place: &Place, stamp: u64, content: Content) -> Rc<Entry> {
+        let generation = self.next_generation();
+        Entry::new(Record { key: place.key.clone(), generation, stamp, content })
+    }
+
+    /// What has to become of the record under the URI's own key that says by which fields responses are selected.
+    #[expect(clippy::too_many_arguments, reason = "all that a variant is made of")]
+    fn directory(
+        &self,
+        host: &impl Host,
+        primary: &Place,
+        home: &Place,
+        nominated: Vec<String>,
+        until: u32,
+        fetch: &Fetch,
+        now: Now,
+    ) -> Directory {
+        if nominated.is_empty() {
+            return Directory::Right;
+        }
+        let there = self.read(host, primary).map(Entry::new);
+        let valid = there.as_ref().is_some_and(|entry| self.verdict(entry) == Verdict::Valid);
+        let mut known = match there.map(|entry| entry.record.content.clone()) {
+            Some(Content::Variants(there)) if there.nominated == nominated => there.known,
+            _ => Vec::new(),
+        };
+        known.retain(|(_, until)| u64::from(*until) > now.wall.secs());
+        if known.iter().any(|(fingerprint, _)| *fingerprint == home.fingerprint.0) {
+            if valid {
+                return Directory::Right;
+            }
+        } else if known.len() >= fetch.ask.options.variants_max as usize {
+            return Directory::Full;
+        } else {
+            known.push((home.fingerprint.0, until));
+        }
+        Directory::Write(Variants { nominated, uri: fetch.ask.key.uri.clone(), known })
+    }
+
+    fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
+        let set = SetSnapshot::read(host, place.set);
+        let way = set.value.way_of(place.fingerprint)?;
+        Record::read(host, Slot { set: place.set, way }, &place.key)
+    }
+
+    /// Writes a record into the way that the lease reserves, publishes it and ends the flight, at once.
+    fn publish(
+        &mut self,
+        host: &impl Host,
+        lease: &Lease,
+        entry: &Rc<Entry>,
+        until: u32,
+        not_shared: Option<(NotStored, Monotonic)>,
+        now: Now,
+    ) -> bool {
+        // When the lease has run out, somebody else may own the way: write nothing unless the flight is still ours.
+        let is_late = now.mono >= lease.until;
+        if is_late && SetSnapshot::read(host, lease.place.set).value.flight(lease.generation).is_none() {
+            return false;
+        }
+        if !self.make_room(host, lease.place.set, entry, now) {
+            return false;
+        }
+        let bytes = entry.record.write(host, lease.slot);
+        let record = Some(Way {
+            fingerprint: lease.place.fingerprint,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            expires: until,
+            visited: 0,
+        });
+        let published = self.finish(host, lease, Left { record, not_shared });
+        if published {
+            self.memory.insert(lease.place.fingerprint, entry);
+        }
+        published
+    }
+
+    /// Stores a record at a place that the fetch has no flight for, under a flight of its own; nothing happens when
+    /// that place is being fetched, when something newer is there, or when there is no room.
+    fn put(&mut self, host: &impl Host, place: &Place, entry: &Rc<Entry>, until: u32, now: Now) -> bool {
+        for _ in 0..TRIES {
+            let set = SetSnapshot::read(host, place.set);
+            if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
+                return false;
+            }
+            let way = set.value.way_of(place.fingerprint);
+            let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
+            if there.is_some_and(|r| r.stamp > entry.record.stamp) {
+                return false;
+            }
+            let new = self.new_flight(place.fingerprint, now);
+            let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
+                return false;
+            };
+            if set.replace(host, &value) {
+                return self.publish(host, &Lease::of(place.clone(), flight), entry, until, None, now);
+            }
+            host.count(Counter::Conflict);
+        }
+        false
+    }
+
+    /// Ends the flight of a lease and wakes who waited; whether the flight was still there.
+    fn finish(&self, host: &impl Host, lease: &Lease, left: Left) -> bool {
+        for _ in 0..TRIES {
+            let set = SetSnapshot::read(host, lease.place.set);
+            let Some(landed) = collapse::landed(&set.value, lease.generation, left) else { return false };
+            if set.replace(host, &landed.set) {
+                let replaced = landed.replaced.fingerprint;
+                if left.record.is_some() && replaced.is_some() && replaced != lease.place.fingerprint {
+                    host.count(Counter::Evicted);
+                }
+                host.add_bytes(landed.set.bytes() as i64 - set.value.bytes() as i64);
+                self.wake(host, lease.place.fingerprint, landed.waiters);
+                return true;
+            }
+            host.count(Counter::Conflict);
+        }
+        // The lease runs out, and others take over.
+        false
+    }
+
+    /// Wakes the workers that waited; this one too, because its streams may not be answered from every callback.
+    fn wake(&self, host: &impl Host, fingerprint: Fingerprint, waiters: u64) {
+        let mine = self.worker.filter(|_| self.parked.contains_key(&fingerprint));
+        let mut left = waiters | mine.map_or(0, |me| 1u64.checked_shl(u32::from(me)).unwrap_or(0));
+        while left != 0 {
+            host.wake(left.trailing_zeros() as u8, fingerprint);
+            left &= left - 1;
+        }
+    }
+
+    /// Evicts from other sets until the record fits the byte budget; whether it does.
+    fn make_room(&mut self, host: &impl Host, own_set: u32, entry: &Entry, now: Now) -> bool {
+        let needed = entry.bytes();
+        let budget = self.config.store.bytes_max;
+        let sets = self.sets();
+        let mut set = own_set;
+        for _ in 0..RECLAIMS_MAX {
+            if host.bytes() + needed <= budget {
+                return true;
+            }
+            // To each other sets are as good as random, so any stride serves.
+            set = (set + 1 + (self.generations & 0xff)) % sets;
+            self.reclaim(host, set, now);
+        }
+        host.bytes() + needed <= budget
+    }
+
+    /// Empties one way of a set, under a flight of its own like everything that writes a slot.
+    fn reclaim(&mut self, host: &impl Host, number: u32, now: Now) {
+        let set = SetSnapshot::read(host, number);
+        let Some((way, victim)) =
+            collapse::victim(&set.value, u64::from(self.generations), now.mono, now.wall)
+        else {
+            return;
+        };
+        let new = self.new_flight(Fingerprint(u64::MAX), now);
+        let Some((value, flight)) = collapse::led_in(&set.value, new, way, now.mono) else { return };
+        if !set.replace(host, &value) {
+            return;
+        }
+        let place = Place { key: Vec::new(), fingerprint: new.fingerprint, set: number };
+        let lease = Lease::of(place, flight);
+        Record::erase(host, lease.slot, victim.bytes);
+        self.finish(host, &lease, Left { record: Some(Way::default()), not_shared: None });
+    }
+}
+
+/// What has to become of the record that says by which fields the responses of a URI are selected.
+#[derive(PartialEq, Debug)]
+enum Directory {
+    /// Nothing: there is none, or it is right.
+    Right,
+    /// It has to be written.
+    Write(Variants),
+    /// There are as many variants as may be.
+    Full,
+}
+
+impl Lease {
+    fn of(place: Place, flight: Flight) -> Lease {
+        let slot = Slot { set: place.set, way: flight.way };
+        Lease { place, slot, generation: flight.generation, until: flight.until }
+    }
+}
+
+/// The tags of a response: its own and those of the rules.
+fn tags(limits: &TagsConfig, response: &ResponseHead, from_rules: &[String]) -> Result<Vec<Tag>, NotStored> {
+    let mut tags = tags_of(&response.fields, &limits.headers, limits.count_max, limits.length_max)
+        .map_err(|_| NotStored::Limits)?;
+    for tag in from_rules {
+        let tag = Tag::new(tag).ok_or(NotStored::Limits)?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}
+
+fn response_of(fetch: &Fetch, mut stored: StoredResponse, tags: Vec<Tag>) -> Response {
+    let limits = &fetch.ask.config.tags;
+    if limits.strip {
+        for name in &limits.headers {
+            stored.fields.remove(name);
+        }
+    }
+    Response { stored, uri: fetch.ask.key.uri.clone(), tags, body: Vec::new() }
+}
+
+/// How long a reason not to store keeps others from waiting.
+fn memory_of(reason: NotStored) -> Duration {
+    match reason {
+        NotStored::Error | NotStored::Incomplete => FAILED_FOR,
+        _ => NOT_SHARED_FOR,
+    }
+}

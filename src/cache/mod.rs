@@ -1,0 +1,276 @@
+//! The cache of one worker: what it remembers, who waits in it and what it fetches.
+//!
+//! One procedure, [`Cache::consider`], decides for new requests, hints, sweeps and landings. It always reads the
+//! journal first, so nothing that an acknowledged purge covers is ever served. What a decision means for streams
+//! other than the one that the host is asking about comes out of [`Cache::next_effect`], because the host allows
+//! replies to other streams, and fetches that outlive a stream, only from some callbacks.
+
+mod ask;
+mod consider;
+mod dispatch;
+mod landing;
+mod sweep;
+
+use core::time::Duration;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+pub use ask::{Ask, Decision, Place, StreamId};
+pub use dispatch::{Call, Reception, is_failure};
+pub use landing::Landing;
+
+use crate::collapse::NewFlight;
+use crate::config::Config;
+use crate::invalidation::{Invalidation, Subject, Verdict};
+use crate::metrics::{Counter, Metrics};
+use crate::store::journal::{Busy, Mirror, Synced};
+use crate::store::memory::{Entry, WorkerMemory};
+use crate::store::record::{Content, Slot};
+use crate::store::set::WAYS;
+use crate::store::{Fingerprint, Seed, SharedData};
+use crate::time::{Monotonic, Now, Timestamp};
+
+/// What the cache needs of the world.
+pub trait Host: SharedData + Metrics {
+    /// The cluster to which Envoy's router sends this stream, while the stream lives.
+    fn cluster_of(&self, stream: StreamId) -> Option<String>;
+}
+
+/// Identifies this worker's VM among all that ever were.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Random, for generations.
+    pub nonce: u32,
+    /// Random, proposed as the seed of fingerprints and the name of the journal.
+    pub seed: Seed,
+}
+
+/// The records that a worker's index of the journal holds before it forgets.
+const JOURNAL_RECORDS_MAX: usize = 100_000;
+
+/// What is to be done for a stream or an upstream outside the callback that decided it.
+#[derive(Debug)]
+pub enum Effect {
+    /// A parked request has been decided; never [`Decision::Wait`].
+    Decided(Rc<Ask>, Decision),
+    /// A fetch is to be dispatched by the root.
+    Dispatch(u64),
+}
+
+/// The cache of one worker.
+pub struct Cache {
+    config: Rc<Config>,
+    identity: Identity,
+    seed: Option<Seed>,
+    generations: u32,
+    /// The place in the registry, once claimed.
+    worker: Option<u8>,
+    mirror: Mirror,
+    memory: WorkerMemory,
+    parked: HashMap<Fingerprint, Group>,
+    parked_streams: HashMap<StreamId, Fingerprint>,
+    fetches: HashMap<u64, Fetch>,
+    /// Groups whose flight has landed in this worker: to be considered from the next callback that may.
+    due: Vec<Fingerprint>,
+    effects: VecDeque<Effect>,
+}
+
+/// The requests of this worker that wait for one flight.
+#[derive(Default)]
+struct Group {
+    asks: Vec<Rc<Ask>>,
+    visited: Monotonic,
+}
+
+/// This worker's claim on a flight: it alone may write the slot, until the lease runs out.
+#[derive(Clone, Debug)]
+struct Lease {
+    place: Place,
+    slot: Slot,
+    generation: u64,
+    until: Monotonic,
+}
+
+/// A fetch that this worker makes under a flight.
+struct Fetch {
+    lease: Lease,
+    /// The mirror's head when the fetch was decided: the same state that judged what is being validated.
+    stamp: u64,
+    /// When a dispatched fetch is given up.
+    deadline: Monotonic,
+    /// The stored response that a 304 would confirm.
+    validated: Option<Rc<Entry>>,
+    /// The request on whose behalf it is made.
+    ask: Rc<Ask>,
+    started: Now,
+    /// Where the root sends it, when it is not the request of a stream.
+    cluster: Option<String>,
+    by: Fetcher,
+}
+
+/// Who makes a fetch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fetcher {
+    /// The request of a stream, on Envoy's own path.
+    Stream,
+    /// A call of the root.
+    Root,
+}
+
+impl Cache {
+    /// A cache that remembers nothing.
+    #[must_use]
+    pub fn new(config: Rc<Config>, identity: Identity) -> Self {
+        Cache {
+            memory: WorkerMemory::new(config.store.worker_bytes_max),
+            config,
+            identity,
+            seed: None,
+            generations: 0,
+            worker: None,
+            mirror: Mirror::new(JOURNAL_RECORDS_MAX),
+            parked: HashMap::new(),
+            parked_streams: HashMap::new(),
+            fetches: HashMap::new(),
+            due: Vec::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Puts another configuration in force; what is stored stays.
+    pub fn configure(&mut self, config: Rc<Config>) {
+        self.memory.set_bytes_max(config.store.worker_bytes_max);
+        self.config = config;
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Rc<Config> {
+        &self.config
+    }
+
+    /// The place of this worker in the registry.
+    #[must_use]
+    pub fn worker(&self) -> Option<u8> {
+        self.worker
+    }
+
+    /// Takes or keeps a place in the registry of workers that can be woken.
+    pub fn register(&mut self, host: &impl Host, now: Now) -> Option<u8> {
+        self.worker = crate::store::workers::claim(host, self.identity.nonce, now.mono);
+        self.worker
+    }
+
+    /// The next thing to do outside the callback that decided it.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether nothing is waiting to be considered or done.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.effects.is_empty() && self.due.is_empty()
+    }
+
+    /// How many requests wait, and how many fetches run: both zero in an idle worker.
+    #[must_use]
+    pub fn in_flight(&self) -> (usize, usize) {
+        (self.parked_streams.len(), self.fetches.len())
+    }
+
+    /// The bytes of this worker's own copies.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.bytes()
+    }
+
+    /// The journal's head as this worker has read it.
+    #[must_use]
+    pub fn journal_head(&self) -> u64 {
+        self.mirror.head()
+    }
+
+    /// Reads the journal; whether the cache may be used in this callback.
+    fn sync(&mut self, host: &impl Host) -> bool {
+        match self.mirror.sync(host) {
+            Synced::Current => true,
+            Synced::Renewed => {
+                self.memory.clear();
+                true
+            }
+            Synced::Unavailable => false,
+        }
+    }
+
+    /// Writes an invalidation to the journal. Once this returns a position it holds on every worker.
+    ///
+    /// # Errors
+    /// [`Busy`] when it could not be written; it does not hold then, anywhere.
+    pub fn invalidate(&mut self, host: &impl Host, invalidation: &Invalidation) -> Result<u64, Busy> {
+        let written = if self.sync(host) {
+            self.mirror.append(host, invalidation, self.identity.seed.0)
+        } else {
+            Err(Busy)
+        };
+        host.count(match written {
+            Ok(_) => Counter::Invalidation(invalidation.mode),
+            Err(Busy) => Counter::InvalidationRefused,
+        });
+        written
+    }
+
+    /// The verdict of the journal on an entry, remembered until the journal's head moves.
+    fn verdict(&self, entry: &Entry) -> Verdict {
+        let record = &entry.record;
+        entry.verdict(self.mirror.head(), || {
+            let subject = match &record.content {
+                Content::Response(r) => Subject {
+                    uri: &r.uri,
+                    tags: &r.tags,
+                    status: r.stored.status,
+                    content_type: r.stored.fields.get("content-type").unwrap_or_default(),
+                    stored_at: r.stored.response_time,
+                },
+                Content::Variants(v) => {
+                    let stored_at = Timestamp::default();
+                    Subject { uri: &v.uri, tags: &[], status: 0, content_type: &[], stored_at }
+                }
+            };
+            self.mirror.verdict(&subject, record.stamp)
+        })
+    }
+
+    fn seed(&mut self, host: &impl Host) -> Seed {
+        *self.seed.get_or_insert_with(|| Seed::shared(host, self.identity.seed))
+    }
+
+    /// The place of a cache key.
+    fn place(&mut self, host: &impl Host, key: Vec<u8>) -> Place {
+        let fingerprint = self.seed(host).fingerprint(&key);
+        Place { set: (fingerprint.0 % u64::from(self.sets())) as u32, fingerprint, key }
+    }
+
+    /// The number of sets that the entries are spread over.
+    fn sets(&self) -> u32 {
+        self.config.store.entries_max.div_ceil(WAYS as u32).max(1)
+    }
+
+    fn next_generation(&mut self) -> u64 {
+        self.generations = self.generations.wrapping_add(1);
+        u64::from(self.identity.nonce) << 32 | u64::from(self.generations)
+    }
+
+    fn new_flight(&mut self, fingerprint: Fingerprint, now: Now) -> NewFlight {
+        let generation = self.next_generation();
+        let until = now.mono.after(self.lease());
+        NewFlight { fingerprint, generation, owner: self.worker.unwrap_or(NOBODY), until }
+    }
+
+    fn lease(&self) -> Duration {
+        self.config.collapse.lease
+    }
+}
+
+/// The owner of a flight whose worker has no place in the registry: no bit, nobody to wake.
+const NOBODY: u8 = 255;

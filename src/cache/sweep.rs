@@ -1,0 +1,130 @@
+//! Waiting and waking: groups of parked requests, hints, and the sweep that makes up for every hint that is lost.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId};
+use crate::metrics::Counter;
+use crate::outcome::{Bypass, ForwardReason, NotStored};
+use crate::store::Fingerprint;
+use crate::store::set::SetSnapshot;
+use crate::time::Now;
+
+/// How often a group looks by itself whether its flight has landed.
+const SWEEP: Duration = Duration::from_millis(100);
+
+impl Cache {
+    /// Lets a request wait for the flight of a place; to the origin with it when too many wait already.
+    pub(super) fn park(&mut self, host: &impl Host, ask: &Rc<Ask>, place: &Place, now: Now) -> Decision {
+        if self.parked_streams.len() >= self.config.collapse.waiters_max as usize {
+            let reason = ForwardReason::Bypass(Bypass::NotShared);
+            return Decision::Forward { reason, waited: false, fallback: None };
+        }
+        let group = self.parked.entry(place.fingerprint).or_default();
+        if group.asks.is_empty() {
+            group.visited = now.mono;
+        }
+        group.asks.push(Rc::clone(ask));
+        self.parked_streams.insert(ask.stream, place.fingerprint);
+        host.count(Counter::Waited);
+        Decision::Wait
+    }
+
+    /// A waiting client has left.
+    pub fn leave(&mut self, stream: StreamId) {
+        let Some(fingerprint) = self.parked_streams.remove(&stream) else { return };
+        if let Some(group) = self.parked.get_mut(&fingerprint) {
+            group.asks.retain(|ask| ask.stream != stream);
+            if group.asks.is_empty() {
+                self.parked.remove(&fingerprint);
+            }
+        }
+    }
+
+    /// Something happened at a fingerprint, or so it is said.
+    pub fn hint(&mut self, host: &impl Host, fingerprint: Fingerprint, now: Now) {
+        self.visit(host, fingerprint, now);
+    }
+
+    /// Considers the groups whose flights have landed in this worker. Not from within the response callbacks of a
+    /// stream, where the host does not allow replies to others.
+    pub fn settle(&mut self, host: &impl Host, now: Now) {
+        for fingerprint in core::mem::take(&mut self.due) {
+            self.visit(host, fingerprint, now);
+        }
+    }
+
+    /// What is due by time: leases are renewed, waits and lost calls come to their deadlines, groups are looked
+    /// after whether anybody woke them or not, and the journal's head is checked even if its epoch stands still.
+    pub fn tick(&mut self, host: &impl Host, now: Now) {
+        self.mirror.distrust();
+        self.renew_leases(host, now);
+        self.give_up_lost_calls(host, now);
+        self.settle(host, now);
+        self.release_overdue(now);
+        let due = |visited| now.mono.since(visited) >= SWEEP;
+        let groups: Vec<Fingerprint> =
+            self.parked.iter().filter(|(_, group)| due(group.visited)).map(|(f, _)| *f).collect();
+        for fingerprint in groups {
+            self.visit(host, fingerprint, now);
+        }
+    }
+
+    /// Decides anew about everyone who waits at a fingerprint.
+    fn visit(&mut self, host: &impl Host, fingerprint: Fingerprint, now: Now) {
+        let Some(group) = self.parked.remove(&fingerprint) else { return };
+        for ask in group.asks {
+            self.parked_streams.remove(&ask.stream);
+            match self.consider(host, &ask, false, now) {
+                Decision::Wait => {}
+                decision => self.effects.push_back(Effect::Decided(ask, decision)),
+            }
+        }
+    }
+
+    fn release_overdue(&mut self, now: Now) {
+        let mut overdue = Vec::new();
+        self.parked.retain(|_, group| {
+            let (late, waiting) =
+                core::mem::take(&mut group.asks).into_iter().partition(|ask| ask.deadline <= now.mono);
+            group.asks = waiting;
+            overdue.extend::<Vec<_>>(late);
+            !group.asks.is_empty()
+        });
+        for ask in overdue {
+            self.parked_streams.remove(&ask.stream);
+            let reason = ForwardReason::Bypass(Bypass::NotShared);
+            self.effects
+                .push_back(Effect::Decided(ask, Decision::Forward { reason, waited: true, fallback: None }));
+        }
+    }
+
+    fn renew_leases(&mut self, host: &impl Host, now: Now) {
+        let lease = self.lease();
+        let until = now.mono.after(lease);
+        for fetch in self.fetches.values_mut() {
+            let left = fetch.lease.until.since(now.mono);
+            if left > lease * 2 / 3 {
+                continue;
+            }
+            let set = SetSnapshot::read(host, fetch.lease.place.set);
+            let mut value = set.value;
+            if let Some(flight) = value.flight_mut(fetch.lease.generation) {
+                flight.until = until;
+                if set.replace(host, &value) {
+                    fetch.lease.until = until;
+                }
+            }
+        }
+    }
+
+    /// Calls of the root that never came back, for instance because their root has been replaced.
+    fn give_up_lost_calls(&mut self, host: &impl Host, now: Now) {
+        let lost = |fetch: &super::Fetch| fetch.by == Fetcher::Root && fetch.deadline <= now.mono;
+        let calls: Vec<u64> = self.fetches.values().filter(|f| lost(f)).map(|f| f.lease.generation).collect();
+        for generation in calls {
+            host.count(Counter::DispatchFailed);
+            self.land(host, generation, Landing::NotStored(NotStored::Error), now);
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! The state machine of one request: an event in, a step out. It knows neither Envoy nor the clock.
+//!
+//! ```text
+//!              request head
+//!                   │
+//!      ┌────────────┼──────────────┬───────────────┬─────────────┐
+//!      ▼            ▼              ▼               ▼             ▼
+//!  Answered      Parked         Fetching        Passing     Commanding
+//!  (reply)   (waits for a    (to the origin,  (to the      (admin: body
+//!      ▲      flight)         for others too)  origin)      is read)
+//!      │         │ decided ──────► │              │             │
+//!      ├─────────┴─────────────────┤ 304, failure │ failure     │ body
+//!      │                           ▼              │             │
+//!      │                       Capturing          │             │
+//!      │                     (body is stored)     │             │
+//!      └───────────◄───────────────┴──────◄───────┴──────◄──────┘
+//! ```
+
+mod commands;
+mod reply;
+
+use std::rc::Rc;
+
+pub use reply::{Body, Reply};
+
+use commands::Commanding;
+
+use crate::admin::{Recognised, recognise};
+use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, is_failure};
+use crate::config::{Config, Options};
+use crate::http::{RequestHead, ResponseHead};
+use crate::invalidation::{Invalidation, Mode, Origin, Selector};
+use crate::metrics::Counter;
+use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
+use crate::policy::request::{Intent, intent, only_if_cached};
+use crate::policy::reuse::Reuse;
+use crate::policy::{key, unsafe_methods, validation};
+use crate::store::memory::Entry;
+use crate::store::record::Response;
+use crate::time::Now;
+
+/// What an event is judged with.
+pub struct Context<'a, H> {
+    /// The cache of this worker.
+    pub cache: &'a mut Cache,
+    /// The configuration of the root that the stream belongs to.
+    pub config: &'a Rc<Config>,
+    /// The world.
+    pub host: &'a H,
+    /// What the clocks said when the callback began.
+    pub now: Now,
+}
+
+/// What the host has to do next for the stream.
+#[derive(Debug)]
+pub enum Step {
+    /// Go on, with these changes to the head that is at hand.
+    Continue(Vec<Edit>),
+    /// Hold the stream until the cache decides ([`Exchange::decided`]).
+    Wait,
+    /// Hold the stream until more of its request is there.
+    Hold,
+    /// Answer the client.
+    Reply(Box<Reply>),
+}
+
+/// A change to a header section.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Edit {
+    /// One line of this field with this value, instead of whatever there is.
+    Set(&'static str, Vec<u8>),
+    /// One more line.
+    Add(&'static str, Vec<u8>),
+    /// No line of this field.
+    Remove(String),
+}
+
+/// Why a stream ended before its response did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// The client left.
+    ClientLeft,
+    /// The response broke off.
+    ResponseBroke,
+}
+
+/// One request and its response.
+pub struct Exchange {
+    stream: StreamId,
+    state: State,
+}
+
+enum State {
+    Idle,
+    Parked,
+    Passing(Passing),
+    Fetching(Fetching),
+    Capturing(Capturing),
+    /// With the changes that make Envoy's version of our reply right.
+    Answered(Vec<Edit>),
+    Commanding(Commanding),
+    Over,
+}
+
+/// A request that goes to the origin and whose response is not stored.
+struct Passing {
+    forward: Forward,
+    /// The request, where its response may have consequences.
+    request: Option<Rc<Ask>>,
+    unsafe_request: Option<(RequestHead, Rc<Options>)>,
+    fallback: Option<Rc<Entry>>,
+}
+
+/// A request that goes to the origin for all who ask for the same.
+struct Fetching {
+    generation: u64,
+    forward: Forward,
+    ask: Rc<Ask>,
+}
+
+/// A response on its way to the client, being captured.
+struct Capturing {
+    generation: u64,
+    response: Response,
+    length: Option<u64>,
+    bytes_max: u64,
+}
+
+impl Exchange {
+    /// An exchange of which nothing is known yet.
+    #[must_use]
+    pub fn new(stream: StreamId) -> Self {
+        Exchange { stream, state: State::Idle }
+    }
+
+    /// The header section of the request has arrived.
+    pub fn request_head(&mut self, cx: &mut Context<'_, impl Host>, request: RequestHead) -> Step {
+        let config = Rc::clone(cx.config);
+        match recognise(&request, &config.admin) {
+            // A stranger's PURGE is a request like any other.
+            Recognised::NotForUs | Recognised::Stranger => {}
+            Recognised::Respond(response) => return self.reply(Reply::admin(response)),
+            Recognised::Authorised(caller) => return self.command_head(cx, request, caller),
+        }
+        let options = config.rules.for_request(&request);
+        if options.bypass {
+            return self.pass(cx, ForwardReason::Bypass(Bypass::Rule));
+        }
+        match intent(&request, &options) {
+            Intent::Forward(reason) => self.pass(cx, reason),
+            Intent::Unsafe => {
+                let step = self.pass(cx, ForwardReason::Method);
+                if let State::Passing(passing) = &mut self.state {
+                    passing.unsafe_request = Some((request, options));
+                }
+                step
+            }
+            Intent::Lookup => {
+                let ask = Rc::new(self.ask(cx, request, options));
+                let decision = cx.cache.consider(cx.host, &ask, true, cx.now);
+                self.decided(cx, &ask, decision)
+            }
+        }
+    }
+
+    /// The cache has decided about the request, now or after it waited.
+    pub fn decided(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
+        match decision {
+            Decision::Serve(entry, reuse) => self.serve(cx, ask, &entry, &reuse),
+            Decision::Wait => {
+                self.state = State::Parked;
+                Step::Wait
+            }
+            Decision::Fetch { generation, reason, waited } => self.fetch(cx, ask, generation, reason, waited),
+            Decision::Forward { reason, waited, fallback } => {
+                cx.host.count(Counter::Forward(reason));
+                let forward = Forward { collapsed: waited, ..Forward::new(reason) };
+                let request = Some(Rc::clone(ask));
+                self.state = State::Passing(Passing { forward, request, unsafe_request: None, fallback });
+                Step::Continue(path_edit(ask))
+            }
+            Decision::NotCached => self.reply(Reply::not_cached(cx.config)),
+        }
+    }
+
+    /// What Envoy made of our own reply passes by: the changes that put it right. None for any other response.
+    pub fn own_reply(&mut self) -> Option<Vec<Edit>> {
+        match &mut self.state {
+            State::Answered(repairs) => Some(core::mem::take(repairs)),
+            _ => None,
+        }
+    }
+
+    /// The header section of a response is on its way to the client, from the origin or from Envoy in its stead.
+    /// `ends` says that no body follows.
+    pub fn response_head(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        response: &ResponseHead,
+        ends: bool,
+    ) -> Step {
+        match core::mem::replace(&mut self.state, State::Over) {
+            State::Passing(passing) => self.passing_head(cx, passing, response),
+            State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
+            // Envoy itself answers, before or instead of us.
+            State::Parked => {
+                cx.cache.leave(self.stream);
+                Step::Continue(Vec::new())
+            }
+            State::Idle | State::Answered(_) | State::Capturing(_) | State::Commanding(_) | State::Over => {
+                Step::Continue(Vec::new())
+            }
+        }
+    }
+
+    /// Whether the chunks of the response body are of interest.
+    #[must_use]
+    pub fn captures(&self) -> bool {
+        matches!(self.state, State::Capturing(_))
+    }
+
+    /// A chunk of the response body is on its way to the client.
+    pub fn response_body(&mut self, cx: &mut Context<'_, impl Host>, chunk: &[u8], ends: bool) {
+        let State::Capturing(capturing) = &mut self.state else { return };
+        if capturing.response.body.len() as u64 + chunk.len() as u64 > capturing.bytes_max {
+            let generation = capturing.generation;
+            self.state = State::Over;
+            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::TooLarge), cx.now);
+            return;
+        }
+        capturing.response.body.extend_from_slice(chunk);
+        if ends {
+            self.response_end(cx);
+        }
+    }
+
+    /// The response is complete: its last chunk, or its trailers, have arrived.
+    pub fn response_end(&mut self, cx: &mut Context<'_, impl Host>) {
+        let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) else { return };
+        let body = capturing.response.body.len() as u64;
+        let landing = if capturing.length.is_none_or(|length| length == body) {
+            Landing::Stored(Box::new(capturing.response))
+        } else {
+            Landing::NotStored(NotStored::Incomplete)
+        };
+        cx.cache.land(cx.host, capturing.generation, landing, cx.now);
+    }
+
+    /// Whether it matters why the stream ends now.
+    #[must_use]
+    pub fn is_fetching(&self) -> bool {
+        matches!(self.state, State::Fetching(_) | State::Capturing(_))
+    }
+
+    /// The stream is over, in whatever state it is.
+    pub fn end(&mut self, cx: &mut Context<'_, impl Host>, ending: Ending) {
+        let generation = match core::mem::replace(&mut self.state, State::Over) {
+            State::Fetching(fetching) => fetching.generation,
+            State::Capturing(capturing) => capturing.generation,
+            State::Parked => return cx.cache.leave(self.stream),
+            State::Idle | State::Passing(_) | State::Answered(_) | State::Commanding(_) | State::Over => {
+                return;
+            }
+        };
+        match ending {
+            Ending::ClientLeft => cx.cache.leader_left(cx.host, generation, cx.now),
+            Ending::ResponseBroke => {
+                cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
+            }
+        }
+    }
+
+    fn ask(&self, cx: &Context<'_, impl Host>, request: RequestHead, options: Rc<Options>) -> Ask {
+        let wait = cx.config.collapse.wait_max;
+        Ask {
+            stream: self.stream,
+            config: Rc::clone(cx.config),
+            key: key::primary(&request, &options),
+            arrived: cx.now,
+            deadline: cx.now.mono.after(wait),
+            whole: request.method() == b"GET" && !request.fields.contains("range"),
+            only_if_cached: only_if_cached(&request, &options),
+            request,
+            options,
+        }
+    }
+
+    fn pass(&mut self, cx: &Context<'_, impl Host>, reason: ForwardReason) -> Step {
+        cx.host.count(Counter::Forward(reason));
+        self.state = State::Passing(Passing {
+            forward: Forward::new(reason),
+            request: None,
+            unsafe_request: None,
+            fallback: None,
+        });
+        Step::Continue(Vec::new())
+    }
+
+    fn reply(&mut self, reply: Reply) -> Step {
+        self.state = State::Answered(reply.repairs());
+        Step::Reply(Box::new(reply))
+    }
+
+    /// Answers with a stored response.
+    fn serve(&mut self, cx: &Context<'_, impl Host>, ask: &Ask, entry: &Rc<Entry>, reuse: &Reuse) -> Step {
+        let (age, ttl, stale) = match *reuse {
+            Reuse::Fresh { age, ttl } => (age, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX), None),
+            Reuse::Stale { age, ttl, reason, .. } => (age, ttl, Some(reason)),
+            Reuse::Validate(reason) => return self.pass(cx, reason),
+        };
+        cx.host.count(stale.map_or(Counter::Hit, Counter::HitStale));
+        let outcome = Outcome::Hit { ttl, stale };
+        match Reply::stored(cx.config, entry, &ask.request, age, &outcome) {
+            Some(reply) => self.reply(reply),
+            None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
+        }
+    }
+
+    /// Sends the request to the origin for everyone who asks for the same.
+    fn fetch(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ask: &Rc<Ask>,
+        generation: u64,
+        reason: ForwardReason,
+        waited: bool,
+    ) -> Step {
+        cx.host.count(Counter::Forward(reason));
+        let mut edits = path_edit(ask);
+        // The response has to be the whole one, whatever this client has already.
+        for name in ["if-none-match", "if-modified-since", "if-range"] {
+            if ask.request.fields.contains(name) {
+                edits.push(Edit::Remove(name.to_owned()));
+            }
+        }
+        let validated = cx.cache.validated(generation);
+        if let Some(stored) = validated.as_deref().and_then(Entry::response) {
+            let validators = validation::validators(&stored.stored);
+            edits.extend(validators.into_iter().map(|(name, value)| Edit::Set(name, value)));
+        }
+        let forward = Forward { collapsed: waited, ..Forward::new(reason) };
+        self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
+        Step::Continue(edits)
+    }
+
+    fn passing_head(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        passing: Passing,
+        response: &ResponseHead,
+    ) -> Step {
+        if is_failure(response)
+            && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
+            && let Some(reuse) = cx.cache.on_error(entry, cx.now)
+        {
+            return self.serve(cx, ask, entry, &reuse);
+        }
+        if let Some((request, options)) = &passing.unsafe_request {
+            invalidate(cx, request, response, options);
+        }
+        Step::Continue(response_edits(cx, &passing.forward))
+    }
+
+    fn fetched_head(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        fetching: Fetching,
+        response: &ResponseHead,
+        ends: bool,
+    ) -> Step {
+        let Fetching { generation, mut forward, ask } = fetching;
+        let validated = cx.cache.validated(generation);
+        if is_failure(response)
+            && let Some(entry) = &validated
+            && let Some(reuse) = cx.cache.on_error(entry, cx.now)
+        {
+            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
+            return self.serve(cx, &ask, entry, &reuse);
+        }
+        if response.status == 304 && validated.is_some() {
+            return self.confirmed(cx, generation, forward, &ask, response);
+        }
+        match self.storable(cx, generation, &ask, response) {
+            Ok(capturing) => {
+                forward.stored = Stored::Yes;
+                self.state = State::Capturing(capturing);
+                if ends {
+                    self.response_end(cx);
+                }
+            }
+            Err(reason) => {
+                forward.stored = Stored::No(reason);
+                cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
+            }
+        }
+        Step::Continue(response_edits(cx, &forward))
+    }
+
+    fn storable(
+        &self,
+        cx: &Context<'_, impl Host>,
+        generation: u64,
+        ask: &Ask,
+        response: &ResponseHead,
+    ) -> Result<Capturing, NotStored> {
+        if is_failure(response) && !response.fields.contains("x-envoy-upstream-service-time") {
+            // Envoy's own words for a failure to reach the origin.
+            return Err(NotStored::Error);
+        }
+        let stored = cx.cache.assess(generation, response, cx.now)?;
+        let length = response.content_length();
+        let bytes_max = ask.options.object_bytes_max;
+        if length.is_some_and(|length| length > bytes_max) {
+            return Err(NotStored::TooLarge);
+        }
+        Ok(Capturing { generation, response: stored, length, bytes_max })
+    }
+
+    /// The origin has confirmed what is stored: that, brought up to date, is the answer.
+    fn confirmed(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        generation: u64,
+        mut forward: Forward,
+        ask: &Rc<Ask>,
+        response: &ResponseHead,
+    ) -> Step {
+        let old = cx.cache.validated(generation);
+        let fresh = match cx.cache.freshen(generation, response, cx.now) {
+            Ok(stored) => {
+                cx.host.count(Counter::Revalidated);
+                forward.stored = Stored::Yes;
+                cx.cache.land(cx.host, generation, Landing::Stored(Box::new(stored)), cx.now)
+            }
+            Err(reason) => {
+                forward.stored = Stored::No(reason);
+                cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now)
+            }
+        };
+        forward.status = Some(304);
+        let Some(entry) = fresh.or(old) else { return Step::Continue(response_edits(cx, &forward)) };
+        let age = entry.response().map(|r| crate::policy::current_age(&r.stored, cx.now.wall));
+        let outcome = Outcome::Forward(forward.clone());
+        match Reply::stored(cx.config, &entry, &ask.request, age.unwrap_or_default(), &outcome) {
+            Some(reply) => self.reply(reply),
+            None => Step::Continue(response_edits(cx, &forward)),
+        }
+    }
+}
+
+/// RFC 9111 §4.4: a non-error answer to an unsafe request invalidates what the request may have changed.
+fn invalidate(
+    cx: &mut Context<'_, impl Host>,
+    request: &RequestHead,
+    response: &ResponseHead,
+    options: &Options,
+) {
+    for uri in unsafe_methods::invalidated_uris(request, response, options) {
+        let invalidation = Invalidation {
+            mode: Mode::Revalidate,
+            selector: Selector::Uri(uri),
+            issued_at: cx.now.wall,
+            origin: Origin::UnsafeMethod,
+            reason: None,
+        };
+        // When the journal is too busy the origin's answer still counts; the refusal is counted.
+        let _ = cx.cache.invalidate(cx.host, &invalidation);
+    }
+}
+
+/// What the client's response says of the cache, and no longer says of its tags.
+fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward) -> Vec<Edit> {
+    let config = cx.config;
+    let mut edits = Vec::new();
+    if config.tags.strip {
+        edits.extend(config.tags.headers.iter().map(|name| Edit::Remove(name.clone())));
+    }
+    if config.cache_status.enabled {
+        let status = Outcome::Forward(forward.clone()).cache_status(&config.name);
+        edits.push(Edit::Add("cache-status", status.into_bytes()));
+    }
+    edits
+}
+
+/// Query parameters that are dropped from the key do not reach the origin either, unless the rules want it.
+fn path_edit(ask: &Ask) -> Vec<Edit> {
+    let path = key::forwarded_path(&ask.request, &ask.options);
+    path.map(|path| Edit::Set(":path", path)).into_iter().collect()
+}

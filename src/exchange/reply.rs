@@ -1,0 +1,114 @@
+//! Replies that the filter gives by itself.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::Edit;
+use crate::admin::AdminResponse;
+use crate::config::Config;
+use crate::http::{Fields, RequestHead};
+use crate::outcome::Outcome;
+use crate::policy::answer::{BodyPart, answer};
+use crate::store::memory::Entry;
+
+/// A response to the client.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The header section, `Cache-Status` included.
+    pub fields: Fields,
+    /// The body.
+    pub body: Body,
+    /// One word for the access log (`%RESPONSE_CODE_DETAILS%`).
+    pub details: &'static str,
+    /// Whether it answers a HEAD: the header section of a body that is not sent.
+    pub head_only: bool,
+}
+
+/// The body of a reply.
+#[derive(Debug)]
+pub enum Body {
+    /// None.
+    Empty,
+    /// Bytes of its own.
+    Bytes(Vec<u8>),
+    /// A part of a stored response's body: first byte and length.
+    Stored(Rc<Entry>, usize, usize),
+}
+
+impl Body {
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Empty => &[],
+            Body::Bytes(bytes) => bytes,
+            Body::Stored(entry, start, len) => {
+                let body = entry.response().map_or(&[][..], |r| &r.body);
+                body.get(*start..start.saturating_add(*len)).unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// A stored response; none when the entry holds none.
+    #[must_use]
+    pub fn stored(
+        config: &Config,
+        entry: &Rc<Entry>,
+        request: &RequestHead,
+        age: Duration,
+        outcome: &Outcome,
+    ) -> Option<Reply> {
+        let response = entry.response()?;
+        let bytes = response.body.len();
+        let mut answer = answer(&response.stored, bytes as u64, request, age);
+        if config.cache_status.enabled {
+            answer.fields.push("cache-status", outcome.cache_status(&config.name));
+        }
+        let head_only = request.method() == b"HEAD";
+        let body = match answer.body {
+            BodyPart::None => Body::Empty,
+            BodyPart::Whole => Body::Stored(Rc::clone(entry), 0, bytes),
+            BodyPart::Range { start, len } => {
+                Body::Stored(Rc::clone(entry), usize::try_from(start).ok()?, usize::try_from(len).ok()?)
+            }
+        };
+        Some(Reply { status: answer.status, fields: answer.fields, body, details: "larder_hit", head_only })
+    }
+
+    /// 504 to `only-if-cached` (RFC 9111 §5.2.1.7).
+    #[must_use]
+    pub fn not_cached(config: &Config) -> Reply {
+        let mut fields = Fields::new();
+        if config.cache_status.enabled {
+            fields.push("cache-status", Outcome::Local("only-if-cached").cache_status(&config.name));
+        }
+        Reply { status: 504, fields, body: Body::Empty, details: "larder_only_if_cached", head_only: false }
+    }
+
+    /// The answer to a command.
+    #[must_use]
+    pub fn admin(response: AdminResponse) -> Reply {
+        let AdminResponse { status, fields, body } = response;
+        Reply { status, fields, body: Body::Bytes(body), details: "larder_admin", head_only: false }
+    }
+
+    /// What has to be put right after Envoy has made a response of this reply: without a body it drops
+    /// `Content-Length` and `Content-Type`, and where the reply has no type it says `text/plain`.
+    pub(super) fn repairs(&self) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        let no_body = self.head_only || self.body.bytes().is_empty();
+        match self.fields.get("content-type") {
+            None if !no_body => edits.push(Edit::Remove("content-type".to_owned())),
+            Some(value) if no_body => edits.push(Edit::Set("content-type", value.to_vec())),
+            Some(_) | None => {}
+        }
+        if let Some(length) = self.fields.get("content-length").filter(|_| self.head_only) {
+            edits.push(Edit::Set("content-length", length.to_vec()));
+        }
+        edits
+    }
+}

@@ -1,0 +1,293 @@
+//! Target URIs as bytes: canonical hosts, percent-encoding, references against a base (RFC 3986 §5, RFC 9110 §4.2.3).
+
+/// Adds the host in lower case and, unless it is the scheme's default, the port.
+pub fn push_host(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8]) {
+    let (host, port) = host_and_port(authority);
+    out.extend(host.iter().map(u8::to_ascii_lowercase));
+    if let Some(port) = port
+        && !port.is_empty()
+        && Some(port) != default_port(scheme)
+    {
+        out.push(b':');
+        out.extend_from_slice(port);
+    }
+}
+
+/// The host and, where it is written, the port without leading zeros.
+#[must_use]
+pub fn host_and_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let Some(colon) = authority.iter().rposition(|b| *b == b':') else { return (authority, None) };
+    let (host, port) = authority.split_at(colon);
+    let port = port.get(1..).unwrap_or_default();
+    if !port.iter().all(u8::is_ascii_digit) {
+        return (authority, None);
+    }
+    let zeros = port.iter().take_while(|b| **b == b'0').count().min(port.len().saturating_sub(1));
+    (host, port.get(zeros..))
+}
+
+/// The default port of a scheme.
+#[must_use]
+pub fn default_port(scheme: &[u8]) -> Option<&'static [u8]> {
+    if scheme.eq_ignore_ascii_case(b"http") {
+        Some(b"80")
+    } else if scheme.eq_ignore_ascii_case(b"https") {
+        Some(b"443")
+    } else {
+        None
+    }
+}
+
+/// Whether two pairs of scheme and authority are the same origin (RFC 9110 §4.3.1).
+#[must_use]
+pub fn same_origin(a: (&[u8], &[u8]), b: (&[u8], &[u8])) -> bool {
+    let canonical = |(scheme, authority): (&[u8], &[u8])| {
+        let mut host = Vec::with_capacity(authority.len());
+        push_host(&mut host, scheme, authority);
+        host
+    };
+    a.0.eq_ignore_ascii_case(b.0) && canonical(a) == canonical(b)
+}
+
+/// Whether a path and query is already what [`push_normalised`] would make of it.
+#[must_use]
+pub fn is_normalised(target: &[u8]) -> bool {
+    target.iter().all(|b| *b != b'%' && (0x21..0x7f).contains(b))
+}
+
+/// Adds a path and query with one spelling for what RFC 3986 §6.2.2 holds equivalent: escapes of unreserved
+/// characters are undone, the others are in upper case, bytes that must be escaped are.
+pub fn push_normalised(out: &mut Vec<u8>, target: &[u8]) {
+    let mut rest = target;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match (byte, after) {
+            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                push_escape(out, hex(*high) << 4 | hex(*low));
+                rest = tail;
+            }
+            (0x21..0x7f, _) => out.push(*byte),
+            _ => push_hex(out, *byte),
+        }
+    }
+}
+
+/// A byte of a component with its escapes undone, as a query is compared by name: `%41` is `A`, `+` is a space.
+pub fn form_decoded(component: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = component;
+    core::iter::from_fn(move || {
+        let [byte, after @ ..] = rest else { return None };
+        rest = after;
+        match (byte, after) {
+            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                rest = tail;
+                Some(hex(*high) << 4 | hex(*low))
+            }
+            (b'+', _) => Some(b' '),
+            _ => Some(*byte),
+        }
+    })
+}
+
+/// A reference resolved against the target URI of a request: its scheme, authority, and path with query.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resolved {
+    /// The scheme, as written.
+    pub scheme: Vec<u8>,
+    /// The authority, as written.
+    pub authority: Vec<u8>,
+    /// The path and query, without dot segments and fragment.
+    pub target: Vec<u8>,
+}
+
+/// Resolves a reference as `Location` carries it (RFC 3986 §5.2); none when it cannot name an HTTP resource.
+#[must_use]
+pub fn resolve(scheme: &[u8], authority: &[u8], base: &[u8], reference: &[u8]) -> Option<Resolved> {
+    let reference = reference.trim_ascii().split(|b| *b == b'#').next()?;
+    let (scheme, rest) = match scheme_of(reference) {
+        Some((scheme, rest)) => (scheme, rest),
+        None => (scheme, reference),
+    };
+    if let Some(rest) = rest.strip_prefix(b"//") {
+        let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let target = rooted(path);
+        return (!authority.is_empty()).then(|| Resolved {
+            scheme: scheme.to_vec(),
+            authority: authority.to_vec(),
+            target,
+        });
+    }
+    if rest.len() != reference.len() {
+        return None; // `http:path` and `mailto:` name nothing here.
+    }
+    Some(Resolved { scheme: scheme.to_vec(), authority: authority.to_vec(), target: merged(base, rest) })
+}
+
+/// The path and query, with a `/` where the path is empty, and without dot segments.
+fn rooted(target: &[u8]) -> Vec<u8> {
+    let (path, query) = split_query(target);
+    without_dots(if path.is_empty() { b"/" } else { path }, query)
+}
+
+fn merged(base: &[u8], reference: &[u8]) -> Vec<u8> {
+    let (base_path, base_query) = split_query(base);
+    let (path, query) = split_query(reference);
+    if path.is_empty() {
+        return without_dots(base_path, query.or(base_query));
+    }
+    if path.starts_with(b"/") {
+        return without_dots(path, query);
+    }
+    let directory = base_path.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
+    let mut whole = base_path.get(..directory).unwrap_or_default().to_vec();
+    whole.extend_from_slice(path);
+    without_dots(&whole, query)
+}
+
+/// A path and its query: what comes before and after the first `?`.
+#[must_use]
+pub fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match target.iter().position(|b| *b == b'?') {
+        Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
+        None => (target, None),
+    }
+}
+
+fn without_dots(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::with_capacity(path.len() + query.map_or(0, |q| q.len() + 1) + 1);
+    let segments = path.strip_prefix(b"/").unwrap_or(path).split(|b| *b == b'/');
+    let mut directory = false;
+    for segment in segments {
+        directory = matches!(segment, b"." | b"..");
+        match segment {
+            b"." => {}
+            b".." => out.truncate(out.iter().rposition(|b| *b == b'/').unwrap_or(0)),
+            _ => {
+                out.push(b'/');
+                out.extend_from_slice(segment);
+            }
+        }
+    }
+    if directory || out.is_empty() {
+        out.push(b'/');
+    }
+    if let Some(query) = query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out
+}
+
+fn scheme_of(reference: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = reference.iter().position(|b| matches!(b, b':' | b'/' | b'?'))?;
+    let (scheme, rest) = reference.split_at(colon);
+    let letter = scheme.first().is_some_and(u8::is_ascii_alphabetic);
+    let valid = scheme.iter().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b));
+    (letter && valid && rest.starts_with(b":")).then(|| (scheme, rest.get(1..).unwrap_or_default()))
+}
+
+fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        out.push(byte);
+    } else {
+        push_hex(out, byte);
+    }
+}
+
+fn push_hex(out: &mut Vec<u8>, byte: u8) {
+    let digit = |n: u8| if n < 10 { b'0' + n } else { b'A' + (n - 10) };
+    out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+}
+
+fn hex(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        b'A'..=b'F' => digit - b'A' + 10,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn hosts_are_in_lower_case_without_their_default_port() {
+        for (scheme, authority, expected) in [
+            ("http", "Example.COM", "example.com"),
+            ("http", "a:80", "a"),
+            ("http", "a:0080", "a"),
+            ("http", "a:", "a"),
+            ("http", "a:443", "a:443"),
+            ("https", "a:443", "a"),
+            ("http", "[::1]", "[::1]"),
+            ("http", "[::1]:80", "[::1]"),
+            ("http", "[::1]:81", "[::1]:81"),
+            ("http", "a:0", "a:0"),
+        ] {
+            let mut out = Vec::new();
+            push_host(&mut out, scheme.as_bytes(), authority.as_bytes());
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{scheme} {authority}");
+        }
+    }
+
+    #[test]
+    fn equivalent_escapes_have_one_spelling() {
+        for (target, expected) in [
+            ("/~a/%7Eb", "/~a/~b"),
+            ("/%c3%a9", "/%C3%A9"),
+            ("/\u{e9} x", "/%C3%A9%20x"),
+            ("/a%2fb%2Fc", "/a%2Fb%2Fc"),
+            ("/100%", "/100%"),
+            ("/%zz%4", "/%zz%4"),
+        ] {
+            let mut out = Vec::new();
+            push_normalised(&mut out, target.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn references_resolve_as_rfc_3986_has_it() {
+        for (reference, expected) in [
+            ("", "http://h/b/c/d?q"),
+            ("?y", "http://h/b/c/d?y"),
+            ("g", "http://h/b/c/g"),
+            ("./g?y", "http://h/b/c/g?y"),
+            ("g/", "http://h/b/c/g/"),
+            ("/g", "http://h/g"),
+            ("..", "http://h/b/"),
+            ("../../../g", "http://h/g"),
+            ("/./g/../x", "http://h/x"),
+            (".", "http://h/b/c/"),
+            ("//g", "http://g/"),
+            ("//g?y", "http://g/?y"),
+            ("https://x:1/y#z", "https://x:1/y"),
+            ("g#s", "http://h/b/c/g"),
+            ("g?y/./x", "http://h/b/c/g?y/./x"),
+            ("/a:b", "http://h/a:b"),
+        ] {
+            let r = resolve(b"http", b"h", b"/b/c/d?q", reference.as_bytes()).unwrap();
+            let text = [&r.scheme[..], b"://", &r.authority, &r.target].concat();
+            assert_eq!(String::from_utf8(text).unwrap(), expected, "{reference}");
+        }
+        for reference in ["http:g", "mailto:a@b", "http:///x", "//"] {
+            assert_eq!(resolve(b"http", b"h", b"/", reference.as_bytes()), None, "{reference}");
+        }
+    }
+
+    #[test]
+    fn origins_compare_by_scheme_host_and_port() {
+        let same = |a: (&str, &str), b: (&str, &str)| {
+            same_origin((a.0.as_bytes(), a.1.as_bytes()), (b.0.as_bytes(), b.1.as_bytes()))
+        };
+        assert!(same(("http", "A:80"), ("HTTP", "a")));
+        assert!(!same(("http", "a"), ("https", "a")));
+        assert!(!same(("http", "a"), ("http", "a:81")));
+        assert!(!same(("http", "a"), ("http", "a.b")));
+    }
+}

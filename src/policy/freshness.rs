@@ -1,0 +1,231 @@
+//! How long a response is fresh and how old it is (RFC 9111 §4.2), and which field says so (RFC 9213).
+
+use core::time::Duration;
+
+use crate::config::Options;
+use crate::http::cache_control::{CacheControl, seconds};
+use crate::http::{Fields, date, list, structured};
+use crate::time::Timestamp;
+
+/// The directives that govern a response.
+pub(super) struct Control {
+    /// The directives.
+    pub directives: CacheControl,
+    /// Whether they come from a targeted field: then `Cache-Control` and `Expires` count for nothing.
+    pub targeted: bool,
+}
+
+/// The directives that govern a response: those of the first valid targeted field, else those of `Cache-Control`.
+pub(super) fn control(fields: &Fields, options: &Options) -> Control {
+    // RFC 9213 §2.2: the first valid, non-empty field of the target list is used, and "the cache MUST ignore" the
+    // fields Cache-Control and Expires.
+    let targeted = options.targeted.iter().find_map(|name| structured::targeted(&fields.combined(name)?));
+    let surrogate = || {
+        let lines = fields.get_all("surrogate-control");
+        options.surrogate_control.then(|| CacheControl::parse_surrogate(lines)).flatten()
+    };
+    match targeted.or_else(surrogate) {
+        Some(directives) => Control { directives, targeted: true },
+        None => Control { directives: CacheControl::parse(fields.get_all("cache-control")), targeted: false },
+    }
+}
+
+/// When the response was made: its `Date`, or when it arrived if that is missing or invalid (RFC 9110 §6.6.1).
+pub(super) fn date_value(fields: &Fields, response_time: Timestamp) -> Timestamp {
+    fields.get("date").and_then(date::parse).unwrap_or(response_time)
+}
+
+/// How old the response was when it arrived (§4.2.3 `corrected_initial_age`).
+pub(super) fn initial_age(fields: &Fields, request_time: Timestamp, response_time: Timestamp) -> Duration {
+    let date_value = date_value(fields, response_time);
+    let apparent_age = Duration::from_secs(response_time.secs().saturating_sub(date_value.secs()));
+    // §5.1: a cache SHOULD use the first member, and ignore the field if that is invalid.
+    let age_value = fields.get("age").and_then(|age| list::members(age).next()).and_then(seconds);
+    let corrected_age_value = age_value.unwrap_or_default().saturating_add(response_time.since(request_time));
+    apparent_age.max(corrected_age_value)
+}
+
+/// The freshness lifetime, rules applied; none when neither the origin nor a rule nor a heuristic gives one.
+pub(super) fn lifetime(
+    status: u16,
+    fields: &Fields,
+    control: &Control,
+    response_time: Timestamp,
+    options: &Options,
+) -> Option<Duration> {
+    let explicit = explicit(fields, control, response_time);
+    // §4.2.2: a lifetime may be assigned where the status code is defined as heuristically cacheable, or the response
+    // says `public`. We hold rules to the same, so that no rule makes an error page last.
+    let assignable = heuristically_cacheable(status) || control.directives.public;
+    let by_status = || options.ttl_status.iter().find(|(of, _)| *of == status).map(|(_, ttl)| *ttl);
+    let base = match explicit {
+        None if by_status().is_some() => by_status(),
+        None if !assignable => None,
+        None => options.ttl.or(options.ttl_default).or_else(|| heuristic(fields, response_time, options)),
+        Some(explicit) => Some(options.ttl.filter(|_| assignable).unwrap_or(explicit)),
+    }?;
+    let at_least = options.ttl_min.filter(|_| assignable).unwrap_or_default();
+    Some(base.max(at_least).min(options.ttl_max.unwrap_or(Duration::MAX)))
+}
+
+/// §4.2.1: `s-maxage`, else `max-age`, else `Expires` less `Date`.
+pub(super) fn explicit(fields: &Fields, control: &Control, response_time: Timestamp) -> Option<Duration> {
+    control.directives.s_maxage.or(control.directives.max_age).or_else(|| {
+        let expires = fields.get("expires").filter(|_| !control.targeted)?;
+        // §5.3: an invalid date, "especially including the value 0", is in the past.
+        let expires = date::parse(expires).unwrap_or_default();
+        Some(expires.since(date_value(fields, response_time)))
+    })
+}
+
+/// §4.2.2: a part of the time since the response was last modified.
+fn heuristic(fields: &Fields, response_time: Timestamp, options: &Options) -> Option<Duration> {
+    let last_modified = fields.get("last-modified").and_then(date::parse)?;
+    let unchanged = date_value(fields, response_time).since(last_modified);
+    let part = unchanged.checked_mul(u32::from(options.heuristics.percent))? / 100;
+    (!part.is_zero()).then(|| part.min(options.heuristics.max))
+}
+
+/// The status codes that are defined as heuristically cacheable (RFC 9110 §15.1).
+pub(super) fn heuristically_cacheable(status: u16) -> bool {
+    matches!(status, 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Heuristics;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const T0: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    fn at(offset: i64) -> String {
+        date::format(Timestamp::from_secs(T0.secs().saturating_add_signed(offset)))
+    }
+
+    fn secs_of(status: u16, fields: &[(&str, &str)], options: &Options) -> Option<u64> {
+        let fields = Fields::from_iter(fields.iter().copied());
+        let control = control(&fields, options);
+        lifetime(status, &fields, &control, T0, options).map(|lifetime| lifetime.as_secs())
+    }
+
+    #[test]
+    fn the_lifetime_is_what_the_first_of_four_sources_says() {
+        let (expires, past, modified) = (at(100), at(-100), at(-1000));
+        let (expires, past, modified) = (expires.as_str(), past.as_str(), modified.as_str());
+        let options = Options::default();
+        for (status, fields, expected) in [
+            (200, &[][..], None),
+            (200, &[("cache-control", "max-age=5")][..], Some(5)),
+            (200, &[("cache-control", "max-age=5, s-maxage=7")], Some(7)),
+            (200, &[("cache-control", "max-age=0"), ("expires", expires)], Some(0)),
+            (200, &[("expires", expires)], Some(100)),
+            (200, &[("expires", past)], Some(0)),
+            (200, &[("expires", "0")], Some(0)),
+            (200, &[("expires", expires), ("date", past)], Some(200)),
+            (200, &[("expires", expires), ("last-modified", modified)], Some(100)),
+            (200, &[("last-modified", modified)], Some(100)),
+            (404, &[("last-modified", modified)], Some(100)),
+            (302, &[("last-modified", modified)], None),
+            (599, &[("last-modified", modified)], None),
+            (599, &[("last-modified", modified), ("cache-control", "public")], Some(100)),
+            (599, &[("cache-control", "max-age=5")], Some(5)),
+            (200, &[("last-modified", expires)], None),
+        ] {
+            assert_eq!(secs_of(status, fields, &options), expected, "{status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_targeted_field_beats_cache_control_and_expires() {
+        let expires = at(100);
+        let options = Options {
+            targeted: vec!["larder-cache-control".into(), "cdn-cache-control".into()],
+            surrogate_control: true,
+            ..Options::default()
+        };
+        for (targeted, expected) in [
+            (&[("cdn-cache-control", "max-age=60")][..], Some(60)),
+            (&[("cdn-cache-control", "max-age=60"), ("larder-cache-control", "max-age=7")], Some(7)),
+            (&[("cdn-cache-control", "max-age=60"), ("larder-cache-control", "Invalid")], Some(60)),
+            (&[("cdn-cache-control", "")], Some(5)),
+            (&[("cdn-cache-control", "public")], None),
+            (&[("surrogate-control", "max-age=9")], Some(9)),
+            (&[("surrogate-control", "max-age=9"), ("cdn-cache-control", "max-age=60")], Some(60)),
+            (&[("surrogate-control", "foo")], Some(5)),
+        ] {
+            let mut fields = vec![("cache-control", "max-age=5"), ("expires", expires.as_str())];
+            fields.extend_from_slice(targeted);
+            assert_eq!(secs_of(200, &fields, &options), expected, "{targeted:?}");
+        }
+    }
+
+    #[test]
+    fn rules_override_fill_in_and_bound() {
+        let s = |secs| Some(Duration::from_secs(secs));
+        let explicit = &[("cache-control", "max-age=50")][..];
+        for (options, status, fields, expected) in [
+            (Options { ttl: s(9), ..Options::default() }, 200, explicit, Some(9)),
+            (Options { ttl: s(9), ..Options::default() }, 200, &[][..], Some(9)),
+            (Options { ttl: s(9), ..Options::default() }, 500, &[], None),
+            (Options { ttl: s(9), ..Options::default() }, 500, explicit, Some(50)),
+            (Options { ttl_default: s(9), ..Options::default() }, 200, explicit, Some(50)),
+            (Options { ttl_default: s(9), ..Options::default() }, 200, &[], Some(9)),
+            (Options { ttl_default: s(9), ..Options::default() }, 302, &[], None),
+            (Options { ttl_min: s(60), ..Options::default() }, 200, explicit, Some(60)),
+            (Options { ttl_min: s(60), ..Options::default() }, 503, explicit, Some(50)),
+            (Options { ttl_min: s(60), ..Options::default() }, 200, &[], None),
+            (Options { ttl_max: s(10), ..Options::default() }, 200, explicit, Some(10)),
+            (
+                Options { ttl_status: vec![(503, Duration::from_secs(2))], ..Options::default() },
+                503,
+                &[],
+                Some(2),
+            ),
+            (
+                Options { ttl_status: vec![(503, Duration::from_secs(2))], ..Options::default() },
+                503,
+                explicit,
+                Some(50),
+            ),
+        ] {
+            assert_eq!(secs_of(status, fields, &options), expected, "{options:?} {status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn heuristics_can_be_tuned_and_turned_off() {
+        let modified = at(-1000);
+        let fields = &[("last-modified", modified.as_str())];
+        let with = |percent, max| Options {
+            heuristics: Heuristics { percent, max: Duration::from_secs(max) },
+            ..Options::default()
+        };
+        assert_eq!(secs_of(200, fields, &with(20, 3600)), Some(200));
+        assert_eq!(secs_of(200, fields, &with(20, 60)), Some(60));
+        assert_eq!(secs_of(200, fields, &with(0, 60)), None);
+    }
+
+    #[test]
+    fn the_initial_age_takes_the_greater_of_what_date_and_age_say() {
+        let (now, old, ahead) = (at(0), at(-30), at(30));
+        for (fields, delay_ms, expected_ms) in [
+            (&[("date", now.as_str())][..], 0, 0),
+            (&[("date", old.as_str())], 0, 30_000),
+            (&[("date", ahead.as_str())], 0, 0),
+            (&[("date", now.as_str()), ("age", "60")], 1500, 61_500),
+            (&[("date", old.as_str()), ("age", "10")], 1500, 30_000),
+            (&[("age", "7200,0")], 0, 7_200_000),
+            (&[("age", "0, 7200")], 0, 0),
+            (&[("age", "5"), ("age", "7")], 0, 5_000),
+            (&[("age", "abc")], 10, 10),
+            (&[("age", "-7200")], 0, 0),
+            (&[], 250, 250),
+        ] {
+            let fields = Fields::from_iter(fields.iter().copied());
+            let age = initial_age(&fields, Timestamp(T0.0 - delay_ms), T0);
+            assert_eq!(age, Duration::from_millis(expected_ms), "{fields:?}");
+        }
+    }
+}

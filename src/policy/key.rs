@@ -1,0 +1,425 @@
+//! Cache keys (RFC 9111 §2 and §4.1): which requests a stored response may answer.
+//!
+//! The primary key has the target as it was sent: two spellings of one URI are two keys, since an origin may tell
+//! them apart. What purges compare has one spelling for all of them, so that a purge covers rather more than less.
+
+use crate::config::{KeyOptions, Options, QueryKey};
+use crate::http::{RequestHead, list, uri, weighted};
+
+/// The key of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CacheKey {
+    /// What URL purges compare: `host[:port]/path?query` in canonical form, without the scheme.
+    pub uri: Vec<u8>,
+    /// What stored responses are found under, before their variants are told apart.
+    pub primary: Vec<u8>,
+}
+
+/// Request fields that many origins take their own address from. No `Vary` tells of them, so they are part of every
+/// key: else one client could choose the links in what all others get.
+const UNKEYED: [&[u8]; 5] =
+    [b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-host"];
+
+/// The length that stands for an absent part.
+const ABSENT: u32 = u32::MAX;
+
+/// The primary key of a request, and its URI.
+#[must_use]
+pub fn primary(request: &RequestHead, options: &Options) -> CacheKey {
+    let scheme = request.scheme();
+    let mut host = Vec::with_capacity(request.authority().len() + 8);
+    uri::push_host(&mut host, scheme, request.authority());
+    let mut target = Vec::new();
+    let target = keyed(request.path(), &options.key, &mut target);
+    let mut primary = Vec::with_capacity(12 + scheme.len() + host.len() + target.len());
+    push_part(&mut primary, Some(scheme));
+    push_part(&mut primary, Some(&host));
+    push_part(&mut primary, Some(target));
+    push_fields(&mut primary, request, &options.key);
+    CacheKey { uri: with_target(host, target), primary }
+}
+
+/// The key of a variant: the primary key and the nominated fields as the request has them (§4.1).
+#[must_use]
+pub fn variant(primary: &[u8], nominated: &[String], request: &RequestHead) -> Vec<u8> {
+    let mut key = Vec::with_capacity(primary.len() + 4 + nominated.len() * 48);
+    push_part(&mut key, Some(primary));
+    for name in nominated {
+        push_part(&mut key, Some(name.as_bytes()));
+        push_part(&mut key, selecting_value(name, request).as_deref());
+    }
+    key
+}
+
+/// The canonical URI of an absolute URL, or of `host/path`.
+///
+/// # Errors
+///
+/// What is wrong with the URL.
+pub fn uri_of(url: &str, key: &KeyOptions) -> Result<Vec<u8>, &'static str> {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest))
+            if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
+        {
+            (Some(scheme), rest)
+        }
+        Some((before, _)) if !before.contains(['/', '?', '#']) => {
+            return Err("the scheme is neither http nor https");
+        }
+        _ => (None, url),
+    };
+    let rest = rest.split('#').next().unwrap_or_default().as_bytes();
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(end);
+    if authority.is_empty() {
+        return Err("the URL has no host");
+    }
+    if authority.contains(&b'@') {
+        return Err("the URL has user information");
+    }
+    if !authority.iter().all(|b| b.is_ascii_graphic() && *b != b',') {
+        return Err("the host has characters that no host has");
+    }
+    // Without a scheme, a port that is the default of one of the two is that scheme's.
+    let by_port = if authority.ends_with(b":443") { "https" } else { "http" };
+    let mut host = Vec::with_capacity(rest.len() + 1);
+    uri::push_host(&mut host, scheme.unwrap_or(by_port).as_bytes(), authority);
+    let rooted = if target.starts_with(b"/") { target.to_vec() } else { [b"/", target].concat() };
+    let mut kept = Vec::new();
+    Ok(with_target(host, keyed(&rooted, key, &mut kept)))
+}
+
+/// The path and query to send to the origin, where parameters that do not count must not reach it; none when the
+/// request goes out as it came.
+#[must_use]
+pub fn forwarded_path(request: &RequestHead, options: &Options) -> Option<Vec<u8>> {
+    let key = &options.key;
+    if key.forward_dropped || key.query == QueryKey::All {
+        return None;
+    }
+    let (path, query) = uri::split_query(request.path());
+    let query = query?;
+    let kept: Vec<&[u8]> = parameters(query).filter(|parameter| counts(parameter, key)).collect();
+    (kept.len() < parameters(query).count()).then(|| with_query(path, &kept))
+}
+
+/// The canonical URI of a target on an authority.
+pub(super) fn uri(scheme: &[u8], authority: &[u8], target: &[u8], key: &KeyOptions) -> Vec<u8> {
+    let mut host = Vec::with_capacity(authority.len() + target.len());
+    uri::push_host(&mut host, scheme, authority);
+    let mut kept = Vec::new();
+    with_target(host, keyed(target, key, &mut kept))
+}
+
+fn with_target(mut host: Vec<u8>, target: &[u8]) -> Vec<u8> {
+    if uri::is_normalised(target) {
+        host.extend_from_slice(target);
+    } else {
+        uri::push_normalised(&mut host, target);
+    }
+    host
+}
+
+/// The path and query as the options let it count; `kept` is where it is put when that is not how it came.
+fn keyed<'a>(target: &'a [u8], key: &KeyOptions, kept: &'a mut Vec<u8>) -> &'a [u8] {
+    if key.query == QueryKey::All && !key.query_sorted {
+        return target;
+    }
+    let (path, Some(query)) = uri::split_query(target) else { return target };
+    let mut parameters: Vec<&[u8]> = parameters(query).filter(|parameter| counts(parameter, key)).collect();
+    if key.query_sorted {
+        // Stable: the order of parameters with the same name may mean something.
+        parameters.sort_by(|a, b| uri::form_decoded(name_of(a)).cmp(uri::form_decoded(name_of(b))));
+    }
+    *kept = with_query(path, &parameters);
+    kept
+}
+
+fn with_query(path: &[u8], parameters: &[&[u8]]) -> Vec<u8> {
+    let mut target = path.to_vec();
+    for (i, parameter) in parameters.iter().enumerate() {
+        target.push(if i == 0 { b'?' } else { b'&' });
+        target.extend_from_slice(parameter);
+    }
+    target
+}
+
+/// Only `&` separates parameters. Where an origin takes `;` for one too, it must not find more than we did.
+fn parameters(query: &[u8]) -> impl Iterator<Item = &[u8]> {
+    query.split(|b| *b == b'&')
+}
+
+fn name_of(parameter: &[u8]) -> &[u8] {
+    parameter.split(|b| *b == b'=').next().unwrap_or_default()
+}
+
+fn counts(parameter: &[u8], key: &KeyOptions) -> bool {
+    let listed = |names: &[String]| names.iter().any(|pattern| matches(name_of(parameter), pattern));
+    match &key.query {
+        QueryKey::All => true,
+        // What the origin gets but the key lacks must not be able to hide another parameter from the key.
+        _ if key.forward_dropped && parameter.contains(&b';') => true,
+        QueryKey::Keep(names) => listed(names),
+        QueryKey::Drop(names) => !listed(names),
+    }
+}
+
+/// Whether a parameter's name, escapes undone, is the pattern; a `*` at its end stands for anything.
+fn matches(name: &[u8], pattern: &str) -> bool {
+    let mut name = uri::form_decoded(name);
+    match pattern.strip_suffix('*') {
+        Some(prefix) => prefix.bytes().all(|b| name.next() == Some(b)),
+        None => name.eq(pattern.bytes()),
+    }
+}
+
+fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
+    for (name, value) in request.fields.iter() {
+        if name.starts_with(b"x-") && UNKEYED.contains(&name) {
+            push_part(key, Some(name));
+            push_part(key, Some(value));
+        }
+    }
+    for name in &options.headers {
+        push_part(key, Some(name.as_bytes()));
+        push_part(key, selecting_value(name, request).as_deref());
+    }
+    for name in &options.cookies {
+        // A name that no field has, so that a cookie is never taken for a header field.
+        push_part(key, Some(format!("cookie {name}").as_bytes()));
+        push_part(key, cookie(request, name.as_bytes()));
+    }
+}
+
+fn cookie<'a>(request: &'a RequestHead, name: &[u8]) -> Option<&'a [u8]> {
+    let pairs = request.fields.get_all("cookie").flat_map(|line| line.split(|b| *b == b';'));
+    pairs.map(<[u8]>::trim_ascii).find_map(|pair| match list::name_and_value(pair) {
+        (found, Some(value)) if found == name => Some(value),
+        _ => None,
+    })
+}
+
+/// The value of a nominated field in a form that is the same only for requests that mean the same; none when it is
+/// absent, which "can only match another request if it is also absent there" (§4.1).
+fn selecting_value(name: &str, request: &RequestHead) -> Option<Vec<u8>> {
+    let value = if name == "cookie" {
+        // Cookies that HTTP/2 sends in lines of their own are joined by semicolons (RFC 9113 §8.2.3).
+        let mut lines = request.fields.get_all(name);
+        lines
+            .next()
+            .map(|first| lines.fold(first.to_vec(), |joined, line| [&joined, line].join(&b"; "[..])))?
+    } else {
+        request.fields.combined(name)?
+    };
+    Some(match name {
+        "accept-encoding" => weighted::accept_encoding(&value),
+        "accept-language" => weighted::accept_language(&value),
+        // Not lists: white space after a comma may be part of what they say.
+        "authorization"
+        | "cookie"
+        | "from"
+        | "if-modified-since"
+        | "if-range"
+        | "if-unmodified-since"
+        | "origin"
+        | "proxy-authorization"
+        | "referer"
+        | "user-agent" => value.trim_ascii().to_vec(),
+        _ => list::compact(&value),
+    })
+}
+
+fn push_part(key: &mut Vec<u8>, part: Option<&[u8]>) {
+    let len = part.map_or(ABSENT, |part| u32::try_from(part.len()).unwrap_or(ABSENT - 1));
+    key.extend_from_slice(&len.to_le_bytes());
+    key.extend_from_slice(part.unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn get(url: &str, more: &[(&str, &str)]) -> RequestHead {
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let (authority, path) = rest.split_at(rest.find('/').unwrap());
+        let mut fields = Fields::from_iter([
+            (":method", "GET"),
+            (":scheme", scheme),
+            (":authority", authority),
+            (":path", path),
+        ]);
+        for (name, value) in more {
+            fields.push(name, value);
+        }
+        RequestHead { fields, has_body: false }
+    }
+
+    fn with_key(key: KeyOptions) -> Options {
+        Options { key, ..Options::default() }
+    }
+
+    fn drop(names: &[&str]) -> KeyOptions {
+        KeyOptions {
+            query: QueryKey::Drop(names.iter().map(|n| (*n).to_owned()).collect()),
+            ..KeyOptions::default()
+        }
+    }
+
+    fn keep(names: &[&str]) -> KeyOptions {
+        KeyOptions {
+            query: QueryKey::Keep(names.iter().map(|n| (*n).to_owned()).collect()),
+            ..KeyOptions::default()
+        }
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    #[test]
+    fn the_default_key_is_scheme_host_port_path_and_query() {
+        let key = |url| primary(&get(url, &[]), &Options::default()).primary;
+        for (a, b, same) in [
+            ("http://h/", "http://H:80/", true),
+            ("http://h/", "https://h/", false),
+            ("http://h/", "http://h:81/", false),
+            ("http://h/a", "http://h/A", false),
+            ("http://h/?a=1", "http://h/?a=2", false),
+            ("http://h/", "http://h/?", false),
+            ("http://h/a", "http://h/%61", false),
+            ("http://h/?a&b", "http://h/?b&a", false),
+        ] {
+            assert_eq!(key(a) == key(b), same, "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn the_uri_of_a_request_is_the_uri_of_its_url() {
+        for url in ["http://H:80/a?b=c", "https://h:443/%7e\u{e9}", "http://h:8080/", "http://[::1]/x?&y=&"] {
+            for key in [KeyOptions::default(), drop(&["b"]), keep(&["y"])] {
+                let expected = uri_of(url, &key).unwrap();
+                assert_eq!(text(&primary(&get(url, &[]), &with_key(key)).uri), text(&expected), "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn urls_to_purge_have_a_canonical_form_or_an_error() {
+        for (url, expected) in [
+            ("http://Example.com", Ok("example.com/")),
+            ("HTTPS://h:443/a", Ok("h/a")),
+            ("h:443/a", Ok("h/a")),
+            ("h:80/a", Ok("h/a")),
+            ("h:8080/a?b#c", Ok("h:8080/a?b")),
+            ("http://h?x", Ok("h/?x")),
+            ("h/r?u=http://x/", Ok("h/r?u=http://x/")),
+            ("http://h/caf\u{e9}", Ok("h/caf%C3%A9")),
+            ("ftp://h/", Err("the scheme is neither http nor https")),
+            ("/path", Err("the URL has no host")),
+            ("http:///path", Err("the URL has no host")),
+            ("http://u@h/", Err("the URL has user information")),
+            ("http://a b/", Err("the host has characters that no host has")),
+        ] {
+            assert_eq!(
+                uri_of(url, &KeyOptions::default()).map(|u| text(&u)),
+                expected.map(str::to_owned),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn parameters_are_dropped_kept_and_sorted_as_configured() {
+        let sorted = KeyOptions { query_sorted: true, ..KeyOptions::default() };
+        for (path, key, expected) in [
+            ("/?a=1&utm_source=x&b=2", drop(&["utm_*"]), "h/?a=1&b=2"),
+            ("/?utm_source=x", drop(&["utm_*"]), "h/"),
+            ("/?utm%5Fsource=x&a", drop(&["utm_*"]), "h/?a"),
+            ("/?a=1&b=2&a=3", keep(&["a"]), "h/?a=1&a=3"),
+            ("/?%61=1&b", keep(&["a"]), "h/?a=1"),
+            ("/?ab=1", keep(&["a"]), "h/"),
+            ("/?b=2&a=1&b=1&a", sorted.clone(), "h/?a=1&a&b=2&b=1"),
+            ("/x", sorted, "h/x"),
+            ("/?x=1;id=2&id=3", drop(&["x"]), "h/?id=3"),
+        ] {
+            let request = get(&format!("http://h{path}"), &[]);
+            assert_eq!(text(&primary(&request, &with_key(key.clone())).uri), expected, "{path} {key:?}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_with_a_semicolon_stays_in_the_key_when_the_origin_gets_it() {
+        let key = KeyOptions { forward_dropped: true, ..drop(&["x"]) };
+        let request = get("http://h/?x=1;id=2&x=3", &[]);
+        assert_eq!(text(&primary(&request, &with_key(key)).uri), "h/?x=1;id=2");
+    }
+
+    #[test]
+    fn what_is_dropped_from_the_key_is_dropped_on_the_way_to_the_origin() {
+        let forwarded = |path: &str, key| {
+            forwarded_path(&get(&format!("http://h{path}"), &[]), &with_key(key)).map(|path| text(&path))
+        };
+        assert_eq!(forwarded("/p?b=1&utm_x=2&a", drop(&["utm_*"])).as_deref(), Some("/p?b=1&a"));
+        assert_eq!(forwarded("/p?utm_x", drop(&["utm_*"])).as_deref(), Some("/p"));
+        assert_eq!(forwarded("/p?a", drop(&["utm_*"])), None);
+        assert_eq!(forwarded("/p", keep(&["a"])), None);
+        assert_eq!(forwarded("/p?a&b", KeyOptions::default()), None);
+        assert_eq!(forwarded("/p?utm_x", KeyOptions { forward_dropped: true, ..drop(&["utm_*"]) }), None);
+    }
+
+    #[test]
+    fn headers_and_cookies_can_be_part_of_the_key() {
+        let options = with_key(KeyOptions {
+            headers: vec!["x-tenant".into()],
+            cookies: vec!["lang".into()],
+            ..KeyOptions::default()
+        });
+        let key = |more: &[(&str, &str)]| primary(&get("http://h/", more), &options).primary;
+        assert_ne!(key(&[]), key(&[("x-tenant", "")]));
+        assert_ne!(key(&[("x-tenant", "a")]), key(&[("x-tenant", "b")]));
+        assert_eq!(key(&[("cookie", "x=1; lang=de")]), key(&[("cookie", "x=2"), ("cookie", "lang=de")]));
+        assert_ne!(key(&[("cookie", "lang=de")]), key(&[("cookie", "lang=en")]));
+        assert_eq!(key(&[("cookie", "xlang=de")]), key(&[]));
+    }
+
+    #[test]
+    fn fields_that_origins_build_links_from_are_part_of_every_key() {
+        let key = |more: &[(&str, &str)]| primary(&get("http://h/", more), &Options::default());
+        assert_ne!(key(&[("x-forwarded-host", "evil")]).primary, key(&[]).primary);
+        assert_eq!(key(&[("x-forwarded-host", "evil")]).uri, key(&[]).uri);
+        assert_eq!(key(&[("x-forwarded-for", "1.2.3.4")]).primary, key(&[]).primary);
+    }
+
+    #[test]
+    fn variants_are_told_apart_by_what_the_nominated_fields_mean() {
+        let key =
+            |name: &str, more: &[(&str, &str)]| variant(b"p", &[name.to_owned()], &get("http://h/", more));
+        for (name, a, b, same) in [
+            ("foo", &[("foo", "1")][..], &[("foo", "2")][..], false),
+            ("foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", "2")], true),
+            ("foo", &[("foo", "1,2")], &[("foo", " 1, 2 ")], true),
+            ("foo", &[("foo", "\"1,2\"")], &[("foo", "\"1, 2\"")], false),
+            ("foo", &[("foo", "A")], &[("foo", "a")], false),
+            ("foo", &[("foo", "")], &[], false),
+            ("foo", &[("other", "1")], &[("other", "2")], true),
+            ("accept-encoding", &[("accept-encoding", "gzip,br")], &[("accept-encoding", "br, gzip")], true),
+            ("accept-encoding", &[("accept-encoding", "")], &[], false),
+            ("accept-language", &[("accept-language", "en, de")], &[("accept-language", "De,eN")], true),
+            ("cookie", &[("cookie", "a=1; b=2")], &[("cookie", "a=1"), ("cookie", "b=2")], true),
+            ("user-agent", &[("user-agent", "x (a,b)")], &[("user-agent", "x (a, b)")], false),
+        ] {
+            assert_eq!(key(name, a) == key(name, b), same, "{name} {a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_key_cannot_run_into_each_other() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        let key = |a: &str, b: &str| variant(b"p", &names, &get("http://h/", &[("a", a), ("b", b)]));
+        assert_ne!(key("1", "23"), key("12", "3"));
+        assert_ne!(key("1\u{0}", ""), key("1", "\u{0}"));
+    }
+}

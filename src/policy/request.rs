@@ -1,0 +1,244 @@
+//! Which requests concern the cache (RFC 9111 §2 and §4, RFC 9110 §9.2): to be looked up, to be watched because they
+//! may invalidate, or to be left alone.
+
+use crate::config::{Options, RequestDirectives};
+use crate::http::cache_control::RequestCacheControl;
+use crate::http::{RequestHead, list};
+use crate::outcome::{Bypass, ForwardReason};
+
+/// What the cache has to do with a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Intent {
+    /// A stored response may answer it.
+    Lookup,
+    /// It goes to the origin, and a non-error answer invalidates (RFC 9111 §4.4).
+    Unsafe,
+    /// It goes to the origin.
+    Forward(ForwardReason),
+}
+
+/// What the cache has to do with a request.
+///
+/// A `POST` whose response the options let be stored is still unsafe: its response answers later GETs, never another
+/// POST (RFC 9110 §9.3.3).
+#[must_use]
+pub fn intent(request: &RequestHead, options: &Options) -> Intent {
+    let seen = Seen::of(request);
+    if let Some(why) = seen.bypass() {
+        return Intent::Forward(ForwardReason::Bypass(why));
+    }
+    match seen.method {
+        b"GET" | b"HEAD" if request.has_body => Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody)),
+        b"GET" | b"HEAD" if options.bypass => Intent::Forward(ForwardReason::Bypass(Bypass::Rule)),
+        b"GET" | b"HEAD" => Intent::Lookup,
+        // The other methods that the IANA registry calls safe.
+        b"OPTIONS" | b"TRACE" | b"PROPFIND" | b"REPORT" | b"SEARCH" | b"QUERY" => {
+            Intent::Forward(ForwardReason::Method)
+        }
+        _ => Intent::Unsafe,
+    }
+}
+
+/// Whether the request says `only-if-cached`: a miss is then answered 504 (RFC 9111 §5.2.1.7).
+///
+/// It is the one directive that every configuration obeys: it costs the origin nothing.
+#[must_use]
+pub fn only_if_cached(request: &RequestHead, _options: &Options) -> bool {
+    request.fields.contains("cache-control")
+        && RequestCacheControl::parse(request.fields.get_all("cache-control")).only_if_cached
+}
+
+/// The directives of a request that count under the options; none when there are none.
+pub(super) fn directives(request: &RequestHead, options: &Options) -> Option<RequestCacheControl> {
+    if options.request_directives == RequestDirectives::Ignore {
+        return None;
+    }
+    let mut control = match request.fields.contains("cache-control") {
+        true => RequestCacheControl::parse(request.fields.get_all("cache-control")),
+        // RFC 9111 §5.4: `Pragma: no-cache` is for caches that know no Cache-Control; it counts in its absence.
+        false if has_token(request.fields.get_all("pragma"), b"no-cache") => {
+            RequestCacheControl { no_cache: true, ..RequestCacheControl::default() }
+        }
+        false => return None,
+    };
+    if options.request_directives == RequestDirectives::IgnoreRevalidation {
+        control = RequestCacheControl {
+            no_store: control.no_store,
+            max_stale: control.max_stale,
+            ..Default::default()
+        };
+    }
+    Some(control)
+}
+
+/// Whether a list names a token, in any case.
+pub(super) fn has_token<'a>(mut lines: impl Iterator<Item = &'a [u8]>, token: &[u8]) -> bool {
+    lines.any(|line| list::members(line).any(|member| member.eq_ignore_ascii_case(token)))
+}
+
+/// What one pass over the fields finds.
+#[derive(Default)]
+struct Seen<'a> {
+    method: &'a [u8],
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+    upgrade: bool,
+    grpc: bool,
+    ambiguous: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn of(request: &'a RequestHead) -> Self {
+        let mut seen = Seen::default();
+        for (name, value) in request.fields.iter() {
+            match name {
+                b":method" => seen.method = value,
+                b":authority" => seen.ambiguous |= seen.authority.replace(value).is_some(),
+                b":path" => seen.ambiguous |= seen.path.replace(value).is_some(),
+                b"host" => seen.ambiguous |= seen.host.replace(value).is_some(),
+                b":protocol" | b"upgrade" => seen.upgrade = true,
+                b"connection" => seen.upgrade |= has_token([value].into_iter(), b"upgrade"),
+                b"content-type" => seen.grpc |= is_grpc(value),
+                // An origin that obeys these answers for another target or method than the key says.
+                b"x-original-url"
+                | b"x-rewrite-url"
+                | b"x-http-method-override"
+                | b"x-http-method"
+                | b"x-method-override" => seen.ambiguous = true,
+                _ => {}
+            }
+        }
+        seen.upgrade |= seen.method == b"CONNECT";
+        seen
+    }
+
+    fn bypass(&self) -> Option<Bypass> {
+        if self.upgrade {
+            return Some(Bypass::Upgrade);
+        }
+        if self.grpc {
+            return Some(Bypass::Grpc);
+        }
+        let authority = self.authority.unwrap_or_default();
+        let other_host = self.host.is_some_and(|host| !host.eq_ignore_ascii_case(authority));
+        let path = self.path.unwrap_or_default();
+        // `OPTIONS *` names the server, not a resource: it is left to its method.
+        let target =
+            path.starts_with(b"/") && !path.contains(&b'#') || path == b"*" && self.method == b"OPTIONS";
+        (self.method.is_empty() || self.ambiguous || other_host || !is_authority(authority) || !target)
+            .then_some(Bypass::Target)
+    }
+}
+
+fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+        && content_type.get(GRPC.len()).is_none_or(|next| matches!(next, b'+' | b';' | b' ' | b'-'))
+}
+
+/// Whether it is one host with at most a port (RFC 3986 §3.2.2): no user information, no list, no white space.
+fn is_authority(authority: &[u8]) -> bool {
+    let host = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(b);
+    authority.first().is_some_and(|first| *first != b':') && authority.iter().all(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const BYPASS_TARGET: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Target));
+    const BYPASS_UPGRADE: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Upgrade));
+    const BYPASS_GRPC: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Grpc));
+    const METHOD: Intent = Intent::Forward(ForwardReason::Method);
+
+    fn request(method: &str, authority: &str, path: &str, more: &[(&str, &str)]) -> RequestHead {
+        let mut fields = Fields::from_iter([(":method", method), (":authority", authority), (":path", path)]);
+        for (name, value) in more {
+            fields.push(name, value);
+        }
+        RequestHead { fields, has_body: false }
+    }
+
+    #[test]
+    fn a_request_is_looked_up_watched_or_left_alone() {
+        for (method, authority, path, more, expected) in [
+            ("GET", "h", "/", &[][..], Intent::Lookup),
+            ("HEAD", "h:80", "/?q", &[], Intent::Lookup),
+            ("GET", "[::1]:8080", "/", &[("range", "bytes=0-1")], Intent::Lookup),
+            ("GET", "h", "/", &[("host", "H")], Intent::Lookup),
+            ("GET", "h", "/", &[("connection", "keep-alive")], Intent::Lookup),
+            ("POST", "h", "/", &[], Intent::Unsafe),
+            ("DELETE", "h", "/", &[], Intent::Unsafe),
+            ("M-SEARCH", "h", "/", &[], Intent::Unsafe),
+            ("get", "h", "/", &[], Intent::Unsafe),
+            ("OPTIONS", "h", "*", &[], METHOD),
+            ("TRACE", "h", "/", &[], METHOD),
+            ("PROPFIND", "h", "/", &[], METHOD),
+            ("", "h", "/", &[], BYPASS_TARGET),
+            ("GET", "", "/", &[], BYPASS_TARGET),
+            ("GET", ":80", "/", &[], BYPASS_TARGET),
+            ("GET", "u@h", "/", &[], BYPASS_TARGET),
+            ("GET", "a,b", "/", &[], BYPASS_TARGET),
+            ("GET", "a b", "/", &[], BYPASS_TARGET),
+            ("GET", "h\u{e9}", "/", &[], BYPASS_TARGET),
+            ("GET", "h", "*", &[], BYPASS_TARGET),
+            ("GET", "h", "", &[], BYPASS_TARGET),
+            ("GET", "h", "http://h/", &[], BYPASS_TARGET),
+            ("GET", "h", "/a#b", &[], BYPASS_TARGET),
+            ("GET", "h", "/", &[("host", "x")], BYPASS_TARGET),
+            ("GET", "h", "/", &[("host", "h"), ("host", "h")], BYPASS_TARGET),
+            ("GET", "h", "/", &[(":authority", "h")], BYPASS_TARGET),
+            ("GET", "h", "/", &[("x-original-url", "/admin")], BYPASS_TARGET),
+            ("GET", "h", "/", &[("upgrade", "websocket")], BYPASS_UPGRADE),
+            ("GET", "h", "/", &[("connection", "close, Upgrade")], BYPASS_UPGRADE),
+            ("CONNECT", "h:443", "", &[], BYPASS_UPGRADE),
+            ("CONNECT", "h", "/", &[(":protocol", "websocket")], BYPASS_UPGRADE),
+            ("POST", "h", "/", &[("content-type", "application/grpc+proto")], BYPASS_GRPC),
+            ("POST", "h", "/", &[("content-type", "application/grpcx")], Intent::Unsafe),
+        ] {
+            let request = request(method, authority, path, more);
+            assert_eq!(
+                intent(&request, &Options::default()),
+                expected,
+                "{method} {authority} {path} {more:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_get_with_a_body_is_left_alone() {
+        let request = RequestHead { has_body: true, ..request("GET", "h", "/", &[]) };
+        let expected = Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody));
+        assert_eq!(intent(&request, &Options::default()), expected);
+    }
+
+    #[test]
+    fn a_rule_can_bypass_reads_but_not_the_invalidation_by_writes() {
+        let options = Options { bypass: true, ..Options::default() };
+        let rule = Intent::Forward(ForwardReason::Bypass(Bypass::Rule));
+        assert_eq!(intent(&request("GET", "h", "/", &[]), &options), rule);
+        assert_eq!(intent(&request("PUT", "h", "/", &[]), &options), Intent::Unsafe);
+    }
+
+    #[test]
+    fn request_directives_count_as_configured() {
+        let strict = Options::default();
+        let some =
+            Options { request_directives: RequestDirectives::IgnoreRevalidation, ..Options::default() };
+        let none = Options { request_directives: RequestDirectives::Ignore, ..Options::default() };
+        let get = |name, value| request("GET", "h", "/", &[(name, value)]);
+        let no_cache = get("cache-control", "no-cache, no-store, only-if-cached");
+        assert!(directives(&no_cache, &strict).is_some_and(|d| d.no_cache && d.no_store));
+        assert!(directives(&no_cache, &some).is_some_and(|d| !d.no_cache && d.no_store));
+        assert_eq!(directives(&no_cache, &none), None);
+        for options in [&strict, &some, &none] {
+            assert!(only_if_cached(&no_cache, options));
+        }
+        assert!(directives(&get("pragma", "No-Cache"), &strict).is_some_and(|d| d.no_cache));
+        assert_eq!(directives(&get("pragma", "x"), &strict), None);
+    }
+}

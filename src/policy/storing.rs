@@ -1,0 +1,395 @@
+//! Which responses are stored (RFC 9111 §3), and what is kept of them.
+
+use core::time::Duration;
+
+use crate::config::{Options, SetCookie};
+use crate::http::cache_control::{CacheControl, Part};
+use crate::http::{RequestHead, ResponseHead, list, uri};
+use crate::outcome::NotStored;
+use crate::time::Timestamp;
+
+use super::freshness::{self, Control};
+use super::request::directives;
+use super::{StoredResponse, hygiene, key, validation};
+
+/// The most field names that `Vary` may nominate.
+const NOMINATED_MAX: usize = 16;
+
+/// The response as it is to be stored, or why it is not.
+///
+/// # Errors
+///
+/// The first reason, in the order of §3, that forbids storing it.
+pub fn storable(
+    request: &RequestHead,
+    response: &ResponseHead,
+    options: &Options,
+    request_time: Timestamp,
+    response_time: Timestamp,
+) -> Result<StoredResponse, NotStored> {
+    let control = freshness::control(&response.fields, options);
+    method(request, response, &control, options, response_time)?;
+    request_allows(request, options)?;
+    evaluated(request, response, &control, options, (request_time, response_time))
+}
+
+/// The response as it is to be stored, for a request whose method is settled.
+pub(super) fn evaluated(
+    request: &RequestHead,
+    response: &ResponseHead,
+    control: &Control,
+    options: &Options,
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> Result<StoredResponse, NotStored> {
+    status(response, &control.directives)?;
+    shared(request, response, &control.directives, options)?;
+    framing(response, options)?;
+    let vary = hygiene::nominated(&response.fields).ok_or(NotStored::VaryAny)?;
+    if vary.len() > NOMINATED_MAX {
+        return Err(NotStored::Limits);
+    }
+    let lifetime = freshness::lifetime(response.status, &response.fields, control, response_time, options);
+    let initial_age = freshness::initial_age(&response.fields, request_time, response_time);
+    let mut stored = StoredResponse {
+        status: response.status,
+        fields: hygiene::stored_fields(&response.fields, control, options, response_time),
+        response_time,
+        initial_age,
+        lifetime: lifetime.unwrap_or_default(),
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+        soft_purge_grace: options.soft_purge_grace,
+        keep: options.keep,
+        must_revalidate: must_revalidate(&control.directives),
+        no_cache: control.directives.no_cache == Part::All,
+        immutable: control.directives.immutable,
+        vary,
+        range: None,
+    };
+    windows(&mut stored, &control.directives, options);
+    if lifetime.is_none() && !assignable(response.status, &control.directives) {
+        return Err(if response.status >= 500 { NotStored::Error } else { NotStored::NoFreshness });
+    }
+    if worth_storing(&stored) { Ok(stored) } else { Err(NotStored::NoFreshness) }
+}
+
+/// §3: "the request method is understood by the cache" and defined as cacheable.
+fn method(
+    request: &RequestHead,
+    response: &ResponseHead,
+    control: &Control,
+    options: &Options,
+    response_time: Timestamp,
+) -> Result<(), NotStored> {
+    let allowed = match request.method() {
+        b"GET" => true,
+        // RFC 9110 §9.3.3: only with explicit freshness and a Content-Location that is the target.
+        b"POST" if options.store_post => {
+            response.status == 200
+                && freshness::explicit(&response.fields, control, response_time).is_some()
+                && located_at_target(request, response, options)
+        }
+        // The response to a HEAD has no body to store; `validation` lets it update a stored one.
+        _ => false,
+    };
+    if allowed { Ok(()) } else { Err(NotStored::Method) }
+}
+
+fn located_at_target(request: &RequestHead, response: &ResponseHead, options: &Options) -> bool {
+    let (scheme, authority) = (request.scheme(), request.authority());
+    let Some(location) = response.fields.get("content-location") else { return false };
+    uri::resolve(scheme, authority, request.path(), location).is_some_and(|at| {
+        uri::same_origin((&at.scheme, &at.authority), (scheme, authority))
+            && key::uri(scheme, authority, &at.target, &options.key)
+                == key::uri(scheme, authority, request.path(), &options.key)
+    })
+}
+
+/// Whether the request and the rules let its response be stored.
+pub(super) fn request_allows(request: &RequestHead, options: &Options) -> Result<(), NotStored> {
+    if options.bypass {
+        return Err(NotStored::Rule);
+    }
+    // §5.2.1.5
+    if directives(request, options).is_some_and(|directives| directives.no_store) {
+        return Err(NotStored::RequestNoStore);
+    }
+    Ok(())
+}
+
+/// §3: the status code is final, understood where it must be, and the response may be stored at all.
+fn status(response: &ResponseHead, directives: &CacheControl) -> Result<(), NotStored> {
+    match response.status {
+        206 => return Err(NotStored::Partial),
+        // 304 and 412 answer conditions, 416 a range, 407 and 417 other fields of the one request, 408, 413, 421 and
+        // 425 its connection; RFC 6585 says that 428, 429, 431 and 511 "MUST NOT be stored by a cache".
+        0..200 | 304 | 407 | 408 | 412 | 413 | 416 | 417 | 421 | 425 | 428 | 429 | 431 | 511 | 600.. => {
+            return Err(NotStored::Status);
+        }
+        _ => {}
+    }
+    // §5.2.2.3: limited to status codes that are understood; then `no-store` SHOULD be ignored.
+    match (directives.must_understand, understood(response.status)) {
+        (true, false) => Err(NotStored::Status),
+        (false, _) if directives.no_store => Err(NotStored::NoStore),
+        _ => Ok(()),
+    }
+}
+
+/// Status codes whose caching requirements we know and obey (RFC 9110 §15).
+fn understood(status: u16) -> bool {
+    matches!(status, 200..=204 | 300..=303 | 307 | 308 | 400 | 401 | 403..=406 | 409..=411 | 414 | 415 | 422 | 426 | 500..=505)
+}
+
+/// §3: what a shared cache must not store.
+fn shared(
+    request: &RequestHead,
+    response: &ResponseHead,
+    directives: &CacheControl,
+    options: &Options,
+) -> Result<(), NotStored> {
+    let (request, response) = (&request.fields, &response.fields);
+    let shareable = directives.public || directives.s_maxage.is_some();
+    if directives.private == Part::All {
+        return Err(NotStored::Private);
+    }
+    // §3.5
+    if request.contains("authorization") && !shareable && !directives.must_revalidate {
+        return Err(NotStored::Authorization);
+    }
+    if options.cookies_need_public && request.contains("cookie") && !shareable {
+        return Err(NotStored::Cookie);
+    }
+    let withheld = |name: &[u8]| {
+        hygiene::covers(&directives.private, name) || hygiene::covers(&directives.no_cache, name)
+    };
+    if options.set_cookie == SetCookie::Refuse
+        && ["set-cookie", "set-cookie2"]
+            .iter()
+            .any(|name| response.contains(name) && !withheld(name.as_bytes()))
+    {
+        return Err(NotStored::SetCookie);
+    }
+    Ok(())
+}
+
+/// Whether the body that passes by is the one that can be sent again.
+fn framing(response: &ResponseHead, options: &Options) -> Result<(), NotStored> {
+    let mut codings = response.fields.get_all("transfer-encoding").flat_map(list::members);
+    if codings.any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+        return Err(NotStored::Framing);
+    }
+    let length = response.fields.get("content-length").and_then(|value| core::str::from_utf8(value).ok());
+    match length.and_then(|digits| digits.trim().parse::<u64>().ok()) {
+        Some(bytes) if bytes > options.object_bytes_max => Err(NotStored::TooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// §3, last condition: without a lifetime, the status code or `public` must allow storing.
+fn assignable(status: u16, directives: &CacheControl) -> bool {
+    freshness::heuristically_cacheable(status) || directives.public
+}
+
+/// §5.2.2.2, §5.2.2.8; §5.2.2.10: `s-maxage` "incorporates the semantics of proxy-revalidate".
+fn must_revalidate(directives: &CacheControl) -> bool {
+    directives.must_revalidate || directives.proxy_revalidate || directives.s_maxage.is_some()
+}
+
+/// The windows in which the response may be served stale; none where a directive forbids it (§4.2.4).
+fn windows(stored: &mut StoredResponse, directives: &CacheControl, options: &Options) {
+    if !stored.must_revalidate && !stored.no_cache {
+        stored.stale_while_revalidate =
+            directives.stale_while_revalidate.unwrap_or(options.stale_while_revalidate);
+        stored.stale_if_error = directives.stale_if_error.unwrap_or(options.stale_if_error);
+    }
+}
+
+/// Whether it can answer anything: it is fresh for a while, may be served stale, or can be validated.
+fn worth_storing(stored: &StoredResponse) -> bool {
+    let window = stored.stale_while_revalidate.max(stored.stale_if_error);
+    let served = !stored.no_cache && stored.initial_age < stored.lifetime.saturating_add(window);
+    served || !validation::validators(stored).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RequestDirectives;
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const T0: Timestamp = Timestamp::from_secs(1_700_000_000);
+    type Lines = &'static [(&'static str, &'static str)];
+
+    fn request(method: &str, fields: Lines) -> RequestHead {
+        let target = [(":method", method), (":scheme", "http"), (":authority", "h"), (":path", "/p?q")];
+        RequestHead { fields: target.into_iter().chain(fields.iter().copied()).collect(), has_body: false }
+    }
+
+    fn check(
+        method: &str,
+        sent: Lines,
+        status: u16,
+        received: Lines,
+        options: &Options,
+    ) -> Result<StoredResponse, NotStored> {
+        let response = ResponseHead { status, fields: Fields::from_iter(received.iter().copied()) };
+        storable(&request(method, sent), &response, options, T0, T0)
+    }
+
+    fn verdict(status: u16, received: Lines) -> Result<(), NotStored> {
+        check("GET", &[], status, received, &Options::default()).map(|_| ())
+    }
+
+    #[test]
+    fn section_3_decides() {
+        use NotStored::{Error, Limits, NoFreshness, NoStore, Partial, Private, Status, TooLarge, VaryAny};
+        let many = Box::leak((0..17).map(|n| format!("f{n}")).collect::<Vec<_>>().join(",").into_boxed_str());
+        let many: Lines = Box::leak(Box::new([("cache-control", "max-age=60"), ("vary", &*many)]));
+        for (status, received, expected) in [
+            (200, &[("cache-control", "max-age=60")][..], Ok(())),
+            (200, &[], Err(NoFreshness)),
+            (200, &[("etag", "\"x\"")], Ok(())),
+            (200, &[("cache-control", "max-age=0")], Err(NoFreshness)),
+            (200, &[("cache-control", "max-age=0"), ("etag", "\"x\"")], Ok(())),
+            (200, &[("cache-control", "max-age=0, stale-while-revalidate=9")], Ok(())),
+            (200, &[("cache-control", "max-age=60"), ("age", "60")], Err(NoFreshness)),
+            (200, &[("cache-control", "no-cache")], Err(NoFreshness)),
+            (200, &[("cache-control", "no-cache, max-age=60")], Err(NoFreshness)),
+            (200, &[("cache-control", "no-cache"), ("etag", "\"x\"")], Ok(())),
+            (200, &[("cache-control", "max-age=60, No-Store")], Err(NoStore)),
+            (200, &[("cache-control", "max-age=60, private")], Err(Private)),
+            (200, &[("cache-control", "max-age=60, private=\"x\"")], Ok(())),
+            (200, &[("cache-control", "no-store"), ("cdn-cache-control", "max-age=60")], Ok(())),
+            (200, &[("cache-control", "max-age=60"), ("cdn-cache-control", "no-store")], Err(NoStore)),
+            (200, &[("cache-control", "max-age=60"), ("vary", "*")], Err(VaryAny)),
+            (200, many, Err(Limits)),
+            (200, &[("cache-control", "max-age=60"), ("content-length", "1048577")], Err(TooLarge)),
+            (
+                200,
+                &[("cache-control", "max-age=60"), ("transfer-encoding", "gzip, chunked")],
+                Err(NotStored::Framing),
+            ),
+            (200, &[("cache-control", "max-age=60"), ("transfer-encoding", "chunked")], Ok(())),
+            (206, &[("cache-control", "max-age=60")], Err(Partial)),
+            (304, &[("cache-control", "max-age=60")], Err(Status)),
+            (103, &[("cache-control", "max-age=60")], Err(Status)),
+            (299, &[("cache-control", "max-age=60")], Ok(())),
+            (302, &[], Err(NoFreshness)),
+            (302, &[("cache-control", "public"), ("etag", "\"x\"")], Err(NoFreshness)),
+            (404, &[("cache-control", "max-age=60")], Ok(())),
+            (412, &[("cache-control", "max-age=60")], Err(Status)),
+            (416, &[("cache-control", "max-age=60")], Err(Status)),
+            (429, &[("cache-control", "max-age=60")], Err(Status)),
+            (500, &[], Err(Error)),
+            (503, &[("cache-control", "max-age=60")], Ok(())),
+            (599, &[("cache-control", "max-age=60")], Ok(())),
+            (599, &[("cache-control", "max-age=60, must-understand")], Err(Status)),
+            (200, &[("cache-control", "max-age=60, must-understand, no-store")], Ok(())),
+            (600, &[("cache-control", "max-age=60")], Err(Status)),
+        ] {
+            assert_eq!(verdict(status, received), expected, "{status} {received:?}");
+        }
+    }
+
+    #[test]
+    fn responses_to_requests_with_credentials_need_a_directive() {
+        let authorized: Lines = &[("authorization", "Basic x")];
+        for (control, stored) in [
+            ("max-age=60", false),
+            ("max-age=60, proxy-revalidate", false),
+            ("max-age=60, public", true),
+            ("max-age=60, must-revalidate", true),
+            ("s-maxage=60", true),
+            ("private, s-maxage=60", false),
+        ] {
+            let received = Box::leak(Box::new([("cache-control", control)]));
+            assert_eq!(
+                check("GET", authorized, 200, received, &Options::default()).is_ok(),
+                stored,
+                "{control}"
+            );
+        }
+        let targeted: Lines = &[("cache-control", "public, max-age=60"), ("cdn-cache-control", "max-age=60")];
+        assert_eq!(
+            check("GET", authorized, 200, targeted, &Options::default()),
+            Err(NotStored::Authorization)
+        );
+    }
+
+    #[test]
+    fn cookies_are_as_configured() {
+        let options = |set_cookie| Options { set_cookie, ..Options::default() };
+        let received: Lines = &[("cache-control", "max-age=60"), ("set-cookie", "a=b")];
+        let refused = check("GET", &[], 200, received, &options(SetCookie::Refuse));
+        assert_eq!(refused, Err(NotStored::SetCookie));
+        let qualified: Lines =
+            &[("cache-control", "max-age=60, private=\"Set-Cookie\""), ("set-cookie", "a=b")];
+        for (set_cookie, received, kept) in [
+            (SetCookie::Refuse, qualified, false),
+            (SetCookie::Strip, received, false),
+            (SetCookie::Store, received, true),
+            (SetCookie::Store, qualified, false),
+        ] {
+            let stored = check("GET", &[], 200, received, &options(set_cookie)).unwrap();
+            assert_eq!(stored.fields.contains("set-cookie"), kept, "{set_cookie:?}");
+        }
+        let sent: Lines = &[("cookie", "a=b")];
+        let strict = Options { cookies_need_public: true, ..Options::default() };
+        let received: Lines = &[("cache-control", "max-age=60")];
+        assert_eq!(check("GET", sent, 200, received, &strict), Err(NotStored::Cookie));
+        assert!(check("GET", sent, 200, &[("cache-control", "max-age=60, public")], &strict).is_ok());
+        assert!(check("GET", sent, 200, received, &Options::default()).is_ok());
+    }
+
+    #[test]
+    fn a_request_can_forbid_storing_where_that_is_obeyed() {
+        let sent: Lines = &[("cache-control", "no-store")];
+        let received: Lines = &[("cache-control", "max-age=60")];
+        assert_eq!(check("GET", sent, 200, received, &Options::default()), Err(NotStored::RequestNoStore));
+        let ignored = Options { request_directives: RequestDirectives::Ignore, ..Options::default() };
+        assert!(check("GET", sent, 200, received, &ignored).is_ok());
+        let bypass = Options { bypass: true, ..Options::default() };
+        assert_eq!(check("GET", &[], 200, received, &bypass), Err(NotStored::Rule));
+    }
+
+    #[test]
+    fn a_post_is_stored_only_for_its_own_target_and_when_asked_for() {
+        let options = Options { store_post: true, ..Options::default() };
+        for (received, stored) in [
+            (&[("cache-control", "max-age=60"), ("content-location", "/p?q")][..], true),
+            (&[("cache-control", "max-age=60"), ("content-location", "http://H:80/p?q")], true),
+            (&[("cache-control", "max-age=60"), ("content-location", "")], true),
+            (&[("cache-control", "max-age=60"), ("content-location", "https://h/p?q")], false),
+            (&[("cache-control", "max-age=60"), ("content-location", "/other")], false),
+            (&[("cache-control", "max-age=60")], false),
+            (&[("etag", "\"x\""), ("content-location", "/p?q")], false),
+        ] {
+            assert_eq!(check("POST", &[], 200, received, &options).is_ok(), stored, "{received:?}");
+            assert_eq!(check("POST", &[], 200, received, &Options::default()), Err(NotStored::Method));
+        }
+        assert_eq!(
+            check("HEAD", &[], 200, &[("cache-control", "max-age=60")], &options),
+            Err(NotStored::Method)
+        );
+    }
+
+    #[test]
+    fn stale_windows_come_from_the_origin_else_from_the_rules_and_end_where_forbidden() {
+        let s = Duration::from_secs;
+        let options = Options { stale_while_revalidate: s(5), stale_if_error: s(6), ..Options::default() };
+        for (control, expected) in [
+            ("max-age=60", (s(5), s(6))),
+            ("max-age=60, stale-while-revalidate=7, stale-if-error=0", (s(7), s(0))),
+            ("max-age=60, stale-while-revalidate=7, must-revalidate", (s(0), s(0))),
+            ("max-age=60, stale-while-revalidate=7, proxy-revalidate", (s(0), s(0))),
+            ("s-maxage=60, stale-while-revalidate=7", (s(0), s(0))),
+        ] {
+            let received = Box::leak(Box::new([("cache-control", control)]));
+            let stored = check("GET", &[], 200, received, &options).unwrap();
+            assert_eq!((stored.stale_while_revalidate, stored.stale_if_error), expected, "{control}");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Asking the origin whether a stored response is still good, and what its answer does to it (RFC 9111 §3.2, §4.3,
+//! RFC 9110 §8.8).
+
+use crate::config::{Options, SetCookie};
+use crate::http::etag::EntityTag;
+use crate::http::{Fields, RequestHead, ResponseHead, date, list};
+use crate::outcome::NotStored;
+use crate::time::Timestamp;
+
+use super::{StoredResponse, freshness, hygiene, storing};
+
+/// The fields that make a request to the origin conditional on what is stored; empty when there is no validator.
+#[must_use]
+pub fn validators(stored: &StoredResponse) -> Vec<(&'static str, Vec<u8>)> {
+    // RFC 9110 §13.2.1: an origin heeds conditions only where its answer would be a 2xx. A 304 would then say nothing
+    // about the stored 404.
+    if !matches!(stored.status, 200..300) {
+        return Vec::new();
+    }
+    let mut conditions = Vec::new();
+    if let Some(etag) = stored.fields.get("etag").filter(|etag| EntityTag::parse(etag).is_some()) {
+        conditions.push(("if-none-match", etag.to_vec()));
+    }
+    if let Some(modified) = stored.fields.get("last-modified").filter(|value| date::parse(value).is_some()) {
+        conditions.push(("if-modified-since", modified.to_vec()));
+    }
+    conditions
+}
+
+/// Whether a 304 to a request with the [`validators`] of a stored response confirms that response (§4.3.4).
+#[must_use]
+pub fn confirms(stored: &StoredResponse, response: &ResponseHead) -> bool {
+    if response.status != 304 {
+        return false;
+    }
+    if let Some(new) = response.fields.get("etag") {
+        let old = stored.fields.get("etag");
+        let tags = EntityTag::parse(new).zip(old.and_then(EntityTag::parse));
+        // "contains one or more strong validators": the stored response must have the same; else the weak comparison.
+        return tags.is_some_and(
+            |(new, old)| if new.weak || old.weak { new.weak_eq(&old) } else { new.strong_eq(&old) },
+        );
+    }
+    match (response.fields.get("last-modified"), stored.fields.get("last-modified")) {
+        (Some(new), Some(old)) => {
+            new == old || date::parse(new).is_some_and(|new| date::parse(old) == Some(new))
+        }
+        (Some(_), None) => false,
+        // Without any validator it can only be about the one response that the request was conditional on.
+        (None, _) => true,
+    }
+}
+
+/// The stored response, updated by a 304 that [`confirms`] it (§3.2, §4.3.4).
+///
+/// # Errors
+///
+/// Why what came of it may not be stored, e.g. `no-store` in the 304. The 304 still confirms the stored response for
+/// the request that was sent.
+pub fn freshened(
+    stored: &StoredResponse,
+    request: &RequestHead,
+    response: &ResponseHead,
+    options: &Options,
+    request_time: Timestamp,
+    response_time: Timestamp,
+) -> Result<StoredResponse, NotStored> {
+    storing::request_allows(request, options)?;
+    let updated = ResponseHead { status: stored.status, fields: updated_fields(stored, response, options) };
+    let control = freshness::control(&updated.fields, options);
+    storing::evaluated(request, &updated, &control, options, (request_time, response_time))
+}
+
+/// What the response to a HEAD means for the stored response to a GET of the same variant (§4.3.5).
+#[derive(Clone, PartialEq, Debug)]
+pub enum HeadUpdate {
+    /// It is the same representation: this is the stored response with the new fields.
+    Freshened(Box<StoredResponse>),
+    /// It is another representation, or may no longer be stored: the stored response is stale.
+    Invalidates,
+    /// It says nothing about the stored response.
+    None,
+}
+
+/// What the response to a HEAD means for the stored response to a GET, whose body has `body_bytes` bytes (§4.3.5).
+#[must_use]
+pub fn updated_by_head(
+    stored: &StoredResponse,
+    body_bytes: u64,
+    request: &RequestHead,
+    response: &ResponseHead,
+    options: &Options,
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> HeadUpdate {
+    if response.status != 200 || stored.status != 200 || stored.range.is_some() {
+        return HeadUpdate::None;
+    }
+    // "if the response has a validator or Content-Length that differs, the stored response SHOULD be considered
+    // stale".
+    let changed = |name| response.fields.get(name).is_some_and(|new| stored.fields.get(name) != Some(new));
+    let length = response.fields.get("content-length").map(<[u8]>::trim_ascii);
+    let other_length = length.is_some_and(|length| length != body_bytes.to_string().as_bytes());
+    if changed("etag") || changed("last-modified") || other_length {
+        return HeadUpdate::Invalidates;
+    }
+    match freshened(stored, request, response, options, request_time, response_time) {
+        Ok(stored) => HeadUpdate::Freshened(Box::new(stored)),
+        Err(_) => HeadUpdate::Invalidates,
+    }
+}
+
+/// §3.2: each field of the new response replaces the stored one, with exceptions.
+fn updated_fields(stored: &StoredResponse, response: &ResponseHead, options: &Options) -> Fields {
+    let nominated: Vec<&[u8]> = response.fields.get_all("connection").flat_map(list::members).collect();
+    let updates = |name: &[u8]| {
+        // A cookie for the client that asked must not reach others; the representation is confirmed all the same.
+        let cookie = matches!(name, b"set-cookie" | b"set-cookie2") && options.set_cookie != SetCookie::Store;
+        // They describe the body that is stored; a 304 has none.
+        let of_the_body = matches!(
+            name,
+            b"content-length" | b"content-encoding" | b"content-range" | b"content-md5" | b"content-digest"
+        );
+        let nominated = || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
+        let hop_by_hop = hygiene::is_hop_by_hop(name) && name != b"age";
+        !(cookie || of_the_body || hop_by_hop || nominated())
+    };
+    let new: Fields = response.fields.iter().filter(|(name, _)| updates(name)).collect();
+    let mut fields = stored.fields.clone();
+    // A response without a Date was made when it arrived.
+    fields.retain(|name, _| name != b"date" && !new.iter().any(|(new, _)| new == name));
+    new.iter().for_each(|(name, value)| fields.push(name, value));
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::storing::storable;
+    use core::time::Duration;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const T0: Timestamp = Timestamp::from_secs(784_111_777);
+    const T1: Timestamp = Timestamp::from_secs(784_111_877);
+    const OLD: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LATER: &str = "Sun, 06 Nov 1994 08:51:17 GMT";
+
+    fn request() -> RequestHead {
+        RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false }
+    }
+
+    fn response(status: u16, fields: &[(&str, &str)]) -> ResponseHead {
+        ResponseHead { status, fields: fields.iter().copied().collect() }
+    }
+
+    fn stored(fields: &[(&str, &str)]) -> StoredResponse {
+        let fields: Vec<_> = fields.iter().copied().chain([("cache-control", "max-age=60")]).collect();
+        storable(&request(), &response(200, &fields), &Options::default(), T0, T0).unwrap()
+    }
+
+    fn update(stored: &StoredResponse, fields: &[(&str, &str)]) -> Result<StoredResponse, NotStored> {
+        freshened(stored, &request(), &response(304, fields), &Options::default(), T1, T1)
+    }
+
+    #[test]
+    fn both_validators_go_to_the_origin() {
+        let both = stored(&[("etag", "W/\"x\""), ("last-modified", OLD)]);
+        let expected =
+            [("if-none-match", b"W/\"x\"".to_vec()), ("if-modified-since", OLD.as_bytes().to_vec())];
+        assert_eq!(validators(&both), expected);
+        assert_eq!(validators(&stored(&[("etag", ""), ("last-modified", "x")])), []);
+        assert_eq!(validators(&StoredResponse { status: 404, ..both }), []);
+    }
+
+    #[test]
+    fn a_304_confirms_only_the_response_it_is_about() {
+        let strong = stored(&[("etag", "\"x\""), ("last-modified", OLD)]);
+        let weak = stored(&[("etag", "W/\"x\"")]);
+        let dated = stored(&[("last-modified", OLD)]);
+        for (stored, fields, expected) in [
+            (&strong, &[("etag", "\"x\"")][..], true),
+            (&strong, &[("etag", "\"y\"")], false),
+            (&strong, &[("etag", "\"y\""), ("last-modified", OLD)], false),
+            (&strong, &[("etag", "W/\"x\"")], true),
+            (&strong, &[("last-modified", OLD)], true),
+            (&strong, &[("last-modified", DATE)], false),
+            (&strong, &[], true),
+            (&weak, &[("etag", "\"x\"")], true),
+            (&weak, &[("last-modified", OLD)], false),
+            (&dated, &[("last-modified", "Sunday, 06-Nov-94 08:49:36 GMT")], true),
+            (&dated, &[("etag", "\"x\"")], false),
+        ] {
+            assert_eq!(confirms(stored, &response(304, fields)), expected, "{fields:?}");
+        }
+        assert!(!confirms(&strong, &response(200, &[])));
+    }
+
+    #[test]
+    fn a_304_updates_fields_and_makes_the_response_fresh_again() {
+        let stored =
+            stored(&[("etag", "\"x\""), ("a", "1"), ("a", "2"), ("b", "1"), ("content-type", "a/b")]);
+        let new =
+            [("etag", "\"x\""), ("a", "3"), ("cache-control", "max-age=9"), ("date", LATER), ("age", "2")];
+        let updated = update(&stored, &new).unwrap();
+        let fields = [
+            ("b", "1"),
+            ("content-type", "a/b"),
+            ("etag", "\"x\""),
+            ("a", "3"),
+            ("cache-control", "max-age=9"),
+            ("date", LATER),
+        ];
+        assert_eq!(updated.fields, Fields::from_iter(fields));
+        assert_eq!((updated.response_time, updated.initial_age), (T1, Duration::from_secs(2)));
+        assert_eq!(updated.lifetime, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn a_304_without_a_date_was_made_when_it_arrived() {
+        let updated = update(&stored(&[("etag", "\"x\""), ("date", DATE)]), &[]).unwrap();
+        assert_eq!(updated.fields.get("date"), Some(LATER.as_bytes()));
+        assert_eq!((updated.initial_age, updated.lifetime), (Duration::ZERO, Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_describes_the_body_and_what_concerns_one_client_is_not_updated() {
+        let stored =
+            stored(&[("etag", "\"x\""), ("content-encoding", "br"), ("content-md5", "1"), ("k", "1")]);
+        let new = [
+            ("content-encoding", "gzip"),
+            ("content-md5", "2"),
+            ("content-length", "0"),
+            ("content-range", "bytes 0-1/2"),
+            ("set-cookie", "a=b"),
+            ("connection", "k"),
+            ("k", "2"),
+            ("x-envoy-upstream-service-time", "3"),
+            ("content-type", "c/d"),
+        ];
+        let updated = update(&stored, &new).unwrap().fields;
+        for (name, expected) in [
+            ("content-encoding", Some("br")),
+            ("content-md5", Some("1")),
+            ("content-length", None),
+            ("content-range", None),
+            ("set-cookie", None),
+            ("connection", None),
+            ("k", Some("1")),
+            ("x-envoy-upstream-service-time", None),
+            ("content-type", Some("c/d")),
+        ] {
+            assert_eq!(updated.get(name), expected.map(str::as_bytes), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_304_can_end_the_storing() {
+        let stored = stored(&[("etag", "\"x\"")]);
+        assert_eq!(update(&stored, &[("cache-control", "no-store")]), Err(NotStored::NoStore));
+        assert_eq!(update(&stored, &[("vary", "*")]), Err(NotStored::VaryAny));
+        assert!(update(&stored, &[("cache-control", "no-cache")]).unwrap().no_cache);
+    }
+
+    #[test]
+    fn a_head_updates_or_invalidates_what_is_stored() {
+        let stored = stored(&[("etag", "\"x\""), ("a", "1")]);
+        let head = |status, fields: &[(&str, &str)]| {
+            updated_by_head(&stored, 10, &request(), &response(status, fields), &Options::default(), (T1, T1))
+        };
+        for (status, fields, expected) in [
+            (200, &[("etag", "\"y\"")][..], HeadUpdate::Invalidates),
+            (200, &[("content-length", "11")], HeadUpdate::Invalidates),
+            (200, &[("last-modified", OLD)], HeadUpdate::Invalidates),
+            (200, &[("cache-control", "no-store")], HeadUpdate::Invalidates),
+            (404, &[("etag", "\"y\"")], HeadUpdate::None),
+            (304, &[], HeadUpdate::None),
+        ] {
+            assert_eq!(head(status, fields), expected, "{status} {fields:?}");
+        }
+        let HeadUpdate::Freshened(updated) = head(200, &[("content-length", "10"), ("a", "2")]) else {
+            panic!("the same length and no other validator");
+        };
+        assert_eq!((updated.fields.get("a"), updated.response_time), (Some(&b"2"[..]), T1));
+    }
+}

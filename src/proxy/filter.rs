@@ -1,0 +1,152 @@
+//! One stream: callbacks become events, steps become calls to the host.
+
+use core::cell::RefCell;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use std::rc::Rc;
+
+use super::abi::{self, Buffer, Map};
+use super::vm::Vm;
+use crate::cache::StreamId;
+use crate::config::Config;
+use crate::exchange::{Edit, Ending, Exchange, Reply, Step};
+use crate::http::{Fields, RequestHead, ResponseHead};
+
+/// The filter of one stream.
+pub struct Filter {
+    stream: StreamId,
+    vm: Rc<Vm>,
+    config: Rc<Config>,
+    exchange: Rc<RefCell<Exchange>>,
+}
+
+impl Filter {
+    pub(super) fn new(stream: StreamId, vm: Rc<Vm>, config: Rc<Config>) -> Self {
+        Filter { stream, vm, config, exchange: Rc::new(RefCell::new(Exchange::new(stream))) }
+    }
+
+    /// Does what the machine wants, in a callback of the stream itself.
+    fn perform(&self, map: Map, step: Option<Step>) -> Action {
+        let action = match step {
+            None => Action::Continue,
+            Some(Step::Continue(edits)) => {
+                apply(map, &edits);
+                Action::Continue
+            }
+            Some(Step::Wait) => {
+                self.vm.park(self.stream, &self.exchange);
+                Action::Pause
+            }
+            Some(Step::Hold) => Action::Pause,
+            Some(Step::Reply(reply)) => {
+                send(&reply);
+                Action::Pause
+            }
+        };
+        self.vm.kick();
+        action
+    }
+}
+
+/// Does what the machine wants for a stream that waits, from a callback of the root.
+pub(super) fn perform_elsewhere(vm: &Vm, stream: StreamId, exchange: &Rc<RefCell<Exchange>>, step: Step) {
+    // Deciding may have looked at other streams.
+    if !abi::set_effective_context(stream) {
+        return;
+    }
+    match step {
+        Step::Continue(edits) => {
+            apply(Map::Request, &edits);
+            abi::continue_request();
+        }
+        Step::Wait | Step::Hold => vm.park(stream, exchange),
+        Step::Reply(reply) => send(&reply),
+    }
+}
+
+fn apply(map: Map, edits: &[Edit]) {
+    for edit in edits {
+        match edit {
+            Edit::Set(name, value) => abi::map_set(map, name, value),
+            Edit::Add(name, value) => abi::map_add(map, name, value),
+            Edit::Remove(name) => abi::map_remove(map, name),
+        }
+    }
+}
+
+fn send(reply: &Reply) {
+    abi::reply(reply.status, reply.details, &reply.fields.to_wire(), reply.body.bytes());
+}
+
+impl Context for Filter {}
+
+impl HttpContext for Filter {
+    fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {
+        let fields = abi::map(Map::Request).map(Fields::from_wire).unwrap_or_default();
+        let request = RequestHead { fields, has_body: !ends };
+        let step =
+            self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().request_head(cx, request));
+        self.perform(Map::Request, step)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
+        if !self.exchange.borrow().collects() {
+            return Action::Continue;
+        }
+        let body = || abi::buffer(Buffer::RequestBody, 0, size).unwrap_or_default();
+        let step = self
+            .vm
+            .with_cache(&self.config, |cx| self.exchange.borrow_mut().request_body(cx, size, ends, body));
+        self.perform(Map::Request, step)
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, ends: bool) -> Action {
+        let repairs = self.exchange.borrow_mut().own_reply();
+        if let Some(repairs) = repairs {
+            apply(Map::Response, &repairs);
+            return Action::Continue;
+        }
+        let fields = abi::map(Map::Response).map(Fields::from_wire).unwrap_or_default();
+        let Some(response) = ResponseHead::from_fields(fields) else { return Action::Continue };
+        let step = self
+            .vm
+            .with_cache(&self.config, |cx| self.exchange.borrow_mut().response_head(cx, &response, ends));
+        self.perform(Map::Response, step)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
+        if self.exchange.borrow().captures() {
+            let chunk = abi::buffer(Buffer::ResponseBody, 0, size).unwrap_or_default();
+            self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().response_body(cx, &chunk, ends));
+            self.vm.kick();
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        if self.exchange.borrow().captures() {
+            self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().response_end(cx));
+            self.vm.kick();
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        self.vm.unpark(self.stream);
+        let ending = if self.exchange.borrow().is_fetching() { ending() } else { Ending::ClientLeft };
+        self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().end(cx, ending));
+        self.vm.kick();
+    }
+}
+
+/// Why the stream is over although its response is not.
+fn ending() -> Ending {
+    let details = abi::property("response\0code_details").unwrap_or_default();
+    if details.starts_with(b"downstream") { Ending::ClientLeft } else { Ending::ResponseBroke }
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        self.vm.unpark(self.stream);
+    }
+}

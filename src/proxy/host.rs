@@ -1,0 +1,181 @@
+//! The host as the core sees it: shared data, the journal's clock, counters, wake-ups and the two clocks.
+
+use core::cell::{Cell, RefCell};
+use hashbrown::HashMap;
+
+use super::abi;
+use crate::cache::{self, StreamId};
+use crate::metrics::{Counter, Gauge, Metrics};
+use crate::store::{Cas, Fingerprint, SharedData, TRIES, Versioned};
+use crate::time::{Monotonic, Now, Timestamp};
+
+/// Equal to no number that the host gives, so that only an absent key takes the value.
+const INSERT: u32 = u32::MAX;
+const EPOCH_KEY: &str = "epoch";
+const BYTES_KEY: &str = "bytes";
+
+/// Envoy.
+#[derive(Default)]
+pub struct ProxyHost {
+    counters: RefCell<Vec<Option<u32>>>,
+    /// The gauge that is the journal's clock; none where gauges do not count.
+    epoch: Cell<Option<u32>>,
+    bytes_gauge: Cell<Option<u32>>,
+    /// The bytes that all workers store as last seen, and what has not been added to them yet.
+    bytes: Cell<(u64, i64)>,
+    queues: RefCell<HashMap<u8, u32>>,
+}
+
+/// What both clocks say.
+#[must_use]
+pub fn now() -> Now {
+    Now {
+        wall: Timestamp(abi::wall_clock_ns() / 1_000_000),
+        mono: Monotonic(abi::monotonic_ns() / 1_000_000),
+    }
+}
+
+/// The name of the queue of a worker.
+#[must_use]
+pub fn queue_name(worker: u8) -> String {
+    format!("w/{worker}")
+}
+
+impl ProxyHost {
+    /// Defines all metrics, once, and finds out whether gauges count here: a stats filter can silence them without
+    /// an error, and then the journal's clock has to be in shared data.
+    pub fn define_metrics(&self) {
+        if !self.counters.borrow().is_empty() {
+            return;
+        }
+        let define = |counter: Counter| abi::define_metric(abi::Metric::Counter, &counter.name());
+        *self.counters.borrow_mut() = Counter::all().map(define).collect();
+        let gauge = |gauge: Gauge| abi::define_metric(abi::Metric::Gauge, gauge.name());
+        self.bytes_gauge.set(gauge(Gauge::Bytes));
+        let counts = |id: &u32| {
+            abi::add_to_metric(*id, 1);
+            abi::metric(*id).is_some_and(|value| value > 0)
+        };
+        self.epoch.set(gauge(Gauge::JournalEpoch).filter(counts));
+    }
+
+    /// The values of all counters and gauges, by name.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<(String, u64)> {
+        let counters = self.counters.borrow();
+        let value = |id: &Option<u32>| id.and_then(abi::metric).unwrap_or(0);
+        let mut values: Vec<_> = Counter::all().map(Counter::name).zip(counters.iter().map(value)).collect();
+        values.push((Gauge::Bytes.name().to_owned(), self.bytes()));
+        values
+    }
+
+    /// Shows the gauges.
+    pub fn report(&self) {
+        self.add_bytes(0);
+        if let Some(id) = self.bytes_gauge.get() {
+            abi::record_metric(id, self.bytes());
+        }
+    }
+
+    /// Adds to a number in shared data; the sum, or none when others were always faster.
+    fn add(&self, key: &str, delta: i64) -> Option<u64> {
+        for _ in 0..TRIES {
+            let found = self.get(key);
+            let cas = found.as_ref().map_or(Cas::Absent, |f| f.cas);
+            let sum = found.map_or(0, |f| number(&f.bytes)).saturating_add_signed(delta);
+            if delta == 0 || self.compare_and_set(key, &sum.to_le_bytes(), cas) {
+                return Some(sum);
+            }
+        }
+        None
+    }
+
+    fn queue_of(&self, worker: u8) -> Option<u32> {
+        if let Some(id) = self.queues.borrow().get(&worker) {
+            return Some(*id);
+        }
+        let id = abi::resolve_queue(&queue_name(worker))?;
+        self.queues.borrow_mut().insert(worker, id);
+        Some(id)
+    }
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+impl SharedData for ProxyHost {
+    fn get(&self, key: &str) -> Option<Versioned> {
+        abi::shared_data(key).map(|(bytes, cas)| Versioned { bytes, cas: Cas::At(cas) })
+    }
+
+    fn set(&self, key: &str, value: &[u8]) {
+        abi::set_shared_data(key, value, 0);
+    }
+
+    fn compare_and_set(&self, key: &str, value: &[u8], expected: Cas) -> bool {
+        match expected {
+            Cas::Absent => abi::set_shared_data(key, value, INSERT),
+            // To the host, zero means "whatever is there".
+            Cas::At(0) => false,
+            Cas::At(cas) => abi::set_shared_data(key, value, cas),
+        }
+    }
+
+    fn epoch(&self) -> u64 {
+        match self.epoch.get() {
+            Some(id) => abi::metric(id).unwrap_or(0),
+            None => self.get(EPOCH_KEY).map_or(0, |found| number(&found.bytes)),
+        }
+    }
+
+    fn advance_epoch(&self) {
+        match self.epoch.get() {
+            Some(id) => abi::add_to_metric(id, 1),
+            None => {
+                // Whoever is faster changes it for all.
+                self.add(EPOCH_KEY, 1);
+            }
+        }
+    }
+
+    fn wake(&self, worker: u8, fingerprint: Fingerprint) {
+        if let Some(id) = self.queue_of(worker) {
+            abi::enqueue(id, &fingerprint.0.to_le_bytes());
+        }
+    }
+
+    fn add_bytes(&self, delta: i64) {
+        let (seen, pending) = self.bytes.get();
+        let pending = pending + delta;
+        // What cannot be added now is added with the next change.
+        self.bytes.set(self.add(BYTES_KEY, pending).map_or((seen, pending), |total| (total, 0)));
+    }
+
+    fn bytes(&self) -> u64 {
+        let (total, pending) = self.bytes.get();
+        total.saturating_add_signed(pending)
+    }
+}
+
+impl Metrics for ProxyHost {
+    fn count(&self, counter: Counter) {
+        if let Some(Some(id)) = self.counters.borrow().get(counter.index()) {
+            abi::add_to_metric(*id, 1);
+        }
+    }
+
+    fn values(&self) -> Vec<(String, u64)> {
+        self.metrics()
+    }
+}
+
+impl cache::Host for ProxyHost {
+    fn cluster_of(&self, stream: StreamId) -> Option<String> {
+        if !abi::set_effective_context(stream) {
+            return None;
+        }
+        let name = String::from_utf8(abi::property("xds\0cluster_name")?).ok()?;
+        (!name.is_empty()).then_some(name)
+    }
+}

@@ -1,0 +1,31 @@
+//! The adapter to proxy-wasm, the only room that knows it: callbacks are translated into events for the core, and
+//! the core's steps and effects into calls to the host.
+
+mod abi;
+mod filter;
+mod host;
+mod root;
+mod vm;
+
+pub use root::root;
+pub use vm::Vm;
+
+#[cfg(target_arch = "wasm32")]
+mod entry {
+    #![allow(unsafe_code)] // the start function that the SDK's macro exports
+
+    use std::rc::Rc;
+
+    use super::{Vm, root};
+    use proxy_wasm::types::LogLevel;
+
+    thread_local! {
+        /// One VM is one thread, and its roots share what it knows.
+        static VM: Rc<Vm> = Vm::new();
+    }
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(LogLevel::Info);
+        proxy_wasm::set_root_context(|id| root(id, VM.with(Rc::clone)));
+    }}
+}

@@ -1,0 +1,111 @@
+//! The root of one plugin configuration: it configures, ticks, listens to its queue and dispatches.
+
+use core::cell::RefCell;
+use core::time::Duration;
+use log::{error, info};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+use std::rc::Rc;
+
+use super::abi::{self, Buffer, Map};
+use super::filter::Filter;
+use super::vm::Vm;
+use crate::cache::{Call, Reception};
+use crate::config::Config;
+use crate::http::{Fields, ResponseHead};
+
+/// How often the sweep runs that makes up for lost hints, renews leases and keeps deadlines.
+const TICK: Duration = Duration::from_millis(50);
+/// Ticks between two signs of life in the registry of workers.
+const TICKS_PER_SIGN: u32 = 200;
+/// The largest plugin configuration.
+const CONFIGURATION_BYTES_MAX: usize = 16 << 20;
+
+/// A root context.
+pub struct Root {
+    id: u32,
+    vm: Rc<Vm>,
+    config: RefCell<Option<Rc<Config>>>,
+    ticks: u32,
+}
+
+/// The root context `id` of a VM.
+#[must_use]
+pub fn root(id: u32, vm: Rc<Vm>) -> Box<dyn RootContext> {
+    Box::new(Root { id, vm, config: RefCell::new(None), ticks: 0 })
+}
+
+impl Root {
+    /// Sends a call that belongs to this root; its token, or none when the host refuses it.
+    pub(super) fn dispatch(&self, call: &Call) -> Option<u32> {
+        let fields = call.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.dispatch_http_call(&call.cluster, fields, None, Vec::new(), call.timeout).ok()
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, fields: usize, body_size: usize, _trailers: usize) {
+        // A call that failed has no header fields at all.
+        let head = if fields == 0 { None } else { abi::map(Map::CallResponse) };
+        let head = head.map(Fields::from_wire).and_then(ResponseHead::from_fields);
+        let body = abi::buffer(Buffer::CallResponseBody, 0, body_size).unwrap_or_default();
+        self.vm.call_response(token, Reception { head, body });
+        self.vm.bring_about(self);
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let json = abi::buffer(Buffer::PluginConfiguration, 0, CONFIGURATION_BYTES_MAX).unwrap_or_default();
+        match Config::parse(&json) {
+            Ok(config) => {
+                let config = Rc::new(config);
+                self.vm.configure(self.id, Rc::clone(&config));
+                *self.config.borrow_mut() = Some(config);
+                self.set_tick_period(TICK);
+                info!("larder {} is configured", env!("CARGO_PKG_VERSION"));
+                true
+            }
+            Err(error) => {
+                error!("larder refuses its configuration: {error}");
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if !self.vm.is_current(self.id) {
+            return;
+        }
+        if self.ticks.is_multiple_of(TICKS_PER_SIGN) || self.vm.lacks_queue(self.id) {
+            self.vm.register(self.id);
+        }
+        self.ticks = self.ticks.wrapping_add(1);
+        self.vm.tick();
+        self.vm.bring_about(self);
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        self.vm.messages(queue);
+        self.vm.bring_about(self);
+    }
+
+    fn create_http_context(&self, stream: u32) -> Option<Box<dyn HttpContext>> {
+        self.vm.serve();
+        if self.vm.lacks_queue(self.id) {
+            self.vm.register(self.id);
+        }
+        let config = self.config.borrow().clone().unwrap_or_default();
+        Some(Box::new(Filter::new(stream, Rc::clone(&self.vm), config)))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.vm.remove_root(self.id);
+    }
+}

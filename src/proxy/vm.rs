@@ -1,0 +1,208 @@
+//! What the roots and streams of one VM share: the cache of this worker, the streams that wait, the calls under way.
+
+use core::cell::{Cell, RefCell};
+use hashbrown::HashMap;
+use std::rc::Rc;
+
+use super::filter::perform_elsewhere;
+use super::host::{self, ProxyHost};
+use super::{abi, root::Root};
+use crate::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
+use crate::config::Config;
+use crate::exchange::{Context, Exchange};
+use crate::store::{Fingerprint, Seed};
+
+/// The most messages that one callback takes from its queue.
+const MESSAGES_MAX: usize = 64;
+/// The most effects that one callback brings about.
+const EFFECTS_MAX: usize = 10_000;
+
+/// A worker's VM.
+pub struct Vm {
+    host: ProxyHost,
+    cache: RefCell<Option<Cache>>,
+    /// The roots with their configurations, the newest last.
+    roots: RefCell<Vec<(u32, Rc<Config>)>>,
+    /// The streams that wait. Only these may be answered from other callbacks: the host's own word on whether a
+    /// stream lives is not enough while it is being deleted.
+    parked: RefCell<HashMap<StreamId, Rc<RefCell<Exchange>>>>,
+    calls: RefCell<HashMap<u32, u64>>,
+    /// Whether this VM serves streams at all; the main thread's and the canary's do not.
+    serves: Cell<bool>,
+    /// This worker's queue and the root that receives from it.
+    queue: Cell<Option<(u32, u32)>>,
+}
+
+impl Vm {
+    /// A VM that knows nothing.
+    #[must_use]
+    pub fn new() -> Rc<Vm> {
+        Rc::new(Vm {
+            host: ProxyHost::default(),
+            cache: RefCell::new(None),
+            roots: RefCell::default(),
+            parked: RefCell::default(),
+            calls: RefCell::default(),
+            serves: Cell::new(false),
+            queue: Cell::new(None),
+        })
+    }
+
+    /// A root has a configuration now, which becomes the one of the VM.
+    pub(super) fn configure(&self, root: u32, config: Rc<Config>) {
+        self.host.define_metrics();
+        let mut roots = self.roots.borrow_mut();
+        roots.retain(|(id, _)| *id != root);
+        roots.push((root, Rc::clone(&config)));
+        let mut cache = self.cache.borrow_mut();
+        match cache.as_mut() {
+            Some(cache) => cache.configure(config),
+            None => *cache = Some(Cache::new(config, identity())),
+        }
+    }
+
+    /// A root is gone; the newest of the others, if any, takes its place.
+    pub(super) fn remove_root(&self, root: u32) {
+        let mut roots = self.roots.borrow_mut();
+        roots.retain(|(id, _)| *id != root);
+        if let (Some((_, config)), Some(cache)) = (roots.last(), self.cache.borrow_mut().as_mut()) {
+            cache.configure(Rc::clone(config));
+        }
+    }
+
+    /// Whether this root is the one that ticks, listens and dispatches.
+    pub(super) fn is_current(&self, root: u32) -> bool {
+        self.roots.borrow().last().is_some_and(|(id, _)| *id == root)
+    }
+
+    /// The VM serves streams from now on.
+    pub(super) fn serve(&self) {
+        self.serves.set(true);
+    }
+
+    /// Runs an event against the cache; nothing happens before there is a configuration.
+    pub(super) fn with_cache<T>(
+        &self,
+        config: &Rc<Config>,
+        event: impl FnOnce(&mut Context<'_, ProxyHost>) -> T,
+    ) -> Option<T> {
+        let mut cache = self.cache.borrow_mut();
+        let cache = cache.as_mut()?;
+        Some(event(&mut Context { cache, config, host: &self.host, now: host::now() }))
+    }
+
+    /// A stream waits.
+    pub(super) fn park(&self, stream: StreamId, exchange: &Rc<RefCell<Exchange>>) {
+        self.parked.borrow_mut().insert(stream, Rc::clone(exchange));
+    }
+
+    /// A stream does not wait any more.
+    pub(super) fn unpark(&self, stream: StreamId) {
+        self.parked.borrow_mut().remove(&stream);
+    }
+
+    /// Sees to it that what is due happens in a callback of the root, soon.
+    pub(super) fn kick(&self) {
+        let is_settled = self.cache.borrow().as_ref().is_none_or(Cache::is_settled);
+        if let (false, Some((queue, _))) = (is_settled, self.queue.get()) {
+            abi::enqueue(queue, &[]);
+        }
+    }
+
+    /// Takes part in waking: a place in the registry, and a queue of which this root is the receiver.
+    pub(super) fn register(&self, root: u32) {
+        if !self.serves.get() || !self.is_current(root) {
+            return;
+        }
+        let Some(cache) = &mut *self.cache.borrow_mut() else { return };
+        let before = cache.worker();
+        let Some(worker) = cache.register(&self.host, host::now()) else { return };
+        if before != Some(worker) || self.lacks_queue(root) {
+            self.queue.set(abi::register_queue(&host::queue_name(worker)).map(|id| (id, root)));
+        }
+    }
+
+    /// Whether this root is the current one and does not receive this worker's queue.
+    pub(super) fn lacks_queue(&self, root: u32) -> bool {
+        self.is_current(root) && self.queue.get().is_none_or(|(_, receiver)| receiver != root)
+    }
+
+    /// Something is in the queue.
+    pub(super) fn messages(&self, queue: u32) {
+        for _ in 0..MESSAGES_MAX {
+            let Some(message) = abi::dequeue(queue) else { break };
+            if let (Ok(fingerprint), Some(cache)) = (message.try_into(), &mut *self.cache.borrow_mut()) {
+                cache.hint(&self.host, Fingerprint(u64::from_le_bytes(fingerprint)), host::now());
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&self) {
+        if let Some(cache) = &mut *self.cache.borrow_mut() {
+            cache.tick(&self.host, host::now());
+        }
+        self.host.report();
+    }
+
+    /// A dispatched call has come back.
+    pub(super) fn call_response(&self, token: u32, reception: Reception) {
+        let Some(generation) = self.calls.borrow_mut().remove(&token) else { return };
+        if let Some(cache) = &mut *self.cache.borrow_mut() {
+            cache.received(&self.host, generation, reception, host::now());
+        }
+    }
+
+    /// Brings about what has been decided for other streams. Only from callbacks of the root.
+    pub(super) fn bring_about(&self, dispatcher: &Root) {
+        if let Some(cache) = &mut *self.cache.borrow_mut() {
+            cache.settle(&self.host, host::now());
+        }
+        for _ in 0..EFFECTS_MAX {
+            let effect = self.cache.borrow_mut().as_mut().and_then(Cache::next_effect);
+            match effect {
+                Some(Effect::Decided(ask, decision)) => self.decided(&ask, decision),
+                Some(Effect::Dispatch(generation)) => self.dispatch(dispatcher, generation),
+                None => break,
+            }
+        }
+        self.kick();
+    }
+
+    fn decided(&self, ask: &Rc<Ask>, decision: Decision) {
+        let exchange = self.parked.borrow_mut().remove(&ask.stream);
+        let Some(exchange) = exchange.filter(|_| abi::set_effective_context(ask.stream)) else {
+            if let (Decision::Fetch { generation, .. }, Some(cache)) =
+                (decision, &mut *self.cache.borrow_mut())
+            {
+                cache.leader_left(&self.host, generation, host::now());
+            }
+            return;
+        };
+        let step = self.with_cache(&ask.config, |cx| exchange.borrow_mut().decided(cx, ask, decision));
+        if let Some(step) = step {
+            perform_elsewhere(self, ask.stream, &exchange, step);
+        }
+    }
+
+    fn dispatch(&self, dispatcher: &Root, generation: u64) {
+        let Some(cache) = &mut *self.cache.borrow_mut() else { return };
+        let Some(call) = cache.call(&self.host, generation, host::now()) else { return };
+        match dispatcher.dispatch(&call) {
+            Some(token) => {
+                self.calls.borrow_mut().insert(token, generation);
+            }
+            None => cache.call_failed(&self.host, generation, host::now()),
+        }
+    }
+}
+
+/// Who this VM is among all that ever were.
+fn identity() -> Identity {
+    let random = abi::random();
+    let number = |at: usize, len: usize| {
+        let bytes = random.get(at..at + len).unwrap_or_default();
+        bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte))
+    };
+    Identity { nonce: (number(0, 4) as u32).max(1), seed: Seed(number(4, 8), number(12, 8)) }
+}

@@ -1,0 +1,31 @@
+//! The scenarios' second stand: a real Envoy with two workers, a scripted origin and raw clients, all on loopback.
+//!
+//! `make e2e` builds the module, gets Envoy and runs these; by hand, `LARDER_ENVOY` names the binary.
+#![allow(clippy::disallowed_methods, reason = "here time is real, and only the stand asks for it")]
+
+/// An origin that does what the scenario says.
+mod origin;
+/// An Envoy process with its configuration, statistics and log.
+mod process;
+/// `Stand` on them.
+mod real_envoy;
+/// HTTP/1.1 as it is on the wire.
+mod wire;
+
+/// Messages that no filter likes.
+mod hostile;
+/// Configuration pushes.
+mod reload;
+/// What must hold for the other tests to mean anything.
+mod stand_itself;
+
+pub use real_envoy::RealEnvoy;
+
+use crate::stand::Stand;
+
+/// Plays one scenario on an Envoy of its own, then checks that no VM died and no request hangs.
+pub fn play(scenario: impl FnOnce(&mut dyn Stand)) {
+    let mut envoy = RealEnvoy::start();
+    scenario(&mut envoy);
+    envoy.check();
+}

@@ -1,0 +1,284 @@
+//! An Envoy process on free ports of loopback, run from `envoy/envoy.yaml`: configuration, statistics, log, and its end.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, process, thread};
+
+use super::wire::{Content, Head, Until};
+
+const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What stands in `envoy.yaml` where the tests have something of their own.
+const LISTENERS: &str = "  listeners:\n";
+const CLUSTERS: &str = "  clusters:\n";
+const NAME: &str = "  - name: larder\n    address:";
+const CONFIGURATION: &str = "value: |\n                    {}\n";
+const FILTER: &str = "          - name: larder\n            typed_config:";
+const ROUTER: &str = "          - name: envoy.filters.http.router\n";
+
+pub struct Envoy {
+    child: Child,
+    /// Ends Envoy when this process dies before it can do so itself: it waits for the end of its standard input.
+    watchdog: Child,
+    folder: PathBuf,
+    admin: SocketAddr,
+    /// Where clients connect to.
+    pub listener: SocketAddr,
+    /// The listener's configuration, without the plugin's.
+    template: String,
+    pushes: usize,
+}
+
+/// What a test changes in `envoy.yaml`.
+#[derive(Default)]
+pub struct Setup {
+    /// Leaves Larder out.
+    pub without_filter: bool,
+    /// Text that is there exactly once, and what stands in its place.
+    pub replaced: Vec<(&'static str, &'static str)>,
+}
+
+impl Envoy {
+    /// Starts an Envoy with two workers in front of this origin, Larder configured with `{}`.
+    pub fn start(origin_port: u16, setup: &Setup) -> Envoy {
+        let folder = new_folder();
+        let (bootstrap, template) = configurations(&folder, origin_port, setup);
+        fs::write(folder.join("listener.yaml"), listener(&template, "{}", 0)).unwrap();
+        fs::write(folder.join("envoy.yaml"), bootstrap).unwrap();
+        let mut child = spawn(&folder);
+        let watchdog = watch(child.id());
+        let admin = wait_for("an admin address", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("Envoy ended at once ({status}):\n{}", tail(&folder, 30));
+            }
+            fs::read_to_string(folder.join("admin")).ok()?.trim().parse().ok()
+        });
+        let listener = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut envoy = Envoy { child, watchdog, folder, admin, listener, template, pushes: 0 };
+        envoy.listener = wait_for("a listener", || {
+            envoy.refused(0);
+            (envoy.stat("listener_manager.listener_create_success") >= 2).then_some(())?;
+            envoy.get("/listeners").trim().strip_prefix("larder::")?.parse().ok()
+        });
+        envoy
+    }
+
+    /// Pushes a plugin configuration; returns when both workers use it, or with what Envoy and Larder said against it.
+    pub fn configure(&mut self, configuration: &str) -> Result<(), String> {
+        self.pushes += 1;
+        let (rejected, created) = (self.stat(REJECTED), self.stat(CREATED));
+        let logged = self.log().len();
+        let next = self.folder.join("next.yaml");
+        fs::write(&next, listener(&self.template, configuration, self.pushes)).unwrap();
+        fs::rename(next, self.folder.join("listener.yaml")).unwrap(); // Envoy watches for renames.
+        wait_for("the verdict on a configuration", || {
+            if self.stat(REJECTED) > rejected {
+                let said = self.log().split_off(logged);
+                let said = said.lines().filter(|l| l.contains("wasm log") || l.contains("rejected"));
+                return Some(Err(said.collect::<Vec<_>>().join("\n")));
+            }
+            // Each of the two workers counts when it has taken the new listener over.
+            (self.stat(CREATED) >= created + 2).then_some(Ok(()))
+        })
+    }
+
+    /// One statistic; 0 when Envoy has none of this name.
+    pub fn stat(&self, name: &str) -> u64 {
+        self.stats(name).get(name).copied().unwrap_or(0)
+    }
+
+    /// The counters and gauges whose names this regular expression finds.
+    pub fn stats(&self, names: &str) -> HashMap<String, u64> {
+        let text = self.get(&format!("/stats?filter={names}"));
+        let pairs = text.lines().filter_map(|line| line.split_once(": "));
+        pairs.filter_map(|(name, value)| Some((name.to_string(), value.parse().ok()?))).collect()
+    }
+
+    /// Waits until this holds; false after two seconds.
+    pub fn soon(&self, holds: impl Fn(&Self) -> bool) -> bool {
+        self.within(Duration::from_secs(2), holds)
+    }
+
+    /// Waits until this holds; false when it does not in that time.
+    pub fn within(&self, time: Duration, holds: impl Fn(&Self) -> bool) -> bool {
+        let end = Instant::now() + time;
+        loop {
+            if holds(self) {
+                return true;
+            }
+            if Instant::now() > end {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// All that Envoy wrote so far.
+    pub fn log(&self) -> String {
+        read_log(&self.folder)
+    }
+
+    fn refused(&self, pushes: u64) {
+        if self.stat(REJECTED) > pushes {
+            panic!("Envoy refused the listener:\n{}", tail(&self.folder, 30));
+        }
+    }
+
+    fn get(&self, target: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).expect("Envoy's admin address answers");
+        let request = format!("GET {target} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut from = BufReader::new(Until { stream, deadline: Instant::now() + PATIENCE });
+        let head = Head::read(&mut from).ok().flatten().expect("an answer from Envoy's admin address");
+        let content = Content::read(&mut from, head.response_framing("GET"));
+        assert_eq!((head.status(), content.complete), (200, true), "{target}");
+        String::from_utf8_lossy(&content.bytes).into_owned()
+    }
+}
+
+const REJECTED: &str = "listener_manager.lds.update_rejected";
+const CREATED: &str = "listener_manager.listener_create_success";
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _ = self.watchdog.kill().and_then(|()| self.watchdog.wait());
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+        if thread::panicking() {
+            eprintln!("The end of Envoy's log ({}):\n{}", self.folder.display(), tail(&self.folder, 40));
+        } else {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// The bootstrap, and the listener apart from it so that it can be pushed: both cut from the one `envoy.yaml`.
+fn configurations(folder: &Path, origin_port: u16, setup: &Setup) -> (String, String) {
+    let mut yaml = fs::read_to_string(Path::new(CHECKOUT).join("envoy/envoy.yaml")).unwrap();
+    let module = Path::new(CHECKOUT).join("dist/larder.wasm");
+    assert!(
+        setup.without_filter || module.exists(),
+        "dist/larder.wasm is missing: run `make build` or `make e2e`"
+    );
+    for (from, to) in &setup.replaced {
+        replace(&mut yaml, from, to);
+    }
+    replace(&mut yaml, "port_value: 9901", "port_value: 0");
+    replace(&mut yaml, "0.0.0.0, port_value: 10000", "127.0.0.1, port_value: 0");
+    replace(&mut yaml, "port_value: 8000", &format!("port_value: {origin_port}"));
+    replace(&mut yaml, "dist/larder.wasm", module.to_str().unwrap());
+    if setup.without_filter {
+        let (before, rest) = cut(&yaml, FILTER);
+        yaml = [before, ROUTER, cut(rest, ROUTER).1].concat();
+    }
+    let (before, rest) = cut(&yaml, LISTENERS);
+    let (listener, clusters) = cut(rest, CLUSTERS);
+    let source = folder.join("listener.yaml");
+    let lds =
+        format!("dynamic_resources: {{ lds_config: {{ path_config_source: {{ path: {source:?} }} }} }}\n");
+    (format!("{before}{CLUSTERS}{clusters}{lds}"), format!("resources:\n{listener}"))
+}
+
+/// The listener to push, with this plugin configuration. No two are alike, so that Envoy takes up each of them.
+fn listener(template: &str, configuration: &str, push: usize) -> String {
+    let mut yaml = template.to_string();
+    let typed = "  - \"@type\": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: larder\n";
+    let numbered =
+        format!("    metadata: {{ filter_metadata: {{ push: {{ number: {push} }} }} }}\n    address:");
+    replace(&mut yaml, NAME, &[typed, &numbered].concat());
+    if yaml.contains(FILTER) {
+        let quoted = serde_json::to_string(configuration).unwrap();
+        replace(&mut yaml, CONFIGURATION, &format!("value: {quoted}\n"));
+    }
+    yaml
+}
+
+fn replace(yaml: &mut String, from: &str, to: &str) {
+    let (before, after) = cut(yaml, from);
+    *yaml = [before, to, after].concat();
+}
+
+fn cut<'a>(yaml: &'a str, at: &str) -> (&'a str, &'a str) {
+    assert_eq!(yaml.matches(at).count(), 1, "envoy/envoy.yaml should have this exactly once: {at:?}");
+    yaml.split_once(at).unwrap()
+}
+
+fn spawn(folder: &Path) -> Child {
+    let log = File::create(folder.join("log")).unwrap();
+    Command::new(binary())
+        .arg("--config-path")
+        .arg(folder.join("envoy.yaml"))
+        .arg("--admin-address-path")
+        .arg(folder.join("admin"))
+        .args([
+            "--concurrency",
+            "2",
+            "--disable-hot-restart",
+            "--service-node",
+            "test",
+            "--service-cluster",
+            "test",
+        ])
+        .args(["--log-level", "warning", "--component-log-level", "wasm:info,config:info"])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{} does not start: {error}", binary().display()))
+}
+
+fn watch(pid: u32) -> Child {
+    let script = format!("read -r _; kill -9 {pid}");
+    Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("sh starts")
+}
+
+/// `LARDER_ENVOY`, or what `tools/get.py envoy` finds.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = env::var_os("LARDER_ENVOY") {
+            return path.into();
+        }
+        let mut find = Command::new("python3");
+        let found =
+            find.arg("tools/get.py").arg("envoy").current_dir(CHECKOUT).stderr(Stdio::inherit()).output();
+        let found = found.expect("python3 starts");
+        assert!(found.status.success(), "no Envoy to test with");
+        String::from_utf8_lossy(&found.stdout).trim().into()
+    })
+}
+
+fn new_folder() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("envoy-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "Envoy gave {what} not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn read_log(folder: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(folder.join("log")).unwrap_or_default()).into_owned()
+}
+
+fn tail(folder: &Path, lines: usize) -> String {
+    let log = read_log(folder);
+    let all: Vec<&str> = log.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}

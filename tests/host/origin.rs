@@ -1,0 +1,141 @@
+//! The scripted origin: which reply a path gets, and the parts in which it comes.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{events::Random, hcm, headers::HeaderMap, state::Settings};
+use crate::stand::{Ending, OriginRequest, Reply};
+
+/// Replies by path, and what was asked.
+#[derive(Default)]
+pub struct Origin {
+    replies: BTreeMap<String, VecDeque<Reply>>,
+    pub log: Vec<OriginRequest>,
+}
+
+/// What of a response reaches Envoy next.
+#[derive(Debug)]
+pub enum OriginStep {
+    Headers {
+        headers: HeaderMap,
+        end: bool,
+    },
+    Data {
+        bytes: Vec<u8>,
+        end: bool,
+    },
+    Trailers(HeaderMap),
+    /// The connection breaks.
+    Reset,
+}
+
+/// The steps of a response, each with the time that passes before it.
+pub type Plan = VecDeque<(Duration, OriginStep)>;
+
+impl Origin {
+    pub fn script(&mut self, path: &str, replies: Vec<Reply>) {
+        self.replies.insert(path.to_owned(), replies.into());
+    }
+
+    /// Takes a request and says how it is answered.
+    pub fn answer(
+        &mut self,
+        request: OriginRequest,
+        settings: &Settings,
+        random: Option<&mut Random>,
+    ) -> Plan {
+        let path = request.target.split('?').next().unwrap_or_default();
+        let reply = match self.replies.get_mut(path) {
+            Some(replies) if replies.len() > 1 => replies.pop_front(),
+            Some(replies) => replies.front().cloned(),
+            None => None,
+        };
+        let head = request.method == "HEAD";
+        self.log.push(request);
+        let reply = reply.unwrap_or_else(|| Reply::status(404).body("not found"));
+        plan(&heed_content_length(reply), head, settings, random)
+    }
+}
+
+/// A `Content-Length` of the script's own that is wrong: the rest is cut off, or missed until the connection breaks.
+fn heed_content_length(mut reply: Reply) -> Reply {
+    let declared = reply.fields.iter().find(|(n, _)| n == "content-length");
+    let declared = declared.and_then(|(_, v)| String::from_utf8_lossy(v).trim().parse::<usize>().ok());
+    if let (Some(declared), Ending::Whole) = (declared, &reply.ending) {
+        if declared > reply.body.len() {
+            reply.ending = Ending::ResetAfter(reply.body.len());
+        }
+        reply.body.truncate(declared);
+    }
+    reply
+}
+
+fn plan(reply: &Reply, head: bool, settings: &Settings, random: Option<&mut Random>) -> Plan {
+    let first = reply.delay + settings.network;
+    if reply.ending == Ending::NoResponse {
+        return [(first, OriginStep::Reset)].into();
+    }
+    let bodiless = head || matches!(reply.status, 100..200 | 204 | 304);
+    let mut fields = reply.fields.clone();
+    frame(&mut fields, reply, head);
+    let headers = hcm::response_in(reply.status, &fields, reply.delay.as_millis() as u64);
+    let chunked = matches!(reply.ending, Ending::Trailers(_));
+    let empty = reply.body.is_empty() && !chunked;
+    let end = bodiless || (empty && !matches!(reply.ending, Ending::ResetAfter(_)));
+    let mut plan = Plan::from([(first, OriginStep::Headers { headers, end })]);
+    if !end {
+        body(&mut plan, reply, settings, random);
+    }
+    plan
+}
+
+/// The framing fields that an HTTP/1.1 server sends.
+fn frame(fields: &mut Vec<(String, Vec<u8>)>, reply: &Reply, head: bool) {
+    let set = |name: &str| reply.fields.iter().any(|(n, _)| n == name);
+    if set("content-length") || set("transfer-encoding") {
+        return;
+    }
+    match reply.ending {
+        Ending::Trailers(_) => fields.push(("transfer-encoding".into(), b"chunked".to_vec())),
+        _ if matches!(reply.status, 100..200 | 204) => {}
+        _ if reply.body.is_empty() && (head || reply.status == 304) => {}
+        _ => fields.push(("content-length".into(), reply.body.len().to_string().into_bytes())),
+    }
+}
+
+fn body(plan: &mut Plan, reply: &Reply, settings: &Settings, mut random: Option<&mut Random>) {
+    let sent = match reply.ending {
+        Ending::ResetAfter(bytes) => &reply.body[..bytes.min(reply.body.len())],
+        _ => &reply.body[..],
+    };
+    let ends = reply.ending == Ending::Whole;
+    let separate = random.as_mut().map_or(settings.separate_end, |r| r.chance(0.5));
+    let mut rest = sent;
+    while !rest.is_empty() {
+        let most = settings.chunk_bytes.max(1);
+        let len = random.as_mut().map_or(most, |r| 1 + r.below(most as u64) as usize).min(rest.len());
+        let (bytes, after) = rest.split_at(len);
+        rest = after;
+        let end = ends && rest.is_empty() && !separate;
+        plan.push_back((settings.between_parts, OriginStep::Data { bytes: bytes.to_vec(), end }));
+    }
+    match &reply.ending {
+        Ending::Whole if separate => {
+            plan.push_back((Duration::ZERO, OriginStep::Data { bytes: Vec::new(), end: true }));
+        }
+        Ending::Whole => {}
+        Ending::Trailers(trailers) if settings.trailers && !trailers.is_empty() => {
+            let trailers = trailers.iter().map(|(n, v)| (n.as_str(), v)).collect();
+            plan.push_back((Duration::ZERO, OriginStep::Trailers(trailers)));
+        }
+        // Without trailers, or with a codec that drops them, a chunked body ends like any other.
+        Ending::Trailers(_) => {
+            plan.push_back((Duration::ZERO, OriginStep::Data { bytes: Vec::new(), end: true }));
+        }
+        Ending::ResetAfter(_) | Ending::NoResponse => {
+            plan.push_back((settings.between_parts, OriginStep::Reset))
+        }
+    }
+}

