@@ -272,6 +272,43 @@ impl Bypass {
 }
 
 impl NotStored {
+    /// All reasons; the position of each, from one, is its code in shared data.
+    pub const ALL: [NotStored; 21] = [
+        NotStored::Request,
+        NotStored::Method,
+        NotStored::Status,
+        NotStored::NoStore,
+        NotStored::RequestNoStore,
+        NotStored::Private,
+        NotStored::Authorization,
+        NotStored::SetCookie,
+        NotStored::Cookie,
+        NotStored::NoFreshness,
+        NotStored::VaryAny,
+        NotStored::Limits,
+        NotStored::TooLarge,
+        NotStored::Partial,
+        NotStored::Incomplete,
+        NotStored::Error,
+        NotStored::NoFlight,
+        NotStored::Rule,
+        NotStored::Framing,
+        NotStored::Superseded,
+        NotStored::Admission,
+    ];
+
+    /// The reason as one byte that is never zero, for shared data.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        Self::ALL.iter().position(|r| *r == self).map_or(u8::MAX, |at| at as u8 + 1)
+    }
+
+    /// The reason of a code.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code.checked_sub(1)?)).copied()
+    }
+
     /// The reason in one word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

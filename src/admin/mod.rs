@@ -10,6 +10,7 @@ mod cloudflare;
 mod fastly;
 mod json;
 mod own;
+mod purge;
 mod response;
 mod selectors;
 mod souin;
@@ -18,15 +19,13 @@ mod varnish;
 mod view;
 
 pub use auth::Caller;
+pub use purge::Purge;
 pub use response::{AdminResponse, Problem};
 pub use selectors::shown;
 pub use view::{health, stats};
 
-use serde_json::Value;
-
-use crate::config::{AdminConfig, Scope};
+use crate::config::{AdminConfig, Scope, TagHierarchy};
 use crate::http::RequestHead;
-use crate::invalidation::{Hierarchy, Invalidation, Mode, Origin, RECORD_BYTES_MAX, Selector, record_bytes};
 use crate::time::Timestamp;
 
 /// Whether a request is for the admin route, as far as its head tells.
@@ -54,23 +53,6 @@ pub enum Command {
     Stats,
     /// Health: answer with [`health`].
     Health,
-}
-
-/// Invalidations to append, in order, each acknowledged by its position in the journal.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Purge {
-    /// What to append.
-    pub invalidations: Vec<Invalidation>,
-    /// What was asked for, one for each invalidation, in the words of the dialect.
-    pub asked: Vec<Value>,
-    /// The language of the answer.
-    pub dialect: Dialect,
-    /// Only say what would be covered; append nothing.
-    pub dry_run: bool,
-    /// Fetch again what is covered, right away.
-    pub refresh: bool,
-    /// A name for this command: with one that is already known, the first answer is repeated.
-    pub idempotency_key: Option<String>,
 }
 
 /// URLs to fetch again.
@@ -105,7 +87,7 @@ pub struct Context<'a> {
     /// The canonical URI, `host[:port]/path?query`, of an absolute URL.
     pub canonical: &'a dyn Fn(&str) -> Result<Vec<u8>, &'static str>,
     /// Which tags lie under which.
-    pub hierarchy: &'a Hierarchy,
+    pub hierarchy: &'a TagHierarchy,
     /// What the wall clock says.
     pub now: Timestamp,
 }
@@ -152,11 +134,14 @@ pub fn command(
 }
 
 /// The answer to a purge, given the position in the journal of each of its invalidations, in order.
+///
+/// Call it when all have been appended: an answer says that they hold.
 #[must_use]
 pub fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
-    let positions: Option<Vec<u64>> = results.iter().map(|result| result.ok()).collect();
+    let receipts = purge.receipts(results);
+    let positions: Option<Vec<u64>> = receipts.iter().map(|result| result.ok()).collect();
     match (purge.dialect, positions) {
-        (Dialect::Own, _) => own::purged(purge, results),
+        (Dialect::Own, _) => own::purged(purge, &receipts),
         (Dialect::Varnish, Some(positions)) => varnish::purged(purge, &positions),
         (Dialect::Fastly, Some(positions)) => fastly::purged(purge, &positions),
         (Dialect::Cloudflare, Some(positions)) => cloudflare::purged(&positions),
@@ -235,13 +220,9 @@ fn allowed(command: Command, caller: &Caller) -> Result<Command, Problem> {
                 if selectors::covers_everything(&invalidation.selector) {
                     require(caller, Scope::PurgeAll)?;
                 }
-                if record_bytes(invalidation) > RECORD_BYTES_MAX {
-                    return Err(Problem::bad(format!(
-                        "a selector with all its tags is longer than {RECORD_BYTES_MAX} bytes"
-                    )));
-                }
             }
             require_any_purge(caller)?;
+            purge.fits()?;
         }
         Command::Refresh(_) => require_any_purge(caller)?,
         Command::Stats | Command::Health => require(caller, Scope::Read)?,
@@ -260,28 +241,6 @@ fn require(caller: &Caller, scope: Scope) -> Result<(), Problem> {
         Scope::PurgeAll => "purge_all",
     };
     if caller.may(scope) { Ok(()) } else { Err(Problem::scope(name)) }
-}
-
-impl Purge {
-    /// A purge without extras of what was asked for.
-    fn new(
-        asked: Vec<(Value, Selector)>,
-        mode: Mode,
-        dialect: Dialect,
-        caller: &Caller,
-        context: &Context<'_>,
-    ) -> Purge {
-        let (asked, selectors): (Vec<Value>, Vec<Selector>) = asked.into_iter().unzip();
-        let invalidation = |selector| Invalidation {
-            mode,
-            selector: context.hierarchy.expand_selector(selector),
-            issued_at: context.now,
-            origin: Origin::Admin { token: caller.name.clone() },
-            reason: None,
-        };
-        let invalidations = selectors.into_iter().map(invalidation).collect();
-        Purge { invalidations, asked, dialect, dry_run: false, refresh: false, idempotency_key: None }
-    }
 }
 
 /// What the tests of the dialects have in common.

@@ -82,13 +82,12 @@ fn refresh(body: &[u8], context: &Context<'_>) -> Result<Refresh, Problem> {
     Ok(Refresh { uris: urls.into_iter().map(uri).collect::<Result<_, _>>()?, dialect: Dialect::Own })
 }
 
-/// The answer to a purge: its receipt is the position of its last record. Where the journal did not take all
-/// records, those that it took hold.
+/// The answer to a purge, given the receipt of each of those asked for: where the journal did not take all records,
+/// those that it took hold.
 pub(super) fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
-    let mode = purge.invalidations.first().map_or(Mode::Soft, |record| record.mode);
     let selectors: Vec<Value> = purge.asked.iter().zip(results).map(|(asked, r)| result(asked, *r)).collect();
     let receipt = results.iter().filter_map(|result| result.ok()).max();
-    let mut body = json!({ "receipt": receipt, "mode": mode.as_str(), "selectors": selectors });
+    let mut body = json!({ "receipt": receipt, "mode": purge.mode().as_str(), "selectors": selectors });
     if results.iter().all(Result::is_ok) {
         return AdminResponse::json(200, &body);
     }

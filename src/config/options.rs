@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use serde::Deserialize;
+
 /// The caching options in force for one exchange: the defaults overlaid by the rules that match it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Options {
@@ -47,8 +49,10 @@ pub struct Options {
     pub variants_max: u32,
     /// Wait for a fetch of the same key that is already under way.
     pub collapse: bool,
-    /// Tags that the rules add to a stored response.
+    /// Tags that the rules add to a stored response. Those with captures are only known in the response phase.
     pub tags: Vec<String>,
+    /// The names of the rules that matched, in order; nameless ones are left out.
+    pub rules: Vec<String>,
 }
 
 /// Heuristic freshness (RFC 9111 §4.2.2).
@@ -61,7 +65,8 @@ pub struct Heuristics {
 }
 
 /// What becomes of request cache directives (RFC 9111 §5.2.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
 pub enum RequestDirectives {
     /// All are obeyed.
     Honor,
@@ -72,7 +77,8 @@ pub enum RequestDirectives {
 }
 
 /// What becomes of responses with `Set-Cookie`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
 pub enum SetCookie {
     /// They are not stored.
     Refuse,
@@ -133,6 +139,7 @@ impl Default for Options {
             variants_max: 16,
             collapse: true,
             tags: Vec::new(),
+            rules: Vec::new(),
         }
     }
 }

@@ -47,8 +47,7 @@ impl Fields {
     /// The section in the form that [`Fields::from_wire`] reads.
     #[must_use]
     pub fn to_wire(&self) -> Vec<u8> {
-        let data: usize = self.lines.iter().map(|l| l.name.len as usize + l.value.len as usize + 2).sum();
-        let mut wire = Vec::with_capacity(4 + self.lines.len() * 8 + data);
+        let mut wire = Vec::with_capacity(self.to_wire_len());
         wire.extend_from_slice(&(self.lines.len() as u32).to_le_bytes());
         for line in &self.lines {
             wire.extend_from_slice(&line.name.len.to_le_bytes());
@@ -61,6 +60,12 @@ impl Fields {
             wire.push(0);
         }
         wire
+    }
+
+    /// The length of [`Fields::to_wire`] in bytes.
+    #[must_use]
+    pub fn to_wire_len(&self) -> usize {
+        4 + self.lines.iter().map(|l| 10 + l.name.len as usize + l.value.len as usize).sum::<usize>()
     }
 
     /// How many field lines there are.
@@ -152,7 +157,10 @@ fn decode(raw: &[u8]) -> Option<Vec<Line>> {
     let mut at = 4 + count * 8;
     for lengths in (4..).step_by(8).take(count) {
         let name = Span { start: at as u32, len: read_u32(raw, lengths)? };
-        let value = Span { start: name.start.checked_add(name.len)?.checked_add(1)?, len: read_u32(raw, lengths + 4)? };
+        let value = Span {
+            start: name.start.checked_add(name.len)?.checked_add(1)?,
+            len: read_u32(raw, lengths + 4)?,
+        };
         at = value.start.checked_add(value.len)?.checked_add(1)? as usize;
         if at > raw.len() {
             return None;

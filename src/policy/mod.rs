@@ -9,7 +9,7 @@ use crate::http::Fields;
 use crate::time::Timestamp;
 
 /// A stored response without its body, with what the policy found out when it was stored.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct StoredResponse {
     /// The status code.
     pub status: u16,

@@ -1,0 +1,165 @@
+//! The closed list of counters and gauges.
+//!
+//! Envoy shows them as `wasmcustom.<name>`; they are sums over all workers.
+
+use crate::invalidation::Mode;
+use crate::outcome::{Bypass, ForwardReason, NotStored, StaleReason};
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counter {
+    /// A request that was answered by a fresh stored response.
+    Hit,
+    /// A request that was answered by a stale stored response.
+    HitStale(StaleReason),
+    /// A request that went to the origin.
+    Forward(ForwardReason),
+    /// A request that waited for the fetch of another.
+    Waited,
+    /// A response that was stored.
+    Stored,
+    /// A response that was not stored.
+    NotStored(NotStored),
+    /// A stored response that was confirmed by a 304.
+    Revalidated,
+    /// A fetch that the cache made by itself.
+    Dispatched,
+    /// A fetch by the cache itself that failed.
+    DispatchFailed,
+    /// A stored response that was evicted to make room.
+    Evicted,
+    /// An invalidation that was written.
+    Invalidation(Mode),
+    /// An invalidation that could not be written.
+    InvalidationRefused,
+    /// A compare-and-set that had to be tried again.
+    Conflict,
+}
+
+/// A value that goes up and down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gauge {
+    /// Changes with each invalidation: the clock of the journal.
+    JournalEpoch,
+    /// The bytes that are stored.
+    Bytes,
+}
+
+/// Where counters are counted.
+pub trait Metrics {
+    /// Adds one to a counter.
+    fn count(&self, counter: Counter);
+}
+
+impl Gauge {
+    /// All gauges.
+    pub const ALL: [Gauge; 2] = [Gauge::JournalEpoch, Gauge::Bytes];
+
+    /// The name, with the prefix `larder_`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Gauge::JournalEpoch => "larder_journal_epoch",
+            Gauge::Bytes => "larder_stored_bytes",
+        }
+    }
+}
+
+const BYPASSES: [Bypass; 9] = [
+    Bypass::Rule,
+    Bypass::RequestBody,
+    Bypass::Upgrade,
+    Bypass::Grpc,
+    Bypass::Target,
+    Bypass::TooLarge,
+    Bypass::Unavailable,
+    Bypass::NotShared,
+    Bypass::Off,
+];
+const STALE: [StaleReason; 4] =
+    [StaleReason::WhileRevalidate, StaleReason::IfError, StaleReason::SoftPurged, StaleReason::MaxStale];
+const FORWARD: [ForwardReason; 8] = [
+    ForwardReason::Method,
+    ForwardReason::UriMiss,
+    ForwardReason::VaryMiss,
+    ForwardReason::Purged,
+    ForwardReason::Request,
+    ForwardReason::Stale,
+    ForwardReason::Invalidated,
+    ForwardReason::Partial,
+];
+const MODES: [Mode; 3] = [Mode::Soft, Mode::Revalidate, Mode::Hard];
+
+impl Counter {
+    /// All counters, in the order of [`Counter::index`].
+    pub fn all() -> impl Iterator<Item = Counter> {
+        let single = [
+            Counter::Hit,
+            Counter::Waited,
+            Counter::Stored,
+            Counter::Revalidated,
+            Counter::Dispatched,
+            Counter::DispatchFailed,
+            Counter::Evicted,
+            Counter::InvalidationRefused,
+            Counter::Conflict,
+        ];
+        single
+            .into_iter()
+            .chain(STALE.into_iter().map(Counter::HitStale))
+            .chain(FORWARD.into_iter().map(Counter::Forward))
+            .chain(BYPASSES.into_iter().map(|b| Counter::Forward(ForwardReason::Bypass(b))))
+            .chain(MODES.into_iter().map(Counter::Invalidation))
+            .chain(NotStored::ALL.into_iter().map(Counter::NotStored))
+    }
+
+    /// The position of a counter in [`Counter::all`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        Self::all().position(|c| c == self).unwrap_or_default()
+    }
+
+    /// The name, with the prefix `larder_`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let (family, label) = match self {
+            Counter::Hit => ("hits", ""),
+            Counter::HitStale(reason) => ("hits_stale", reason.as_str()),
+            Counter::Forward(ForwardReason::Bypass(why)) => ("forwarded_bypass", why.as_str()),
+            Counter::Forward(reason) => ("forwarded", reason.as_str()),
+            Counter::Waited => ("waited", ""),
+            Counter::Stored => ("stored", ""),
+            Counter::NotStored(reason) => ("not_stored", reason.as_str()),
+            Counter::Revalidated => ("revalidated", ""),
+            Counter::Dispatched => ("dispatched", ""),
+            Counter::DispatchFailed => ("dispatched_failed", ""),
+            Counter::Evicted => ("evicted", ""),
+            Counter::Invalidation(mode) => ("invalidations", mode.as_str()),
+            Counter::InvalidationRefused => ("invalidations_refused", ""),
+            Counter::Conflict => ("conflicts", ""),
+        };
+        let mut name = format!("larder_{family}");
+        if !label.is_empty() {
+            name.push('_');
+            name.extend(label.chars().map(|c| if c == '-' { '_' } else { c }));
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn every_counter_has_a_name_of_its_own() {
+        let mut names: Vec<String> = Counter::all().map(Counter::name).collect();
+        names.sort();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(names.contains(&"larder_not_stored_no_store".to_owned()), "{names:?}");
+    }
+}

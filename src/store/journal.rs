@@ -1,0 +1,427 @@
+//! The bounded journal of invalidations in shared data, and each worker's mirror of it.
+//!
+//! The journal is a ring of segments. Segment `no ≥ 1` lives under `j/<no mod SEGMENTS>` and record `i` of it has
+//! the position (`seq`) `(no - 1) * RECORDS + i + 1`. The head is where the first segment is that is not full:
+//! there is no head key. A segment is recycled by the same compare-and-set that appends to it, and carries on the
+//! newest position of a hard record that was ever forgotten, so that forgetting makes older responses stale or
+//! gone, never fresh.
+
+use super::codec::Reader;
+use super::{Cas, SharedData, TRIES};
+use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, decode, encode};
+use crate::time::Timestamp;
+
+/// Segments in the ring.
+pub const SEGMENTS: u64 = 256;
+/// Records in a segment.
+pub const RECORDS: u64 = 64;
+
+const LAYOUT: u8 = 1;
+
+/// A segment of the ring, as read.
+#[derive(Clone, PartialEq, Debug)]
+struct Segment {
+    /// Names this journal; another nonce means that shared data was lost and began anew.
+    nonce: u64,
+    no: u64,
+    /// Everything stamped below it may be covered by a hard record that was forgotten.
+    hard_below: u64,
+    records: Vec<Vec<u8>>,
+}
+
+/// What a worker knows of the journal.
+pub struct Mirror {
+    /// The epoch at the last complete reading.
+    seen: Option<u64>,
+    nonce: Option<u64>,
+    /// The segment that is being read, and how many of its records are indexed.
+    cur: u64,
+    indexed: usize,
+    head: u64,
+    floor: u64,
+    hard_below: u64,
+    newest_hard: u64,
+    index: Index,
+    records_max: usize,
+}
+
+/// What reading the journal came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Synced {
+    /// The mirror is as new as the journal was when the callback began.
+    Current,
+    /// The same, but the journal is another one than before: nothing known from before counts.
+    Renewed,
+    /// The journal could not be read: this request does not use the cache.
+    Unavailable,
+}
+
+/// An invalidation could not be appended, because too many others were at it; nothing was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Busy;
+
+impl Mirror {
+    /// A mirror that has read nothing, whose index holds at most `records_max` records.
+    #[must_use]
+    pub fn new(records_max: usize) -> Self {
+        Mirror {
+            seen: None,
+            nonce: None,
+            cur: 1,
+            indexed: 0,
+            head: 0,
+            floor: 0,
+            hard_below: 0,
+            newest_hard: 0,
+            index: Index::new(records_max),
+            records_max,
+        }
+    }
+
+    /// The position of the newest record that is indexed: the stamp of what is fetched on this mirror's word.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Everything stamped below is at least soft-invalidated, because records before it are forgotten.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// How many records are indexed.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Makes the mirror re-read the journal at the next [`Mirror::sync`], whatever the epoch says.
+    pub fn distrust(&mut self) {
+        self.seen = None;
+    }
+
+    /// Brings the mirror up to the journal. To be called at the start of every callback that decides.
+    ///
+    /// The epoch is read before the journal: a purge appends first and changes the epoch then, so that whoever
+    /// sees the old epoch decides before that purge was acknowledged.
+    pub fn sync(&mut self, data: &impl SharedData) -> Synced {
+        let epoch = data.epoch();
+        if self.seen == Some(epoch) {
+            return Synced::Current;
+        }
+        let mut synced = Synced::Current;
+        for _ in 0..2 * SEGMENTS + 4 {
+            let Some(found) = Segment::read(data, self.cur) else { return Synced::Unavailable };
+            if self.is_another_journal(found.segment.as_ref()) {
+                *self = Mirror::new(self.records_max);
+                synced = Synced::Renewed;
+                continue;
+            }
+            let Some(segment) = found.segment.filter(|s| s.no >= self.cur) else {
+                // Nothing is written here yet: the segment before is the last one, and full.
+                self.seen = Some(epoch);
+                return synced;
+            };
+            self.nonce = Some(segment.nonce);
+            self.hard_below = self.hard_below.max(segment.hard_below);
+            if segment.no > self.cur {
+                self.overtaken_by(segment.no);
+                continue;
+            }
+            self.index(&segment);
+            if (segment.records.len() as u64) < RECORDS {
+                self.seen = Some(epoch);
+                return synced;
+            }
+            self.cur += 1;
+            self.indexed = 0;
+        }
+        // Writers lapped this reader again and again.
+        Synced::Unavailable
+    }
+
+    /// What the journal says of a response with this stamp.
+    #[must_use]
+    pub fn verdict(&self, subject: &Subject<'_>, stamp: u64) -> Verdict {
+        if stamp < self.floor && stamp < self.hard_below {
+            return Verdict::Hard;
+        }
+        let verdict = self.index.verdict(subject, stamp);
+        if stamp < self.floor && verdict == Verdict::Valid {
+            // When the forgotten record was issued is forgotten as well: no grace.
+            return Verdict::Soft { at: Timestamp::default() };
+        }
+        verdict
+    }
+
+    /// Appends an invalidation and changes the epoch. Once this returns a position, no worker serves what the
+    /// invalidation covers. `nonce` names the journal if this is its first record.
+    ///
+    /// # Errors
+    /// [`Busy`] when the compare-and-set failed too often; nothing was appended then.
+    pub fn append(
+        &self,
+        data: &impl SharedData,
+        invalidation: &Invalidation,
+        nonce: u64,
+    ) -> Result<u64, Busy> {
+        let record = encode(invalidation);
+        let (mut cur, mut hard_below) = (self.cur, self.hard_below);
+        let mut tries = 0;
+        // Walking to the end of the ring is not a try, but it is bounded as well.
+        for _ in 0..SEGMENTS + 4 + 2 * TRIES as u64 {
+            let found = Segment::read(data, cur).ok_or(Busy)?;
+            let mut next = match found.segment {
+                Some(s) if s.no > cur => {
+                    hard_below = hard_below.max(s.hard_below);
+                    cur = s.no;
+                    continue;
+                }
+                Some(s) if s.no == cur && s.records.len() as u64 >= RECORDS => {
+                    hard_below = hard_below.max(s.hard_below);
+                    cur += 1;
+                    continue;
+                }
+                Some(s) if s.no == cur => s,
+                old => Segment::after(old, cur, hard_below, self.nonce.unwrap_or(nonce)),
+            };
+            next.records.push(record.clone());
+            if data.compare_and_set(&key(cur), &next.encode(), found.cas) {
+                data.advance_epoch();
+                return Ok((cur - 1) * RECORDS + next.records.len() as u64);
+            }
+            tries += 1;
+            if tries == 2 * TRIES {
+                break;
+            }
+        }
+        Err(Busy)
+    }
+
+    fn is_another_journal(&self, found: Option<&Segment>) -> bool {
+        let Some(nonce) = self.nonce else { return false };
+        match found {
+            Some(segment) => {
+                segment.nonce != nonce
+                    || (segment.no == self.cur && segment.records.len() < self.indexed)
+                    || (segment.no < self.cur && self.indexed > 0)
+            }
+            None => self.indexed > 0 || self.cur > SEGMENTS,
+        }
+    }
+
+    /// The ring has gone round since this mirror was last read: what was forgotten meanwhile lies below the floor.
+    fn overtaken_by(&mut self, no: u64) {
+        self.floor = no.saturating_sub(SEGMENTS) * RECORDS;
+        self.head = self.head.max(self.floor);
+        self.cur = no.saturating_sub(SEGMENTS) + 1;
+        self.indexed = 0;
+    }
+
+    fn index(&mut self, segment: &Segment) {
+        let first = (segment.no - 1) * RECORDS;
+        for (n, record) in segment.records.iter().enumerate().skip(self.indexed) {
+            self.index_record(first + n as u64 + 1, &decode(record));
+        }
+        self.indexed = self.indexed.max(segment.records.len());
+        self.head = self.head.max(first + segment.records.len() as u64);
+    }
+
+    fn index_record(&mut self, seq: u64, invalidation: &Invalidation) {
+        let mut inserted = self.index.insert(seq, invalidation);
+        if inserted.is_err() {
+            self.forget_up_to(seq - 1);
+            inserted = self.index.insert(seq, invalidation);
+        }
+        if invalidation.mode == Mode::Hard {
+            self.newest_hard = seq;
+        }
+        if inserted.is_err() {
+            // One record alone is more than an index may hold.
+            self.forget_up_to(seq);
+        }
+    }
+
+    /// Empties the index, remembering only that there were records up to this position, and hard ones among them.
+    fn forget_up_to(&mut self, seq: u64) {
+        self.floor = self.floor.max(seq);
+        self.hard_below = self.hard_below.max(self.newest_hard);
+        self.index.clear();
+    }
+}
+
+struct Found {
+    segment: Option<Segment>,
+    cas: Cas,
+}
+
+impl Segment {
+    /// The segment that lies where `no` belongs; none when what lies there cannot be understood.
+    fn read(data: &impl SharedData, no: u64) -> Option<Found> {
+        match data.get(&key(no)) {
+            None => Some(Found { segment: None, cas: Cas::Absent }),
+            Some(found) => Some(Found { segment: Some(Segment::decode(&found.bytes)?), cas: found.cas }),
+        }
+    }
+
+    /// The empty segment `no` in the place of an older one, with what must not be forgotten of that.
+    fn after(old: Option<Segment>, no: u64, hard_below: u64, nonce: u64) -> Segment {
+        let forgotten = old.as_ref().map_or(0, |s| s.hard_below.max(s.newest_hard()));
+        let nonce = old.map_or(nonce, |s| s.nonce);
+        Segment { nonce, no, hard_below: hard_below.max(forgotten), records: Vec::new() }
+    }
+
+    fn newest_hard(&self) -> u64 {
+        let newest = self.records.iter().rposition(|r| decode(r).mode == Mode::Hard);
+        newest.map_or(0, |n| (self.no - 1) * RECORDS + n as u64 + 1)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![LAYOUT];
+        for number in [self.nonce, self.no, self.hard_below] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for record in &self.records {
+            bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(record);
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Segment> {
+        let mut bytes = Reader::new(bytes);
+        if bytes.u8()? != LAYOUT {
+            return None;
+        }
+        let (nonce, no, hard_below) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
+        let mut records = Vec::new();
+        while !bytes.rest().is_empty() && (records.len() as u64) < RECORDS {
+            let len = bytes.u32()? as usize;
+            records.push(bytes.bytes(len)?.to_vec());
+        }
+        (no > 0).then_some(Segment { nonce, no, hard_below, records })
+    }
+}
+
+fn key(no: u64) -> String {
+    format!("j/{}", no % SEGMENTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invalidation::{Origin, Selector, Tag};
+    use crate::store::Memory;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn purge(mode: Mode, tag: &str) -> Invalidation {
+        Invalidation {
+            mode,
+            selector: Selector::Tags(vec![Tag::new(tag).unwrap()]),
+            issued_at: Timestamp(5),
+            origin: Origin::UnsafeMethod,
+            reason: None,
+        }
+    }
+
+    fn verdict(mirror: &Mirror, tag: &str, stamp: u64) -> Verdict {
+        let tags = [Tag::new(tag).unwrap()];
+        let stored_at = Timestamp(1);
+        mirror.verdict(&Subject { uri: b"h/", tags: &tags, status: 200, content_type: b"", stored_at }, stamp)
+    }
+
+    fn append(data: &Memory, mirror: &mut Mirror, mode: Mode, tag: &str) -> u64 {
+        mirror.sync(data);
+        mirror.append(data, &purge(mode, tag), 1).unwrap()
+    }
+
+    #[test]
+    fn an_appended_invalidation_holds_on_every_mirror_for_what_was_stamped_before() {
+        let data = Memory::default();
+        let (mut a, mut b) = (Mirror::new(1000), Mirror::new(1000));
+        assert_eq!(b.sync(&data), Synced::Current);
+        assert_eq!(append(&data, &mut a, Mode::Hard, "t"), 1);
+        assert_eq!(append(&data, &mut a, Mode::Soft, "u"), 2);
+        assert_eq!(b.sync(&data), Synced::Current);
+        assert_eq!(b.head(), 2);
+        assert_eq!(verdict(&b, "t", 0), Verdict::Hard);
+        assert_eq!(verdict(&b, "t", 1), Verdict::Valid);
+        assert_eq!(verdict(&b, "u", 1), Verdict::Soft { at: Timestamp(5) });
+        assert_eq!(verdict(&b, "v", 0), Verdict::Valid);
+    }
+
+    #[test]
+    fn a_mirror_that_was_lapped_forgets_to_the_safe_side() {
+        let data = Memory::default();
+        let (mut writer, mut late) = (Mirror::new(100_000), Mirror::new(100_000));
+        late.sync(&data);
+        append(&data, &mut writer, Mode::Hard, "t");
+        for _ in 0..SEGMENTS * RECORDS + 5 {
+            append(&data, &mut writer, Mode::Soft, "other");
+        }
+        assert_eq!(late.sync(&data), Synced::Current);
+        assert_eq!(late.head(), writer.head() + 1);
+        assert_eq!(verdict(&late, "t", 0), Verdict::Hard);
+        assert_eq!(verdict(&late, "t", 1), Verdict::Soft { at: Timestamp(0) });
+        assert_eq!(verdict(&late, "t", late.floor()), Verdict::Valid);
+        // Who kept up has forgotten nothing.
+        writer.sync(&data);
+        assert_eq!((verdict(&writer, "t", 0), verdict(&writer, "t", 1)), (Verdict::Hard, Verdict::Valid));
+        // Who starts now reads the same.
+        let mut new = Mirror::new(100_000);
+        new.sync(&data);
+        assert_eq!((new.head(), new.floor()), (late.head(), late.floor()));
+    }
+
+    #[test]
+    fn a_full_index_forgets_to_the_safe_side() {
+        let data = Memory::default();
+        let (mut writer, mut small) = (Mirror::new(100_000), Mirror::new(10));
+        append(&data, &mut writer, Mode::Hard, "t");
+        for n in 0..25 {
+            append(&data, &mut writer, Mode::Soft, &format!("n{n}"));
+        }
+        small.sync(&data);
+        assert_eq!(verdict(&small, "t", 0), Verdict::Hard);
+        assert!(matches!(verdict(&small, "t", 1), Verdict::Soft { .. }));
+        assert_eq!(verdict(&small, "n24", 25), Verdict::Soft { at: Timestamp(5) });
+        assert_eq!(verdict(&small, "t", 26), Verdict::Valid);
+    }
+
+    #[test]
+    fn two_purgers_at_once_both_get_a_position() {
+        let data = Memory::default();
+        let (mut a, mut b) = (Mirror::new(1000), Mirror::new(1000));
+        a.sync(&data);
+        b.sync(&data);
+        // Neither has seen the other's record.
+        assert_eq!(a.append(&data, &purge(Mode::Hard, "a"), 1), Ok(1));
+        assert_eq!(b.append(&data, &purge(Mode::Hard, "b"), 2), Ok(2));
+        a.sync(&data);
+        assert_eq!((verdict(&a, "a", 0), verdict(&a, "b", 0)), (Verdict::Hard, Verdict::Hard));
+    }
+
+    #[test]
+    fn a_journal_that_began_anew_is_noticed() {
+        let data = Memory::default();
+        let mut mirror = Mirror::new(1000);
+        append(&data, &mut mirror, Mode::Hard, "t");
+        mirror.sync(&data);
+        let lost = Memory::default();
+        lost.advance_epoch();
+        lost.advance_epoch();
+        assert_eq!(mirror.sync(&lost), Synced::Renewed);
+        assert_eq!(mirror.head(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_makes_the_cache_unavailable() {
+        let data = Memory::default();
+        data.set("j/1", b"?garbage");
+        let mut mirror = Mirror::new(1000);
+        assert_eq!(mirror.sync(&data), Synced::Unavailable);
+        assert_eq!(mirror.append(&data, &purge(Mode::Hard, "t"), 1), Err(Busy));
+    }
+}

@@ -1,0 +1,106 @@
+//! Stored responses and invalidations in proxy-wasm shared data, under a fixed set of keys.
+//!
+//! Shared data has no delete and no list, so every key comes from a set that configuration bounds:
+//!
+//! | key | value |
+//! |---|---|
+//! | `1/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
+//! | `1/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
+//! | `1/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
+//! | `j/<n>` | [`journal::Segment`]: a segment of the invalidation journal, outside the schema version |
+//! | `workers` | [`workers`]: who can be woken; hints only |
+//! | `seed` | the secret that keys fingerprints |
+//!
+//! Readers never fail: what cannot be decoded, or does not belong together, is a miss.
+
+pub mod journal;
+pub mod memory;
+pub mod record;
+pub mod set;
+mod shared;
+pub mod workers;
+
+pub use shared::{Cas, Memory, SharedData, Versioned};
+
+use core::hash::Hasher;
+use siphasher::sip::SipHasher13;
+
+/// The version of all layouts below the prefix; another version's data is never looked at.
+pub const SCHEMA: &str = "1";
+
+/// How often a compare-and-set is tried before the reader goes to the origin.
+pub const TRIES: usize = 8;
+
+/// A keyed 64-bit hash of a cache key: where it is looked up. Zero means "nothing", so it is never one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    /// Whether it is one.
+    #[must_use]
+    pub fn is_some(self) -> bool {
+        self.0 != 0
+    }
+}
+
+/// The secret that keys fingerprints, the same for all workers, so that nobody outside can aim keys at one set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seed(pub u64, pub u64);
+
+impl Seed {
+    /// The seed that all workers share: the first worker's random proposal wins.
+    pub fn shared(data: &impl SharedData, proposal: Seed) -> Seed {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&proposal.0.to_le_bytes());
+        bytes[8..].copy_from_slice(&proposal.1.to_le_bytes());
+        data.compare_and_set("seed", &bytes, Cas::Absent);
+        data.get("seed").and_then(|found| Seed::decode(&found.bytes)).unwrap_or(proposal)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Seed> {
+        let mut bytes = codec::Reader::new(bytes);
+        Some(Seed(bytes.u64()?, bytes.u64()?))
+    }
+
+    /// The fingerprint of a cache key.
+    #[must_use]
+    pub fn fingerprint(self, key: &[u8]) -> Fingerprint {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(key);
+        Fingerprint(hasher.finish().max(1))
+    }
+}
+
+/// Fixed-width integers, little endian.
+pub(crate) mod codec {
+    /// Reads integers off the front of a slice; `None` past its end.
+    pub struct Reader<'a>(&'a [u8]);
+
+    impl<'a> Reader<'a> {
+        pub fn new(bytes: &'a [u8]) -> Self {
+            Reader(bytes)
+        }
+
+        pub fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+            let (head, rest) = self.0.split_at_checked(len)?;
+            self.0 = rest;
+            Some(head)
+        }
+
+        pub fn u8(&mut self) -> Option<u8> {
+            self.bytes(1)?.first().copied()
+        }
+
+        pub fn u32(&mut self) -> Option<u32> {
+            Some(u32::from_le_bytes(self.bytes(4)?.try_into().ok()?))
+        }
+
+        pub fn u64(&mut self) -> Option<u64> {
+            Some(u64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
+        }
+
+        pub fn rest(&self) -> &'a [u8] {
+            self.0
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A stored response as bytes: it carries its full key, its generation and the stamp by which it is judged, and a
+//! checksum; its body lies behind its head or in chunks that name its generation.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::codec::Reader;
+use super::{SCHEMA, SharedData};
+use crate::invalidation::Tag;
+use crate::policy::StoredResponse;
+
+/// The bytes of a body that stand in the record's own value; a larger body lies in chunks of this size, so that the
+/// host's lock, under which it copies values, is never held for long.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// What is stored under one cache key.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Record {
+    /// The cache key in full.
+    pub key: Vec<u8>,
+    /// Unique for ever; chunks repeat it.
+    pub generation: u64,
+    /// The journal position by which it is judged: it is subject to the invalidations after it.
+    pub stamp: u64,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What a record holds.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Content {
+    /// A response.
+    Response(Box<Response>),
+    /// The field names by which responses of this URI are selected (`Vary`); the responses have keys of their own.
+    Variants(Variants),
+}
+
+/// A stored response with its body.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Response {
+    /// The response without its body.
+    pub stored: StoredResponse,
+    /// The canonical URI, by which purges find it.
+    pub uri: Vec<u8>,
+    /// By what it can be purged.
+    pub tags: Vec<Tag>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The nominated fields of a URI's newest response, and the variants that are stored.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Variants {
+    /// The nominated field names, in lower case, sorted.
+    pub nominated: Vec<String>,
+    /// The canonical URI, by which purges find it.
+    pub uri: Vec<u8>,
+    /// Fingerprint of each variant and when it stops being worth keeping, in seconds since the Unix epoch.
+    pub known: Vec<(u64, u32)>,
+}
+
+/// Where a record lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// The set.
+    pub set: u32,
+    /// The way in it.
+    pub way: u8,
+}
+
+/// The serialised part of a record.
+#[derive(Serialize, Deserialize)]
+struct Head<'a> {
+    key: &'a [u8],
+    generation: u64,
+    stamp: u64,
+    body: BodyPlace,
+    kind: Kind<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Kind<'a> {
+    #[serde(borrow)]
+    Response(Facts<'a>),
+    Variants(Variants),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Facts<'a> {
+    stored: StoredResponse,
+    uri: &'a [u8],
+    tags: Vec<Tag>,
+}
+
+#[derive(Serialize, Deserialize, Clone, Copy)]
+enum BodyPlace {
+    Here,
+    Chunks { bytes: u64 },
+}
+
+const LAYOUT: u8 = 1;
+
+impl Record {
+    /// Writes the record, its chunks first. Only the owner of the flight that reserved the slot may do so.
+    ///
+    /// Returns the number of bytes that it takes in shared data.
+    pub fn write(&self, data: &impl SharedData, slot: Slot) -> u64 {
+        let body = self.body();
+        let mut taken = 0;
+        let place = if body.len() > CHUNK_BYTES {
+            for (n, chunk) in body.chunks(CHUNK_BYTES).enumerate() {
+                let value = sealed(&[&self.generation.to_le_bytes(), chunk]);
+                data.set(&chunk_key(slot, n), &value);
+                taken += value.len();
+            }
+            BodyPlace::Chunks { bytes: body.len() as u64 }
+        } else {
+            BodyPlace::Here
+        };
+        let value = self.encode(place);
+        data.set(&record_key(slot), &value);
+        (taken + value.len()) as u64
+    }
+
+    /// Reads the record of `key`; none when the slot holds another's, or anything that does not belong together.
+    pub fn read(data: &impl SharedData, slot: Slot, key: &[u8]) -> Option<Record> {
+        let found = data.get(&record_key(slot))?;
+        let (mut record, place) = Record::decode(&found.bytes)?;
+        if record.key != key {
+            return None;
+        }
+        if let (BodyPlace::Chunks { bytes }, Content::Response(response)) = (place, &mut record.content) {
+            response.body = read_chunks(data, slot, record.generation, usize::try_from(bytes).ok()?)?;
+        }
+        Some(record)
+    }
+
+    /// Empties a slot. Only the owner of the flight that reserved it may do so.
+    pub fn erase(data: &impl SharedData, slot: Slot, bytes: u32) {
+        data.set(&record_key(slot), &[]);
+        for n in 0..(bytes as usize).div_ceil(CHUNK_BYTES) {
+            if data.get(&chunk_key(slot, n)).is_none() {
+                break;
+            }
+            data.set(&chunk_key(slot, n), &[]);
+        }
+    }
+
+    fn body(&self) -> &[u8] {
+        match &self.content {
+            Content::Response(response) => &response.body,
+            Content::Variants(_) => &[],
+        }
+    }
+
+    fn encode(&self, body: BodyPlace) -> Vec<u8> {
+        let kind = match &self.content {
+            Content::Response(r) => {
+                Kind::Response(Facts { stored: r.stored.clone(), uri: &r.uri, tags: r.tags.clone() })
+            }
+            Content::Variants(variants) => Kind::Variants(variants.clone()),
+        };
+        let head = Head { key: &self.key, generation: self.generation, stamp: self.stamp, body, kind };
+        // Serialising into memory cannot fail; an empty head would decode to a miss.
+        let head = postcard::to_allocvec(&head).unwrap_or_default();
+        let here = if matches!(body, BodyPlace::Here) { self.body() } else { &[] };
+        sealed(&[&[LAYOUT], &(head.len() as u32).to_le_bytes(), &head, here])
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(Record, BodyPlace)> {
+        let mut bytes = Reader::new(unsealed(bytes)?);
+        if bytes.u8()? != LAYOUT {
+            return None;
+        }
+        let len = bytes.u32()? as usize;
+        let head: Head<'_> = postcard::from_bytes(bytes.bytes(len)?).ok()?;
+        let content = match head.kind {
+            Kind::Response(facts) => Content::Response(Box::new(Response {
+                stored: facts.stored,
+                uri: facts.uri.to_vec(),
+                tags: facts.tags,
+                body: bytes.rest().to_vec(),
+            })),
+            Kind::Variants(variants) => Content::Variants(variants),
+        };
+        let record =
+            Record { key: head.key.to_vec(), generation: head.generation, stamp: head.stamp, content };
+        Some((record, head.body))
+    }
+}
+
+fn record_key(slot: Slot) -> String {
+    format!("{SCHEMA}/r/{}/{}", slot.set, slot.way)
+}
+
+fn chunk_key(slot: Slot, n: usize) -> String {
+    format!("{SCHEMA}/c/{}/{}/{n}", slot.set, slot.way)
+}
+
+fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    for n in 0..bytes.div_ceil(CHUNK_BYTES) {
+        let found = data.get(&chunk_key(slot, n))?;
+        let mut chunk = Reader::new(unsealed(&found.bytes)?);
+        if chunk.u64()? != generation {
+            return None;
+        }
+        if n == 0 {
+            body.reserve_exact(bytes);
+        }
+        body.extend_from_slice(chunk.rest());
+    }
+    (body.len() == bytes).then_some(body)
+}
+
+/// The parts in one value behind their checksum.
+fn sealed(parts: &[&[u8]]) -> Vec<u8> {
+    let len: usize = parts.iter().map(|p| p.len()).sum();
+    let mut value = Vec::with_capacity(8 + len);
+    value.extend_from_slice(&[0; 8]);
+    for part in parts {
+        value.extend_from_slice(part);
+    }
+    let (seal, rest) = value.split_at_mut(8);
+    seal.copy_from_slice(&xxh3_64(rest).to_le_bytes());
+    value
+}
+
+/// What stands behind a checksum that is right.
+fn unsealed(value: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(value);
+    let seal = reader.u64()?;
+    (xxh3_64(reader.rest()) == seal).then_some(reader.rest())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::http::Fields;
+    use crate::store::Memory;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const SLOT: Slot = Slot { set: 1, way: 2 };
+
+    fn record(key: &[u8], body: Vec<u8>) -> Record {
+        let stored = StoredResponse {
+            status: 200,
+            fields: Fields::from_iter([("etag", "\"a\"")]),
+            vary: vec!["accept".into()],
+            ..StoredResponse::default()
+        };
+        let response = Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body };
+        Record { key: key.to_vec(), generation: 7, stamp: 3, content: Content::Response(Box::new(response)) }
+    }
+
+    #[test]
+    fn a_record_round_trips_whatever_the_size_of_its_body() {
+        for len in [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 5] {
+            let data = Memory::default();
+            let written = record(b"k", vec![7; len]);
+            let taken = written.write(&data, SLOT);
+            assert!(taken as usize > len);
+            assert_eq!(Record::read(&data, SLOT, b"k"), Some(written));
+            assert_eq!(Record::read(&data, SLOT, b"other"), None);
+            Record::erase(&data, SLOT, taken as u32);
+            assert_eq!(Record::read(&data, SLOT, b"k"), None);
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_another_generation_is_a_miss() {
+        let data = Memory::default();
+        let old = record(b"k", vec![1; 2 * CHUNK_BYTES]);
+        old.write(&data, SLOT);
+        let chunk = data.get("1/c/1/2/1").unwrap();
+        let new = Record { generation: 8, ..record(b"k", vec![2; 2 * CHUNK_BYTES]) };
+        new.write(&data, SLOT);
+        data.set("1/c/1/2/1", &chunk.bytes);
+        assert_eq!(Record::read(&data, SLOT, b"k"), None);
+    }
+
+    #[test]
+    fn no_damage_is_ever_served() {
+        let data = Memory::default();
+        record(b"k", b"body".to_vec()).write(&data, SLOT);
+        let whole = data.get("1/r/1/2").unwrap().bytes;
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            data.set("1/r/1/2", &damaged);
+            assert_eq!(Record::read(&data, SLOT, b"k"), None, "byte {at}");
+            data.set("1/r/1/2", &whole[..at]);
+            assert_eq!(Record::read(&data, SLOT, b"k"), None, "cut at {at}");
+        }
+    }
+}
