@@ -7,10 +7,18 @@
 
 mod auth;
 mod cloudflare;
+mod entries;
+mod explain;
 mod fastly;
+mod idempotency;
 mod json;
+mod limit;
+mod namespaces;
 mod own;
+mod peer;
 mod purge;
+mod questions;
+mod reasons;
 mod response;
 mod selectors;
 mod souin;
@@ -18,11 +26,19 @@ mod url;
 mod varnish;
 mod view;
 
-pub use auth::Caller;
+pub use auth::{Caller, DEBUG_FIELD, may_debug};
+pub use entries::{Entry, Shape, entries, entry};
+pub use explain::{Explanation, explain};
+pub use idempotency::Answers;
+pub use limit::{Limiter, Rate};
+pub use namespaces::{Bump, NAMESPACES_MAX, Namespaces};
+pub use peer::{Guard, Network, Peer};
 pub use purge::Purge;
+pub use questions::{EntriesQuery, ExplainQuery};
+pub use reasons::{Reason, forwarded, live, not_stored, served_stale};
 pub use response::{AdminResponse, Problem};
 pub use selectors::shown;
-pub use view::{health, stats};
+pub use view::{JournalState, configuration, health, journal, receipt, stats, would_purge};
 
 use crate::config::{AdminConfig, Scope, TagHierarchy};
 use crate::http::RequestHead;
@@ -45,14 +61,44 @@ pub enum Recognised {
 /// What a caller wants.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Command {
-    /// Append invalidations to the journal, then answer with [`purged`].
+    /// Append invalidations to the journal, then answer with [`purged`]; for a dry run with [`would_purge`].
     Purge(Purge),
-    /// Fetch these URLs again, the stored responses being served meanwhile.
+    /// Fetch these URLs again, the stored responses being served meanwhile, then answer with [`refreshing`].
     Refresh(Refresh),
+    /// Change the version of a namespace, unless [`Namespaces::next`] says that it has it, then answer with
+    /// [`Namespaces::bumped`].
+    Namespace(Bump),
     /// Counters: answer with [`stats`].
     Stats,
     /// Health: answer with [`health`].
     Health,
+    /// The configuration in force: answer with [`configuration`].
+    Config,
+    /// The journal's tail: answer with [`journal`].
+    Journal {
+        /// Only records before this position.
+        before: Option<u64>,
+        /// The most records.
+        limit: usize,
+    },
+    /// What became of a purge: answer with [`receipt`].
+    Receipt {
+        /// The position that the purge was answered with.
+        seq: u64,
+    },
+    /// Stored responses: answer with [`entries`].
+    Entries(EntriesQuery),
+    /// The stored responses of one URL in full: answer with [`entry`].
+    Entry {
+        /// The canonical URI.
+        uri: Vec<u8>,
+    },
+    /// What a request would find: answer with [`explain`].
+    Explain(ExplainQuery),
+    /// The versions of all namespaces: answer with [`Namespaces::answer`].
+    Namespaces,
+    /// Nothing is to be done: answer with this.
+    Respond(AdminResponse),
 }
 
 /// URLs to fetch again.
@@ -101,12 +147,22 @@ pub struct JournalBusy;
 pub fn recognise(request: &RequestHead, config: &AdminConfig) -> Recognised {
     let Some(dialect) = dialect(request, config) else { return Recognised::NotForUs };
     match auth::caller(request, config) {
-        None if dialect == Dialect::Varnish => Recognised::Stranger,
-        None => Recognised::NotForUs,
+        None => unknown(request, config),
         Some(caller) => match method_allowed(dialect, request) {
             Ok(()) => Recognised::Authorised(caller),
             Err(problem) => Recognised::Respond(refused(dialect, &problem)),
         },
+    }
+}
+
+/// What a request is whose caller is not known, or not let in by the [`Guard`]: the same on every path, so that
+/// nobody learns where the route is.
+#[must_use]
+pub fn unknown(request: &RequestHead, config: &AdminConfig) -> Recognised {
+    if config.methods && varnish::speaks(request.method()) {
+        Recognised::Stranger
+    } else {
+        Recognised::NotForUs
     }
 }
 
@@ -224,8 +280,17 @@ fn allowed(command: Command, caller: &Caller) -> Result<Command, Problem> {
             require_any_purge(caller)?;
             purge.fits()?;
         }
-        Command::Refresh(_) => require_any_purge(caller)?,
-        Command::Stats | Command::Health => require(caller, Scope::Read)?,
+        Command::Refresh(_) | Command::Namespace(_) => require_any_purge(caller)?,
+        Command::Stats
+        | Command::Health
+        | Command::Config
+        | Command::Journal { .. }
+        | Command::Receipt { .. }
+        | Command::Entries(_)
+        | Command::Entry { .. }
+        | Command::Explain(_)
+        | Command::Namespaces => require(caller, Scope::Read)?,
+        Command::Respond(_) => {}
     }
     Ok(command)
 }

@@ -65,10 +65,14 @@ impl Purge {
     /// Whether it fits into the journal.
     pub(super) fn fits(&self) -> Result<(), Problem> {
         if self.invalidations.iter().any(|record| record_bytes(record) > RECORD_BYTES_MAX) {
-            return Err(Problem::bad(format!("a selector with all its tags takes more than {RECORD_BYTES_MAX} bytes")));
+            return Err(Problem::bad(format!(
+                "a selector with all its tags takes more than {RECORD_BYTES_MAX} bytes"
+            )));
         }
         if self.invalidations.len() > RECORDS_MAX {
-            return Err(Problem::bad(format!("the command takes more than {RECORDS_MAX} records of the journal")));
+            return Err(Problem::bad(format!(
+                "the command takes more than {RECORDS_MAX} records of the journal"
+            )));
         }
         Ok(())
     }
@@ -85,7 +89,9 @@ impl Purge {
         let mut receipts = vec![Err(JournalBusy); self.asked.len()];
         let mut seen = vec![false; self.asked.len()];
         for (number, result) in self.of.iter().zip(results) {
-            let (Some(receipt), Some(seen)) = (receipts.get_mut(*number), seen.get_mut(*number)) else { continue };
+            let (Some(receipt), Some(seen)) = (receipts.get_mut(*number), seen.get_mut(*number)) else {
+                continue;
+            };
             *receipt = match (*seen, *receipt, *result) {
                 (false, _, result) => result,
                 (true, Ok(one), Ok(other)) => Ok(one.max(other)),
@@ -124,7 +130,11 @@ mod tests {
     fn a_selector_that_no_record_can_hold_is_refused() {
         let long = (0..40).map(|n| Tag::new(&format!("{n:01000}")).unwrap()).collect();
         let both = Selector::And(vec![crate::invalidation::Term::is(Selector::Tags(long))]);
-        let purge = |selector| with_context(|c| Purge::new(vec![(Value::Null, selector)], Mode::Hard, Dialect::Own, &caller(), c));
+        let purge = |selector| {
+            with_context(|c| {
+                Purge::new(vec![(Value::Null, selector)], Mode::Hard, Dialect::Own, &caller(), c)
+            })
+        };
         assert!(purge(both).fits().is_err());
         assert!(purge(Selector::All).fits().is_ok());
     }

@@ -36,8 +36,10 @@ fn expand_term(term: Term, hierarchy: &TagHierarchy) -> Term {
 }
 
 fn expand(tags: &[Tag], hierarchy: &TagHierarchy) -> Vec<Tag> {
-    let below = |tag: &Tag| hierarchy.descendants(tag.as_str()).into_iter().filter_map(Tag::new).collect::<Vec<_>>();
-    let all: BTreeSet<Tag> = tags.iter().flat_map(|tag| core::iter::once(tag.clone()).chain(below(tag))).collect();
+    let below =
+        |tag: &Tag| hierarchy.descendants(tag.as_str()).into_iter().filter_map(Tag::new).collect::<Vec<_>>();
+    let all: BTreeSet<Tag> =
+        tags.iter().flat_map(|tag| core::iter::once(tag.clone()).chain(below(tag))).collect();
     all.into_iter().collect()
 }
 
@@ -86,7 +88,8 @@ mod tests {
     #[test]
     fn tags_within_a_conjunction_are_expanded_too() {
         let hierarchy = TagHierarchy::new([("user", "data")]).unwrap();
-        let and = |selector| Selector::And(vec![Term { negated: true, selector }, Term::is(Selector::Status(200))]);
+        let and =
+            |selector| Selector::And(vec![Term { negated: true, selector }, Term::is(Selector::Status(200))]);
         assert_eq!(and(tags(&["data"])).expanded(&hierarchy), [and(tags(&["data", "user"]))]);
         assert_eq!(Selector::All.expanded(&hierarchy), [Selector::All]);
     }
@@ -96,7 +99,8 @@ mod tests {
         let names: Vec<String> = (0..5000).map(|n| format!("user:{n}")).collect();
         let hierarchy = TagHierarchy::new(names.iter().map(|name| (&name[..], "users"))).unwrap();
         let parts = tags(&["users"]).expanded(&hierarchy);
-        let count: usize = parts.iter().map(|part| if let Selector::Tags(tags) = part { tags.len() } else { 0 }).sum();
+        let count: usize =
+            parts.iter().map(|part| if let Selector::Tags(tags) = part { tags.len() } else { 0 }).sum();
         assert_eq!(count, 5001);
         for part in parts {
             assert!(postcard::to_allocvec(&part).unwrap().len() < super::super::RECORD_BYTES_MAX);
