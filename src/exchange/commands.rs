@@ -4,7 +4,6 @@ use super::{Context, Exchange, Reply, State, Step};
 use crate::admin::{self, AdminResponse, Caller, Command, JournalBusy};
 use crate::cache::Host;
 use crate::http::{Fields, RequestHead};
-use crate::invalidation::Hierarchy;
 use crate::policy::key;
 
 /// A command whose body is being read.
@@ -62,11 +61,10 @@ impl Commanding {
     fn execute(&self, cx: &mut Context<'_, impl Host>, body: &[u8]) -> AdminResponse {
         let config = cx.config;
         let canonical = |url: &str| key::uri_of(url, &config.rules.for_request(&get(url)).key);
-        let hierarchy = Hierarchy::default();
         let context = admin::Context {
             config: &config.admin,
             canonical: &canonical,
-            hierarchy: &hierarchy,
+            hierarchy: &config.tags.parents,
             now: cx.now.wall,
         };
         match admin::command(&self.request, body, &self.caller, &context) {
@@ -80,12 +78,13 @@ impl Commanding {
                 }
                 admin::purged(&purge, &results)
             }
-            Ok(Command::Refresh(refresh)) => admin::refreshing(&refresh),
             Ok(Command::Stats) => admin::stats(&borrowed(&cx.host.values())),
             Ok(Command::Health) => {
                 let facts = [("journal_head", cx.cache.journal_head())];
                 admin::health(&[], &facts)
             }
+            Ok(Command::Respond(response)) => response,
+            Ok(_) => admin::Problem::new(501, "this command is not carried out yet").response(),
         }
     }
 }
