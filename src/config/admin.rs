@@ -2,8 +2,10 @@
 
 use serde::de::{Deserialize, Deserializer};
 
-use super::field::{count, objects, size};
+use super::field::{count, object, objects, size};
 use super::names::{Digest, Name};
+use super::network::{ClientName, Network};
+use super::sections::Rate;
 use super::text::keywords;
 
 /// The admin route. Without a token there is none.
@@ -23,6 +25,31 @@ pub struct AdminConfig {
     /// The most selectors in one command.
     #[serde(deserialize_with = "count::<1, 10_000, _, _>")]
     pub selectors_max: usize,
+    /// How many commands, or records of the journal that they take, a token may send to one worker.
+    #[serde(deserialize_with = "object")]
+    pub rate: Rate,
+    /// The networks that callers are in; empty lets in all.
+    pub networks: Vec<Network>,
+    /// The names in client certificates that callers have; empty lets in all.
+    #[serde(deserialize_with = "client_names")]
+    pub client_names: Vec<String>,
+    /// What becomes of purging methods from whoever is no caller.
+    pub strangers: Strangers,
+}
+
+/// What becomes of the methods `PURGE`, `BAN` and `REFRESH` from whoever is no caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strangers {
+    /// They go to the origin like any other method.
+    Pass,
+    /// They are answered with 403.
+    Forbid,
+}
+
+keywords! {
+    Strangers, "what becomes of strangers' purges":
+    "pass" => Strangers::Pass,
+    "forbid" => Strangers::Forbid
 }
 
 /// A bearer token, known by its digest only, because Envoy shows plugin configurations in its config dump.
@@ -66,6 +93,10 @@ impl Default for AdminConfig {
             methods: false,
             body_bytes_max: 64 << 10,
             selectors_max: 256,
+            rate: Rate::default(),
+            networks: Vec::new(),
+            client_names: Vec::new(),
+            strangers: Strangers::Pass,
         }
     }
 }
@@ -76,6 +107,11 @@ fn all_scopes() -> Vec<Scope> {
 
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Name::deserialize(deserializer).map(|name| name.0)
+}
+
+fn client_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<ClientName>::deserialize(deserializer)?;
+    Ok(names.into_iter().map(|name| name.0).collect())
 }
 
 fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {

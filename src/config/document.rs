@@ -5,7 +5,7 @@ use super::names::CacheName;
 use super::options::Options;
 use super::overlay::with_options;
 use super::rules::{Rule, Rules};
-use super::{AdminConfig, CacheStatusHeader, CollapseConfig, Config, StoreConfig, TagsConfig};
+use super::{AdminConfig, CacheStatusHeader, CollapseConfig, Config, Rate, Source, StoreConfig, TagsConfig};
 
 with_options! {
     /// The configuration as it is written.
@@ -22,6 +22,8 @@ with_options! {
         pub(super) collapse: CollapseConfig,
         #[serde(deserialize_with = "object")]
         pub(super) admin: AdminConfig,
+        #[serde(deserialize_with = "object")]
+        unsafe_methods: Rate,
         #[serde(deserialize_with = "objects")]
         pub(super) rules: Vec<Rule>,
     }
@@ -42,7 +44,9 @@ impl Document {
             tags: self.tags,
             collapse: self.collapse,
             admin: self.admin,
+            unsafe_methods: self.unsafe_methods,
             cache_status: self.cache_status,
+            source: Source::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod field;
 mod index;
 mod matcher;
 mod names;
+mod network;
 mod options;
 mod overlay;
 mod path;
@@ -24,12 +25,13 @@ mod template;
 mod text;
 mod units;
 
-pub use admin::{AdminConfig, Scope, Token};
+pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use error::ConfigError;
+pub use network::Network;
 pub use options::{Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
-pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, StoreConfig};
+pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
 
 use document::Document;
@@ -51,8 +53,23 @@ pub struct Config {
     pub collapse: CollapseConfig,
     /// The admin route.
     pub admin: AdminConfig,
+    /// How many invalidations answers to unsafe methods (RFC 9111 §4.4) write on one worker; those of a rule are
+    /// counted by themselves.
+    pub unsafe_methods: Rate,
     /// The response header field `Cache-Status`.
     pub cache_status: CacheStatusHeader,
+    /// The JSON that it was read from.
+    pub source: Source,
+}
+
+/// The JSON of a configuration. How it was written makes no difference to what it says, so all are equal.
+#[derive(Debug, Default)]
+pub struct Source(pub Box<[u8]>);
+
+impl PartialEq for Source {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Config {
@@ -71,7 +88,7 @@ impl Config {
         let json = json.trim_ascii();
         let document = if json.is_empty() { Document::default() } else { error::read(json)? };
         check::document(&document)?;
-        Ok(document.into_config())
+        Ok(Config { source: Source(json.into()), ..document.into_config() })
     }
 }
 

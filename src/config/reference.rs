@@ -181,6 +181,20 @@ pub const REFERENCE: &[Row] = &[
         "The largest body of a command."),
     top("admin.selectors_max", "1 to 10000", "256", "16",
         "The most selectors in one command."),
+    top("admin.rate.per_minute", "1 to 1000000", "6000", "60",
+        "How many commands a token may send to one worker in a minute; a purge counts as many times as it takes records \
+         of the journal. Beyond it: 429 with `Retry-After`."),
+    top("admin.rate.burst", "1 to 1000000", "1000", "10",
+        "How many of them at once."),
+    top("admin.networks", "list of addresses and blocks", "[]", r#"["10.0.0.0/8", "fd00::/8"]"#,
+        "The networks that callers are in, by Envoy's `source.address`; empty lets in all. Others get what they would \
+         get without a token."),
+    top("admin.client_names", "list of names", "[]", r#"["spiffe://example/ops"]"#,
+        "The names of callers' client certificates, first URI or DNS subject alternative name; empty lets in all. \
+         Envoy has to validate the certificates (`trusted_ca`)."),
+    top("admin.strangers", "`pass`, `forbid`", r#""pass""#, r#""forbid""#,
+        "What becomes of `PURGE`, `BAN` and `REFRESH` without a known token: to the origin like any other method, or \
+         403."),
     top("admin.tokens", "list of tokens", "[]", "[]",
         "Who may use the admin route; without a token there is none."),
     top("admin.tokens[].name", "letters, digits, `-_.`", "", r#""ops""#,
@@ -190,6 +204,13 @@ pub const REFERENCE: &[Row] = &[
          in its config dump."),
     top("admin.tokens[].scopes", "list of `read`, `purge`, `purge_all`", r#"["read", "purge", "purge_all"]"#, r#"["read"]"#,
         "What the token allows."),
+
+    top("unsafe_methods.per_minute", "1 to 1000000", "6000", "600",
+        "How many invalidations answers to unsafe methods (RFC 9111 §4.4) may write on one worker in a minute, so that \
+         nobody floods the journal; each rule with `invalidates` has as many of its own. What is beyond is not \
+         invalidated, and counted."),
+    top("unsafe_methods.burst", "1 to 1000000", "1000", "100",
+        "How many of them at once."),
 ];
 
 /// The table in Markdown, as the README shows it, with a line break at the end.

@@ -1,4 +1,4 @@
-//! The sections that belong to the whole plugin and to no rule: store, collapse, `Cache-Status`.
+//! The sections that belong to the whole plugin and to no rule: store, collapse, `Cache-Status`, rates.
 
 use core::time::Duration;
 
@@ -118,5 +118,23 @@ pub struct CacheStatusHeader {
 impl Default for CacheStatusHeader {
     fn default() -> Self {
         CacheStatusHeader { enabled: true }
+    }
+}
+
+/// A rate: a bucket that so much fits into, and that fills so fast.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(default, deny_unknown_fields, expecting = "an object")]
+pub struct Rate {
+    /// How much may be taken in a minute.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _, _>")]
+    pub per_minute: u32,
+    /// How much may be taken at once.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _, _>")]
+    pub burst: u32,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Rate { per_minute: 6_000, burst: 1_000 }
     }
 }

@@ -17,6 +17,7 @@
 //! ```
 
 mod commands;
+mod inquiries;
 mod reply;
 
 use std::rc::Rc;
@@ -25,7 +26,7 @@ pub use reply::{Body, Reply};
 
 use commands::Commanding;
 
-use crate::admin::{Recognised, recognise};
+use crate::admin::Desk;
 use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, is_failure};
 use crate::config::{Config, Options};
 use crate::http::{RequestHead, ResponseHead};
@@ -47,6 +48,8 @@ pub struct Context<'a, H> {
     pub config: &'a Rc<Config>,
     /// The world.
     pub host: &'a H,
+    /// What this worker remembers of the admin route.
+    pub desk: &'a mut Desk,
     /// What the clocks said when the callback began.
     pub now: Now,
 }
@@ -137,14 +140,10 @@ impl Exchange {
 
     /// The header section of the request has arrived.
     pub fn request_head(&mut self, cx: &mut Context<'_, impl Host>, request: RequestHead) -> Step {
-        let config = Rc::clone(cx.config);
-        match recognise(&request, &config.admin) {
-            // A stranger's PURGE is a request like any other.
-            Recognised::NotForUs | Recognised::Stranger => {}
-            Recognised::Respond(response) => return self.reply(Reply::admin(response)),
-            Recognised::Authorised(caller) => return self.command_head(cx, request, caller),
+        if let Some(step) = self.command(cx, &request) {
+            return step;
         }
-        let options = config.rules.for_request(&request);
+        let options = cx.config.rules.for_request(&request);
         if options.bypass {
             return self.pass(cx, ForwardReason::Bypass(Bypass::Rule));
         }
