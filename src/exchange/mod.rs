@@ -27,7 +27,7 @@ pub use reply::{Body, Reply};
 use commands::Commanding;
 
 use crate::admin::{Recognised, recognise};
-use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, is_failure};
+use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, Waited, is_failure};
 use crate::config::{Config, Options};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector};
@@ -169,15 +169,15 @@ impl Exchange {
     /// The cache has decided about the request, now or after it waited.
     pub fn decided(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
         match decision {
-            Decision::Serve { entry, reuse, waited } => self.serve(cx, ask, &entry, &reuse, waited),
+            Decision::Serve { entry, reuse } => self.serve(cx, ask, &entry, &reuse),
             Decision::Wait => {
                 self.state = State::Parked;
                 Step::Wait
             }
-            Decision::Fetch { generation, reason, waited } => self.fetch(cx, ask, generation, reason, waited),
-            Decision::Forward { reason, waited, fallback } => {
+            Decision::Fetch { generation, reason } => self.fetch(cx, ask, generation, reason),
+            Decision::Forward { reason, fallback } => {
                 cx.host.count(Counter::Forward(reason));
-                let forward = Forward { collapsed: waited.then_some(false), ..Forward::new(reason) };
+                let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
                 let request = Some(Rc::clone(ask));
                 self.state =
                     State::Passing(Box::new(Passing { forward, request, unsafe_request: None, fallback }));
@@ -286,7 +286,7 @@ impl Exchange {
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
             whole: request.method() == b"GET" && !request.fields.contains("range"),
-            waits: Cell::new(None),
+            waited: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
             options,
@@ -310,23 +310,17 @@ impl Exchange {
     }
 
     /// Answers with a stored response.
-    fn serve(
-        &mut self,
-        cx: &Context<'_, impl Host>,
-        ask: &Ask,
-        entry: &Rc<Entry>,
-        reuse: &Reuse,
-        waited: Option<ForwardReason>,
-    ) -> Step {
+    fn serve(&mut self, cx: &Context<'_, impl Host>, ask: &Ask, entry: &Rc<Entry>, reuse: &Reuse) -> Step {
         let (age, ttl, stale) = match *reuse {
             Reuse::Fresh { age, ttl } => (age, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX), None),
             Reuse::Stale { age, ttl, reason, .. } => (age, ttl, Some(reason)),
             Reuse::Validate(reason) => return self.pass(cx, reason),
         };
-        let outcome = match (waited, stale) {
-            (Some(reason), None) => {
-                cx.host.count(Counter::Collapsed);
-                Outcome::Forward(Forward { collapsed: Some(true), ..Forward::new(reason) })
+        let outcome = match (ask.waited.get(), stale) {
+            (Some(Waited { reason, leads }), None) => {
+                cx.host.count(if leads { Counter::Forward(reason) } else { Counter::Collapsed });
+                let stored = if leads { Stored::Yes } else { Stored::No(NotStored::Request) };
+                Outcome::Forward(Forward { reason, status: None, stored, collapsed: ask.collapsed(true) })
             }
             (_, stale) => {
                 cx.host.count(stale.map_or(Counter::Hit, Counter::HitStale));
@@ -346,7 +340,6 @@ impl Exchange {
         ask: &Rc<Ask>,
         generation: u64,
         reason: ForwardReason,
-        waited: bool,
     ) -> Step {
         cx.host.count(Counter::Forward(reason));
         let mut edits = path_edit(ask);
@@ -361,7 +354,7 @@ impl Exchange {
             let validators = validation::validators(&stored.stored);
             edits.extend(validators.into_iter().map(|(name, value)| Edit::Set(name, value)));
         }
-        let forward = Forward { collapsed: waited.then_some(false), ..Forward::new(reason) };
+        let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
         self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
         Step::Continue(edits)
     }
@@ -376,7 +369,7 @@ impl Exchange {
             && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
             && let Some(reuse) = cx.cache.on_error(entry, cx.now)
         {
-            return self.serve(cx, ask, entry, &reuse, None);
+            return self.serve(cx, ask, entry, &reuse);
         }
         if let Some((request, options)) = &passing.unsafe_request {
             invalidate(cx, request, response, options);
@@ -398,7 +391,7 @@ impl Exchange {
             && let Some(reuse) = cx.cache.on_error(entry, cx.now)
         {
             cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
-            return self.serve(cx, &ask, entry, &reuse, None);
+            return self.serve(cx, &ask, entry, &reuse);
         }
         if response.status == 304 && validated.is_some() {
             return self.confirmed(cx, generation, forward, &ask, response);
