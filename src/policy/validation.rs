@@ -33,13 +33,14 @@ pub fn confirms(stored: &StoredResponse, response: &ResponseHead) -> bool {
     if response.status != 304 {
         return false;
     }
-    if let Some(new) = response.fields.get("etag") {
-        let old = stored.fields.get("etag");
-        let tags = EntityTag::parse(new).zip(old.and_then(EntityTag::parse));
+    let new = response.fields.get("etag").and_then(EntityTag::parse);
+    match (new, stored.fields.get("etag").and_then(EntityTag::parse)) {
         // "contains one or more strong validators": the stored response must have the same; else the weak comparison.
-        return tags.is_some_and(
-            |(new, old)| if new.weak || old.weak { new.weak_eq(&old) } else { new.strong_eq(&old) },
-        );
+        (Some(new), Some(old)) if new.weak || old.weak => return new.weak_eq(&old),
+        (Some(new), Some(old)) => return new.strong_eq(&old),
+        // "one or more weak validators": the date is another one.
+        (Some(new), None) if !new.weak || !response.fields.contains("last-modified") => return false,
+        (Some(_), None) | (None, _) => {}
     }
     match (response.fields.get("last-modified"), stored.fields.get("last-modified")) {
         (Some(new), Some(old)) => {
@@ -190,6 +191,10 @@ mod tests {
             (&weak, &[("last-modified", OLD)], false),
             (&dated, &[("last-modified", "Sunday, 06-Nov-94 08:49:36 GMT")], true),
             (&dated, &[("etag", "\"x\"")], false),
+            (&dated, &[("etag", "\"x\""), ("last-modified", OLD)], false),
+            (&dated, &[("etag", "W/\"x\""), ("last-modified", OLD)], true),
+            (&dated, &[("etag", "W/\"x\""), ("last-modified", DATE)], false),
+            (&dated, &[("etag", "W/\"x\"")], false),
         ] {
             assert_eq!(confirms(stored, &response(304, fields)), expected, "{fields:?}");
         }
