@@ -23,3 +23,6 @@ mod chance;
 
 /// The policy compared with another implementation of RFC 9111, case by case.
 mod oracle;
+
+/// What holds for every message and every value.
+mod properties;

@@ -96,7 +96,7 @@ impl Case {
         }
         Case {
             seed,
-            method: if by.odds(90) { "GET" } else { *by.pick(&["HEAD", "POST", "PUT"]) },
+            method: if by.odds(90) { "GET" } else { by.pick::<&str>(&["HEAD", "POST", "PUT"]) },
             sent: request,
             status,
             received: response(by),
