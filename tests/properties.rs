@@ -171,6 +171,11 @@ fn response(by: &mut Chance) -> ResponseHead {
             "expires" | "date" | "last-modified" if by.odds(80) => when(by),
             "age" if by.odds(80) => by.below(100).to_string().into_bytes(),
             "etag" if by.odds(80) => by.pick(&[&b"\"a\""[..], b"W/\"a\""]).to_vec(),
+            "content-range" if by.odds(80) => {
+                let (first, len) = (by.below(9), 1 + by.below(9));
+                let complete = by.odds(70).then(|| first + len + by.below(5));
+                range::content_range(first, len, complete).into_bytes()
+            }
             "vary" if by.odds(80) => by.pick(&[&b"x-a"[..], b"accept-encoding, x-a"]).to_vec(),
             _ => value(by),
         };
@@ -214,8 +219,13 @@ fn stored(by: &mut Chance) -> Option<(StoredResponse, Options)> {
     let options = options(by);
     let mut request = request(by);
     request.fields.set(":method", "GET");
+    let mut response = response(by);
+    if response.status == 206 {
+        request.fields.set("range", "bytes=0-");
+        response.fields.set("etag", "\"a\"");
+    }
     let sent = Timestamp(T0.0 - by.below(3_000));
-    let stored = policy::storable(&request, &response(by), &options, sent, T0).ok()?;
+    let stored = policy::storable(&request, &response, &options, sent, T0).ok()?;
     Some((stored, options))
 }
 
@@ -299,15 +309,62 @@ fn request_for_get() -> RequestHead {
 }
 
 #[test]
-fn an_answer_never_sends_more_than_is_stored() {
-    for_many(10_000, |by| {
-        let Some((stored, _)) = stored(by) else { return };
-        let bytes = if stored.range.is_some() { return } else { by.below(20) };
-        let answer = policy::answer(&stored, bytes, &request(by), Duration::ZERO);
-        if let BodyPart::Range { start, len } = answer.body {
-            assert!(len > 0 && start + len <= bytes);
-            let range = answer.fields.get("content-range").and_then(range::parse_content_range);
-            assert_eq!((answer.status, range), (206, Some((start, start + len - 1, Some(bytes)))));
+fn an_answer_never_sends_more_than_is_stored_and_says_what_it_is() {
+    for_many(20_000, |by| {
+        let Some((stored, options)) = stored(by) else { return };
+        let request = request(by);
+        let (first, bytes, complete) = match stored.range {
+            Some((first, last, complete)) => (first, last - first + 1, complete),
+            None => {
+                let bytes = by.below(20);
+                (0, bytes, Some(bytes))
+            }
+        };
+        let answers =
+            !matches!(policy::reuse(&stored, &request, &options, Invalidated::No, T0), Reuse::Validate(_));
+        let answer = policy::answer(&stored, bytes, &request, Duration::ZERO);
+        match answer.body {
+            BodyPart::Range { start, len } => {
+                assert!(len > 0 && start + len <= bytes);
+                let range = answer.fields.get("content-range").and_then(range::parse_content_range);
+                let said = (first + start, first + start + len - 1, complete);
+                assert_eq!((answer.status, range), (206, Some(said)));
+            }
+            BodyPart::Whole => assert!(stored.range.is_none()),
+            BodyPart::None => assert!(stored.range.is_none() || !answers || answer.status == 304),
+        }
+    });
+}
+
+#[test]
+fn parts_of_one_text_combine_to_what_it_says_there() {
+    let text: Vec<u8> = (0..40).collect();
+    let sent = RequestHead {
+        fields: Fields::from_iter([(":method", "GET"), ("range", "bytes=0-")]),
+        has_body: false,
+    };
+    for_many(5_000, |by| {
+        let mut part = || {
+            let first = by.below(40) as usize;
+            let last = first + by.below(40 - first as u64) as usize;
+            let fields = Fields::from_iter([
+                ("etag", "\"x\""),
+                ("cache-control", "max-age=60"),
+                ("content-range", &format!("bytes {first}-{last}/40")),
+            ]);
+            let response = ResponseHead { status: 206, fields };
+            let stored = policy::storable(&sent, &response, &Options::default(), T0, T0).unwrap();
+            (stored, &text[first..=last], first, last)
+        };
+        let (a, b) = (part(), part());
+        let apart = a.3 + 1 < b.2 || b.3 + 1 < a.2;
+        let combined = policy::partial::combine((&a.0, a.1), (&b.0, b.1));
+        assert_eq!(combined.is_none(), apart);
+        if let Some((stored, body)) = combined {
+            let (first, last) = (a.2.min(b.2), a.3.max(b.3));
+            assert_eq!(body, text[first..=last]);
+            let part = (first as u64, last as u64, Some(40));
+            assert_eq!(stored.range, (part != (0, 39, Some(40))).then_some(part));
         }
     });
 }
@@ -320,7 +377,7 @@ fn what_is_written_is_read_back() {
 
         let (start, len) = (by.below(1 << 40), 1 + by.below(1 << 40));
         let complete = start + len + by.below(9);
-        let written = range::content_range(start, len, complete);
+        let written = range::content_range(start, len, Some(complete));
         assert_eq!(
             range::parse_content_range(written.as_bytes()),
             Some((start, start + len - 1, Some(complete)))
@@ -389,6 +446,7 @@ fn no_message_makes_the_policy_panic() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is the question")]
 fn no_long_value_takes_long() {
     // Each is read in well under a second; reading one in quadratic time would take minutes.
     const LENGTH: usize = 100_000;

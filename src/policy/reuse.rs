@@ -9,7 +9,7 @@ use crate::outcome::{ForwardReason, StaleReason};
 use crate::time::Timestamp;
 
 use super::request::directives;
-use super::{Invalidated, StoredResponse};
+use super::{Invalidated, StoredResponse, partial};
 
 /// What may be done with a stored response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +45,7 @@ pub fn reuse(
     invalidated: Invalidated,
     now: Timestamp,
 ) -> Reuse {
-    if stored.range.is_some() {
+    if stored.range.is_some() && partial::covered(stored, request).is_none() {
         return Reuse::Validate(ForwardReason::Partial);
     }
     if invalidated == Invalidated::Revalidate {
