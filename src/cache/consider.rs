@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place};
+use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Seat};
+use crate::config::Fetch as FetchMode;
 use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
@@ -12,7 +13,7 @@ use crate::policy::reuse::{Reuse, reuse, usable_on_error};
 use crate::store::TRIES;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
-use crate::store::set::SetSnapshot;
+use crate::store::set::{SetSnapshot, SetValue};
 use crate::time::Now;
 
 /// The best stored response for a request, as far as it was looked for.
@@ -21,6 +22,13 @@ struct Best {
     entry: Option<Rc<Entry>>,
     /// Why it may not simply be served.
     reason: Option<ForwardReason>,
+}
+
+impl Best {
+    /// Whether the key is known to be cacheable: something is, or was, stored under it.
+    fn is_known(&self) -> bool {
+        self.entry.is_some() || self.reason == Some(ForwardReason::Purged)
+    }
 }
 
 /// What one level of the lookup (primary key, variant) came to.
@@ -67,7 +75,7 @@ impl Cache {
             match self.judge(&entry, ask, now) {
                 Judged::Nominated => return Level::Nominated(entry),
                 Judged::Usable(found) if !wants_refresh(&found) => {
-                    return Level::Decided(Decision::Serve(entry, found));
+                    return Level::Decided(serve(ask, entry, found));
                 }
                 Judged::Usable(_) => best.entry = Some(entry),
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
@@ -81,7 +89,7 @@ impl Cache {
         // for as long as an overtaken fetch of this worker runs, with the answer already there.
         let servable = best.entry.is_some() && best.reason.is_none();
         if newcomer && !servable && self.joins_locally(ask, &place, &best) {
-            return Level::Decided(self.park(host, ask, &place, now));
+            return Level::Decided(self.park(host, ask, &place, best.reason.unwrap_or(missing), now));
         }
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
@@ -98,7 +106,7 @@ impl Cache {
                 Some((Judged::Usable(found), entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
                     let done = !wants_refresh(&found);
-                    let serve = Decision::Serve(entry, found);
+                    let serve = serve(ask, entry, found);
                     if done {
                         return Level::Decided(serve);
                     }
@@ -158,11 +166,11 @@ impl Cache {
             (Seat::Wait | Seat::Register, None) if !may_wait => {
                 Some(alone(ask, reason, newcomer, best.entry.clone()))
             }
-            (Seat::Wait, None) => Some(self.park(host, ask, place, now)),
+            (Seat::Wait, None) => Some(self.park(host, ask, place, reason, now)),
             (Seat::Register, None) => {
                 let me = self.worker?;
                 let value = collapse::registered(&set.value, place.fingerprint, me);
-                set.replace(host, &value).then(|| self.park(host, ask, place, now))
+                set.replace(host, &value).then(|| self.park(host, ask, place, reason, now))
             }
             (Seat::Lead, serving) => {
                 let new = self.new_flight(place.fingerprint, now);
@@ -172,7 +180,11 @@ impl Cache {
                 if !set.replace(host, &value) {
                     return None;
                 }
-                let refresh = serving.is_some();
+                let by = match self.recipe_for(host, ask, place, &set.value, best, serving.is_some()) {
+                    Some(recipe) => Fetcher::Root(recipe),
+                    None => Fetcher::Stream,
+                };
+                let is_dispatched = matches!(by, Fetcher::Root(_));
                 let fetch = Fetch {
                     lease: Lease {
                         place: place.clone(),
@@ -185,17 +197,48 @@ impl Cache {
                     validated: best.entry.clone(),
                     ask: Rc::clone(ask),
                     started: now,
-                    cluster: refresh.then(|| self.cluster(host, ask)).flatten(),
-                    by: if refresh { Fetcher::Root } else { Fetcher::Stream },
+                    by,
                 };
                 self.fetches.insert(flight.generation, fetch);
-                if let Some(serve) = serving {
+                if is_dispatched {
                     self.effects.push_back(Effect::Dispatch(flight.generation));
-                    return Some(serve);
+                    return Some(serving.unwrap_or_else(|| self.park(host, ask, place, reason, now)));
                 }
                 Some(Decision::Fetch { generation: flight.generation, reason, waited: !newcomer })
             }
         }
+    }
+
+    /// How the root fetches what this request asks for; none when the request itself has to go.
+    ///
+    /// The root fetches what is known to be cacheable, as it then belongs to no client; on behalf of a request that
+    /// carries credentials only while something stored is served meanwhile, because it sends none.
+    fn recipe_for(
+        &self,
+        host: &impl Host,
+        ask: &Ask,
+        place: &Place,
+        set: &SetValue,
+        best: &Best,
+        serving: bool,
+    ) -> Option<Recipe> {
+        let collapse = &self.config.collapse;
+        let carries_identity =
+            || ["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
+        let wanted = match collapse.fetch {
+            _ if serving => true,
+            FetchMode::Inline => false,
+            FetchMode::Auto => best.is_known() && ask.options.collapse && !carries_identity(),
+            FetchMode::Dispatched => ask.options.collapse && !carries_identity(),
+        };
+        if !wanted {
+            return None;
+        }
+        if let Some(cluster) = &collapse.cluster {
+            return Some(Recipe::to_cluster(cluster.clone()));
+        }
+        let slot = Slot { set: place.set, way: set.way_of(place.fingerprint)? };
+        Recipe::read(host, slot, place.fingerprint)
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
@@ -211,7 +254,7 @@ impl Cache {
         if let (NotStored::Error, Some(entry)) = (why, &best.entry)
             && let Some(found) = self.on_error(entry, now)
         {
-            return Decision::Serve(Rc::clone(entry), found);
+            return serve(ask, Rc::clone(entry), found);
         }
         alone(ask, reason, newcomer, best.entry.clone())
     }
@@ -285,6 +328,10 @@ fn invalidated(verdict: Verdict) -> Option<Invalidated> {
         Verdict::Revalidate => Some(Invalidated::Revalidate),
         Verdict::Hard => None,
     }
+}
+
+fn serve(ask: &Ask, entry: Rc<Entry>, reuse: Reuse) -> Decision {
+    Decision::Serve { entry, reuse, waited: ask.waits.get() }
 }
 
 /// Whether somebody has to refresh what is served.

@@ -15,10 +15,17 @@ const SWEEP: Duration = Duration::from_millis(100);
 
 impl Cache {
     /// Lets a request wait for the flight of a place; to the origin with it when too many wait already.
-    pub(super) fn park(&mut self, host: &impl Host, ask: &Rc<Ask>, place: &Place, now: Now) -> Decision {
+    pub(super) fn park(
+        &mut self,
+        host: &impl Host,
+        ask: &Rc<Ask>,
+        place: &Place,
+        why: ForwardReason,
+        now: Now,
+    ) -> Decision {
         if self.parked_streams.len() >= self.config.collapse.waiters_max as usize {
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            return Decision::Forward { reason, waited: false, fallback: None };
+            return Decision::Forward { reason, waited: ask.waits.get().is_some(), fallback: None };
         }
         let group = self.parked.entry(place.fingerprint).or_default();
         if group.asks.is_empty() {
@@ -26,7 +33,9 @@ impl Cache {
         }
         group.asks.push(Rc::clone(ask));
         self.parked_streams.insert(ask.stream, place.fingerprint);
-        host.count(Counter::Waited);
+        if ask.waits.replace(Some(why)).is_none() {
+            host.count(Counter::Waited);
+        }
         Decision::Wait
     }
 
@@ -120,7 +129,7 @@ impl Cache {
 
     /// Calls of the root that never came back, for instance because their root has been replaced.
     fn give_up_lost_calls(&mut self, host: &impl Host, now: Now) {
-        let lost = |fetch: &super::Fetch| fetch.by == Fetcher::Root && fetch.deadline <= now.mono;
+        let lost = |fetch: &super::Fetch| matches!(fetch.by, Fetcher::Root(_)) && fetch.deadline <= now.mono;
         let calls: Vec<u64> = self.fetches.values().filter(|f| lost(f)).map(|f| f.lease.generation).collect();
         for generation in calls {
             host.count(Counter::DispatchFailed);

@@ -85,7 +85,7 @@ impl Events {
             None => *self.waiting.keys().next()?,
             Some(random) => {
                 let ready = self.ready();
-                ready[random.below(ready.len().max(1) as u64) as usize % ready.len().max(1)]
+                *ready.get(random.below(ready.len() as u64) as usize)?
             }
         };
         self.waiting.remove(&key).map(|(_, event)| (key.0, event))

@@ -24,8 +24,10 @@ pub struct Fault {
 /// What can go wrong.
 #[derive(Clone, Debug)]
 pub enum FaultKind {
-    /// A write with a cas finds another value, on keys that start like this.
+    /// Before a write with a cas, another writes the same bytes again, on present keys that start like this.
     LoseCas { prefix: Vec<u8> },
+    /// Before a write with a cas to this key, another writes these bytes.
+    Meddle { key: Vec<u8>, value: Vec<u8> },
     /// A message to a queue of this name (a prefix) goes the wrong way.
     Message { prefix: Vec<u8>, harm: MessageHarm },
     /// The response of a dispatched call never comes.
@@ -67,6 +69,18 @@ impl Faults {
     pub fn loses_cas(&mut self, key: &[u8], random: &mut Random) -> bool {
         self.strikes(|kind| matches!(kind, FaultKind::LoseCas { prefix } if key.starts_with(prefix)))
             || random.chance(self.rates.lost_cas)
+    }
+
+    pub fn meddles(&mut self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut written = None;
+        let strikes = self.strikes(|kind| match kind {
+            FaultKind::Meddle { key: k, value } if k == key => {
+                written = Some(value.clone());
+                true
+            }
+            _ => false,
+        });
+        written.filter(|_| strikes)
     }
 
     pub fn loses_call_response(&mut self, random: &mut Random) -> bool {

@@ -107,6 +107,12 @@ impl World {
                 return false;
             }
             assert!(h.frames.is_empty(), "callbacks are never nested");
+            if callback == "on_delete"
+                && let Some(context) = h.vms[vm].contexts.get_mut(&context)
+            {
+                // The SDK drops it first of all, even when the VM traps on the way.
+                context.deleted = true;
+            }
             h.frames.push(frame);
             true
         });

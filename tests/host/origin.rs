@@ -8,9 +8,6 @@ use std::{
 use super::{events::Random, hcm, headers::HeaderMap, state::Settings};
 use crate::stand::{Ending, OriginRequest, Reply};
 
-/// Time between two parts of a body.
-const BETWEEN_PARTS: Duration = Duration::from_micros(50);
-
 /// Replies by path, and what was asked.
 #[derive(Default)]
 pub struct Origin {
@@ -57,7 +54,7 @@ impl Origin {
         };
         let head = request.method == "HEAD";
         self.log.push(request);
-        let reply = reply.unwrap_or_else(|| Reply::status(404).body("not found"));
+        let reply = reply.unwrap_or_else(|| Reply::status(404));
         plan(&heed_content_length(reply), head, settings, random)
     }
 }
@@ -80,7 +77,7 @@ fn plan(reply: &Reply, head: bool, settings: &Settings, random: Option<&mut Rand
     if reply.ending == Ending::NoResponse {
         return [(first, OriginStep::Reset)].into();
     }
-    let bodiless = head || matches!(reply.status, 100..200 | 204 | 304);
+    let bodiless = head || matches!(reply.status, 100 | 102..200 | 204 | 304);
     let mut fields = reply.fields.clone();
     frame(&mut fields, reply, head);
     let headers = hcm::response_in(reply.status, &fields, reply.delay.as_millis() as u64);
@@ -122,7 +119,7 @@ fn body(plan: &mut Plan, reply: &Reply, settings: &Settings, mut random: Option<
         let (bytes, after) = rest.split_at(len);
         rest = after;
         let end = ends && rest.is_empty() && !separate;
-        plan.push_back((BETWEEN_PARTS, OriginStep::Data { bytes: bytes.to_vec(), end }));
+        plan.push_back((settings.between_parts, OriginStep::Data { bytes: bytes.to_vec(), end }));
     }
     match &reply.ending {
         Ending::Whole if separate => {
@@ -137,6 +134,8 @@ fn body(plan: &mut Plan, reply: &Reply, settings: &Settings, mut random: Option<
         Ending::Trailers(_) => {
             plan.push_back((Duration::ZERO, OriginStep::Data { bytes: Vec::new(), end: true }));
         }
-        Ending::ResetAfter(_) | Ending::NoResponse => plan.push_back((BETWEEN_PARTS, OriginStep::Reset)),
+        Ending::ResetAfter(_) | Ending::NoResponse => {
+            plan.push_back((settings.between_parts, OriginStep::Reset))
+        }
     }
 }

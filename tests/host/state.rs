@@ -70,6 +70,8 @@ pub struct Host {
     pub logs: Vec<LogLine>,
     pub story: Story,
     pub violations: Vec<String>,
+    /// VMs that were loaded again after a trap (`wasm.<name>.vm_reload`).
+    pub reloads: u32,
     pub next_context: u32,
     pub next_token: u32,
     pub next_armed: u32,
@@ -85,7 +87,8 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// What an operator would set in Envoy's configuration, and how fast the network is.
+/// What an operator would set in Envoy's configuration (at first what `envoy/envoy.yaml` sets), and how fast the
+/// network is.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub workers: usize,
@@ -104,6 +107,8 @@ pub struct Settings {
     pub failure: FailurePolicy,
     /// Time of a message between clients, Envoy and the origin.
     pub network: Duration,
+    /// Time between two parts of the origin's body.
+    pub between_parts: Duration,
     /// Time until a posted callback runs on another thread.
     pub post: Duration,
     /// Time between a context's delete callback and its destruction (host facts §20.1).
@@ -153,12 +158,13 @@ impl Settings {
             route: Route::default(),
             chunk_bytes: 16 * 1024,
             separate_end: true,
-            buffer_bytes_max: 1 << 20,
+            buffer_bytes_max: 256 * 1024,
             trailers: true,
-            idle_timeout: Some(Duration::from_secs(300)),
+            idle_timeout: Some(Duration::from_secs(60)),
             drain: Duration::from_secs(5),
             failure: FailurePolicy::Reload(Duration::from_millis(10)),
             network: Duration::from_micros(100),
+            between_parts: Duration::from_micros(50),
             post: Duration::from_micros(40),
             deferred_delete: Duration::from_micros(60),
             log_level: 2,
@@ -195,6 +201,7 @@ impl Host {
             logs: Vec::new(),
             story: Story::default(),
             violations: Vec::new(),
+            reloads: 0,
             next_context: first_id,
             next_token: first_id,
             next_armed: 0,

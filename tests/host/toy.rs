@@ -142,6 +142,7 @@ impl Stream {
                 reply(200, &[], Some(b"first"));
                 reply(200, &[], Some(b"second"));
             }
+            "/reply-early-hints" => reply(103, &[], None),
             "/reply-many" => {
                 let many: Vec<_> = (0..1025).map(|_| ("x", "y")).collect();
                 reply(200, &many, None);
@@ -179,6 +180,9 @@ fn facts(stream: &dyn Context) {
     say("absent", &stream.get_shared_data("k"));
     say("absent-cas-any", &stream.set_shared_data("k", Some(b"v"), Some(77)));
     say("insert-if-absent", &stream.set_shared_data("k", Some(b"w"), Some(u32::MAX)));
+    let (_, cas) = stream.get_shared_data("k");
+    say("cas", &stream.set_shared_data("k", Some(b"x"), cas));
+    say("stale-cas", &stream.set_shared_data("k", Some(b"y"), cas));
     let _ = stream.set_shared_data("empty", None, None);
     let (value, cas) = stream.get_shared_data("empty");
     say("empty", &(value, cas.is_some()));
@@ -248,6 +252,9 @@ impl HttpContext for Stream {
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
         self.note(&format!("response body {size} {end}"));
+        if self.path == "/reply-late" {
+            reply(500, &[], None);
+        }
         if self.path == "/hold-response" && !end { Action::Pause } else { Action::Continue }
     }
 
