@@ -74,6 +74,11 @@ pub fn push_normalised(out: &mut Vec<u8>, target: &[u8]) {
     }
 }
 
+/// Adds a component with everything escaped that is not unreserved (RFC 3986 §2.3).
+pub fn push_escaped(out: &mut Vec<u8>, component: &[u8]) {
+    component.iter().for_each(|byte| push_escape(out, *byte));
+}
+
 /// A byte of a component with its escapes undone, as a query is compared by name: `%41` is `A`, `+` is a space.
 pub fn form_decoded(component: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = component;
