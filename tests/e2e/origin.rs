@@ -38,6 +38,11 @@ impl Origin {
         lock(&self.script).replies.insert(path.into(), replies.into());
     }
 
+    /// Starts over: no replies, no requests seen.
+    pub fn forget(&self) {
+        *lock(&self.script) = Script::default();
+    }
+
     pub fn log(&self) -> Vec<OriginRequest> {
         lock(&self.script).log.clone()
     }
