@@ -1,4 +1,6 @@
 //! An origin on loopback that answers as the scenario says and remembers what it was asked.
+//!
+//! A response that ends early ends with an orderly close: a reset could overtake the bytes that were sent before it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufReader, Write};
