@@ -64,7 +64,7 @@ impl Rule {
         let captured = |name: &str| {
             !paths.is_empty() && paths.iter().all(|path| path.names.iter().any(|known| **known == *name))
         };
-        match self.tags.iter().flat_map(TagTemplate::names).find(|name| !captured(*name)) {
+        match self.tags.iter().flat_map(TagTemplate::names).find(|name| !captured(name)) {
             Some(name) => {
                 Err(object.error("tags", format!("{{{name}}} is not in every pattern of match.path")))
             }

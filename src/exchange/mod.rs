@@ -29,7 +29,7 @@ use commands::Commanding;
 use crate::admin::{Recognised, recognise};
 use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, Waited, is_failure};
 use crate::config::{Config, Options};
-use crate::http::{RequestHead, ResponseHead};
+use crate::http::{RequestHead, ResponseHead, list};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
@@ -374,7 +374,7 @@ impl Exchange {
         if let Some((request, options)) = &passing.unsafe_request {
             invalidate(cx, request, response, options);
         }
-        Step::Continue(response_edits(cx, &passing.forward))
+        Step::Continue(response_edits(cx, &passing.forward, response))
     }
 
     fn fetched_head(
@@ -410,7 +410,7 @@ impl Exchange {
                 cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
             }
         }
-        Step::Continue(response_edits(cx, &forward))
+        Step::Continue(response_edits(cx, &forward, response))
     }
 
     fn storable(
@@ -456,12 +456,14 @@ impl Exchange {
             }
         };
         forward.status = Some(304);
-        let Some(entry) = fresh.or(old) else { return Step::Continue(response_edits(cx, &forward)) };
+        let Some(entry) = fresh.or(old) else {
+            return Step::Continue(response_edits(cx, &forward, response));
+        };
         let age = entry.response().map(|r| crate::policy::current_age(&r.stored, cx.now.wall));
         let outcome = Outcome::Forward(forward.clone());
         match Reply::stored(cx.config, &entry, &ask.request, age.unwrap_or_default(), &outcome) {
             Some(reply) => self.reply(reply),
-            None => Step::Continue(response_edits(cx, &forward)),
+            None => Step::Continue(response_edits(cx, &forward, response)),
         }
     }
 }
@@ -487,9 +489,9 @@ fn invalidate(
 }
 
 /// What the client's response says of the cache, and no longer says of its tags.
-fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward) -> Vec<Edit> {
+fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward, response: &ResponseHead) -> Vec<Edit> {
     let config = cx.config;
-    let mut edits = Vec::new();
+    let mut edits = respaced(response);
     if config.tags.strip {
         edits.extend(config.tags.headers.iter().map(|name| Edit::Remove(name.clone())));
     }
@@ -500,8 +502,48 @@ fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward) -> Vec<Edit> {
     edits
 }
 
+/// Envoy joins the lines of these fields by a bare comma, which not everyone who reads them expects.
+fn respaced(response: &ResponseHead) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for name in ["cache-control", "vary"] {
+        let mut lines = response.fields.get_all(name);
+        if let (Some(value), None) = (lines.next(), lines.next())
+            && let spaced = list::spaced(value)
+            && spaced != value
+        {
+            edits.push(Edit::Set(name, spaced));
+        }
+    }
+    edits
+}
+
 /// Query parameters that are dropped from the key do not reach the origin either, unless the rules want it.
 fn path_edit(ask: &Ask) -> Vec<Edit> {
     let path = key::forwarded_path(&ask.request, &ask.options);
     path.map(|path| Edit::Set(":path", path)).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn lines_that_envoy_joined_by_a_bare_comma_get_their_space_on_the_way_to_the_client() {
+        let edits = |fields: &[(&str, &str)]| {
+            respaced(&ResponseHead { status: 200, fields: Fields::from_iter(fields.iter().copied()) })
+        };
+        for (fields, expected) in [
+            (&[("cache-control", "no-cache=\"a,b\",max-age=1")][..], Some("no-cache=\"a,b\", max-age=1")),
+            (&[("cache-control", "no-cache, max-age=1")], None),
+            (&[("cache-control", "no-cache"), ("cache-control", "max-age=1,public")], None),
+            (&[("x", "a,b")], None),
+        ] {
+            let expected: Vec<_> =
+                expected.map(|e| Edit::Set("cache-control", e.into())).into_iter().collect();
+            assert_eq!(edits(fields), expected, "{fields:?}");
+        }
+    }
 }
