@@ -47,7 +47,9 @@ fn nobody_imports_the_proxy_room() {
 #[test]
 fn time_is_an_argument() {
     for clock in ["Instant::now", "SystemTime", "wall_clock_ns", "monotonic_ns", "clock_time_get"] {
-        let may = |file: &str| file == "src/proxy/host.rs" || file == "src/proxy/abi.rs" || file == "src/http/date.rs";
+        let may = |file: &str| {
+            file == "src/proxy/host.rs" || file == "src/proxy/abi.rs" || file == "src/http/date.rs"
+        };
         assert_eq!(lines_with(clock, may), [""; 0]);
     }
 }
@@ -55,8 +57,14 @@ fn time_is_an_argument() {
 #[test]
 fn the_vocabulary_of_messages_and_the_policy_know_nothing_of_what_is_above_them() {
     for (room, above) in [
-        ("src/http/", &["crate::policy", "crate::store", "crate::cache", "crate::exchange", "crate::admin"][..]),
-        ("src/policy/", &["crate::store", "crate::cache", "crate::exchange", "crate::admin", "crate::invalidation"]),
+        (
+            "src/http/",
+            &["crate::policy", "crate::store", "crate::cache", "crate::exchange", "crate::admin"][..],
+        ),
+        (
+            "src/policy/",
+            &["crate::store", "crate::cache", "crate::exchange", "crate::admin", "crate::invalidation"],
+        ),
         ("src/invalidation/", &["crate::store", "crate::cache", "crate::exchange", "crate::admin"]),
         ("src/store/", &["crate::cache", "crate::exchange", "crate::admin"]),
         ("src/admin/", &["crate::store", "crate::cache", "crate::exchange"]),
@@ -69,7 +77,13 @@ fn the_vocabulary_of_messages_and_the_policy_know_nothing_of_what_is_above_them(
 
 #[test]
 fn nothing_in_src_is_a_mutable_static_or_allows_what_may_panic() {
-    for what in ["static mut ", "allow(clippy::unwrap", "allow(clippy::expect", "allow(clippy::panic", "allow(clippy::index"] {
+    for what in [
+        "static mut ",
+        "allow(clippy::unwrap",
+        "allow(clippy::expect",
+        "allow(clippy::panic",
+        "allow(clippy::index",
+    ] {
         assert_eq!(lines_with(what, |_| false), [""; 0]);
     }
 }

@@ -3,7 +3,7 @@
 
 pub mod answer;
 mod freshness;
-mod hygiene;
+pub mod hygiene;
 pub mod key;
 pub mod partial;
 pub mod request;
