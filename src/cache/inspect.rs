@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::consider::invalidated;
-use super::{Ask, Cache, Decision, Host, Landing, Place, subject};
+use super::{Ask, Cache, Decision, Host, Landing, Place, Waited, subject};
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::{Reuse, reuse};
@@ -180,19 +180,17 @@ impl Cache {
 
     /// Has the root fetch what a request asks for. The request is nobody's: it stands for the key.
     pub fn refetch(&mut self, host: &impl Host, ask: &Rc<Ask>, now: Now) -> Refetch {
-        if self.in_flight().1 >= self.config.collapse.refresh_concurrency_max as usize {
-            return Refetch::Busy;
-        }
         // As one that has waited already: it is not counted among the clients' requests.
+        ask.waited.set(Some(Waited { reason: ForwardReason::Stale, leads: false }));
         match self.consider(host, ask, false, now) {
-            Decision::Serve(_, Reuse::Stale { .. }) | Decision::Forward { .. } => {
+            Decision::Serve { reuse: Reuse::Stale { .. }, .. } | Decision::Forward { .. } => {
                 match self.find(host, ask, now) {
                     Some(Found { fetching: true, .. }) => Refetch::Started,
                     Some(Found { not_stored: Some(reason), .. }) => Refetch::Recently(reason),
                     Some(_) | None => Refetch::Busy,
                 }
             }
-            Decision::Serve(..) | Decision::NotCached => Refetch::NotNeeded,
+            Decision::Serve { .. } | Decision::Deliver { .. } | Decision::NotCached => Refetch::NotNeeded,
             Decision::Wait => {
                 self.leave(ask.stream);
                 Refetch::Started

@@ -2,9 +2,7 @@
 
 use core::net::IpAddr;
 
-use serde::de::{Deserialize, Deserializer};
-
-use super::text::{Text, deserialize, deserialize_text};
+use super::text::Text;
 
 /// A network in CIDR notation, such as `10.0.0.0/8` or `fd00::/8`; a single address without its length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,8 +57,6 @@ impl Text for ClientName {
         plain.then(|| ClientName(text.into()))
     }
 }
-
-deserialize_text!(Network, ClientName);
 
 #[cfg(test)]
 mod tests {

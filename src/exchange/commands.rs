@@ -8,7 +8,7 @@ use crate::admin::{
     Refreshed, shown,
 };
 use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
-use crate::config::Strangers;
+use crate::config::{Config, Strangers};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
 use crate::policy::key::{self, KeyParts};
@@ -65,7 +65,7 @@ impl Exchange {
             let response = commanding.execute(cx, &[]);
             return self.reply(Reply::admin(response));
         }
-        self.state = State::Commanding(commanding);
+        self.state = State::Commanding(Box::new(commanding));
         Step::Hold
     }
 
@@ -87,6 +87,18 @@ impl Exchange {
         }
         let response = commanding.execute(cx, &body());
         self.reply(Reply::admin(response))
+    }
+}
+
+impl Exchange {
+    /// The body of a command has not begun to arrive in time.
+    pub fn body_missing(&mut self, config: &Config) -> Option<Reply> {
+        let State::Commanding(commanding) = &self.state else { return None };
+        let response = admin::body_missing(&commanding.request, &config.admin);
+        match self.reply(Reply::admin(response)) {
+            Step::Reply(reply) => Some(*reply),
+            Step::Continue(_) | Step::Wait | Step::Hold => None,
+        }
     }
 }
 
@@ -206,7 +218,7 @@ impl Commanding {
             let key = &seen.entry.record.key;
             let shown = KeyParts::of(key).map(|parts| parts.shown()).unwrap_or_default();
             let why = match asked_by(cx, self.stream, key) {
-                None => "it depends on somebody's cookies or credentials".to_owned(),
+                None => "no request without somebody's cookies or credentials asks for it".to_owned(),
                 Some(ask) => match cx.cache.refetch(cx.host, &ask, cx.now) {
                     Refetch::Started => {
                         refreshed.started.push(shown);
