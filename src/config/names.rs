@@ -55,6 +55,19 @@ impl Text for CacheName {
     }
 }
 
+/// The name of this cache in `Surrogate-Control`.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct DeviceName(pub String);
+
+impl Text for DeviceName {
+    const WHAT: &'static str = "a device name";
+    const EXPECTED: &'static str = "letters, digits and -_.!#$%&'*+^`|~";
+
+    fn from_text(text: &str) -> Option<Self> {
+        is_token(text).then(|| DeviceName(text.into()))
+    }
+}
+
 /// A name given to a rule or a token.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Name(pub String);
@@ -97,7 +110,7 @@ pub(super) fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-deserialize_text!(FieldName, Method, CacheName, Name, Digest);
+deserialize_text!(FieldName, Method, CacheName, DeviceName, Name, Digest);
 
 #[cfg(test)]
 mod tests {

@@ -47,6 +47,8 @@ macro_rules! with_options {
             targeted: Option<Vec<String>>,
             #[serde(deserialize_with = "crate::config::field::set")]
             surrogate_control: Option<bool>,
+            #[serde(deserialize_with = "crate::config::field::set")]
+            surrogate_device: Option<Option<$crate::config::names::DeviceName>>,
             #[serde(deserialize_with = "crate::config::field::object")]
             key: $crate::config::overlay::KeyFields,
             #[serde(deserialize_with = "crate::config::field::set")]
@@ -72,6 +74,9 @@ macro_rules! with_options {
                 put(&mut options.cookies_need_public, &self.cookies_need_public);
                 put(&mut options.targeted, &self.targeted);
                 put(&mut options.surrogate_control, &self.surrogate_control);
+                let device = |name: &$crate::config::names::DeviceName| name.0.clone();
+                let device = self.surrogate_device.as_ref().map(|set| set.as_ref().map(device));
+                put(&mut options.surrogate_device, &device);
                 self.key.overlay(&mut options.key);
                 put(&mut options.store_post, &self.store_post);
                 put(&mut options.variants_max, &self.variants_max);

@@ -71,6 +71,7 @@ pub(super) fn directives(request: &RequestHead, options: &Options) -> Option<Req
         control = RequestCacheControl {
             no_store: control.no_store,
             max_stale: control.max_stale,
+            stale_if_error: control.stale_if_error,
             ..Default::default()
         };
     }
