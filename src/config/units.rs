@@ -40,10 +40,9 @@ const DURATION_UNITS: [(&str, u64); 5] =
 
 /// A duration as the configuration writes it.
 pub(super) fn show_duration(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    let fits = |unit_ms: u64| ms.is_multiple_of(u128::from(unit_ms));
-    match DURATION_UNITS.iter().rev().find(|(_, unit_ms)| ms > 0 && fits(*unit_ms)) {
-        Some((unit, unit_ms)) => format!("{}{unit}", ms / u128::from(*unit_ms)),
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    match DURATION_UNITS.iter().rev().find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms)) {
+        Some((unit, unit_ms)) => format!("{}{unit}", ms / unit_ms),
         None => "0s".into(),
     }
 }
