@@ -62,6 +62,7 @@ impl Overlay {
     }
 
     /// Lays what is set over `options`.
+    #[inline(never)]
     pub(super) fn apply(&self, options: &mut Options) {
         put(&mut options.bypass, &self.bypass);
         self.ttl.apply(options);
@@ -207,6 +208,7 @@ fn parameters(at: &At<'_>) -> Read<Vec<String>> {
     at.list(|at| text(at).map(|ParameterPattern(name)| name))
 }
 
+#[inline(never)]
 fn field_names(at: &At<'_>) -> Read<Vec<String>> {
     at.list(|at| text(at).map(|FieldName(name)| name))
 }

@@ -145,11 +145,13 @@ impl Text for Count {
 }
 
 /// A duration.
+#[inline(never)]
 pub(super) fn duration(at: &At<'_>) -> Read<Duration> {
     text(at).map(|Dur(duration)| duration)
 }
 
 /// A duration from `min` to `max` milliseconds.
+#[inline(never)]
 pub(super) fn duration_within(at: &At<'_>, min: u64, max: u64) -> Read<Duration> {
     let duration = duration(at)?;
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -162,11 +164,13 @@ pub(super) fn size(at: &At<'_>) -> Read<u64> {
 }
 
 /// A size from `min` to `max` bytes.
+#[inline(never)]
 pub(super) fn size_within(at: &At<'_>, min: u64, max: u64) -> Read<u64> {
     within(at, size(at)?, min, max, show_size)
 }
 
 /// A whole number from `min` to `max`.
+#[inline(never)]
 pub(super) fn count(at: &At<'_>, min: u32, max: u32) -> Read<u32> {
     let Count(number) = text(at)?;
     let number = within(at, number, min.into(), max.into(), |number| number.to_string())?;
