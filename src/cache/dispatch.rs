@@ -1,10 +1,9 @@
 //! Fetches that the root makes: they belong to no client and cannot be lost with one.
 
 use core::time::Duration;
-use std::rc::Rc;
 
-use super::{Ask, Cache, Host, Landing};
-use crate::http::{RequestHead, ResponseHead};
+use super::{Cache, Fetcher, Host, Landing};
+use crate::http::{Fields, ResponseHead};
 use crate::metrics::Counter;
 use crate::outcome::NotStored;
 use crate::policy::validation;
@@ -37,10 +36,17 @@ impl Cache {
         let fetch = self.fetches.get(&generation)?;
         let validators =
             fetch.validated.as_deref().and_then(Entry::response).map(|r| validation::validators(&r.stored));
-        let call = fetch.cluster.clone().and_then(|cluster| {
-            let fields = request_fields(&fetch.ask.request, &validators.unwrap_or_default())?;
-            Some(Call { cluster, fields, timeout: self.config.collapse.fetch_timeout })
-        });
+        let call = match &fetch.by {
+            Fetcher::Stream => None,
+            Fetcher::Root(recipe) => {
+                let request = recipe.replayed(&fetch.ask.request);
+                request_fields(&request, &validators.unwrap_or_default()).map(|fields| Call {
+                    cluster: recipe.cluster.clone(),
+                    fields,
+                    timeout: self.config.collapse.fetch_timeout,
+                })
+            }
+        };
         match call {
             Some(_) => host.count(Counter::Dispatched),
             None => self.call_failed(host, generation, now),
@@ -83,11 +89,6 @@ impl Cache {
         };
         response.map_or_else(Landing::NotStored, |response| Landing::Stored(Box::new(response)))
     }
-
-    /// Where a call on behalf of this request goes.
-    pub(super) fn cluster(&self, host: &impl Host, ask: &Rc<Ask>) -> Option<String> {
-        self.config.collapse.cluster.clone().or_else(|| host.cluster_of(ask.stream))
-    }
 }
 
 /// Whether a response says that the origin, or the way to it, is in trouble (RFC 5861 §4).
@@ -98,12 +99,9 @@ pub fn is_failure(response: &ResponseHead) -> bool {
 
 /// What a call sends: what the request would have sent, without what is the client's own affair. None when it
 /// cannot be said in UTF-8, as the SDK wants it.
-fn request_fields(
-    request: &RequestHead,
-    validators: &[(&'static str, Vec<u8>)],
-) -> Option<Vec<(String, String)>> {
-    let mut fields = Vec::with_capacity(request.fields.len() + validators.len());
-    for (name, value) in request.fields.iter().filter(|(name, _)| is_passed_on(name)) {
+fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> Option<Vec<(String, String)>> {
+    let mut fields = Vec::with_capacity(request.len() + validators.len());
+    for (name, value) in request.iter().filter(|(name, _)| is_passed_on(name)) {
         fields.push((String::from_utf8(name.to_vec()).ok()?, String::from_utf8(value.to_vec()).ok()?));
     }
     for (name, value) in validators {

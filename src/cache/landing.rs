@@ -3,9 +3,9 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::{Cache, Effect, Fetch, Fetcher, Host, Lease, Place};
+use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
-use crate::config::TagsConfig;
+use crate::config::{Fetch as FetchMode, TagsConfig};
 use crate::http::ResponseHead;
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
@@ -109,15 +109,15 @@ impl Cache {
     /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight.
     pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
-        let place = fetch.lease.place.clone();
-        let cluster = self.cluster(host, &Rc::clone(&fetch.ask));
+        let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
+        let recipe = self.route_of(host, &ask);
         self.due.push(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             let Some(flight) = set.value.flight(generation) else { break };
             let waited_for = flight.waiters != 0 || self.parked.contains_key(&place.fingerprint);
-            if waited_for && cluster.is_some() {
-                self.take_over(generation, cluster, now);
+            if let (true, Some(recipe)) = (waited_for, &recipe) {
+                self.take_over(generation, recipe.clone(), now);
                 return;
             }
             let Some(landed) = collapse::landed(&set.value, generation, Left::default()) else { break };
@@ -130,16 +130,49 @@ impl Cache {
         self.fetches.remove(&generation);
     }
 
+    /// The stream of this request is being logged: now it is known what the router made of it.
+    pub fn learn_route(&mut self, host: &impl Host, ask: &Ask) {
+        if self.config.collapse.cluster.is_some() || self.config.collapse.fetch == FetchMode::Inline {
+            return;
+        }
+        let Some(place) = self.home_of(host, ask) else { return };
+        let set = SetSnapshot::read(host, place.set);
+        let Some(way) = set.value.way_of(place.fingerprint) else { return };
+        let slot = Slot { set: place.set, way };
+        if let Some(recipe) = self.route_of(host, ask)
+            && Recipe::read(host, slot, place.fingerprint).as_ref() != Some(&recipe)
+        {
+            recipe.write(host, slot, place.fingerprint);
+        }
+    }
+
+    fn route_of(&self, host: &impl Host, ask: &Ask) -> Option<Recipe> {
+        if let Some(cluster) = &self.config.collapse.cluster {
+            return Some(Recipe::to_cluster(cluster.clone()));
+        }
+        let (sent, cluster) = host.routed(ask.stream)?;
+        Recipe::learned(&ask.request, &sent, cluster)
+    }
+
+    /// Where the response to a request that this worker has just fetched is stored.
+    fn home_of(&mut self, host: &impl Host, ask: &Ask) -> Option<Place> {
+        let primary = self.place(host, ask.key.primary.clone());
+        let entry = self.memory.get(primary.fingerprint, &primary.key)?;
+        match &entry.record.content {
+            Content::Response(_) => Some(primary),
+            Content::Variants(variants) => Some(self.place(host, ask.variant_key(&variants.nominated))),
+        }
+    }
+
     /// Turns an inline fetch into one of the root, which asks anew: with a new stamp.
-    fn take_over(&mut self, generation: u64, cluster: Option<String>, now: Now) {
+    fn take_over(&mut self, generation: u64, recipe: Recipe, now: Now) {
         let head = self.mirror.head();
         let deadline = now.mono.after(self.config.collapse.fetch_timeout);
         let Some(fetch) = self.fetches.get_mut(&generation) else { return };
         fetch.stamp = head;
         fetch.started = now;
         fetch.deadline = deadline;
-        fetch.cluster = cluster;
-        fetch.by = Fetcher::Root;
+        fetch.by = Fetcher::Root(recipe);
         // What was to be validated was judged under the old stamp.
         fetch.validated = None;
         self.effects.push_back(Effect::Dispatch(generation));
@@ -374,7 +407,7 @@ enum Directory {
 }
 
 impl Lease {
-    fn of(place: Place, flight: Flight) -> Lease {
+    pub(super) fn of(place: Place, flight: Flight) -> Lease {
         let slot = Slot { set: place.set, way: flight.way };
         Lease { place, slot, generation: flight.generation, until: flight.until }
     }

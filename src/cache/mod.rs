@@ -9,19 +9,22 @@ mod ask;
 mod consider;
 mod dispatch;
 mod landing;
+mod recipe;
 mod sweep;
 
 use core::time::Duration;
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-pub use ask::{Ask, Decision, Place, StreamId};
+pub use ask::{Ask, Decision, Place, StreamId, Waited};
 pub use dispatch::{Call, Reception, is_failure};
 pub use landing::Landing;
+pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;
 use crate::config::Config;
+use crate::http::Fields;
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::metrics::{Counter, Metrics};
 use crate::store::journal::{Busy, Mirror, Synced};
@@ -33,8 +36,9 @@ use crate::time::{Monotonic, Now, Timestamp};
 
 /// What the cache needs of the world.
 pub trait Host: SharedData + Metrics {
-    /// The cluster to which Envoy's router sends this stream, while the stream lives.
-    fn cluster_of(&self, stream: StreamId) -> Option<String>;
+    /// The request of a stream as the router sent it, and the cluster that it was sent to. Known at the end of a
+    /// stream, while it is being logged.
+    fn routed(&self, stream: StreamId) -> Option<(Fields, String)>;
 }
 
 /// Identifies this worker's VM among all that ever were.
@@ -68,9 +72,10 @@ pub struct Cache {
     worker: Option<u8>,
     mirror: Mirror,
     memory: WorkerMemory,
-    parked: HashMap<Fingerprint, Group>,
+    /// Ordered, like the fetches, so that the same events always have the same consequences.
+    parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
-    fetches: HashMap<u64, Fetch>,
+    fetches: BTreeMap<u64, Fetch>,
     /// Groups whose flight has landed in this worker: to be considered from the next callback that may.
     due: Vec<Fingerprint>,
     effects: VecDeque<Effect>,
@@ -104,18 +109,18 @@ struct Fetch {
     /// The request on whose behalf it is made.
     ask: Rc<Ask>,
     started: Now,
-    /// Where the root sends it, when it is not the request of a stream.
-    cluster: Option<String>,
+    /// Whether something stored is served meanwhile.
+    is_refresh: bool,
     by: Fetcher,
 }
 
 /// Who makes a fetch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Fetcher {
     /// The request of a stream, on Envoy's own path.
     Stream,
-    /// A call of the root.
-    Root,
+    /// A call of the root, sent like this.
+    Root(Recipe),
 }
 
 impl Cache {
@@ -130,9 +135,9 @@ impl Cache {
             generations: 0,
             worker: None,
             mirror: Mirror::new(JOURNAL_RECORDS_MAX),
-            parked: HashMap::new(),
+            parked: BTreeMap::new(),
             parked_streams: HashMap::new(),
-            fetches: HashMap::new(),
+            fetches: BTreeMap::new(),
             due: Vec::new(),
             effects: VecDeque::new(),
         }
@@ -197,6 +202,11 @@ impl Cache {
             Synced::Current => true,
             Synced::Renewed => {
                 self.memory.clear();
+                // Positions of the old journal mean nothing in the new one.
+                for fetch in self.fetches.values_mut() {
+                    fetch.stamp = 0;
+                    fetch.validated = None;
+                }
                 true
             }
             Synced::Unavailable => false,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId};
+use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId, Waited};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::store::Fingerprint;
@@ -15,10 +15,17 @@ const SWEEP: Duration = Duration::from_millis(100);
 
 impl Cache {
     /// Lets a request wait for the flight of a place; to the origin with it when too many wait already.
-    pub(super) fn park(&mut self, host: &impl Host, ask: &Rc<Ask>, place: &Place, now: Now) -> Decision {
+    pub(super) fn park(
+        &mut self,
+        host: &impl Host,
+        ask: &Rc<Ask>,
+        place: &Place,
+        waited: Waited,
+        now: Now,
+    ) -> Decision {
         if self.parked_streams.len() >= self.config.collapse.waiters_max as usize {
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            return Decision::Forward { reason, waited: false, fallback: None };
+            return Decision::Forward { reason, fallback: None };
         }
         let group = self.parked.entry(place.fingerprint).or_default();
         if group.asks.is_empty() {
@@ -26,7 +33,11 @@ impl Cache {
         }
         group.asks.push(Rc::clone(ask));
         self.parked_streams.insert(ask.stream, place.fingerprint);
-        host.count(Counter::Waited);
+        let before = ask.waited.get();
+        ask.waited.set(Some(before.unwrap_or(waited)));
+        if before.is_none() {
+            host.count(Counter::Waited);
+        }
         Decision::Wait
     }
 
@@ -94,8 +105,7 @@ impl Cache {
         for ask in overdue {
             self.parked_streams.remove(&ask.stream);
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            self.effects
-                .push_back(Effect::Decided(ask, Decision::Forward { reason, waited: true, fallback: None }));
+            self.effects.push_back(Effect::Decided(ask, Decision::Forward { reason, fallback: None }));
         }
     }
 
@@ -120,7 +130,7 @@ impl Cache {
 
     /// Calls of the root that never came back, for instance because their root has been replaced.
     fn give_up_lost_calls(&mut self, host: &impl Host, now: Now) {
-        let lost = |fetch: &super::Fetch| fetch.by == Fetcher::Root && fetch.deadline <= now.mono;
+        let lost = |fetch: &super::Fetch| matches!(fetch.by, Fetcher::Root(_)) && fetch.deadline <= now.mono;
         let calls: Vec<u64> = self.fetches.values().filter(|f| lost(f)).map(|f| f.lease.generation).collect();
         for generation in calls {
             host.count(Counter::DispatchFailed);

@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 
 use super::abi;
 use crate::cache::{self, StreamId};
+use crate::http::Fields;
 use crate::metrics::{Counter, Gauge, Metrics};
 use crate::store::{Cas, Fingerprint, SharedData, TRIES, Versioned};
 use crate::time::{Monotonic, Now, Timestamp};
@@ -171,11 +172,12 @@ impl Metrics for ProxyHost {
 }
 
 impl cache::Host for ProxyHost {
-    fn cluster_of(&self, stream: StreamId) -> Option<String> {
+    fn routed(&self, stream: StreamId) -> Option<(Fields, String)> {
         if !abi::set_effective_context(stream) {
             return None;
         }
-        let name = String::from_utf8(abi::property("xds\0cluster_name")?).ok()?;
-        (!name.is_empty()).then_some(name)
+        let cluster = String::from_utf8(abi::property("xds\0cluster_name")?).ok()?;
+        let sent = Fields::from_wire(abi::map(abi::Map::Request)?);
+        (!cluster.is_empty() && !sent.is_empty()).then_some((sent, cluster))
     }
 }

@@ -12,6 +12,11 @@ pub struct Emulated {
 }
 
 impl Emulated {
+    /// A stand with Larder and this configuration, which it must accept.
+    pub fn new(configuration: &str) -> Self {
+        Emulated::with(super::larder, configuration)
+    }
+
     /// A stand with this filter and configuration, which it must accept.
     pub fn with(filter: Filter, configuration: &str) -> Self {
         let mut world = World::with(filter, 0, 2);

@@ -1,0 +1,210 @@
+//! What the router makes of a request, learned from a fetch on Envoy's own path and replayed by the root's calls,
+//! which bypass the route table.
+
+use hashbrown::HashSet;
+use serde::{Deserialize, Serialize};
+
+use crate::http::{Fields, RequestHead};
+use crate::store::record::Slot;
+use crate::store::{Fingerprint, SCHEMA, SharedData};
+
+/// The most fields that a recipe sets or removes; a route that does more is not learned.
+const FIELDS_MAX: usize = 64;
+
+/// How a request for a key goes to its origin: the difference that the router made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The cluster that was chosen.
+    pub cluster: String,
+    /// `:path`, where it was rewritten.
+    path: Option<Vec<u8>>,
+    /// `:authority`, where it was rewritten.
+    authority: Option<Vec<u8>>,
+    /// Field lines that were added or replaced.
+    set: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Names of fields that were removed.
+    removed: Vec<Vec<u8>>,
+}
+
+impl Recipe {
+    /// A recipe that only names a cluster.
+    #[must_use]
+    pub fn to_cluster(cluster: String) -> Recipe {
+        Recipe { cluster, path: None, authority: None, set: Vec::new(), removed: Vec::new() }
+    }
+
+    /// What the router made of a request, from the request as it came in, as it was sent, and the cluster that it
+    /// was sent to; none when that cannot be replayed.
+    #[must_use]
+    pub fn learned(came: &RequestHead, sent: &Fields, cluster: String) -> Option<Recipe> {
+        let rewritten =
+            |name: &str| sent.get(name).filter(|v| came.fields.get(name) != Some(*v)).map(<[u8]>::to_vec);
+        let lines: HashSet<_> = came.fields.iter().collect();
+        let client = came.fields.get("x-forwarded-for").and_then(last_address);
+        let is_learned = |(name, value): &(&[u8], &[u8])| {
+            is_of_the_route(name)
+                && !lines.contains(&(*name, *value))
+                && !client.is_some_and(|a| holds(value, a))
+        };
+        let set: Vec<_> = sent.iter().filter(is_learned).map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+        let names: HashSet<_> = sent.iter().map(|(name, _)| name).collect();
+        let gone = |name: &&[u8]| is_of_the_route(name) && !names.contains(name);
+        let removed: Vec<_> =
+            came.fields.iter().map(|(name, _)| name).filter(gone).map(<[u8]>::to_vec).collect();
+        (set.len() + removed.len() <= FIELDS_MAX && sent.contains(":path")).then(|| Recipe {
+            cluster,
+            path: rewritten(":path"),
+            authority: rewritten(":authority"),
+            set,
+            removed,
+        })
+    }
+
+    /// The request as the router would have sent it.
+    #[must_use]
+    pub fn replayed(&self, request: &RequestHead) -> Fields {
+        let is_set = |name: &[u8]| self.set.iter().any(|(n, _)| n == name);
+        let mut fields = request.fields.clone();
+        fields.retain(|name, _| !is_set(name) && !self.removed.iter().any(|n| n == name));
+        for (name, value) in &self.set {
+            fields.push(name, value);
+        }
+        for (name, value) in [(":path", &self.path), (":authority", &self.authority)] {
+            if let Some(value) = value {
+                fields.set(name, value);
+            }
+        }
+        fields
+    }
+
+    /// The recipe of a key, if one is known; it lies beside the record in that slot.
+    pub fn read(data: &impl SharedData, slot: Slot, fingerprint: Fingerprint) -> Option<Recipe> {
+        let found = data.get(&recipe_key(slot))?;
+        let (whose, recipe): (u64, Recipe) = postcard::from_bytes(&found.bytes).ok()?;
+        (whose == fingerprint.0).then_some(recipe)
+    }
+
+    /// Keeps the recipe of a key beside the record in that slot. A plain write: it names its key, so in the worst
+    /// case a race with another key's makes one of them unknown.
+    pub fn write(&self, data: &impl SharedData, slot: Slot, fingerprint: Fingerprint) {
+        if let Ok(bytes) = postcard::to_allocvec(&(fingerprint.0, self)) {
+            data.set(&recipe_key(slot), &bytes);
+        }
+    }
+}
+
+fn recipe_key(slot: Slot) -> String {
+    format!("{SCHEMA}/p/{}/{}", slot.set, slot.way)
+}
+
+/// Whether the router's treatment of a field says something about the route. Not: pseudo-header fields, the
+/// conditions and other fields that the cache itself changes, what carries one client's identity, and what names
+/// one request.
+fn is_of_the_route(name: &[u8]) -> bool {
+    const NOT: &[&[u8]] = &[
+        b"authorization",
+        b"cookie",
+        b"proxy-authorization",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-real-ip",
+        b"x-request-id",
+        b"x-client-trace-id",
+        b"traceparent",
+        b"tracestate",
+        b"baggage",
+        b"b3",
+        b"if-none-match",
+        b"if-modified-since",
+        b"if-match",
+        b"if-unmodified-since",
+        b"if-range",
+        b"range",
+        b"cache-control",
+        b"pragma",
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"te",
+        b"expect",
+    ];
+    !name.starts_with(b":")
+        && !name.starts_with(b"x-envoy-")
+        && !name.starts_with(b"x-b3-")
+        && !name.starts_with(b"x-datadog-")
+        && !NOT.contains(&name)
+}
+
+/// The address of the client as Envoy appended it.
+fn last_address(forwarded_for: &[u8]) -> Option<&[u8]> {
+    forwarded_for.rsplit(|b| *b == b',').next().map(<[u8]>::trim_ascii).filter(|a| !a.is_empty())
+}
+
+fn holds(value: &[u8], part: &[u8]) -> bool {
+    value.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Memory;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn request(lines: &[(&str, &str)]) -> RequestHead {
+        RequestHead { fields: lines.iter().copied().collect(), has_body: false }
+    }
+
+    fn first() -> RequestHead {
+        request(&[
+            (":method", "GET"),
+            (":authority", "shop.example"),
+            (":path", "/shop/a?b=1"),
+            ("accept", "text/html"),
+            ("cookie", "one"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-drop", "1"),
+        ])
+    }
+
+    fn sent() -> Fields {
+        Fields::from_iter([
+            (":method", "GET"),
+            (":authority", "origin.internal"),
+            (":path", "/a?b=1"),
+            ("accept", "text/html"),
+            ("cookie", "one"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-route", "1"),
+            ("x-client", "ip=192.0.2.7"),
+            ("x-envoy-original-path", "/shop/a?b=1"),
+        ])
+    }
+
+    #[test]
+    fn the_next_request_is_sent_as_the_router_sent_the_first() {
+        let recipe = Recipe::learned(&first(), &sent(), "blue".into()).unwrap();
+        let next = request(&[
+            (":method", "GET"),
+            (":authority", "shop.example"),
+            (":path", "/shop/a?b=1"),
+            ("accept", "text/plain"),
+            ("x-drop", "2"),
+        ]);
+        let mut want = Fields::from_iter([(":method", "GET"), ("accept", "text/plain"), ("x-route", "1")]);
+        want.push(":path", "/a?b=1");
+        want.push(":authority", "origin.internal");
+        assert_eq!(recipe.replayed(&next), want);
+        assert_eq!(recipe.cluster, "blue");
+    }
+
+    #[test]
+    fn a_recipe_is_only_its_own_key_s() {
+        let (data, slot) = (Memory::default(), Slot { set: 1, way: 2 });
+        let recipe = Recipe::learned(&first(), &sent(), "blue".into()).unwrap();
+        recipe.write(&data, slot, Fingerprint(7));
+        assert_eq!(Recipe::read(&data, slot, Fingerprint(7)), Some(recipe));
+        assert_eq!(Recipe::read(&data, slot, Fingerprint(8)), None);
+        assert_eq!(Recipe::read(&data, Slot { set: 1, way: 3 }, Fingerprint(7)), None);
+    }
+}
