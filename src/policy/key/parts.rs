@@ -27,20 +27,30 @@ impl<'a> KeyParts<'a> {
     pub fn of(key: &'a [u8]) -> Option<KeyParts<'a>> {
         let mut parts = Parts(key);
         let first = parts.next()??;
-        // A variant's key begins with the primary one, a primary one with the scheme.
-        if first.iter().all(u8::is_ascii_alphabetic) {
-            let (host, target) = (parts.next()??, parts.next()??);
-            return Some(KeyParts {
-                scheme: first,
-                host,
-                target,
-                fields: parts.fields()?,
-                variant: Vec::new(),
-            });
+        // A variant's key begins with the primary one; that begins with the scheme, or with a purpose of its own.
+        if first.iter().all(|b| b.is_ascii_alphabetic() || b"+-. ".contains(b)) {
+            return KeyParts::of_primary(Parts(key));
         }
-        let mut primary = Parts(first);
-        let (scheme, host, target) = (primary.next()??, primary.next()??, primary.next()??);
-        Some(KeyParts { scheme, host, target, fields: primary.fields()?, variant: parts.fields()? })
+        Some(KeyParts { variant: parts.fields()?, ..KeyParts::of_primary(Parts(first))? })
+    }
+
+    /// Reads a primary key, or one for a purpose of its own, which has a space before its name.
+    fn of_primary(mut parts: Parts<'a>) -> Option<KeyParts<'a>> {
+        let first = parts.next()??;
+        if first == b" content" {
+            return KeyParts::of_plain(Parts(parts.next()??));
+        }
+        if first.starts_with(b" ") { KeyParts::of_plain(parts) } else { KeyParts::after(first, parts) }
+    }
+
+    fn of_plain(mut parts: Parts<'a>) -> Option<KeyParts<'a>> {
+        let scheme = parts.next()??;
+        KeyParts::after(scheme, parts)
+    }
+
+    fn after(scheme: &'a [u8], mut parts: Parts<'a>) -> Option<KeyParts<'a>> {
+        let (host, target) = (parts.next()??, parts.next()??);
+        Some(KeyParts { scheme, host, target, fields: parts.fields()?, variant: Vec::new() })
     }
 
     /// The URL that it belongs to.
