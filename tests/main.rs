@@ -18,6 +18,9 @@ mod host;
 /// A real Envoy with two workers (`make e2e`).
 mod e2e;
 
+/// What operators and applications tell the cache, on either stand.
+mod admin;
+
 /// Seeded chance, so that what was found can be found again.
 mod chance;
 

@@ -9,6 +9,7 @@ mod extension;
 mod index;
 mod json;
 mod matcher;
+mod mutation;
 mod names;
 mod network;
 mod options;
@@ -25,6 +26,7 @@ mod units;
 
 pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use error::ConfigError;
+pub use mutation::Mutation;
 pub use network::Network;
 pub use options::{Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 pub use reference::{REFERENCE, Row, reference_markdown};

@@ -107,7 +107,7 @@ pub const REFERENCE: &[Row] = &[
         "Tried in order. Each option comes from the first rule that matches and sets it, else from the top level; \
          tags of all rules that match add up."),
     top("rules[].name", "letters, digits, `-_.`", "", r#""images""#,
-        "Names the rule in tags and metrics."),
+        "Names the rule, and tags what it matches with `rule:` and the name."),
     top("rules[].match.host", "one or a list", "", r#"["shop.example", "*.example.com"]"#,
         "Hosts, on any port unless one is given. `*` stands for any text."),
     top("rules[].match.path", "one or a list", "", r#"["/img/**", "/users/{id}"]"#,
@@ -126,6 +126,13 @@ pub const REFERENCE: &[Row] = &[
         "Media types of the response, without parameters."),
     top("rules[].tags", "list of tags", "[]", r#"["images"]"#,
         "Tags for the response, with captures of the path where they say `{name}`, such as `user:{id}`."),
+    top("rules[].invalidates.tags", "list of tags", "[]", r#"["users"]"#,
+        "Mutation rule: after a successful answer to an unsafe request (`PUT`, `POST`, …) that matches, what carries one \
+         of these tags is validated before it is used again. May have captures, such as `user:{id}`."),
+    top("rules[].invalidates.paths", "list of paths", "[]", r#"["/users"]"#,
+        "The same for these paths on the host of the request, with any query."),
+    top("rules[].invalidates.prefixes", "list of paths", "[]", r#"["/users"]"#,
+        "The same for these paths and all below them."),
     top("rules[].object_bytes_max", "size", "", r#""64KiB""#,
         "The largest body of a response that is stored, at most `store.object_bytes_max`."),
     top("rules[].collapse", "boolean", "", "false",
