@@ -17,3 +17,6 @@ mod host;
 
 /// A real Envoy with two workers (`make e2e`).
 mod e2e;
+
+/// Seeded workloads with every fault that the emulated host can show (`make chaos`).
+mod chaos;
