@@ -18,5 +18,14 @@ mod host;
 /// A real Envoy with two workers (`make e2e`).
 mod e2e;
 
+/// Seeded chance, so that what was found can be found again.
+mod chance;
+
+/// The policy compared with another implementation of RFC 9111, case by case.
+mod oracle;
+
+/// What holds for every message and every value.
+mod properties;
+
 /// Seeded workloads with every fault that the emulated host can show (`make chaos`).
 mod chaos;

@@ -222,6 +222,17 @@ pub fn too_large(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
     refused(dialect(request, config).unwrap_or(Dialect::Own), &problem)
 }
 
+/// The answer to a command whose body does not arrive.
+#[must_use]
+pub fn body_missing(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
+    let problem = Problem::new(
+        408,
+        "the body of the command did not arrive; if the client did send it, the filter was not shown it: set \
+         allow_on_headers_stop_iteration to true in the wasm filter's configuration",
+    );
+    refused(dialect(request, config).unwrap_or(Dialect::Own), &problem)
+}
+
 /// The answer to a stranger's purge, where the configuration does not let it pass.
 #[must_use]
 pub fn forbidden() -> AdminResponse {

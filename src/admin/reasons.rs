@@ -285,7 +285,7 @@ fn in_words(outcome: &Outcome) -> String {
         Outcome::Local(detail) => format!("Answered by the cache itself: {detail}."),
         Outcome::Forward(Forward { reason, stored, collapsed, .. }) => {
             let mut text = forwarded(*reason).sentence();
-            if *collapsed {
+            if *collapsed == Some(true) {
                 text.push_str(" It waited for the fetch of another request.");
             }
             match stored {

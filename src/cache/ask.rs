@@ -1,5 +1,6 @@
 //! What a request asks of the cache and what the cache decides.
 
+use core::cell::Cell;
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
@@ -33,15 +34,31 @@ pub struct Ask {
     pub deadline: Monotonic,
     /// Whether its response would be the whole representation, so that it may fetch for others: a GET without `Range`.
     pub whole: bool,
+    /// What it has waited for, once it has.
+    pub waited: Cell<Option<Waited>>,
     /// Whether it must not be sent to the origin (`only-if-cached`).
     pub only_if_cached: bool,
+}
+
+/// A fetch that a request has waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waited {
+    /// Why nothing stored could be used.
+    pub reason: ForwardReason,
+    /// Whether the root made the fetch on behalf of this very request.
+    pub leads: bool,
 }
 
 /// What becomes of a request.
 #[derive(Debug)]
 pub enum Decision {
     /// Answer it with this stored response.
-    Serve(Rc<Entry>, Reuse),
+    Serve {
+        /// The stored response.
+        entry: Rc<Entry>,
+        /// Why it may be served.
+        reuse: Reuse,
+    },
     /// Let it wait: it will be decided later ([`super::Effect::Decided`]).
     Wait,
     /// Send it to the origin, and bring the response to the fetch of this generation.
@@ -50,15 +67,11 @@ pub enum Decision {
         generation: u64,
         /// Why nothing stored could be used.
         reason: ForwardReason,
-        /// Whether it waited for another's fetch before.
-        waited: bool,
     },
     /// Send it to the origin and leave the store alone.
     Forward {
         /// Why nothing stored could be used.
         reason: ForwardReason,
-        /// Whether it waited for another's fetch before.
-        waited: bool,
         /// What it may be answered with when the origin fails.
         fallback: Option<Rc<Entry>>,
     },
@@ -78,6 +91,13 @@ pub struct Place {
 }
 
 impl Ask {
+    /// Whether an answer that the request has waited for is another's (RFC 9211 §2.6); none if it has not waited
+    /// for another.
+    #[must_use]
+    pub fn collapsed(&self, answered: bool) -> Option<bool> {
+        self.waited.get().filter(|waited| !waited.leads).map(|_| answered)
+    }
+
     /// The cache key of the variant that these nominated fields select for this request.
     #[must_use]
     pub fn variant_key(&self, nominated: &[String]) -> Vec<u8> {

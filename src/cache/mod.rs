@@ -14,10 +14,10 @@ mod sweep;
 
 use core::time::Duration;
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-pub use ask::{Ask, Decision, Place, StreamId};
+pub use ask::{Ask, Decision, Place, StreamId, Waited};
 pub use dispatch::{Call, Reception, is_failure};
 pub use landing::Landing;
 pub use recipe::Recipe;
@@ -72,9 +72,10 @@ pub struct Cache {
     worker: Option<u8>,
     mirror: Mirror,
     memory: WorkerMemory,
-    parked: HashMap<Fingerprint, Group>,
+    /// Ordered, like the fetches, so that the same events always have the same consequences.
+    parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
-    fetches: HashMap<u64, Fetch>,
+    fetches: BTreeMap<u64, Fetch>,
     /// Groups whose flight has landed in this worker: to be considered from the next callback that may.
     due: Vec<Fingerprint>,
     effects: VecDeque<Effect>,
@@ -108,6 +109,8 @@ struct Fetch {
     /// The request on whose behalf it is made.
     ask: Rc<Ask>,
     started: Now,
+    /// Whether something stored is served meanwhile.
+    is_refresh: bool,
     by: Fetcher,
 }
 
@@ -132,9 +135,9 @@ impl Cache {
             generations: 0,
             worker: None,
             mirror: Mirror::new(JOURNAL_RECORDS_MAX),
-            parked: HashMap::new(),
+            parked: BTreeMap::new(),
             parked_streams: HashMap::new(),
-            fetches: HashMap::new(),
+            fetches: BTreeMap::new(),
             due: Vec::new(),
             effects: VecDeque::new(),
         }

@@ -3,6 +3,7 @@
 use super::{Context, Exchange, Reply, State, Step};
 use crate::admin::{self, AdminResponse, Caller, Command, JournalBusy};
 use crate::cache::Host;
+use crate::config::Config;
 use crate::http::{Fields, RequestHead};
 use crate::policy::key;
 
@@ -32,7 +33,7 @@ impl Exchange {
             let response = commanding.execute(cx, &[]);
             return self.reply(Reply::admin(response));
         }
-        self.state = State::Commanding(commanding);
+        self.state = State::Commanding(Box::new(commanding));
         Step::Hold
     }
 
@@ -54,6 +55,18 @@ impl Exchange {
         }
         let response = commanding.execute(cx, &body());
         self.reply(Reply::admin(response))
+    }
+}
+
+impl Exchange {
+    /// The body of a command has not begun to arrive in time.
+    pub fn body_missing(&mut self, config: &Config) -> Option<Reply> {
+        let State::Commanding(commanding) = &self.state else { return None };
+        let response = admin::body_missing(&commanding.request, &config.admin);
+        match self.reply(Reply::admin(response)) {
+            Step::Reply(reply) => Some(*reply),
+            Step::Continue(_) | Step::Wait | Step::Hold => None,
+        }
     }
 }
 

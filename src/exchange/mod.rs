@@ -19,6 +19,7 @@
 mod commands;
 mod reply;
 
+use core::cell::Cell;
 use std::rc::Rc;
 
 pub use reply::{Body, Reply};
@@ -26,9 +27,9 @@ pub use reply::{Body, Reply};
 use commands::Commanding;
 
 use crate::admin::{Recognised, recognise};
-use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, is_failure};
+use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, Waited, is_failure};
 use crate::config::{Config, Options};
-use crate::http::{RequestHead, ResponseHead};
+use crate::http::{RequestHead, ResponseHead, list};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
@@ -95,12 +96,12 @@ pub struct Exchange {
 enum State {
     Idle,
     Parked,
-    Passing(Passing),
+    Passing(Box<Passing>),
     Fetching(Fetching),
-    Capturing(Capturing),
+    Capturing(Box<Capturing>),
     /// With the changes that make Envoy's version of our reply right.
     Answered(Vec<Edit>),
-    Commanding(Commanding),
+    Commanding(Box<Commanding>),
     Over,
 }
 
@@ -168,17 +169,18 @@ impl Exchange {
     /// The cache has decided about the request, now or after it waited.
     pub fn decided(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
         match decision {
-            Decision::Serve(entry, reuse) => self.serve(cx, ask, &entry, &reuse),
+            Decision::Serve { entry, reuse } => self.serve(cx, ask, &entry, &reuse),
             Decision::Wait => {
                 self.state = State::Parked;
                 Step::Wait
             }
-            Decision::Fetch { generation, reason, waited } => self.fetch(cx, ask, generation, reason, waited),
-            Decision::Forward { reason, waited, fallback } => {
+            Decision::Fetch { generation, reason } => self.fetch(cx, ask, generation, reason),
+            Decision::Forward { reason, fallback } => {
                 cx.host.count(Counter::Forward(reason));
-                let forward = Forward { collapsed: waited, ..Forward::new(reason) };
+                let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
                 let request = Some(Rc::clone(ask));
-                self.state = State::Passing(Passing { forward, request, unsafe_request: None, fallback });
+                self.state =
+                    State::Passing(Box::new(Passing { forward, request, unsafe_request: None, fallback }));
                 Step::Continue(path_edit(ask))
             }
             Decision::NotCached => self.reply(Reply::not_cached(cx.config)),
@@ -202,7 +204,7 @@ impl Exchange {
         ends: bool,
     ) -> Step {
         match core::mem::replace(&mut self.state, State::Over) {
-            State::Passing(passing) => self.passing_head(cx, passing, response),
+            State::Passing(passing) => self.passing_head(cx, *passing, response),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
             // Envoy itself answers, before or instead of us.
             State::Parked => {
@@ -284,6 +286,7 @@ impl Exchange {
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
             whole: request.method() == b"GET" && !request.fields.contains("range"),
+            waited: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
             options,
@@ -292,12 +295,12 @@ impl Exchange {
 
     fn pass(&mut self, cx: &Context<'_, impl Host>, reason: ForwardReason) -> Step {
         cx.host.count(Counter::Forward(reason));
-        self.state = State::Passing(Passing {
+        self.state = State::Passing(Box::new(Passing {
             forward: Forward::new(reason),
             request: None,
             unsafe_request: None,
             fallback: None,
-        });
+        }));
         Step::Continue(Vec::new())
     }
 
@@ -313,8 +316,17 @@ impl Exchange {
             Reuse::Stale { age, ttl, reason, .. } => (age, ttl, Some(reason)),
             Reuse::Validate(reason) => return self.pass(cx, reason),
         };
-        cx.host.count(stale.map_or(Counter::Hit, Counter::HitStale));
-        let outcome = Outcome::Hit { ttl, stale };
+        let outcome = match (ask.waited.get(), stale) {
+            (Some(Waited { reason, leads }), None) => {
+                cx.host.count(if leads { Counter::Forward(reason) } else { Counter::Collapsed });
+                let stored = if leads { Stored::Yes } else { Stored::No(NotStored::Request) };
+                Outcome::Forward(Forward { reason, status: None, stored, collapsed: ask.collapsed(true) })
+            }
+            (_, stale) => {
+                cx.host.count(stale.map_or(Counter::Hit, Counter::HitStale));
+                Outcome::Hit { ttl, stale }
+            }
+        };
         match Reply::stored(cx.config, entry, &ask.request, age, &outcome) {
             Some(reply) => self.reply(reply),
             None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
@@ -328,7 +340,6 @@ impl Exchange {
         ask: &Rc<Ask>,
         generation: u64,
         reason: ForwardReason,
-        waited: bool,
     ) -> Step {
         cx.host.count(Counter::Forward(reason));
         let mut edits = path_edit(ask);
@@ -343,7 +354,7 @@ impl Exchange {
             let validators = validation::validators(&stored.stored);
             edits.extend(validators.into_iter().map(|(name, value)| Edit::Set(name, value)));
         }
-        let forward = Forward { collapsed: waited, ..Forward::new(reason) };
+        let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
         self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
         Step::Continue(edits)
     }
@@ -363,7 +374,7 @@ impl Exchange {
         if let Some((request, options)) = &passing.unsafe_request {
             invalidate(cx, request, response, options);
         }
-        Step::Continue(response_edits(cx, &passing.forward))
+        Step::Continue(response_edits(cx, &passing.forward, response))
     }
 
     fn fetched_head(
@@ -389,7 +400,7 @@ impl Exchange {
             Ok(capturing) => {
                 forward.stored = Stored::Yes;
                 self.fetched = Some(ask);
-                self.state = State::Capturing(capturing);
+                self.state = State::Capturing(Box::new(capturing));
                 if ends {
                     self.response_end(cx);
                 }
@@ -399,7 +410,7 @@ impl Exchange {
                 cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
             }
         }
-        Step::Continue(response_edits(cx, &forward))
+        Step::Continue(response_edits(cx, &forward, response))
     }
 
     fn storable(
@@ -445,12 +456,14 @@ impl Exchange {
             }
         };
         forward.status = Some(304);
-        let Some(entry) = fresh.or(old) else { return Step::Continue(response_edits(cx, &forward)) };
+        let Some(entry) = fresh.or(old) else {
+            return Step::Continue(response_edits(cx, &forward, response));
+        };
         let age = entry.response().map(|r| crate::policy::current_age(&r.stored, cx.now.wall));
         let outcome = Outcome::Forward(forward.clone());
         match Reply::stored(cx.config, &entry, &ask.request, age.unwrap_or_default(), &outcome) {
             Some(reply) => self.reply(reply),
-            None => Step::Continue(response_edits(cx, &forward)),
+            None => Step::Continue(response_edits(cx, &forward, response)),
         }
     }
 }
@@ -476,9 +489,9 @@ fn invalidate(
 }
 
 /// What the client's response says of the cache, and no longer says of its tags.
-fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward) -> Vec<Edit> {
+fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward, response: &ResponseHead) -> Vec<Edit> {
     let config = cx.config;
-    let mut edits = Vec::new();
+    let mut edits = respaced(response);
     if config.tags.strip {
         edits.extend(config.tags.headers.iter().map(|name| Edit::Remove(name.clone())));
     }
@@ -489,8 +502,48 @@ fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward) -> Vec<Edit> {
     edits
 }
 
+/// Envoy joins the lines of these fields by a bare comma, which not everyone who reads them expects.
+fn respaced(response: &ResponseHead) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for name in ["cache-control", "vary"] {
+        let mut lines = response.fields.get_all(name);
+        if let (Some(value), None) = (lines.next(), lines.next())
+            && let spaced = list::spaced(value)
+            && spaced != value
+        {
+            edits.push(Edit::Set(name, spaced));
+        }
+    }
+    edits
+}
+
 /// Query parameters that are dropped from the key do not reach the origin either, unless the rules want it.
 fn path_edit(ask: &Ask) -> Vec<Edit> {
     let path = key::forwarded_path(&ask.request, &ask.options);
     path.map(|path| Edit::Set(":path", path)).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn lines_that_envoy_joined_by_a_bare_comma_get_their_space_on_the_way_to_the_client() {
+        let edits = |fields: &[(&str, &str)]| {
+            respaced(&ResponseHead { status: 200, fields: Fields::from_iter(fields.iter().copied()) })
+        };
+        for (fields, expected) in [
+            (&[("cache-control", "no-cache=\"a,b\",max-age=1")][..], Some("no-cache=\"a,b\", max-age=1")),
+            (&[("cache-control", "no-cache, max-age=1")], None),
+            (&[("cache-control", "no-cache"), ("cache-control", "max-age=1,public")], None),
+            (&[("x", "a,b")], None),
+        ] {
+            let expected: Vec<_> =
+                expected.map(|e| Edit::Set("cache-control", e.into())).into_iter().collect();
+            assert_eq!(edits(fields), expected, "{fields:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ pub mod answer;
 mod freshness;
 mod hygiene;
 pub mod key;
+pub mod partial;
 pub mod request;
 pub mod reuse;
 pub mod storing;

@@ -3,6 +3,8 @@
 //! `make e2e` builds the module, gets Envoy and runs these; by hand, `LARDER_ENVOY` names the binary.
 #![allow(clippy::disallowed_methods, reason = "here time is real, and only the stand asks for it")]
 
+/// Names of a scenario's own.
+mod alias;
 /// An origin that does what the scenario says.
 mod origin;
 /// An Envoy process with its configuration, statistics and log.
@@ -25,9 +27,10 @@ pub use real_envoy::RealEnvoy;
 
 use crate::stand::Stand;
 
-/// Plays one scenario on an Envoy of its own, then checks that no VM died and no request hangs.
+/// Plays one scenario on a real Envoy, then checks that no VM died and no request hangs.
 pub fn play(scenario: impl FnOnce(&mut dyn Stand)) {
-    let mut envoy = RealEnvoy::start();
+    let mut envoy = RealEnvoy::borrow();
     scenario(&mut envoy);
     envoy.check();
+    envoy.give_back();
 }

@@ -1,4 +1,6 @@
 //! An origin on loopback that answers as the scenario says and remembers what it was asked.
+//!
+//! A response that ends early ends with an orderly close: a reset could overtake the bytes that were sent before it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufReader, Write};
@@ -36,6 +38,11 @@ impl Origin {
 
     pub fn script(&self, path: &str, replies: Vec<Reply>) {
         lock(&self.script).replies.insert(path.into(), replies.into());
+    }
+
+    /// Starts over: no replies, no requests seen.
+    pub fn forget(&self) {
+        *lock(&self.script) = Script::default();
     }
 
     pub fn log(&self) -> Vec<OriginRequest> {
