@@ -38,9 +38,7 @@ pub fn intent(request: &RequestHead, options: &Options) -> Intent {
         b"GET" | b"HEAD" => Intent::Lookup,
         b"QUERY" => Intent::LookupWithBody,
         // The other methods that the IANA registry calls safe.
-        b"OPTIONS" | b"TRACE" | b"PROPFIND" | b"REPORT" | b"SEARCH" => {
-            Intent::Forward(ForwardReason::Method)
-        }
+        b"OPTIONS" | b"TRACE" | b"PROPFIND" | b"REPORT" | b"SEARCH" => Intent::Forward(ForwardReason::Method),
         _ => Intent::Unsafe,
     }
 }
