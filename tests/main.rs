@@ -17,3 +17,6 @@ mod host;
 
 /// A real Envoy with two workers (`make e2e`).
 mod e2e;
+
+/// What clients and origin see, told once and played on both stands.
+mod scenarios;

@@ -99,10 +99,7 @@ pub fn is_failure(response: &ResponseHead) -> bool {
 
 /// What a call sends: what the request would have sent, without what is the client's own affair. None when it
 /// cannot be said in UTF-8, as the SDK wants it.
-fn request_fields(
-    request: &Fields,
-    validators: &[(&'static str, Vec<u8>)],
-) -> Option<Vec<(String, String)>> {
+fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::with_capacity(request.len() + validators.len());
     for (name, value) in request.iter().filter(|(name, _)| is_passed_on(name)) {
         fields.push((String::from_utf8(name.to_vec()).ok()?, String::from_utf8(value.to_vec()).ok()?));

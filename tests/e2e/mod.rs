@@ -5,6 +5,8 @@
 
 /// An origin that does what the scenario says.
 mod origin;
+/// A few Envoys that scenarios share, one after the other.
+mod pool;
 /// An Envoy process with its configuration, statistics and log.
 mod process;
 /// `Stand` on them.
@@ -19,13 +21,7 @@ mod reload;
 /// What must hold for the other tests to mean anything.
 mod stand_itself;
 
-pub use real_envoy::RealEnvoy;
-
-use crate::stand::Stand;
-
-/// Plays one scenario on an Envoy of its own, then checks that no VM died and no request hangs.
-pub fn play(scenario: impl FnOnce(&mut dyn Stand)) {
-    let mut envoy = RealEnvoy::start();
-    scenario(&mut envoy);
-    envoy.check();
+/// The scenarios of both stands.
+mod scenarios {
+    crate::scenarios::on_both_stands!(crate::e2e::pool::play);
 }

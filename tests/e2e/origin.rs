@@ -4,14 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
-use super::wire::{Content, Head, field, head};
+use super::wire::{Content, Head, chunked, head};
 use crate::stand::{Ending, OriginRequest, Reply};
 
 pub struct Origin {
     address: SocketAddr,
     script: Arc<Mutex<Script>>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -19,15 +20,38 @@ struct Script {
     replies: HashMap<String, VecDeque<Reply>>,
     log: Vec<OriginRequest>,
     gone: bool,
+    /// What was accepted since the origin listens.
+    connections: Vec<TcpStream>,
 }
 
 impl Origin {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-        let origin = Origin { address: listener.local_addr().unwrap(), script: Arc::default() };
-        let script = Arc::clone(&origin.script);
-        thread::spawn(move || accept(&listener, &script));
+        let address = listener.local_addr().unwrap();
+        let mut origin = Origin { address, script: Arc::default(), accepting: None };
+        origin.accept_from(listener);
         origin
+    }
+
+    /// Stops listening and breaks all connections, or listens again at the same address.
+    pub fn listen(&mut self, listens: bool) {
+        if let Some(accepting) = self.accepting.take() {
+            lock(&self.script).gone = true;
+            let _ = TcpStream::connect(self.address); // Wakes the accepting thread, which then leaves.
+            accepting.join().expect("the origin's thread");
+            for connection in lock(&self.script).connections.drain(..) {
+                let _ = connection.shutdown(Shutdown::Both);
+            }
+        }
+        if listens {
+            lock(&self.script).gone = false;
+            self.accept_from(TcpListener::bind(self.address).expect("the origin's port is still free"));
+        }
+    }
+
+    fn accept_from(&mut self, listener: TcpListener) {
+        let script = Arc::clone(&self.script);
+        self.accepting = Some(thread::spawn(move || accept(&listener, &script)));
     }
 
     pub fn port(&self) -> u16 {
@@ -38,6 +62,13 @@ impl Origin {
         lock(&self.script).replies.insert(path.into(), replies.into());
     }
 
+    /// Forgets replies and requests.
+    pub fn clear(&self) {
+        let mut script = lock(&self.script);
+        script.replies.clear();
+        script.log.clear();
+    }
+
     pub fn log(&self) -> Vec<OriginRequest> {
         lock(&self.script).log.clone()
     }
@@ -45,8 +76,7 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        lock(&self.script).gone = true;
-        let _ = TcpStream::connect(self.address); // Wakes the accepting thread, which then leaves.
+        self.listen(false);
     }
 }
 
@@ -56,6 +86,7 @@ fn accept(listener: &TcpListener, script: &Arc<Mutex<Script>>) {
             return;
         }
         let (Ok(stream), script) = (stream, Arc::clone(script)) else { continue };
+        lock(&script).connections.extend(stream.try_clone());
         thread::spawn(move || serve(&stream, &script));
     }
 }
@@ -118,19 +149,6 @@ fn answer(mut to: &TcpStream, method: &str, reply: &Reply) -> io::Result<bool> {
 
 fn start(reply: &Reply, fields: &[(String, Vec<u8>)]) -> Vec<u8> {
     head(&format!("HTTP/1.1 {} Scripted", reply.status), fields)
-}
-
-fn chunked(message: &mut Vec<u8>, body: &[u8], trailers: &[(String, Vec<u8>)]) {
-    if !body.is_empty() {
-        message.extend(format!("{:x}\r\n", body.len()).into_bytes());
-        message.extend_from_slice(body);
-        message.extend_from_slice(b"\r\n");
-    }
-    message.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers {
-        field(message, name, value);
-    }
-    message.extend_from_slice(b"\r\n");
 }
 
 impl Script {

@@ -25,7 +25,7 @@ const ROUTER: &str = "          - name: envoy.filters.http.router\n";
 
 pub struct Envoy {
     child: Child,
-    /// Ends Envoy when this process dies before it can do so itself: it waits for the end of its standard input.
+    /// Ends Envoy when this process ends before it has done so itself: it waits for the end of its standard input.
     watchdog: Child,
     folder: PathBuf,
     admin: SocketAddr,
@@ -53,7 +53,7 @@ impl Envoy {
         fs::write(folder.join("listener.yaml"), listener(&template, "{}", 0)).unwrap();
         fs::write(folder.join("envoy.yaml"), bootstrap).unwrap();
         let mut child = spawn(&folder);
-        let watchdog = watch(child.id());
+        let watchdog = watch(child.id(), &folder);
         let admin = wait_for("an admin address", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("Envoy ended at once ({status}):\n{}", tail(&folder, 30));
@@ -233,9 +233,9 @@ fn spawn(folder: &Path) -> Child {
         .unwrap_or_else(|error| panic!("{} does not start: {error}", binary().display()))
 }
 
-fn watch(pid: u32) -> Child {
-    let script = format!("read -r _; kill -9 {pid}");
-    Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("sh starts")
+fn watch(pid: u32, folder: &Path) -> Child {
+    let script = format!("read -r _; kill -9 {pid}; rm -rf \"$0\"");
+    Command::new("sh").args(["-c", &script]).arg(folder).stdin(Stdio::piped()).spawn().expect("sh starts")
 }
 
 /// `LARDER_ENVOY`, or what `tools/get.py envoy` finds.

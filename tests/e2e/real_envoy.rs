@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::origin::Origin;
 use super::process::{Envoy, Setup};
-use super::wire::{Content, Fields, Framing, Head, Until, head};
+use super::wire::{Content, Fields, Framing, Head, Until, chunked, head};
 use crate::stand::{Exchange, OriginRequest, Reply, Request, Response, Stand};
 
 /// How long a client waits for its response.
@@ -23,6 +23,11 @@ pub struct RealEnvoy {
     idle: [Vec<TcpStream>; 2],
     under_way: HashMap<Exchange, UnderWay>,
     started: usize,
+    /// Which scenario is being played, and which one has scripted a path.
+    scenario: usize,
+    paths: HashMap<String, usize>,
+    pushes: usize,
+    is_default: bool,
 }
 
 /// A request that was sent.
@@ -41,7 +46,31 @@ impl RealEnvoy {
     pub fn start_with(setup: &Setup) -> Self {
         let origin = Origin::start();
         let envoy = Envoy::start(origin.port(), setup);
-        RealEnvoy { envoy, origin, idle: Default::default(), under_way: HashMap::new(), started: 0 }
+        RealEnvoy {
+            envoy,
+            origin,
+            idle: Default::default(),
+            under_way: HashMap::new(),
+            started: 0,
+            scenario: 0,
+            paths: HashMap::new(),
+            pushes: 0,
+            is_default: true,
+        }
+    }
+
+    /// Another scenario begins, with the configuration `{}` and an origin that knows nothing. What the ones before it
+    /// have stored is still there.
+    pub fn begin(&mut self) {
+        self.scenario += 1;
+        self.under_way.clear();
+        self.origin.listen(false);
+        self.origin.listen(true);
+        self.origin.clear();
+        if !self.is_default {
+            self.configure("{}").expect("the empty configuration");
+            self.is_default = true;
+        }
     }
 
     /// The process, for what the trait has no words for.
@@ -129,7 +158,13 @@ impl Stand for RealEnvoy {
     }
 
     fn origin(&mut self, path: &str, replies: Vec<Reply>) {
+        let owner = *self.paths.entry(path.into()).or_insert(self.scenario);
+        assert_eq!(owner, self.scenario, "{path} is another scenario's");
         self.origin.script(path, replies);
+    }
+
+    fn origin_listens(&mut self, listens: bool) {
+        self.origin.listen(listens);
     }
 
     fn start(&mut self, worker: usize, request: Request) -> Exchange {
@@ -161,7 +196,10 @@ impl Stand for RealEnvoy {
     }
 
     fn configure(&mut self, configuration: &str) -> Result<(), String> {
-        self.envoy.configure(configuration)?;
+        self.is_default = false;
+        // No two are alike: Envoy remembers its verdict on a configuration, and takes up an old one as it was.
+        self.pushes += 1;
+        self.envoy.configure(&format!("{configuration}{}", " ".repeat(self.pushes)))?;
         self.idle = Default::default(); // They belong to the listener as it was.
         Ok(())
     }
@@ -177,6 +215,12 @@ fn bytes(request: &Request) -> Vec<u8> {
     fields.extend_from_slice(&request.fields);
     let framed = fields.iter().any(|(name, _)| name == "content-length" || name == "transfer-encoding");
     let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+    if !request.trailers.is_empty() {
+        fields.push(("transfer-encoding".into(), b"chunked".to_vec()));
+        let mut bytes = head(&format!("{} {} HTTP/1.1", request.method, request.target), &fields);
+        chunked(&mut bytes, &request.body, &request.trailers);
+        return bytes;
+    }
     if !framed && (expects_body || !request.body.is_empty()) {
         fields.push(("content-length".into(), request.body.len().to_string().into_bytes()));
     }

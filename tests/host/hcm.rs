@@ -105,7 +105,10 @@ pub fn request_in(request: &Request, route: &Route, id: u64) -> Result<HeaderMap
         let name = name.to_ascii_lowercase();
         headers.add(if name == "host" { ":authority" } else { &name }, trim(value));
     }
-    if !request.body.is_empty() && !headers.contains("transfer-encoding") {
+    let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+    if !request.trailers.is_empty() {
+        headers.set("transfer-encoding", "chunked");
+    } else if (expects_body || !request.body.is_empty()) && !headers.contains("transfer-encoding") {
         headers.set("content-length", request.body.len().to_string());
     }
     let bytes: usize = headers.iter().map(|(n, v)| n.len() + v.len()).sum();

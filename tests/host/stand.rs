@@ -1,25 +1,56 @@
 //! The emulated host as a stand for scenarios: two workers, fixed order, virtual time.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
-use super::{World, vm::Filter};
+use super::{
+    PATIENCE, World,
+    hcm::Cluster,
+    vm::{Filter, NewVm},
+};
 use crate::stand::{Exchange, OriginRequest, Reply, Request, Response, Stand};
 
 /// An emulated Envoy with two workers and the filter.
 pub struct Emulated {
     /// For what only this stand can do.
     pub world: World,
+    deaths_expected: u32,
 }
 
 impl Emulated {
+    /// A stand with Larder, whose configuration is `{}`.
+    pub fn larder() -> Self {
+        let mut stand = Self::with(larder, "{}");
+        stand.world.settings(|s| s.body_while_headers_held = true);
+        stand
+    }
+
     /// A stand with this filter and configuration, which it must accept.
     pub fn with(filter: Filter, configuration: &str) -> Self {
         let mut world = World::with(filter, 0, 2);
         if let Err(refusal) = world.configure_all(configuration) {
             panic!("the configuration is refused: {refusal}\n{}", world.story());
         }
-        Emulated { world }
+        Emulated { world, deaths_expected: 0 }
     }
+
+    /// So many VMs die by intent.
+    pub fn vm_deaths_expected(&mut self, count: u32) {
+        self.deaths_expected = count;
+    }
+
+    /// Panics when a VM died or a request hangs.
+    pub fn check(&mut self) {
+        let reloads = self.world.look(|h| h.reloads);
+        assert_eq!(reloads, self.deaths_expected, "VMs died\n{}", self.world.story());
+        let ended = self.world.drive(PATIENCE, |w| w.look(|h| h.streams.iter().all(|s| !s.alive)));
+        assert!(ended, "a request hangs\n{}", self.world.story());
+    }
+}
+
+/// What Larder's entry point makes of a VM.
+fn larder() -> NewVm {
+    let vm = larder::proxy::Vm::new();
+    Rc::new(move |id| larder::proxy::root(id, Rc::clone(&vm)))
 }
 
 impl Stand for Emulated {
@@ -29,6 +60,11 @@ impl Stand for Emulated {
 
     fn origin(&mut self, path: &str, replies: Vec<Reply>) {
         self.world.origin(path, replies);
+    }
+
+    fn origin_listens(&mut self, listens: bool) {
+        let state = if listens { Cluster::Up } else { Cluster::ConnectionRefused };
+        self.world.settings(|s| s.route.clusters.insert("origin".into(), state));
     }
 
     fn start(&mut self, worker: usize, request: Request) -> Exchange {
@@ -56,6 +92,6 @@ impl Stand for Emulated {
     }
 
     fn metric(&mut self, name: &str) -> u64 {
-        self.world.metric(name)
+        self.world.metric(&format!("larder_{name}"))
     }
 }

@@ -12,13 +12,7 @@ use super::{guest::Deferred, metrics::MetricNumbers, state::Host};
 
 /// A VM of the filter: makes root contexts that share what a VM shares.
 pub type NewVm = Rc<dyn Fn(u32) -> Box<dyn RootContext>>;
-/// The filter under test: each call makes the inside of a new VM. For Larder:
-/// ```ignore
-/// fn larder() -> NewVm {
-///     let vm = larder::proxy::Vm::new();
-///     Rc::new(move |id| larder::proxy::root(id, Rc::clone(&vm)))
-/// }
-/// ```
+/// The filter under test: each call makes the inside of a new VM.
 pub type Filter = fn() -> NewVm;
 
 /// A thread of Envoy.
