@@ -14,10 +14,10 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: build ## an annotated tour of the cache in a real Envoy (DEMO_EXIT=1: end after the tour)
-	@python3 envoy/demo/demo.py
+	@exec python3 envoy/demo/demo.py
 
 run: build ## Envoy with Larder in front of your origin: make run ORIGIN=host:port [PORT=10000]
-	@python3 envoy/demo/demo.py --origin "$(ORIGIN)" $(if $(PORT),--port $(PORT))
+	@exec python3 envoy/demo/demo.py --origin "$(ORIGIN)" $(if $(PORT),--port $(PORT))
 
 build: rust ## the module to ship: dist/larder.wasm
 	cargo build --release --lib --target wasm32-wasip1

@@ -16,6 +16,8 @@ pub enum Counter {
     Forward(ForwardReason),
     /// A request that waited for the fetch of another.
     Waited,
+    /// A request that was answered by the fetch of another, for which it waited.
+    Collapsed,
     /// A response that was stored.
     Stored,
     /// A response that was not stored.
@@ -98,6 +100,7 @@ impl Counter {
         let single = [
             Counter::Hit,
             Counter::Waited,
+            Counter::Collapsed,
             Counter::Stored,
             Counter::Revalidated,
             Counter::Dispatched,
@@ -130,6 +133,7 @@ impl Counter {
             Counter::Forward(ForwardReason::Bypass(why)) => ("forwarded_bypass", why.as_str()),
             Counter::Forward(reason) => ("forwarded", reason.as_str()),
             Counter::Waited => ("waited", ""),
+            Counter::Collapsed => ("collapsed", ""),
             Counter::Stored => ("stored", ""),
             Counter::NotStored(reason) => ("not_stored", reason.as_str()),
             Counter::Revalidated => ("revalidated", ""),

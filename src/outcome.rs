@@ -27,8 +27,8 @@ pub struct Forward {
     pub status: Option<u16>,
     /// Whether the response is being stored (§2.5).
     pub stored: Stored,
-    /// Whether the request waited for the fetch of another (§2.6).
-    pub collapsed: bool,
+    /// For a request that waited for the fetch of another: whether that came to an answer for it (§2.6).
+    pub collapsed: Option<bool>,
 }
 
 /// Whether the response of a forwarded request is stored.
@@ -183,7 +183,7 @@ impl Forward {
     /// A request that goes to the origin and whose response is not stored, for now.
     #[must_use]
     pub const fn new(reason: ForwardReason) -> Self {
-        Forward { reason, status: None, stored: Stored::No(NotStored::Request), collapsed: false }
+        Forward { reason, status: None, stored: Stored::No(NotStored::Request), collapsed: None }
     }
 
     fn write(&self, text: &mut String) {
@@ -191,8 +191,10 @@ impl Forward {
         if let Some(status) = self.status {
             let _ = write!(text, "; fwd-status={status}");
         }
-        if self.collapsed {
-            text.push_str("; collapsed");
+        match self.collapsed {
+            Some(true) => text.push_str("; collapsed"),
+            Some(false) => text.push_str("; collapsed=?0"),
+            None => {}
         }
         let why = self.reason.detail();
         match (self.stored, why) {

@@ -12,6 +12,10 @@ use crate::http::RequestHead;
 /// The longest token in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
+/// The request field that asks for an explanation of the very request it stands in; its value is a token with the
+/// scope `read`. It never goes to the origin.
+pub const DEBUG_FIELD: &str = "larder-debug";
+
 /// A caller whose token is known.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Caller {
@@ -32,7 +36,19 @@ impl Caller {
 /// The caller that a request comes from, if it carries a known token.
 #[must_use]
 pub fn caller(request: &RequestHead, config: &AdminConfig) -> Option<Caller> {
-    let sent = Sha256::digest(credential(request)?);
+    known(credential(request)?, config)
+}
+
+/// Whether a request may have itself explained: by [`DEBUG_FIELD`] with a token that may read.
+#[must_use]
+pub fn may_debug(request: &RequestHead, config: &AdminConfig) -> bool {
+    let token = request.fields.get(DEBUG_FIELD).map(<[u8]>::trim_ascii);
+    let token = token.filter(|token| (1..=TOKEN_BYTES_MAX).contains(&token.len()));
+    token.and_then(|token| known(token, config)).is_some_and(|caller| caller.may(Scope::Read))
+}
+
+fn known(token: &[u8], config: &AdminConfig) -> Option<Caller> {
+    let sent = Sha256::digest(token);
     // The index of the token that fits, plus one; every token is looked at.
     let mut found = 0u32;
     for (number, token) in (1..).zip(&config.tokens) {
@@ -108,6 +124,17 @@ mod tests {
         let request =
             RequestHead { fields: Fields::from_iter([("authorization", "Bearer s3cret")]), has_body: false };
         assert_eq!(caller(&request, &AdminConfig::default()), None);
+    }
+
+    #[test]
+    fn a_live_request_is_explained_to_those_who_may_read() {
+        for (value, expected) in
+            [("s3cret", true), (" s3cret ", true), ("other", false), ("wrong", false), ("", false)]
+        {
+            let request = RequestHead { fields: Fields::from_iter([(DEBUG_FIELD, value)]), has_body: false };
+            assert_eq!(may_debug(&request, &config()), expected, "{value}");
+        }
+        assert!(!may_debug(&RequestHead::default(), &config()));
     }
 
     #[test]

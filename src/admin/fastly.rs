@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_wrong_key_makes_it_a_request_like_any_other() {
-        for line in ["PURGE /a", "POST /service/SU1/purge/a", "POST /purge/www.example/a"] {
+        for line in ["POST /service/SU1/purge/a", "POST /purge/www.example/a"] {
             let request = request(line, &[("fastly-key", "wrong")]);
             assert_eq!(recognise(&request, &config()), Recognised::NotForUs, "{line}");
         }

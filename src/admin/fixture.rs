@@ -4,9 +4,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{AdminResponse, Caller, Command, Context, Purge, Recognised, command, purged, recognise};
-use crate::config::{AdminConfig, Scope, Token};
+use crate::config::{AdminConfig, Scope, TagHierarchy, Token};
 use crate::http::{Fields, RequestHead};
-use crate::invalidation::{Hierarchy, Invalidation, Mode, Selector, Tag};
+use crate::invalidation::{Invalidation, Mode, Selector, Tag};
 use crate::time::Timestamp;
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -45,8 +45,7 @@ pub fn canonical(url: &str) -> Result<Vec<u8>, &'static str> {
 }
 
 pub fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
-    let tag = |name| Tag::new(name).unwrap();
-    let hierarchy = Hierarchy::new(&[(tag("user"), vec![tag("data")])].into()).unwrap();
+    let hierarchy = TagHierarchy::new([("user", "data")]).unwrap();
     run(&Context { config: &config(), canonical: &canonical, hierarchy: &hierarchy, now: NOW })
 }
 

@@ -33,6 +33,12 @@ impl Node {
         }
     }
 
+    /// A value that did not come as a body.
+    #[must_use]
+    pub const fn new(value: Value) -> Node {
+        Node { path: String::new(), value }
+    }
+
     /// The complaint that something else was expected here.
     #[must_use]
     pub fn expected(&self, what: &str) -> Problem {

@@ -7,9 +7,18 @@
 
 mod auth;
 mod cloudflare;
+mod entries;
+mod explain;
 mod fastly;
+mod idempotency;
 mod json;
+mod limit;
+mod namespaces;
 mod own;
+mod peer;
+mod purge;
+mod questions;
+mod reasons;
 mod response;
 mod selectors;
 mod souin;
@@ -17,16 +26,22 @@ mod url;
 mod varnish;
 mod view;
 
-pub use auth::Caller;
+pub use auth::{Caller, DEBUG_FIELD, may_debug};
+pub use entries::{Entry, Shape, entries, entry};
+pub use explain::{Explanation, explain};
+pub use idempotency::Answers;
+pub use limit::{Limiter, Rate};
+pub use namespaces::{Bump, NAMESPACES_MAX, Namespaces};
+pub use peer::{Guard, Network, Peer};
+pub use purge::Purge;
+pub use questions::{EntriesQuery, ExplainQuery};
+pub use reasons::{Reason, forwarded, live, not_stored, served_stale};
 pub use response::{AdminResponse, Problem};
 pub use selectors::shown;
-pub use view::{health, stats};
+pub use view::{JournalState, configuration, health, journal, receipt, stats, would_purge};
 
-use serde_json::Value;
-
-use crate::config::{AdminConfig, Scope};
+use crate::config::{AdminConfig, Scope, TagHierarchy};
 use crate::http::RequestHead;
-use crate::invalidation::{Hierarchy, Invalidation, Mode, Origin, RECORD_BYTES_MAX, Selector, record_bytes};
 use crate::time::Timestamp;
 
 /// Whether a request is for the admin route, as far as its head tells.
@@ -46,31 +61,44 @@ pub enum Recognised {
 /// What a caller wants.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Command {
-    /// Append invalidations to the journal, then answer with [`purged`].
+    /// Append invalidations to the journal, then answer with [`purged`]; for a dry run with [`would_purge`].
     Purge(Purge),
-    /// Fetch these URLs again, the stored responses being served meanwhile.
+    /// Fetch these URLs again, the stored responses being served meanwhile, then answer with [`refreshing`].
     Refresh(Refresh),
+    /// Change the version of a namespace, unless [`Namespaces::next`] says that it has it, then answer with
+    /// [`Namespaces::bumped`].
+    Namespace(Bump),
     /// Counters: answer with [`stats`].
     Stats,
     /// Health: answer with [`health`].
     Health,
-}
-
-/// Invalidations to append, in order, each acknowledged by its position in the journal.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Purge {
-    /// What to append.
-    pub invalidations: Vec<Invalidation>,
-    /// What was asked for, one for each invalidation, in the words of the dialect.
-    pub asked: Vec<Value>,
-    /// The language of the answer.
-    pub dialect: Dialect,
-    /// Only say what would be covered; append nothing.
-    pub dry_run: bool,
-    /// Fetch again what is covered, right away.
-    pub refresh: bool,
-    /// A name for this command: with one that is already known, the first answer is repeated.
-    pub idempotency_key: Option<String>,
+    /// The configuration in force: answer with [`configuration`].
+    Config,
+    /// The journal's tail: answer with [`journal`].
+    Journal {
+        /// Only records before this position.
+        before: Option<u64>,
+        /// The most records.
+        limit: usize,
+    },
+    /// What became of a purge: answer with [`receipt`].
+    Receipt {
+        /// The position that the purge was answered with.
+        seq: u64,
+    },
+    /// Stored responses: answer with [`entries`].
+    Entries(EntriesQuery),
+    /// The stored responses of one URL in full: answer with [`entry`].
+    Entry {
+        /// The canonical URI.
+        uri: Vec<u8>,
+    },
+    /// What a request would find: answer with [`explain`].
+    Explain(ExplainQuery),
+    /// The versions of all namespaces: answer with [`Namespaces::answer`].
+    Namespaces,
+    /// Nothing is to be done: answer with this.
+    Respond(AdminResponse),
 }
 
 /// URLs to fetch again.
@@ -105,7 +133,7 @@ pub struct Context<'a> {
     /// The canonical URI, `host[:port]/path?query`, of an absolute URL.
     pub canonical: &'a dyn Fn(&str) -> Result<Vec<u8>, &'static str>,
     /// Which tags lie under which.
-    pub hierarchy: &'a Hierarchy,
+    pub hierarchy: &'a TagHierarchy,
     /// What the wall clock says.
     pub now: Timestamp,
 }
@@ -119,12 +147,22 @@ pub struct JournalBusy;
 pub fn recognise(request: &RequestHead, config: &AdminConfig) -> Recognised {
     let Some(dialect) = dialect(request, config) else { return Recognised::NotForUs };
     match auth::caller(request, config) {
-        None if dialect == Dialect::Varnish => Recognised::Stranger,
-        None => Recognised::NotForUs,
+        None => unknown(request, config),
         Some(caller) => match method_allowed(dialect, request) {
             Ok(()) => Recognised::Authorised(caller),
             Err(problem) => Recognised::Respond(refused(dialect, &problem)),
         },
+    }
+}
+
+/// What a request is whose caller is not known, or not let in by the [`Guard`]: the same on every path, so that
+/// nobody learns where the route is.
+#[must_use]
+pub fn unknown(request: &RequestHead, config: &AdminConfig) -> Recognised {
+    if config.methods && varnish::speaks(request.method()) {
+        Recognised::Stranger
+    } else {
+        Recognised::NotForUs
     }
 }
 
@@ -152,11 +190,14 @@ pub fn command(
 }
 
 /// The answer to a purge, given the position in the journal of each of its invalidations, in order.
+///
+/// Call it when all have been appended: an answer says that they hold.
 #[must_use]
 pub fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
-    let positions: Option<Vec<u64>> = results.iter().map(|result| result.ok()).collect();
+    let receipts = purge.receipts(results);
+    let positions: Option<Vec<u64>> = receipts.iter().map(|result| result.ok()).collect();
     match (purge.dialect, positions) {
-        (Dialect::Own, _) => own::purged(purge, results),
+        (Dialect::Own, _) => own::purged(purge, &receipts),
         (Dialect::Varnish, Some(positions)) => varnish::purged(purge, &positions),
         (Dialect::Fastly, Some(positions)) => fastly::purged(purge, &positions),
         (Dialect::Cloudflare, Some(positions)) => cloudflare::purged(&positions),
@@ -178,6 +219,17 @@ pub fn refreshing(refresh: &Refresh) -> AdminResponse {
 #[must_use]
 pub fn too_large(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
     let problem = Problem::new(413, format!("expected a body of at most {} bytes", config.body_bytes_max));
+    refused(dialect(request, config).unwrap_or(Dialect::Own), &problem)
+}
+
+/// The answer to a command whose body does not arrive.
+#[must_use]
+pub fn body_missing(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
+    let problem = Problem::new(
+        408,
+        "the body of the command did not arrive; if the client did send it, the filter was not shown it: set \
+         allow_on_headers_stop_iteration to true in the wasm filter's configuration",
+    );
     refused(dialect(request, config).unwrap_or(Dialect::Own), &problem)
 }
 
@@ -235,16 +287,21 @@ fn allowed(command: Command, caller: &Caller) -> Result<Command, Problem> {
                 if selectors::covers_everything(&invalidation.selector) {
                     require(caller, Scope::PurgeAll)?;
                 }
-                if record_bytes(invalidation) > RECORD_BYTES_MAX {
-                    return Err(Problem::bad(format!(
-                        "a selector with all its tags is longer than {RECORD_BYTES_MAX} bytes"
-                    )));
-                }
             }
             require_any_purge(caller)?;
+            purge.fits()?;
         }
-        Command::Refresh(_) => require_any_purge(caller)?,
-        Command::Stats | Command::Health => require(caller, Scope::Read)?,
+        Command::Refresh(_) | Command::Namespace(_) => require_any_purge(caller)?,
+        Command::Stats
+        | Command::Health
+        | Command::Config
+        | Command::Journal { .. }
+        | Command::Receipt { .. }
+        | Command::Entries(_)
+        | Command::Entry { .. }
+        | Command::Explain(_)
+        | Command::Namespaces => require(caller, Scope::Read)?,
+        Command::Respond(_) => {}
     }
     Ok(command)
 }
@@ -260,28 +317,6 @@ fn require(caller: &Caller, scope: Scope) -> Result<(), Problem> {
         Scope::PurgeAll => "purge_all",
     };
     if caller.may(scope) { Ok(()) } else { Err(Problem::scope(name)) }
-}
-
-impl Purge {
-    /// A purge without extras of what was asked for.
-    fn new(
-        asked: Vec<(Value, Selector)>,
-        mode: Mode,
-        dialect: Dialect,
-        caller: &Caller,
-        context: &Context<'_>,
-    ) -> Purge {
-        let (asked, selectors): (Vec<Value>, Vec<Selector>) = asked.into_iter().unzip();
-        let invalidation = |selector| Invalidation {
-            mode,
-            selector: context.hierarchy.expand_selector(selector),
-            issued_at: context.now,
-            origin: Origin::Admin { token: caller.name.clone() },
-            reason: None,
-        };
-        let invalidations = selectors.into_iter().map(invalidation).collect();
-        Purge { invalidations, asked, dialect, dry_run: false, refresh: false, idempotency_key: None }
-    }
 }
 
 /// What the tests of the dialects have in common.

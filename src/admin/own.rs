@@ -1,13 +1,16 @@
-//! Larder's own language: `POST /_larder/purge` with selectors, and what can be asked with `GET`.
+//! Larder's own language: `POST /_larder/purge` with selectors, and all else below the path prefix.
 
 use serde_json::{Value, json};
 
 use super::json::{Node, Object};
 use super::selectors::read;
 use super::url::{bare_path, path_of};
-use super::{AdminResponse, Caller, Command, Context, Dialect, JournalBusy, Problem, Purge, Refresh};
+use super::{
+    AdminResponse, Bump, Caller, Command, Context, Dialect, JournalBusy, Problem, Purge, Refresh, questions,
+    souin,
+};
 use crate::http::RequestHead;
-use crate::invalidation::Mode;
+use crate::invalidation::{Mode, Selector};
 
 /// The longest reason in bytes.
 const REASON_BYTES_MAX: usize = 256;
@@ -22,16 +25,31 @@ pub(super) fn command(
     caller: &Caller,
     context: &Context<'_>,
 ) -> Result<Command, Problem> {
-    let path = bare_path(path_of(request)?);
-    let name = path.strip_prefix(&context.config.path).unwrap_or_default();
+    let path = path_of(request)?;
+    let name = bare_path(path).strip_prefix(&context.config.path).unwrap_or_default();
     match (request.method(), name) {
+        (b"GET", "") => Ok(questions::index(context)),
         (b"POST", "purge") => purge(body, caller, context).map(Command::Purge),
         (b"POST", "refresh") => refresh(body, context).map(Command::Refresh),
+        (b"POST", "explain") => questions::explain_body(body, context),
+        (b"POST", "namespaces") => namespace(body, caller, context).map(Command::Namespace),
+        (b"POST", "invalidate") => souin::draft(body, caller, context),
         (b"GET", "stats") => Ok(Command::Stats),
         (b"GET", "health") => Ok(Command::Health),
-        (_, "purge" | "refresh") => Err(Problem::method("POST")),
-        (_, "stats" | "health") => Err(Problem::method("GET")),
-        _ => Err(Problem::new(404, format!("nothing is at {path}"))),
+        (b"GET", "config") => Ok(Command::Config),
+        (b"GET", "namespaces") => Ok(Command::Namespaces),
+        (b"GET", "journal") => questions::journal(path),
+        (b"GET", "entries") => questions::entries(path, context),
+        (b"GET", "entry") => questions::entry(path, context),
+        (b"GET", "explain") => questions::explain(path, context),
+        (_, "purge" | "refresh" | "invalidate") => Err(Problem::method("POST")),
+        (_, "" | "stats" | "health" | "config" | "journal" | "entries" | "entry") => {
+            Err(Problem::method("GET"))
+        }
+        (b"GET", name) if name.starts_with("receipts/") => {
+            questions::receipt(name.trim_start_matches("receipts/"))
+        }
+        _ => Err(Problem::new(404, format!("nothing is at {}", bare_path(path)))),
     }
 }
 
@@ -49,6 +67,37 @@ fn purge(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Purge, P
     purge.idempotency_key = bounded(&mut object, "idempotency_key", IDEMPOTENCY_KEY_BYTES_MAX)?;
     object.end(KNOWN)?;
     Ok(purge)
+}
+
+fn namespace(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Bump, Problem> {
+    let mut object = Node::parse(body)?.object()?;
+    let node = object.require("namespace", "a selector: a prefix, a host or a tag")?;
+    let wrong = node.expected("a selector of one prefix, one host or one tag");
+    let asked = node.value().clone();
+    let selector = read(node, context)?;
+    match &selector {
+        Selector::Prefix(_) | Selector::Host(_) | Selector::Hostname(_) => {}
+        Selector::Tags(tags) if tags.len() == 1 => {}
+        _ => return Err(wrong),
+    }
+    let to = object.take("version").map(|node| node.number()).transpose()?;
+    // Under a new version nothing is left of the old one.
+    let mode = if object.take("mode").map_or(Ok(true), |node| hard_or_soft(&node))? {
+        Mode::Hard
+    } else {
+        Mode::Soft
+    };
+    object.end("namespace, version, mode")?;
+    let purge = Purge::new(vec![(asked, selector.clone())], mode, Dialect::Own, caller, context);
+    Ok(Bump { selector, to, invalidations: purge.invalidations })
+}
+
+fn hard_or_soft(node: &Node) -> Result<bool, Problem> {
+    match node.value().as_str() {
+        Some("hard") => Ok(true),
+        Some("soft") => Ok(false),
+        _ => Err(node.expected("\"hard\" or \"soft\"")),
+    }
 }
 
 fn mode(object: &mut Object) -> Result<Mode, Problem> {
@@ -82,13 +131,12 @@ fn refresh(body: &[u8], context: &Context<'_>) -> Result<Refresh, Problem> {
     Ok(Refresh { uris: urls.into_iter().map(uri).collect::<Result<_, _>>()?, dialect: Dialect::Own })
 }
 
-/// The answer to a purge: its receipt is the position of its last record. Where the journal did not take all
-/// records, those that it took hold.
+/// The answer to a purge, given the receipt of each of those asked for: where the journal did not take all records,
+/// those that it took hold.
 pub(super) fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
-    let mode = purge.invalidations.first().map_or(Mode::Soft, |record| record.mode);
     let selectors: Vec<Value> = purge.asked.iter().zip(results).map(|(asked, r)| result(asked, *r)).collect();
     let receipt = results.iter().filter_map(|result| result.ok()).max();
-    let mut body = json!({ "receipt": receipt, "mode": mode.as_str(), "selectors": selectors });
+    let mut body = json!({ "receipt": receipt, "mode": purge.mode().as_str(), "selectors": selectors });
     if results.iter().all(Result::is_ok) {
         return AdminResponse::json(200, &body);
     }
@@ -258,6 +306,42 @@ mod tests {
         }
         assert_eq!(send("GET /_larder/stats?x", &[], ""), Ok(Command::Stats));
         assert_eq!(send("GET /_larder/health", &[], ""), Ok(Command::Health));
+    }
+
+    #[test]
+    fn a_namespace_is_a_prefix_a_host_or_a_tag() {
+        let line = "POST /_larder/namespaces";
+        let cases = [
+            (r#"{"namespace":{"prefix":"h/v1/"}}"#, Selector::Prefix(b"h/v1/".to_vec()), None, Mode::Hard),
+            (
+                r#"{"namespace":{"tag":"data"},"version":7,"mode":"soft"}"#,
+                tags(&["data"]),
+                Some(7),
+                Mode::Soft,
+            ),
+        ];
+        for (text, selector, to, mode) in cases {
+            let Ok(Command::Namespace(bump)) = send(line, &[], text) else { panic!("{text}") };
+            assert_eq!((bump.selector, bump.to, bump.invalidations[0].mode), (selector, to, mode), "{text}");
+        }
+        for wrong in [
+            "{}",
+            r#"{"namespace":{"all":true}}"#,
+            r#"{"namespace":{"tags":["a","b"]}}"#,
+            r#"{"namespace":{"tag":"a"},"version":-1}"#,
+            r#"{"namespace":{"tag":"a"},"mode":"revalidate"}"#,
+            r#"{"namespace":{"tag":"a"},"x":1}"#,
+        ] {
+            assert_eq!(send(line, &[], wrong).unwrap_err().status, 400, "{wrong}");
+        }
+        let read = send(line, &[("authorization", "Bearer read")], r#"{"namespace":{"tag":"a"}}"#);
+        assert_eq!(read.unwrap_err().status, 403);
+    }
+
+    #[test]
+    fn the_drafts_json_is_understood_here_too() {
+        let text = r#"{"type":"group","groups":["a"],"purge":true}"#;
+        assert_eq!(asked("POST /_larder/invalidate", &[], text), (Mode::Hard, vec![tags(&["a"])]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Souin's API below `/souin-api/souin`, and the JSON of the expired draft "An HTTP Cache Invalidation API", which
 //! it speaks too.
 //!
+//! - `GET …`: the keys; `GET …/surrogate_keys`: the keys by tag; `GET …/{regex}`: the keys that match. One page.
 //! - `PURGE …/flush`: everything. `PURGE …/{key}`: the URL of a key such as `GET-https-host-/path`, else a regular
 //!   expression over URLs. `PURGE …` with `Surrogate-Key: a, b`: these tags.
 //! - `POST … {"type": "uri" | "uri-prefix" | "origin" | "group", "selectors": […], "groups": […], "purge": bool}`:
@@ -11,9 +12,12 @@ use serde_json::Value;
 use super::json::Node;
 use super::url::{bare_path, path_of, percent_decoded};
 use super::varnish::tag_list;
-use super::{AdminResponse, Caller, Command, Context, Dialect, Problem, Purge};
+use super::{AdminResponse, Caller, Command, Context, Dialect, EntriesQuery, Problem, Purge, Shape};
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Part, Pattern, Selector, Tag};
+
+/// The most keys in an answer.
+const KEYS_MAX: usize = 1000;
 
 /// Where Souin has its API unless configured.
 const BASE: &str = "/souin-api/souin";
@@ -31,13 +35,36 @@ pub(super) fn command(
     context: &Context<'_>,
 ) -> Result<Command, Problem> {
     let path = path_of(request)?;
-    let (mode, selectors) = match request.method() {
-        b"POST" => draft(body, context)?,
-        b"PURGE" => (Mode::Hard, purge(request, path, context)?),
-        _ => return Err(Problem::method("POST, PURGE")),
+    match request.method() {
+        b"POST" => draft(body, caller, context),
+        b"PURGE" => Ok(command_of("purge", Mode::Hard, purge(request, path, context)?, caller, context)),
+        _ => keys(path),
+    }
+}
+
+fn command_of(
+    what: &str,
+    mode: Mode,
+    selectors: Vec<Selector>,
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Command {
+    let asked = selectors.into_iter().map(|selector| (Value::from(what), selector)).collect();
+    Command::Purge(Purge::new(asked, mode, Dialect::Souin, caller, context))
+}
+
+fn keys(path: &str) -> Result<Command, Problem> {
+    let what = bare_path(path).strip_prefix(BASE).unwrap_or_default().trim_start_matches('/');
+    let (selector, shape) = match what {
+        "" => (Selector::All, Shape::Keys),
+        "surrogate_keys" => (Selector::All, Shape::KeysByTag),
+        regex => {
+            let regex = percent_decoded(regex)?;
+            Pattern::regex(&regex).map_err(Problem::bad)?;
+            (Selector::Regex(Part::Url, regex.into()), Shape::Keys)
+        }
     };
-    let asked = selectors.into_iter().map(|selector| (Value::Null, selector)).collect();
-    Ok(Command::Purge(Purge::new(asked, mode, Dialect::Souin, caller, context)))
+    Ok(Command::Entries(EntriesQuery { selector, cursor: None, limit: KEYS_MAX, shape }))
 }
 
 fn purge(request: &RequestHead, path: &str, context: &Context<'_>) -> Result<Vec<Selector>, Problem> {
@@ -75,7 +102,7 @@ fn key_url(key: &str) -> Option<String> {
 }
 
 /// Reads the JSON of the draft.
-fn draft(body: &[u8], context: &Context<'_>) -> Result<(Mode, Vec<Selector>), Problem> {
+pub(super) fn draft(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Command, Problem> {
     let mut object = Node::parse(body)?.object()?;
     let kind = object.require("type", "\"uri\", \"uri-prefix\", \"origin\" or \"group\"")?;
     let gone = object.take("purge").map_or(Ok(false), |node| node.bool())?;
@@ -99,7 +126,8 @@ fn draft(body: &[u8], context: &Context<'_>) -> Result<(Mode, Vec<Selector>), Pr
     }
     object.end("type, selectors, groups, purge")?;
     // The draft's invalidation is that of RFC 9111 §4.4.
-    Ok((if gone { Mode::Hard } else { Mode::Revalidate }, selectors))
+    let mode = if gone { Mode::Hard } else { Mode::Revalidate };
+    Ok(command_of("draft", mode, selectors, caller, context))
 }
 
 type Read = fn(&str, &Context<'_>) -> Result<Selector, String>;
@@ -116,7 +144,7 @@ fn origin(text: &str, context: &Context<'_>) -> Result<Selector, String> {
 /// The answer to a purge: Souin has nothing to say.
 pub(super) fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
     let receipt = positions.last().map(u64::to_string).unwrap_or_default();
-    let draft = purge.invalidations.iter().any(|record| record.mode == Mode::Revalidate);
+    let draft = purge.asked.iter().any(|what| what == "draft");
     AdminResponse::empty(if draft { 200 } else { 204 }).with("larder-receipt", receipt)
 }
 
@@ -134,7 +162,8 @@ mod tests {
 
     #[test]
     fn purges_are_hard() {
-        let cases: [(&str, &[(&str, &str)], Vec<Selector>); 6] = [
+        type Case = (&'static str, &'static [(&'static str, &'static str)], Vec<Selector>);
+        let cases: [Case; 6] = [
             ("PURGE /souin-api/souin/flush", &[], vec![Selector::All]),
             ("PURGE /souin-api/souin", &[("surrogate-key", "a, b")], vec![tags(&["a"]), tags(&["b"])]),
             ("PURGE /souin-api/souin/", &[("surrogate-key", "data")], vec![tags(&["data", "user"])]),
@@ -202,8 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn keys_can_be_listed() {
+        let regex = Selector::Regex(Part::Url, "/a.+".into());
+        let cases = [
+            ("GET /souin-api/souin", Selector::All, Shape::Keys),
+            ("GET /souin-api/souin/surrogate_keys", Selector::All, Shape::KeysByTag),
+            ("GET /souin-api/souin/%2Fa.%2B", regex, Shape::Keys),
+        ];
+        for (line, selector, shape) in cases {
+            let query = EntriesQuery { selector, cursor: None, limit: KEYS_MAX, shape };
+            assert_eq!(send(line, &[], ""), Ok(Command::Entries(query)), "{line}");
+        }
+        assert_eq!(send("GET /souin-api/souin/(", &[], "").unwrap_err().status, 400);
+    }
+
+    #[test]
     fn other_paths_and_callers_are_requests_like_any_other() {
-        let wrong = request("PURGE /souin-api/souin/flush", &[("authorization", "Bearer wrong")]);
+        let wrong = request("GET /souin-api/souin", &[("authorization", "Bearer wrong")]);
         assert_eq!(recognise(&wrong, &config()), Recognised::NotForUs);
         let other = request("GET /souin-api/souinx", &[]);
         assert_eq!(recognise(&other, &config()), Recognised::NotForUs);

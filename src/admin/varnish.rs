@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn answers_are_text_with_a_receipt() {
-        let cases: [(&str, &[(&str, &str)], &str, &[u8]); 3] = [
+        type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static [u8]);
+        let cases: [Case; 3] = [
             ("PURGE /a", &[], "Purged\n", b"11"),
             ("PURGE /", &[("xkey", "a b")], "Purged\n", b"12"),
             ("BAN /", &[("x-url", "^/a")], "Ban added\n", b"11"),
@@ -334,6 +335,16 @@ mod tests {
             assert_eq!(recognise(&request(line, &[]), &off), Recognised::NotForUs, "{line}");
         }
         assert_eq!(recognise(&request("GET /a", &[]), &config()), Recognised::NotForUs);
+    }
+
+    #[test]
+    fn a_strangers_purge_is_the_same_on_every_path() {
+        for token in ["authorization", "fastly-key"] {
+            for path in ["/a", "/_larder/purge", "/souin-api/souin/flush", "/service/SU1/purge/a"] {
+                let request = request(&format!("PURGE {path}"), &[(token, "Bearer wrong")]);
+                assert_eq!(recognise(&request, &config()), Recognised::Stranger, "{token} {path}");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::AdminResponse;
+use super::{AdminResponse, Problem, Purge, shown};
+use crate::invalidation::{Invalidation, Origin};
+
+/// Where the journal stands, as a worker's mirror knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct JournalState {
+    /// The position of the newest record.
+    pub head: u64,
+    /// What was requested before this is at least soft purged.
+    pub floor: u64,
+    /// What was requested before this is gone.
+    pub hard_below: u64,
+}
 
 /// The answer to a question for statistics: counters and gauges by name.
 #[must_use]
@@ -18,17 +30,122 @@ pub fn health(wrong: &[&str], numbers: &[(&str, u64)]) -> AdminResponse {
 }
 
 fn object(numbers: &[(&str, u64)]) -> Value {
-    Value::Object(
-        numbers.iter().map(|(name, number)| ((*name).to_owned(), (*number).into())).collect::<Map<_, _>>(),
+    let members = numbers.iter().map(|(name, number)| ((*name).to_owned(), (*number).into()));
+    Value::Object(members.collect::<Map<_, _>>())
+}
+
+/// The answer to a question for the journal's tail: its newest records, in ascending order.
+#[must_use]
+pub fn journal(state: JournalState, records: &[(u64, Invalidation)]) -> AdminResponse {
+    let shown: Vec<Value> = records.iter().map(|(seq, invalidation)| record(*seq, invalidation)).collect();
+    let older = records.first().map(|(seq, _)| *seq).filter(|seq| *seq > 1);
+    AdminResponse::json(
+        200,
+        &json!({
+            "head": state.head,
+            "floor": state.floor,
+            "hard_below": state.hard_below,
+            "records": shown,
+            "before": older,
+        }),
     )
+}
+
+/// A record of the journal as JSON.
+pub(super) fn record(seq: u64, invalidation: &Invalidation) -> Value {
+    let mut shown = json!({
+        "receipt": seq,
+        "mode": invalidation.mode.as_str(),
+        "selector": shown(&invalidation.selector),
+        "issued_at": invalidation.issued_at.secs(),
+        "origin": invalidation.origin.as_str(),
+    });
+    if let Some(members) = shown.as_object_mut() {
+        if let Origin::Admin { token } = &invalidation.origin {
+            members.insert("token".into(), token.as_str().into());
+        }
+        if let Some(reason) = &invalidation.reason {
+            members.insert("reason".into(), reason.as_str().into());
+        }
+    }
+    shown
+}
+
+/// The answer to a question for a receipt. `invalidation` is the record, while it is remembered; `touched` how many
+/// stored responses it has stopped from being served fresh so far, where somebody counted.
+///
+/// A position that the journal has reached holds on every worker, so there is nothing to wait for.
+#[must_use]
+pub fn receipt(
+    seq: u64,
+    state: JournalState,
+    invalidation: Option<&Invalidation>,
+    touched: Option<u64>,
+) -> AdminResponse {
+    if seq == 0 || seq > state.head {
+        return Problem::new(404, format!("the journal has no position {seq}")).response();
+    }
+    let body = json!({
+        "receipt": seq,
+        "holds": true,
+        "head": state.head,
+        "record": invalidation.map(|invalidation| record(seq, invalidation)),
+        "touched": touched,
+    });
+    AdminResponse::json(200, &body)
+}
+
+/// The answer to a dry run: how many stored responses each of those asked for would cover, of those that were
+/// looked at; `complete` when that was all.
+#[must_use]
+pub fn would_purge(purge: &Purge, covered: &[u64], complete: bool) -> AdminResponse {
+    let selectors: Vec<Value> = purge
+        .asked
+        .iter()
+        .zip(covered)
+        .map(|(asked, count)| json!({ "selector": asked, "covers": count }))
+        .collect();
+    let body = json!({
+        "dry_run": true,
+        "mode": purge.mode().as_str(),
+        "selectors": selectors,
+        "complete": complete,
+    });
+    AdminResponse::json(200, &body)
+}
+
+/// The answer to a question for the configuration in force: as it was pushed, without the digests of tokens.
+#[must_use]
+pub fn configuration(pushed: &[u8]) -> AdminResponse {
+    let mut configuration: Value = serde_json::from_slice(pushed).unwrap_or_else(|_| json!({}));
+    let tokens = configuration.pointer_mut("/admin/tokens").and_then(Value::as_array_mut);
+    for token in tokens.into_iter().flatten() {
+        if let Some(digest) = token.get_mut("sha256") {
+            *digest = "(hidden)".into();
+        }
+    }
+    AdminResponse::json(200, &configuration)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::fixture::body;
+    use crate::admin::fixture::{NOW, body, purge, tags};
+    use crate::invalidation::{Mode, Selector};
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const STATE: JournalState = JournalState { head: 42, floor: 7, hard_below: 3 };
+
+    fn invalidation() -> Invalidation {
+        Invalidation {
+            mode: Mode::Hard,
+            selector: tags(&["a"]),
+            issued_at: NOW,
+            origin: Origin::Admin { token: "ops".into() },
+            reason: Some("deploy".into()),
+        }
+    }
 
     #[test]
     fn numbers_are_shown_by_name() {
@@ -44,5 +161,49 @@ mod tests {
         let sick = health(&["the journal cannot be read"], &[]);
         assert_eq!(sick.status, 503);
         assert_eq!(body(&sick)["wrong"][0], "the journal cannot be read");
+    }
+
+    #[test]
+    fn the_journals_tail_names_who_said_what() {
+        let silent = Invalidation {
+            origin: Origin::UnsafeMethod,
+            reason: None,
+            selector: Selector::All,
+            ..invalidation()
+        };
+        let body = body(&journal(STATE, &[(41, silent), (42, invalidation())]));
+        let expected = json!({
+            "receipt": 42, "mode": "hard", "selector": {"tag": "a"}, "issued_at": NOW.secs(),
+            "origin": "admin", "token": "ops", "reason": "deploy",
+        });
+        assert_eq!(body["records"][1], expected);
+        assert_eq!(body["records"][0].get("token"), None);
+        assert_eq!((&body["head"], &body["floor"], &body["before"]), (&json!(42), &json!(7), &json!(41)));
+    }
+
+    #[test]
+    fn a_receipt_holds_once_the_journal_is_there() {
+        assert_eq!(receipt(43, STATE, None, None).status, 404);
+        assert_eq!(receipt(0, STATE, None, None).status, 404);
+        let body = body(&receipt(42, STATE, Some(&invalidation()), Some(17)));
+        assert_eq!((&body["holds"], &body["touched"]), (&json!(true), &json!(17)));
+        assert_eq!(body["record"]["reason"], "deploy");
+    }
+
+    #[test]
+    fn a_dry_run_counts() {
+        let purge =
+            purge("POST /_larder/purge", &[], r#"{"selectors":[{"tag":"a"},{"all":true}],"dry_run":true}"#);
+        let body = body(&would_purge(&purge, &[3, 99], false));
+        assert_eq!(body["selectors"][1], json!({"selector": {"all": true}, "covers": 99}));
+        assert_eq!(body["complete"], false);
+    }
+
+    #[test]
+    fn the_configuration_is_shown_without_digests() {
+        let pushed = br#"{"admin":{"tokens":[{"name":"ops","sha256":"abcd"}]},"rules":[]}"#;
+        let expected = json!({"admin": {"tokens": [{"name": "ops", "sha256": "(hidden)"}]}, "rules": []});
+        assert_eq!(body(&configuration(pushed)), expected);
+        assert_eq!(body(&configuration(b"")), json!({}));
     }
 }

@@ -1,5 +1,6 @@
 //! What a request asks of the cache and what the cache decides.
 
+use core::cell::Cell;
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
@@ -33,6 +34,8 @@ pub struct Ask {
     pub deadline: Monotonic,
     /// Whether its response would be the whole representation, so that it may fetch for others: a GET without `Range`.
     pub whole: bool,
+    /// Why it waits for another's fetch, once it does.
+    pub waits: Cell<Option<ForwardReason>>,
     /// Whether it must not be sent to the origin (`only-if-cached`).
     pub only_if_cached: bool,
 }
@@ -41,7 +44,14 @@ pub struct Ask {
 #[derive(Debug)]
 pub enum Decision {
     /// Answer it with this stored response.
-    Serve(Rc<Entry>, Reuse),
+    Serve {
+        /// The stored response.
+        entry: Rc<Entry>,
+        /// Why it may be served.
+        reuse: Reuse,
+        /// For a request that waited for another's fetch: why it had to.
+        waited: Option<ForwardReason>,
+    },
     /// Let it wait: it will be decided later ([`super::Effect::Decided`]).
     Wait,
     /// Send it to the origin, and bring the response to the fetch of this generation.

@@ -75,7 +75,7 @@ impl Cache {
             match self.judge(&entry, ask, now) {
                 Judged::Nominated => return Level::Nominated(entry),
                 Judged::Usable(found) if !wants_refresh(&found) => {
-                    return Level::Decided(Decision::Serve(entry, found));
+                    return Level::Decided(serve(ask, entry, found));
                 }
                 Judged::Usable(_) => best.entry = Some(entry),
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
@@ -89,7 +89,7 @@ impl Cache {
         // for as long as an overtaken fetch of this worker runs, with the answer already there.
         let servable = best.entry.is_some() && best.reason.is_none();
         if newcomer && !servable && self.joins_locally(ask, &place, &best) {
-            return Level::Decided(self.park(host, ask, &place, newcomer, now));
+            return Level::Decided(self.park(host, ask, &place, best.reason.unwrap_or(missing), now));
         }
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
@@ -106,7 +106,7 @@ impl Cache {
                 Some((Judged::Usable(found), entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
                     let done = !wants_refresh(&found);
-                    let serve = Decision::Serve(entry, found);
+                    let serve = serve(ask, entry, found);
                     if done {
                         return Level::Decided(serve);
                     }
@@ -166,11 +166,11 @@ impl Cache {
             (Seat::Wait | Seat::Register, None) if !may_wait => {
                 Some(alone(ask, reason, newcomer, best.entry.clone()))
             }
-            (Seat::Wait, None) => Some(self.park(host, ask, place, newcomer, now)),
+            (Seat::Wait, None) => Some(self.park(host, ask, place, reason, now)),
             (Seat::Register, None) => {
                 let me = self.worker?;
                 let value = collapse::registered(&set.value, place.fingerprint, me);
-                set.replace(host, &value).then(|| self.park(host, ask, place, newcomer, now))
+                set.replace(host, &value).then(|| self.park(host, ask, place, reason, now))
             }
             (Seat::Lead, serving) => {
                 let new = self.new_flight(place.fingerprint, now);
@@ -202,7 +202,7 @@ impl Cache {
                 self.fetches.insert(flight.generation, fetch);
                 if is_dispatched {
                     self.effects.push_back(Effect::Dispatch(flight.generation));
-                    return Some(serving.unwrap_or_else(|| self.park(host, ask, place, newcomer, now)));
+                    return Some(serving.unwrap_or_else(|| self.park(host, ask, place, reason, now)));
                 }
                 Some(Decision::Fetch { generation: flight.generation, reason, waited: !newcomer })
             }
@@ -254,7 +254,7 @@ impl Cache {
         if let (NotStored::Error, Some(entry)) = (why, &best.entry)
             && let Some(found) = self.on_error(entry, now)
         {
-            return Decision::Serve(Rc::clone(entry), found);
+            return serve(ask, Rc::clone(entry), found);
         }
         alone(ask, reason, newcomer, best.entry.clone())
     }
@@ -328,6 +328,10 @@ fn invalidated(verdict: Verdict) -> Option<Invalidated> {
         Verdict::Revalidate => Some(Invalidated::Revalidate),
         Verdict::Hard => None,
     }
+}
+
+fn serve(ask: &Ask, entry: Rc<Entry>, reuse: Reuse) -> Decision {
+    Decision::Serve { entry, reuse, waited: ask.waits.get() }
 }
 
 /// Whether somebody has to refresh what is served.

@@ -14,7 +14,7 @@ mod sweep;
 
 use core::time::Duration;
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Place, StreamId};
@@ -72,9 +72,10 @@ pub struct Cache {
     worker: Option<u8>,
     mirror: Mirror,
     memory: WorkerMemory,
-    parked: HashMap<Fingerprint, Group>,
+    /// Ordered, like the fetches, so that the same events always have the same consequences.
+    parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
-    fetches: HashMap<u64, Fetch>,
+    fetches: BTreeMap<u64, Fetch>,
     /// Groups whose flight has landed in this worker: to be considered from the next callback that may.
     due: Vec<Fingerprint>,
     effects: VecDeque<Effect>,
@@ -132,9 +133,9 @@ impl Cache {
             generations: 0,
             worker: None,
             mirror: Mirror::new(JOURNAL_RECORDS_MAX),
-            parked: HashMap::new(),
+            parked: BTreeMap::new(),
             parked_streams: HashMap::new(),
-            fetches: HashMap::new(),
+            fetches: BTreeMap::new(),
             due: Vec::new(),
             effects: VecDeque::new(),
         }

@@ -20,12 +20,12 @@ impl Cache {
         host: &impl Host,
         ask: &Rc<Ask>,
         place: &Place,
-        newcomer: bool,
+        why: ForwardReason,
         now: Now,
     ) -> Decision {
         if self.parked_streams.len() >= self.config.collapse.waiters_max as usize {
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            return Decision::Forward { reason, waited: !newcomer, fallback: None };
+            return Decision::Forward { reason, waited: ask.waits.get().is_some(), fallback: None };
         }
         let group = self.parked.entry(place.fingerprint).or_default();
         if group.asks.is_empty() {
@@ -33,7 +33,7 @@ impl Cache {
         }
         group.asks.push(Rc::clone(ask));
         self.parked_streams.insert(ask.stream, place.fingerprint);
-        if newcomer {
+        if ask.waits.replace(Some(why)).is_none() {
             host.count(Counter::Waited);
         }
         Decision::Wait

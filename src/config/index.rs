@@ -1,12 +1,12 @@
 //! Which rules can match a request at all, found without looking at the others.
 //!
-//! Each rule is filed under the literal beginning or end of its paths, or the literal end of its hosts, whichever
-//! it shares with the fewest other rules. A request then meets the rules filed under what it begins and ends
-//! with, and those that say nothing literal.
+//! Each rule is filed under the literal beginning or end of its paths, the literal end of its hosts, or a request
+//! header field that it wants, whichever it shares with the fewest other rules. A request then meets the rules that
+//! are filed under what it has, and those that say nothing literal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::matcher::{Match, Target};
+use super::matcher::{FieldCondition, Match, Target};
 
 /// Where a rule is filed.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -14,9 +14,10 @@ enum File {
     PathPrefix,
     PathSuffix,
     HostSuffix,
+    Header,
 }
 
-const FILES: [File; 3] = [File::PathPrefix, File::PathSuffix, File::HostSuffix];
+const FILES: [File; 4] = [File::PathPrefix, File::PathSuffix, File::HostSuffix, File::Header];
 
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Index {
@@ -24,20 +25,26 @@ pub(super) struct Index {
     /// Reversed, as the next one.
     path_suffix: PrefixTable,
     host_suffix: PrefixTable,
+    /// By [`header_key`].
+    header: PrefixTable,
+    /// The header fields that rules are filed under.
+    header_names: BTreeSet<Vec<u8>>,
     /// The rules that any request may match.
     any: Vec<u32>,
+    /// How many rules there are.
+    rules: usize,
 }
 
 impl Index {
     pub(super) fn new<'m>(matches: impl Iterator<Item = &'m Match>) -> Self {
-        let keys: Vec<[Vec<Vec<u8>>; 3]> = matches.map(|of| FILES.map(|file| keys(of, file))).collect();
-        let mut shared: [BTreeMap<&[u8], usize>; 3] = Default::default();
+        let keys: Vec<[Vec<Vec<u8>>; 4]> = matches.map(|of| FILES.map(|file| keys(of, file))).collect();
+        let mut shared: [BTreeMap<&[u8], usize>; 4] = Default::default();
         for rule in &keys {
             for (keys, shared) in rule.iter().zip(&mut shared) {
                 keys.iter().for_each(|key| *shared.entry(key).or_default() += 1);
             }
         }
-        let mut filed: [BTreeMap<Vec<u8>, Vec<u32>>; 3] = Default::default();
+        let mut filed: [BTreeMap<Vec<u8>, Vec<u32>>; 4] = Default::default();
         let mut any = Vec::new();
         for (rule, keys) in (0..).zip(&keys) {
             let cost = |keys: &[Vec<u8>], shared: &BTreeMap<&[u8], usize>| {
@@ -51,25 +58,45 @@ impl Index {
                 None => any.push(rule),
             }
         }
-        let [path_prefix, path_suffix, host_suffix] = filed.map(PrefixTable::new);
-        Index { path_prefix, path_suffix, host_suffix, any }
+        let [path_prefix, path_suffix, host_suffix, header] = filed.map(PrefixTable::new);
+        let header_names = header.entries.iter().map(|entry| header_name(&entry.key)).collect();
+        Index { path_prefix, path_suffix, host_suffix, header, header_names, any, rules: keys.len() }
     }
 
-    /// Puts the rules that the request may match into `found`, in order. `reversed` is room to work in.
-    pub(super) fn find(&self, target: &Target<'_>, found: &mut Vec<u32>, reversed: &mut Vec<u8>) {
+    /// Puts the rules that the request may match into `found`, in order. `text` is room to work in.
+    pub(super) fn find(&self, target: &Target<'_>, found: &mut Vec<u32>, text: &mut Vec<u8>) {
         found.clear();
         found.extend_from_slice(&self.any);
         self.path_prefix.find(target.path, found);
-        for (table, text) in [(&self.path_suffix, target.path), (&self.host_suffix, target.host())] {
-            if !table.is_empty() {
-                reversed.clear();
-                reversed.extend(text.iter().rev());
-                table.find(reversed, found);
+        for (table, ending) in [(&self.path_suffix, target.path), (&self.host_suffix, target.host())] {
+            if !table.entries.is_empty() {
+                text.clear();
+                text.extend(ending.iter().rev());
+                table.find(text, found);
             }
         }
-        found.sort_unstable();
-        found.dedup();
+        if !self.header_names.is_empty() {
+            self.find_by_header(target, found, text);
+        }
+        sort_once(found);
     }
+
+    fn find_by_header(&self, target: &Target<'_>, found: &mut Vec<u32>, text: &mut Vec<u8>) {
+        let fields = target.request.fields.iter().filter(|(name, _)| self.header_names.contains(*name));
+        for (name, value) in fields {
+            header_key(name, value, text);
+            self.header.find(text, found);
+            // A field that is repeated a thousand times must not fill the list a thousand times.
+            if found.len() > 2 * self.rules {
+                sort_once(found);
+            }
+        }
+    }
+}
+
+fn sort_once(found: &mut Vec<u32>) {
+    found.sort_unstable();
+    found.dedup();
 }
 
 /// What the rule can be filed under; empty when one of its alternatives has nothing literal there.
@@ -82,8 +109,39 @@ fn keys(of: &Match, file: File) -> Vec<Vec<u8>> {
             let hosts = of.host.iter().flat_map(|alternatives| &alternatives.0);
             hosts.map(|host| reversed(host.suffix())).collect()
         }
+        File::Header => {
+            of.header.iter().find_map(|(name, condition)| header_keys(&name.0, condition)).unwrap_or_default()
+        }
     };
     if keys.iter().any(Vec::is_empty) { Vec::new() } else { keys }
+}
+
+/// What a rule can be filed under that has this condition; none when it wants the field to be absent.
+fn header_keys(name: &str, condition: &FieldCondition) -> Option<Vec<Vec<u8>>> {
+    let key = |value: &[u8]| {
+        let mut key = Vec::new();
+        header_key(name.as_bytes(), value, &mut key);
+        key
+    };
+    match condition {
+        FieldCondition::Present(false) => None,
+        FieldCondition::Present(true) => Some(vec![key(b"")]),
+        FieldCondition::Value(patterns) => {
+            Some(patterns.0.iter().map(|pattern| key(pattern.prefix())).collect())
+        }
+    }
+}
+
+/// Makes `key` the name and the value, with a byte between them that no name has.
+fn header_key(name: &[u8], value: &[u8], key: &mut Vec<u8>) {
+    key.clear();
+    key.extend_from_slice(name);
+    key.push(b':');
+    key.extend_from_slice(value);
+}
+
+fn header_name(key: &[u8]) -> Vec<u8> {
+    key.iter().copied().take_while(|&b| b != b':').collect()
 }
 
 fn reversed(text: &[u8]) -> Vec<u8> {
@@ -113,10 +171,6 @@ impl PrefixTable {
             entries.push(Entry { key, parent, rules });
         }
         PrefixTable { entries }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Adds the rules of all keys that `text` begins with. All of them are ancestors of the last key that is not

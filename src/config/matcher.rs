@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
+use super::extension::{agrees, is_plain};
 use super::field::set;
 use super::names::{FieldName, Method};
 use super::path::PathPattern;
@@ -61,24 +62,44 @@ impl<'r> Target<'r> {
     }
 }
 
+/// What is known of the exchange.
+#[derive(Clone, Copy)]
+pub(super) enum Phase<'r> {
+    Request,
+    Response { status: u16, content_type: &'r [u8] },
+}
+
 impl Match {
-    /// Whether it takes a response to decide.
+    /// Whether it has a condition on the response.
     pub(super) fn needs_response(&self) -> bool {
         self.status.is_some() || self.content_type.is_some()
     }
 
-    /// Whether the conditions on the request hold.
-    pub(super) fn request(&self, target: &Target<'_>) -> bool {
-        any(&self.path, |path| path.matches(target.path))
+    /// Whether one of its paths trusts a file name extension.
+    pub(super) fn trusts_extension(&self) -> bool {
+        self.path.iter().flat_map(|paths| &paths.0).any(|path| path.extension.is_some())
+    }
+
+    /// Whether all conditions hold; one on the response does not before there is one. `cautious` says that paths
+    /// must not be taken for files that they may not be.
+    pub(super) fn holds(&self, target: &Target<'_>, phase: Phase<'_>, cautious: bool) -> bool {
+        self.response(phase)
+            && any(&self.path, |path| {
+                path.matches(target.path) && (!cautious || is_file(path, target.path, phase))
+            })
             && any(&self.host, |host| host.matches(&target.authority, target.host()))
             && any(&self.method, |method| method.0.as_bytes() == target.method)
             && self.header.iter().all(|(name, condition)| condition.holds(target.request, &name.0))
     }
 
-    /// Whether the conditions on the response hold.
-    pub(super) fn response(&self, status: u16, content_type: &[u8]) -> bool {
-        any(&self.status, |range| range.contains(status))
-            && any(&self.content_type, |pattern| pattern.matches(content_type))
+    fn response(&self, phase: Phase<'_>) -> bool {
+        match phase {
+            Phase::Request => !self.needs_response(),
+            Phase::Response { status, content_type } => {
+                any(&self.status, |range| range.contains(status))
+                    && any(&self.content_type, |pattern| pattern.matches(content_type))
+            }
+        }
     }
 
     /// What stands for `name` in the first path pattern that matches and has it.
@@ -88,6 +109,14 @@ impl Match {
             pattern.captures(path)?.get(at).copied()
         })
     }
+}
+
+/// Whether a path that matches has the extension that the pattern asks for, as far as can be told.
+fn is_file(pattern: &PathPattern, path: &[u8], phase: Phase<'_>) -> bool {
+    pattern.extension.as_ref().is_none_or(|extension| match phase {
+        Phase::Request => is_plain(path),
+        Phase::Response { content_type, .. } => is_plain(path) && agrees(extension, content_type),
+    })
 }
 
 fn any<T>(condition: &Option<OneOrMany<T>>, holds: impl FnMut(&T) -> bool) -> bool {

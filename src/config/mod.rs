@@ -7,6 +7,7 @@ mod admin;
 mod check;
 mod document;
 mod error;
+mod extension;
 mod field;
 mod index;
 mod matcher;

@@ -297,3 +297,62 @@ fn set_cookie_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 }
 
 deserialize_text!(ParameterPattern, CookieName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn options(json: &str) -> Options {
+        Config::parse(json.as_bytes()).unwrap().defaults
+    }
+
+    #[test]
+    fn a_lifetime_may_stand_alone_be_null_or_be_an_object() {
+        let hour = Some(Duration::from_secs(3_600));
+        for (ttl, overriding, max) in [
+            (r#""1h""#, hour, None),
+            ("null", None, None),
+            ("{}", None, None),
+            (r#"{"override": "1h"}"#, hour, None),
+            (r#"{"override": null, "max": "1h"}"#, None, hour),
+        ] {
+            let options = options(&format!(r#"{{"ttl": {ttl}}}"#));
+            assert_eq!((options.ttl, options.ttl_max), (overriding, max), "{ttl}");
+        }
+    }
+
+    #[test]
+    fn the_narrowest_range_of_status_codes_counts() {
+        let by_status = options(
+            r#"{"ttl": {"status": {"4xx": "4s", "404": "1s", "400-409": "2s", "401": "1s", "500": "5s"}}}"#,
+        )
+        .ttl_status;
+        assert!(by_status.is_sorted());
+        assert_eq!(by_status.len(), 101);
+        for (status, secs) in [
+            (400, Some(2)),
+            (401, Some(1)),
+            (404, Some(1)),
+            (409, Some(2)),
+            (410, Some(4)),
+            (500, Some(5)),
+            (501, None),
+        ] {
+            let found = by_status.iter().find(|(code, _)| *code == status);
+            assert_eq!(found.map(|(_, ttl)| ttl.as_secs()), secs, "{status}");
+        }
+    }
+
+    #[test]
+    fn names_of_header_fields_are_put_into_lower_case() {
+        let options = options(
+            r#"{"targeted": ["CDN-Cache-Control"], "key": {"headers": ["X-Tenant"], "cookies": ["Lang"]}}"#,
+        );
+        assert_eq!(options.targeted, ["cdn-cache-control"]);
+        assert_eq!(options.key.headers, ["x-tenant"]);
+        assert_eq!(options.key.cookies, ["Lang"], "but for cookies, which have case");
+    }
+}

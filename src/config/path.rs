@@ -15,6 +15,8 @@ pub(super) struct PathPattern {
     segments: Box<[Segment]>,
     /// The names of the captures, in order.
     pub(super) names: Box<[Box<str>]>,
+    /// The file name extension that it asks for, in lower case: `css` for `/**/*.css`.
+    pub(super) extension: Option<Box<str>>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -40,11 +42,21 @@ impl Text for PathPattern {
         let segments = segments?;
         // `**/**` says no more than `**`.
         let twice = segments.windows(2).any(|pair| matches!(pair, [Segment::Any, Segment::Any]));
-        (!twice).then(|| PathPattern { segments: segments.into(), names: names.into() })
+        let extension = segments.last().and_then(Segment::extension);
+        (!twice).then(|| PathPattern { segments: segments.into(), names: names.into(), extension })
     }
 }
 
 impl Segment {
+    /// The extension that any file name may have in front of it.
+    fn extension(&self) -> Option<Box<str>> {
+        let Segment::One(glob) = self else { return None };
+        let at = glob.suffix().iter().rposition(|&b| b == b'.')?;
+        let extension = core::str::from_utf8(glob.suffix().get(at + 1..)?).ok()?;
+        let any_name = glob.literal().is_none() && !extension.is_empty();
+        any_name.then(|| extension.to_ascii_lowercase().into())
+    }
+
     fn parse(text: &str, names: &mut Vec<Box<str>>) -> Option<Segment> {
         if text == "**" {
             return Some(Segment::Any);
@@ -318,6 +330,24 @@ mod tests {
             let captured = PathPattern::from_text(pattern).unwrap().captures(path.as_bytes()).unwrap();
             let captures: Vec<_> = captures.iter().map(|text| text.as_bytes()).collect();
             assert_eq!(captured, captures, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_for_any_file_with_an_extension_knows_it() {
+        for (pattern, extension) in [
+            ("/**/*.css", Some("css")),
+            ("/img/*.PNG", Some("png")),
+            ("/*.min.js", Some("js")),
+            ("/{name}.pdf", Some("pdf")),
+            ("/a.css", None),
+            ("/a.*", None),
+            ("/*.", None),
+            ("/*.css/**", None),
+            ("/*.css/x", None),
+            ("/**", None),
+        ] {
+            assert_eq!(PathPattern::from_text(pattern).unwrap().extension.as_deref(), extension, "{pattern}");
         }
     }
 

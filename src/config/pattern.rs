@@ -166,6 +166,11 @@ impl Text for ValuePattern {
 }
 
 impl ValuePattern {
+    /// What every match begins with.
+    pub(super) fn prefix(&self) -> &[u8] {
+        self.0.prefix()
+    }
+
     pub(super) fn matches(&self, value: &[u8]) -> bool {
         self.0.matches(value)
     }

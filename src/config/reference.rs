@@ -110,7 +110,9 @@ pub const REFERENCE: &[Row] = &[
         "Hosts, on any port unless one is given. `*` stands for any text."),
     top("rules[].match.path", "one or a list", "", r#"["/img/**", "/users/{id}"]"#,
         "Paths, without query, as they are on the wire. `*` stands for any text in a segment, `**` for any number \
-         of segments, `{name}` for text in a segment that tags may use."),
+         of segments, `{name}` for text in a segment that tags may use. Against web cache deception a pattern for any \
+         file with an extension (`/**/*.css`) does not match disguised delimiters (`%2f`, `;`) or a content type that \
+         disagrees, but for rules that set `bypass`."),
     top("rules[].match.method", "one or a list", "", r#"["GET", "HEAD"]"#,
         "Methods."),
     top("rules[].match.header", "object: header field to condition", "", r#"{"x-preview": true, "user-agent": "Bot/*"}"#,

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use super::field::{object, set, set_size};
 use super::index::Index;
-use super::matcher::{Match, Target};
+use super::matcher::{Match, Phase, Target};
 use super::names::Name;
 use super::options::Options;
 use super::overlay::{put, with_options};
@@ -63,6 +63,16 @@ impl Rule {
         Ok(())
     }
 
+    /// Whether it matches. One that only turns the cache off need not be cautious.
+    fn matches(&self, target: &Target<'_>, phase: Phase<'_>) -> bool {
+        self.when.holds(target, phase, self.bypass != Some(true))
+    }
+
+    /// Whether the response can make a difference to what it does.
+    fn looks_at_response(&self) -> bool {
+        self.when.needs_response() || self.when.trusts_extension() || self.has_captures()
+    }
+
     fn has_captures(&self) -> bool {
         self.tags.iter().any(|tag| tag.literal().is_none())
     }
@@ -87,7 +97,7 @@ pub struct Rules {
 #[derive(Default)]
 struct Work {
     found: Vec<u32>,
-    reversed: Vec<u8>,
+    text: Vec<u8>,
     merged: HashMap<Box<[u32]>, Rc<Options>>,
 }
 
@@ -100,7 +110,7 @@ impl Rules {
         Rules {
             defaults: Rc::new(defaults),
             index: Index::new(rules.iter().map(|rule| &rule.when)),
-            needs_response: rules.iter().any(|rule| rule.when.needs_response() || rule.has_captures()),
+            needs_response: rules.iter().any(Rule::looks_at_response),
             rules,
             work: RefCell::default(),
         }
@@ -113,7 +123,7 @@ impl Rules {
         if self.rules.is_empty() {
             return Rc::clone(&self.defaults);
         }
-        self.matching(&Target::of(request), |rule| !rule.when.needs_response(), false)
+        self.matching(&Target::of(request), Phase::Request)
     }
 
     /// The options for a response: also the rules with conditions on status and content type, and all tags.
@@ -122,19 +132,21 @@ impl Rules {
         if !self.needs_response {
             return self.for_request(request);
         }
-        let target = Target::of(request);
-        self.matching(&target, |rule| rule.when.response(status, content_type), true)
+        self.matching(&Target::of(request), Phase::Response { status, content_type })
     }
 
-    fn matching(&self, target: &Target<'_>, also: impl Fn(&Rule) -> bool, captures: bool) -> Rc<Options> {
+    fn matching(&self, target: &Target<'_>, phase: Phase<'_>) -> Rc<Options> {
         // Nothing in here calls back, so the room is free; were it not, other room would do.
         let mut other = Work::default();
         let mut own = self.work.try_borrow_mut();
         let work = own.as_deref_mut().unwrap_or(&mut other);
-        self.index.find(target, &mut work.found, &mut work.reversed);
-        work.found.retain(|&at| self.rule(at).is_some_and(|rule| rule.when.request(target) && also(rule)));
+        self.index.find(target, &mut work.found, &mut work.text);
+        work.found.retain(|&at| self.rule(at).is_some_and(|rule| rule.matches(target, phase)));
         let options = self.merged(work);
-        let tags = if captures { self.captured_tags(&work.found, target) } else { Vec::new() };
+        let tags = match phase {
+            Phase::Request => Vec::new(),
+            Phase::Response { .. } => self.captured_tags(&work.found, target),
+        };
         if tags.is_empty() { options } else { Rc::new(with_tags(&options, tags)) }
     }
 
@@ -196,5 +208,231 @@ impl fmt::Debug for Rules {
 impl PartialEq for Rules {
     fn eq(&self, other: &Self) -> bool {
         self.defaults == other.defaults && self.rules == other.rules
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::config::{Config, QueryKey};
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// Rules from JSON with apostrophes for quotes.
+    fn rules(json: &str) -> Rules {
+        Config::parse(json.replace('\'', "\"").as_bytes()).unwrap().rules
+    }
+
+    fn request(method: &str, authority: &str, path: &str, fields: &[(&str, &str)]) -> RequestHead {
+        let head = [(":method", method), (":authority", authority), (":path", path)];
+        RequestHead { fields: Fields::from_iter(head.iter().chain(fields).copied()), has_body: false }
+    }
+
+    fn get(path: &str) -> RequestHead {
+        request("GET", "shop.example", path, &[])
+    }
+
+    #[test]
+    fn each_option_comes_from_the_first_rule_that_sets_it() {
+        let rules = rules(
+            "{'ttl': {'default': '1m', 'max': '1d'}, 'keep': '2h', 'rules': [
+                {'match': {'path': '/a/b/**'}, 'ttl': '10s'},
+                {'match': {'path': '/a/**'}, 'ttl': {'override': '20s', 'default': null}, 'keep': '3h'},
+                {'keep': '4h', 'set_cookie': 'strip', 'key': {'query': {'drop': ['utm_*']}}}]}",
+        );
+        let secs = |s| Some(Duration::from_secs(s));
+        for (path, ttl, default, keep) in [
+            ("/a/b/c", secs(10), None, 10_800),
+            ("/a/x", secs(20), None, 10_800),
+            ("/x", None, secs(60), 14_400),
+        ] {
+            let options = rules.for_request(&get(path));
+            assert_eq!(
+                (options.ttl, options.ttl_default, options.keep.as_secs()),
+                (ttl, default, keep),
+                "{path}"
+            );
+            assert_eq!(options.ttl_max, secs(86_400));
+            assert_eq!(options.set_cookie, crate::config::SetCookie::Strip);
+            assert_eq!(options.key.query, QueryKey::Drop(vec!["utm_*".into()]));
+            assert!(!options.key.query_sorted);
+        }
+    }
+
+    #[test]
+    fn tags_and_names_of_all_rules_that_match_add_up() {
+        let rules = rules(
+            "{'rules': [
+                {'name': 'a', 'match': {'path': '/a/**'}, 'tags': ['x', 'y']},
+                {'match': {'path': '/a/{id}'}, 'tags': ['y', 'id:{id}', 'z:{id}']},
+                {'name': 'c', 'tags': ['z']}]}",
+        );
+        for (path, names, tags, all_tags) in [
+            ("/a/7?q", &["a", "c"][..], &["x", "y", "z"][..], &["x", "y", "z", "id:7", "z:7"][..]),
+            ("/a/7/8", &["a", "c"], &["x", "y", "z"], &["x", "y", "z"]),
+            ("/b", &["c"], &["z"], &["z"]),
+        ] {
+            let options = rules.for_request(&get(path));
+            assert_eq!(options.rules, names, "{path}");
+            assert_eq!(options.tags, tags, "{path}");
+            assert_eq!(rules.for_response(&get(path), 200, b"").tags, all_tags, "{path}");
+        }
+    }
+
+    #[test]
+    fn all_conditions_of_a_rule_must_hold() {
+        for (conditions, holds) in [
+            ("{}", true),
+            ("{'host': 'shop.example'}", true),
+            ("{'host': ['a', 'SHOP.example']}", true),
+            ("{'host': '*.example'}", true),
+            ("{'host': 'shop.example:8080'}", true),
+            ("{'host': 'shop.example:80'}", false),
+            ("{'path': '/img/{x}.png'}", true),
+            ("{'path': ['/css/**', '/img/*']}", true),
+            ("{'path': '/img'}", false),
+            ("{'method': 'HEAD'}", true),
+            ("{'method': ['GET', 'POST']}", false),
+            ("{'header': {'X-A': true}}", true),
+            ("{'header': {'x-a': false}}", false),
+            ("{'header': {'x-b': false}}", true),
+            ("{'header': {'x-a': '1'}}", true),
+            ("{'header': {'x-a': ['3', '2']}}", true),
+            ("{'header': {'x-a': '3'}}", false),
+            ("{'header': {'x-b': '*'}}", false),
+            ("{'header': {'x-a': '1', 'x-b': true}}", false),
+            ("{'status': 404}", true),
+            ("{'status': ['2xx', '3xx']}", false),
+            ("{'status': '400-404'}", true),
+            ("{'content_type': 'image/*'}", true),
+            ("{'content_type': ['text/html', 'text/css']}", false),
+            (
+                "{'host': '*.example', 'path': '/img/**', 'method': 'HEAD', 'header': {'x-a': true}, 'status': '4xx'}",
+                true,
+            ),
+            (
+                "{'host': '*.example', 'path': '/img/**', 'method': 'HEAD', 'header': {'x-a': true}, 'status': '5xx'}",
+                false,
+            ),
+            ("{'host': '*.com', 'path': '/img/**', 'method': 'HEAD'}", false),
+        ] {
+            let rules = rules(&format!("{{'rules': [{{'match': {conditions}, 'bypass': true}}]}}"));
+            let request =
+                request("HEAD", "Shop.example:8080", "/img/a.png?b/c", &[("x-a", "1"), ("x-a", "2")]);
+            assert_eq!(rules.for_response(&request, 404, b"image/png; q=1").bypass, holds, "{conditions}");
+            let on_request = holds && !conditions.contains("status") && !conditions.contains("content_type");
+            assert_eq!(rules.for_request(&request).bypass, on_request, "{conditions}");
+        }
+    }
+
+    #[test]
+    fn a_rule_for_an_extension_cannot_be_deceived() {
+        let rules = rules(
+            "{'rules': [
+                {'match': {'path': '/**/*.css'}, 'ttl': '1h'},
+                {'match': {'path': '/**/*.php'}, 'bypass': true},
+                {'match': {'path': '/img/**'}, 'ttl': '1h'}]}",
+        );
+        for (path, content_type, on_request, on_response) in [
+            ("/a/x.css", "text/css", true, true),
+            ("/account/x.css", "text/html", true, false),
+            ("/account/x.css", "", true, false),
+            ("/account%2fx.css", "text/css", false, false),
+            ("/account;x.css", "text/css", false, false),
+            ("/img/a;b", "text/html", true, true),
+        ] {
+            let ttl = |options: Rc<Options>| options.ttl.is_some();
+            assert_eq!(ttl(rules.for_request(&get(path))), on_request, "{path}");
+            assert_eq!(
+                ttl(rules.for_response(&get(path), 200, content_type.as_bytes())),
+                on_response,
+                "{path}"
+            );
+        }
+        assert!(
+            rules.for_request(&get("/a%2fb.php")).bypass,
+            "what turns the cache off matches all the same"
+        );
+    }
+
+    #[test]
+    fn options_are_shared_between_requests() {
+        let rules =
+            rules("{'rules': [{'match': {'path': '/a/**'}, 'bypass': true}, {'match': {'path': '/b'}}]}");
+        let same = |a: &str, b: &str| Rc::ptr_eq(&rules.for_request(&get(a)), &rules.for_request(&get(b)));
+        assert!(same("/x", "/y") && same("/a/1", "/a/2"));
+        assert!(!same("/a/1", "/x"));
+    }
+
+    #[test]
+    fn requests_that_are_none_of_ours_match_what_has_no_condition() {
+        let rules = rules("{'rules': [{'match': {'path': '/**'}, 'bypass': true}, {'keep': '5s'}]}");
+        for head in [
+            RequestHead::default(),
+            request("GET", "", "", &[]),
+            request("OPTIONS", "a", "*", &[]),
+            request("GET", "a", "http://a/b", &[]),
+        ] {
+            let options = rules.for_request(&head);
+            assert_eq!((options.bypass, options.keep.as_secs()), (false, 5));
+        }
+        let mut bytes = get("/");
+        bytes.fields.set(":path", b"/\xff\x00%");
+        assert!(rules.for_request(&bytes).bypass);
+    }
+
+    #[test]
+    fn the_index_hides_no_rule() {
+        const PATHS: [&str; 12] = [
+            "/", "/a", "/a/**", "/a/*", "/a/b", "/**/b", "/**", "/*.x", "/**/*.x", "/{v}", "/a/{v}/b",
+            "/aa/**",
+        ];
+        const HOSTS: [&str; 6] = ["a", "b.a", "*.a", "a:1", "*", "c*"];
+        let mut state = 1u32;
+        let mut pick = |n: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % n
+        };
+        for _ in 0..50 {
+            let list = |pick: &mut dyn FnMut(usize) -> usize, of: &[&str]| {
+                let some: Vec<_> = (0..=pick(2)).map(|_| format!("'{}'", of[pick(of.len())])).collect();
+                format!("[{}]", some.join(","))
+            };
+            let conditions: Vec<String> = (0..30)
+                .map(|_| match pick(4) {
+                    0 => format!("{{'path': {}}}", list(&mut pick, &PATHS)),
+                    1 => format!("{{'host': {}}}", list(&mut pick, &HOSTS)),
+                    2 => format!(
+                        "{{'path': {}, 'host': {}}}",
+                        list(&mut pick, &PATHS),
+                        list(&mut pick, &HOSTS)
+                    ),
+                    _ => [
+                        "{'header': {'x': true}}",
+                        "{'header': {'y': 'a*', 'x': false}}",
+                        "{'header': {'y': ['b', 'ab*']}}",
+                    ][pick(3)]
+                    .into(),
+                })
+                .collect();
+            let written: Vec<String> =
+                (0..).zip(&conditions).map(|(i, m)| format!("{{'match': {m}, 'tags': ['{i}']}}")).collect();
+            let rules = rules(&format!("{{'rules': [{}]}}", written.join(",")));
+            for path in
+                ["/", "/a", "/a/", "/a/b", "/a/c/b", "/b", "/q.x", "/a/q.x", "/aa", "/aa/b", "/ab", ""]
+            {
+                for host in ["a", "b.a", "x.a", "a:1", "b", "c", "cd", ""] {
+                    let fields = [("y", "b"), ("x", ""), ("y", "abc")];
+                    let request = request("GET", host, path, &fields[..pick(4)]);
+                    let target = Target::of(&request);
+                    let all = rules.rules.iter().filter(|rule| rule.matches(&target, Phase::Request));
+                    let expected: Vec<_> = all.filter_map(|rule| rule.tags[0].literal()).collect();
+                    assert_eq!(rules.for_request(&request).tags, expected, "{host} {path} {conditions:?}");
+                }
+            }
+        }
     }
 }

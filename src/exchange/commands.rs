@@ -3,8 +3,8 @@
 use super::{Context, Exchange, Reply, State, Step};
 use crate::admin::{self, AdminResponse, Caller, Command, JournalBusy};
 use crate::cache::Host;
+use crate::config::Config;
 use crate::http::{Fields, RequestHead};
-use crate::invalidation::Hierarchy;
 use crate::policy::key;
 
 /// A command whose body is being read.
@@ -33,7 +33,7 @@ impl Exchange {
             let response = commanding.execute(cx, &[]);
             return self.reply(Reply::admin(response));
         }
-        self.state = State::Commanding(commanding);
+        self.state = State::Commanding(Box::new(commanding));
         Step::Hold
     }
 
@@ -58,15 +58,26 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// The body of a command has not begun to arrive in time.
+    pub fn body_missing(&mut self, config: &Config) -> Option<Reply> {
+        let State::Commanding(commanding) = &self.state else { return None };
+        let response = admin::body_missing(&commanding.request, &config.admin);
+        match self.reply(Reply::admin(response)) {
+            Step::Reply(reply) => Some(*reply),
+            Step::Continue(_) | Step::Wait | Step::Hold => None,
+        }
+    }
+}
+
 impl Commanding {
     fn execute(&self, cx: &mut Context<'_, impl Host>, body: &[u8]) -> AdminResponse {
         let config = cx.config;
         let canonical = |url: &str| key::uri_of(url, &config.rules.for_request(&get(url)).key);
-        let hierarchy = Hierarchy::default();
         let context = admin::Context {
             config: &config.admin,
             canonical: &canonical,
-            hierarchy: &hierarchy,
+            hierarchy: &config.tags.parents,
             now: cx.now.wall,
         };
         match admin::command(&self.request, body, &self.caller, &context) {
@@ -80,12 +91,13 @@ impl Commanding {
                 }
                 admin::purged(&purge, &results)
             }
-            Ok(Command::Refresh(refresh)) => admin::refreshing(&refresh),
             Ok(Command::Stats) => admin::stats(&borrowed(&cx.host.values())),
             Ok(Command::Health) => {
                 let facts = [("journal_head", cx.cache.journal_head())];
                 admin::health(&[], &facts)
             }
+            Ok(Command::Respond(response)) => response,
+            Ok(_) => admin::Problem::new(501, "this command is not carried out yet").response(),
         }
     }
 }

@@ -19,6 +19,7 @@
 mod commands;
 mod reply;
 
+use core::cell::Cell;
 use std::rc::Rc;
 
 pub use reply::{Body, Reply};
@@ -95,12 +96,12 @@ pub struct Exchange {
 enum State {
     Idle,
     Parked,
-    Passing(Passing),
+    Passing(Box<Passing>),
     Fetching(Fetching),
-    Capturing(Capturing),
+    Capturing(Box<Capturing>),
     /// With the changes that make Envoy's version of our reply right.
     Answered(Vec<Edit>),
-    Commanding(Commanding),
+    Commanding(Box<Commanding>),
     Over,
 }
 
@@ -168,7 +169,7 @@ impl Exchange {
     /// The cache has decided about the request, now or after it waited.
     pub fn decided(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
         match decision {
-            Decision::Serve(entry, reuse) => self.serve(cx, ask, &entry, &reuse),
+            Decision::Serve { entry, reuse, waited } => self.serve(cx, ask, &entry, &reuse, waited),
             Decision::Wait => {
                 self.state = State::Parked;
                 Step::Wait
@@ -176,9 +177,10 @@ impl Exchange {
             Decision::Fetch { generation, reason, waited } => self.fetch(cx, ask, generation, reason, waited),
             Decision::Forward { reason, waited, fallback } => {
                 cx.host.count(Counter::Forward(reason));
-                let forward = Forward { collapsed: waited, ..Forward::new(reason) };
+                let forward = Forward { collapsed: waited.then_some(false), ..Forward::new(reason) };
                 let request = Some(Rc::clone(ask));
-                self.state = State::Passing(Passing { forward, request, unsafe_request: None, fallback });
+                self.state =
+                    State::Passing(Box::new(Passing { forward, request, unsafe_request: None, fallback }));
                 Step::Continue(path_edit(ask))
             }
             Decision::NotCached => self.reply(Reply::not_cached(cx.config)),
@@ -202,7 +204,7 @@ impl Exchange {
         ends: bool,
     ) -> Step {
         match core::mem::replace(&mut self.state, State::Over) {
-            State::Passing(passing) => self.passing_head(cx, passing, response),
+            State::Passing(passing) => self.passing_head(cx, *passing, response),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
             // Envoy itself answers, before or instead of us.
             State::Parked => {
@@ -284,6 +286,7 @@ impl Exchange {
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
             whole: request.method() == b"GET" && !request.fields.contains("range"),
+            waits: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
             options,
@@ -292,12 +295,12 @@ impl Exchange {
 
     fn pass(&mut self, cx: &Context<'_, impl Host>, reason: ForwardReason) -> Step {
         cx.host.count(Counter::Forward(reason));
-        self.state = State::Passing(Passing {
+        self.state = State::Passing(Box::new(Passing {
             forward: Forward::new(reason),
             request: None,
             unsafe_request: None,
             fallback: None,
-        });
+        }));
         Step::Continue(Vec::new())
     }
 
@@ -307,14 +310,29 @@ impl Exchange {
     }
 
     /// Answers with a stored response.
-    fn serve(&mut self, cx: &Context<'_, impl Host>, ask: &Ask, entry: &Rc<Entry>, reuse: &Reuse) -> Step {
+    fn serve(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ask: &Ask,
+        entry: &Rc<Entry>,
+        reuse: &Reuse,
+        waited: Option<ForwardReason>,
+    ) -> Step {
         let (age, ttl, stale) = match *reuse {
             Reuse::Fresh { age, ttl } => (age, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX), None),
             Reuse::Stale { age, ttl, reason, .. } => (age, ttl, Some(reason)),
             Reuse::Validate(reason) => return self.pass(cx, reason),
         };
-        cx.host.count(stale.map_or(Counter::Hit, Counter::HitStale));
-        let outcome = Outcome::Hit { ttl, stale };
+        let outcome = match (waited, stale) {
+            (Some(reason), None) => {
+                cx.host.count(Counter::Collapsed);
+                Outcome::Forward(Forward { collapsed: Some(true), ..Forward::new(reason) })
+            }
+            (_, stale) => {
+                cx.host.count(stale.map_or(Counter::Hit, Counter::HitStale));
+                Outcome::Hit { ttl, stale }
+            }
+        };
         match Reply::stored(cx.config, entry, &ask.request, age, &outcome) {
             Some(reply) => self.reply(reply),
             None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
@@ -343,7 +361,7 @@ impl Exchange {
             let validators = validation::validators(&stored.stored);
             edits.extend(validators.into_iter().map(|(name, value)| Edit::Set(name, value)));
         }
-        let forward = Forward { collapsed: waited, ..Forward::new(reason) };
+        let forward = Forward { collapsed: waited.then_some(false), ..Forward::new(reason) };
         self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
         Step::Continue(edits)
     }
@@ -358,7 +376,7 @@ impl Exchange {
             && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
             && let Some(reuse) = cx.cache.on_error(entry, cx.now)
         {
-            return self.serve(cx, ask, entry, &reuse);
+            return self.serve(cx, ask, entry, &reuse, None);
         }
         if let Some((request, options)) = &passing.unsafe_request {
             invalidate(cx, request, response, options);
@@ -380,7 +398,7 @@ impl Exchange {
             && let Some(reuse) = cx.cache.on_error(entry, cx.now)
         {
             cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
-            return self.serve(cx, &ask, entry, &reuse);
+            return self.serve(cx, &ask, entry, &reuse, None);
         }
         if response.status == 304 && validated.is_some() {
             return self.confirmed(cx, generation, forward, &ask, response);
@@ -389,7 +407,7 @@ impl Exchange {
             Ok(capturing) => {
                 forward.stored = Stored::Yes;
                 self.fetched = Some(ask);
-                self.state = State::Capturing(capturing);
+                self.state = State::Capturing(Box::new(capturing));
                 if ends {
                     self.response_end(cx);
                 }

@@ -1,123 +1,62 @@
-//! Tags have parents, at any depth: a purge of a tag covers what carries one of its descendants.
+//! Tags are part of others, at any depth: a purge of a tag covers what carries one of its descendants.
 //!
-//! A selector is expanded when its record is written. Those who judge stored responses never look here, so it does
-//! not matter that workers disagree on the parents while a configuration is being pushed.
+//! A selector is expanded when its record is written. Those who judge stored responses never look at the hierarchy,
+//! so it does not matter that workers disagree on it while a configuration is being pushed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Selector, Tag, Term};
+use crate::config::TagHierarchy;
 
-/// The most descendants that a tag may have.
-pub const DESCENDANTS_MAX: usize = 256;
+/// The most bytes that the tags of one record take; more are spread over several.
+const TAG_BYTES_PER_RECORD_MAX: usize = 8 << 10;
 
-/// The most bytes that the names of a tag's descendants may take together, so that a purge is always one record.
-const DESCENDANT_BYTES_MAX: usize = 8 << 10;
-
-/// Which tags lie under which.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Hierarchy {
-    /// All descendants of each tag that has any, at every depth, sorted.
-    descendants: BTreeMap<Tag, Vec<Tag>>,
-}
-
-/// Why a hierarchy is refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum HierarchyError {
-    /// This tag is its own ancestor.
-    Cycle(Tag),
-    /// This tag has more than [`DESCENDANTS_MAX`] descendants, or their names are too long together.
-    TooMany(Tag),
-}
-
-impl core::fmt::Display for HierarchyError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl Selector {
+    /// This selector with the descendants of all its tags, as one selector or, where a tag has very many, several
+    /// that cover the same together.
+    #[must_use]
+    pub fn expanded(self, hierarchy: &TagHierarchy) -> Vec<Selector> {
         match self {
-            HierarchyError::Cycle(tag) => write!(f, "the tag `{tag}` is among its own ancestors"),
-            HierarchyError::TooMany(tag) => {
-                write!(
-                    f,
-                    "the tag `{tag}` has more than {DESCENDANTS_MAX} descendants, \
-                     or their names take more than {DESCENDANT_BYTES_MAX} bytes"
-                )
+            Selector::Tags(tags) => {
+                in_parts(expand(&tags, hierarchy)).into_iter().map(Selector::Tags).collect()
             }
-        }
-    }
-}
-
-impl Hierarchy {
-    /// The hierarchy in which each tag has these parents.
-    ///
-    /// # Errors
-    /// When there is a cycle, or a tag with too many descendants.
-    pub fn new(parents: &BTreeMap<Tag, Vec<Tag>>) -> Result<Hierarchy, HierarchyError> {
-        let mut children: BTreeMap<&Tag, BTreeSet<&Tag>> = BTreeMap::new();
-        for (child, of) in parents {
-            for parent in of {
-                children.entry(parent).or_default().insert(child);
-            }
-        }
-        let mut descendants = BTreeMap::new();
-        for &tag in children.keys() {
-            descendants.insert(tag.clone(), descendants_of(tag, &children)?);
-        }
-        Ok(Hierarchy { descendants })
-    }
-
-    /// The tag and all its descendants.
-    #[must_use]
-    pub fn expand(&self, tag: &Tag) -> Vec<Tag> {
-        let below = self.descendants.get(tag).map_or(&[][..], Vec::as_slice);
-        core::iter::once(tag).chain(below).cloned().collect()
-    }
-
-    /// The selector with all its tags expanded.
-    #[must_use]
-    pub fn expand_selector(&self, selector: Selector) -> Selector {
-        if self.descendants.is_empty() {
-            return selector;
-        }
-        match selector {
-            Selector::Tags(tags) => Selector::Tags(self.expand_all(&tags)),
             Selector::And(terms) => {
-                Selector::And(terms.into_iter().map(|term| self.expand_term(term)).collect())
+                vec![Selector::And(terms.into_iter().map(|term| expand_term(term, hierarchy)).collect())]
             }
-            other => other,
+            other => vec![other],
         }
-    }
-
-    fn expand_term(&self, term: Term) -> Term {
-        match term.selector {
-            Selector::Tags(tags) => Term { selector: Selector::Tags(self.expand_all(&tags)), ..term },
-            selector => Term { selector, ..term },
-        }
-    }
-
-    fn expand_all(&self, tags: &[Tag]) -> Vec<Tag> {
-        let all: BTreeSet<Tag> = tags.iter().flat_map(|tag| self.expand(tag)).collect();
-        all.into_iter().collect()
     }
 }
 
-/// All tags below `tag`. Ends because it visits none twice.
-fn descendants_of(tag: &Tag, children: &BTreeMap<&Tag, BTreeSet<&Tag>>) -> Result<Vec<Tag>, HierarchyError> {
-    let mut found = BTreeSet::new();
+fn expand_term(term: Term, hierarchy: &TagHierarchy) -> Term {
+    match term.selector {
+        Selector::Tags(tags) => Term { selector: Selector::Tags(expand(&tags, hierarchy)), ..term },
+        selector => Term { selector, ..term },
+    }
+}
+
+fn expand(tags: &[Tag], hierarchy: &TagHierarchy) -> Vec<Tag> {
+    let below =
+        |tag: &Tag| hierarchy.descendants(tag.as_str()).into_iter().filter_map(Tag::new).collect::<Vec<_>>();
+    let all: BTreeSet<Tag> =
+        tags.iter().flat_map(|tag| core::iter::once(tag.clone()).chain(below(tag))).collect();
+    all.into_iter().collect()
+}
+
+fn in_parts(tags: Vec<Tag>) -> Vec<Vec<Tag>> {
+    let mut parts = vec![Vec::new()];
     let mut bytes = 0;
-    let mut next = vec![tag];
-    while let Some(parent) = next.pop() {
-        for &child in children.get(parent).into_iter().flatten() {
-            if child == tag {
-                return Err(HierarchyError::Cycle(tag.clone()));
-            }
-            if found.insert(child) {
-                bytes += child.as_bytes().len();
-                next.push(child);
-            }
-            if found.len() > DESCENDANTS_MAX || bytes > DESCENDANT_BYTES_MAX {
-                return Err(HierarchyError::TooMany(tag.clone()));
-            }
+    for tag in tags {
+        bytes += tag.as_bytes().len() + 2;
+        if bytes > TAG_BYTES_PER_RECORD_MAX {
+            bytes = tag.as_bytes().len() + 2;
+            parts.push(Vec::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push(tag);
         }
     }
-    Ok(found.into_iter().cloned().collect())
+    parts
 }
 
 #[cfg(test)]
@@ -126,54 +65,45 @@ mod tests {
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn tag(name: &str) -> Tag {
-        Tag::new(name).unwrap()
-    }
-
-    fn hierarchy(parents: &[(&str, &[&str])]) -> Result<Hierarchy, HierarchyError> {
-        let parents = parents.iter().map(|(t, of)| (tag(t), of.iter().map(|p| tag(p)).collect())).collect();
-        Hierarchy::new(&parents)
-    }
-
-    fn names(tags: &[Tag]) -> Vec<&str> {
-        tags.iter().map(Tag::as_str).collect()
+    fn tags(names: &[&str]) -> Selector {
+        Selector::Tags(names.iter().map(|name| Tag::new(name).unwrap()).collect())
     }
 
     #[test]
     fn a_purge_reaches_descendants_at_any_depth_and_no_ancestor() {
-        let hierarchy =
-            hierarchy(&[("user", &["data"]), ("admin", &["user"]), ("root", &["admin", "staff"])]).unwrap();
-        assert_eq!(names(&hierarchy.expand(&tag("data"))), ["data", "admin", "root", "user"]);
-        assert_eq!(names(&hierarchy.expand(&tag("staff"))), ["staff", "root"]);
-        assert_eq!(names(&hierarchy.expand(&tag("root"))), ["root"]);
-        assert_eq!(names(&hierarchy.expand(&tag("unknown"))), ["unknown"]);
+        let pairs = [("user", "data"), ("admin", "user"), ("root", "admin"), ("root", "staff")];
+        let hierarchy = TagHierarchy::new(pairs).unwrap();
+        let cases: [(&[&str], &[&str]); 5] = [
+            (&["data"], &["admin", "data", "root", "user"]),
+            (&["staff"], &["root", "staff"]),
+            (&["root"], &["root"]),
+            (&["unknown"], &["unknown"]),
+            (&["staff", "admin"], &["admin", "root", "staff"]),
+        ];
+        for (purged, covered) in cases {
+            assert_eq!(tags(purged).expanded(&hierarchy), [tags(covered)], "{purged:?}");
+        }
     }
 
     #[test]
-    fn cycles_are_refused() {
-        assert_eq!(hierarchy(&[("a", &["a"])]), Err(HierarchyError::Cycle(tag("a"))));
-        assert!(matches!(
-            hierarchy(&[("a", &["b"]), ("b", &["c"]), ("c", &["a"])]),
-            Err(HierarchyError::Cycle(_))
-        ));
-        // A cycle below a tag that is not part of it is found at its own members.
-        assert!(hierarchy(&[("a", &["top", "b"]), ("b", &["a"])]).is_err());
-    }
-
-    #[test]
-    fn a_tag_with_too_many_descendants_is_refused() {
-        let parents = (0..=DESCENDANTS_MAX).map(|n| (tag(&format!("t{n}")), vec![tag("all")])).collect();
-        assert_eq!(Hierarchy::new(&parents), Err(HierarchyError::TooMany(tag("all"))));
-    }
-
-    #[test]
-    fn tags_within_a_selector_are_expanded_too() {
-        let hierarchy = hierarchy(&[("user", &["data"])]).unwrap();
-        let data = || Selector::Tags(vec![tag("data")]);
-        let both = || Selector::Tags(vec![tag("data"), tag("user")]);
-        assert_eq!(hierarchy.expand_selector(data()), both());
+    fn tags_within_a_conjunction_are_expanded_too() {
+        let hierarchy = TagHierarchy::new([("user", "data")]).unwrap();
         let and =
-            |s| Selector::And(vec![Term { negated: true, selector: s }, Term::is(Selector::Status(200))]);
-        assert_eq!(hierarchy.expand_selector(and(data())), and(both()));
+            |selector| Selector::And(vec![Term { negated: true, selector }, Term::is(Selector::Status(200))]);
+        assert_eq!(and(tags(&["data"])).expanded(&hierarchy), [and(tags(&["data", "user"]))]);
+        assert_eq!(Selector::All.expanded(&hierarchy), [Selector::All]);
+    }
+
+    #[test]
+    fn very_many_descendants_are_spread_over_records() {
+        let names: Vec<String> = (0..5000).map(|n| format!("user:{n}")).collect();
+        let hierarchy = TagHierarchy::new(names.iter().map(|name| (&name[..], "users"))).unwrap();
+        let parts = tags(&["users"]).expanded(&hierarchy);
+        let count: usize =
+            parts.iter().map(|part| if let Selector::Tags(tags) = part { tags.len() } else { 0 }).sum();
+        assert_eq!(count, 5001);
+        for part in parts {
+            assert!(postcard::to_allocvec(&part).unwrap().len() < super::super::RECORD_BYTES_MAX);
+        }
     }
 }

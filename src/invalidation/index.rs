@@ -11,8 +11,11 @@ use super::matcher::Matcher;
 use super::{Invalidation, Mode, Selector, Subject};
 use crate::time::Timestamp;
 
-/// The most selectors that have to be held against responses one by one.
-const MATCHERS_MAX: usize = 512;
+/// The most selectors of one list: that many have to be held against a response one by one.
+const LIST_MAX: usize = 512;
+
+/// The most regular expressions, which take much more memory than anything else here.
+const REGEXES_MAX: usize = 512;
 
 /// The most soft positions that are remembered for one name.
 const SOFT_MAX: usize = 4;
@@ -50,6 +53,7 @@ pub struct Index {
     among: HashMap<u64, Vec<Matching>>,
     apart: Vec<Matching>,
     matchers: usize,
+    regexes: usize,
 }
 
 /// A selector that has to be held against a response. In a list they are ordered by their newest position.
@@ -89,6 +93,7 @@ impl Index {
             among: HashMap::new(),
             apart: Vec::new(),
             matchers: 0,
+            regexes: 0,
         }
     }
 
@@ -121,17 +126,23 @@ impl Index {
         selector: &Selector,
         add: impl FnOnce(&mut Since),
     ) -> Result<(), Full> {
-        let full = self.matchers >= MATCHERS_MAX || self.len() >= self.limit;
+        let full = self.len() >= self.limit;
         let list = match key {
             Some(key) => self.among.entry(key).or_default(),
             None => &mut self.apart,
         };
         let mut matching = match list.iter().position(|m| m.selector == *selector) {
             Some(at) => list.remove(at),
-            None if full => return Err(Full),
+            None if full || list.len() >= LIST_MAX => return Err(Full),
             None => {
+                let new = Matching::new(selector);
+                let regexes = new.matcher.regexes();
+                if self.regexes + regexes > REGEXES_MAX {
+                    return Err(Full);
+                }
                 self.matchers += 1;
-                Matching::new(selector)
+                self.regexes += regexes;
+                new
             }
         };
         add(&mut matching.since);
@@ -331,17 +342,25 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_patterns_is_bounded() {
+    fn lists_of_patterns_are_bounded() {
         let mut index = Index::new(100_000);
         let pattern = |n: usize| record(Mode::Hard, Selector::Regex(Part::Url, format!("^/{n}$").into()));
-        for n in 0..MATCHERS_MAX {
+        for n in 0..REGEXES_MAX {
             index.insert(n as u64 + 1, &pattern(n)).unwrap();
         }
-        assert_eq!(index.insert(9999, &pattern(MATCHERS_MAX)), Err(Full));
+        assert_eq!(index.insert(9999, &pattern(REGEXES_MAX)), Err(Full));
         index.insert(9999, &pattern(0)).unwrap();
         assert_eq!(index.verdict(&subject("h/0", &[]), 9000), Verdict::Hard);
         assert_eq!(index.verdict(&subject("h/1", &[]), 1), Verdict::Hard);
         assert_eq!(index.verdict(&subject("h/1", &[]), 2), Verdict::Valid);
+        let older = |n: u64| record(Mode::Hard, Selector::StoredBefore(Timestamp(n)));
+        let mut index = Index::new(100_000);
+        assert!((0..LIST_MAX as u64).all(|n| index.insert(n + 1, &older(n)).is_ok()));
+        assert_eq!(index.insert(9999, &older(9999)), Err(Full));
+        // Globs that name their host are not in that list.
+        let glob = |n: u64| record(Mode::Hard, Selector::Glob(Part::Url, format!("h{n}/*.png").into()));
+        assert!((0..9000).all(|n| index.insert(n + 1, &glob(n)).is_ok()));
+        assert_eq!(index.verdict(&subject("h8999/a.png", &[]), 8999), Verdict::Hard);
     }
 
     #[test]

@@ -40,6 +40,16 @@ impl Matcher {
         }
     }
 
+    /// How many regular expressions it holds.
+    #[must_use]
+    pub fn regexes(&self) -> usize {
+        match self {
+            Matcher::Pattern(_, Pattern::Regex(_)) => 1,
+            Matcher::Plain(_) | Matcher::Pattern(_, Pattern::Glob(_) | Pattern::Unknown) => 0,
+            Matcher::And(terms) => terms.iter().map(|(_, term)| term.regexes()).sum(),
+        }
+    }
+
     /// Whether the selector covers a stored response; in doubt it does.
     #[must_use]
     pub fn covers(&self, subject: &Subject<'_>) -> bool {

@@ -13,7 +13,6 @@ mod pattern;
 mod selector;
 mod tag;
 
-pub use hierarchy::{DESCENDANTS_MAX, Hierarchy, HierarchyError};
 pub use index::{Full, Index, Verdict};
 pub use matcher::Matcher;
 pub use pattern::{Matched, PATTERN_BYTES_MAX, Pattern};

@@ -37,7 +37,10 @@ impl Filter {
                 self.vm.park(self.stream, &self.exchange);
                 Action::Pause
             }
-            Some(Step::Hold) => Action::Pause,
+            Some(Step::Hold) => {
+                self.vm.hold(self.stream, &self.config, &self.exchange);
+                Action::Pause
+            }
             Some(Step::Reply(reply)) => {
                 send(&reply);
                 Action::Pause
@@ -74,7 +77,8 @@ fn apply(map: Map, edits: &[Edit]) {
     }
 }
 
-fn send(reply: &Reply) {
+/// Answers the effective stream.
+pub(super) fn send(reply: &Reply) {
     abi::reply(reply.status, reply.details, &reply.fields.to_wire(), reply.body.bytes());
 }
 
@@ -93,6 +97,7 @@ impl HttpContext for Filter {
         if !self.exchange.borrow().collects() {
             return Action::Continue;
         }
+        self.vm.unpark(self.stream);
         let body = || abi::buffer(Buffer::RequestBody, 0, size).unwrap_or_default();
         let step = self
             .vm

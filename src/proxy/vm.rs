@@ -1,21 +1,34 @@
 //! What the roots and streams of one VM share: the cache of this worker, the streams that wait, the calls under way.
 
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::filter::perform_elsewhere;
+use super::filter::{perform_elsewhere, send};
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
 use crate::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
 use crate::config::Config;
 use crate::exchange::{Context, Exchange};
 use crate::store::{Fingerprint, Seed};
+use crate::time::Monotonic;
 
 /// The most messages that one callback takes from its queue.
 const MESSAGES_MAX: usize = 64;
 /// The most effects that one callback brings about.
 const EFFECTS_MAX: usize = 10_000;
+
+/// How long an admin command's body may take to begin. Without `allow_on_headers_stop_iteration` it never does.
+const BODY_BEGINS_WITHIN: Duration = Duration::from_secs(5);
+
+/// An admin command whose body is waited for.
+struct Held {
+    until: Monotonic,
+    config: Rc<Config>,
+    exchange: Rc<RefCell<Exchange>>,
+}
 
 /// A worker's VM.
 pub struct Vm {
@@ -26,6 +39,8 @@ pub struct Vm {
     /// The streams that wait. Only these may be answered from other callbacks: the host's own word on whether a
     /// stream lives is not enough while it is being deleted.
     parked: RefCell<HashMap<StreamId, Rc<RefCell<Exchange>>>>,
+    /// Admin commands of whose bodies nothing has been seen yet, and until when that is waited for.
+    held: RefCell<BTreeMap<StreamId, Held>>,
     calls: RefCell<HashMap<u32, u64>>,
     /// Whether this VM serves streams at all; the main thread's and the canary's do not.
     serves: Cell<bool>,
@@ -42,6 +57,7 @@ impl Vm {
             cache: RefCell::new(None),
             roots: RefCell::default(),
             parked: RefCell::default(),
+            held: RefCell::default(),
             calls: RefCell::default(),
             serves: Cell::new(false),
             queue: Cell::new(None),
@@ -99,6 +115,27 @@ impl Vm {
     /// A stream does not wait any more.
     pub(super) fn unpark(&self, stream: StreamId) {
         self.parked.borrow_mut().remove(&stream);
+        self.held.borrow_mut().remove(&stream);
+    }
+
+    /// A command's body is waited for.
+    pub(super) fn hold(&self, stream: StreamId, config: &Rc<Config>, exchange: &Rc<RefCell<Exchange>>) {
+        let until = host::now().mono.after(BODY_BEGINS_WITHIN);
+        let held = Held { until, config: Rc::clone(config), exchange: Rc::clone(exchange) };
+        self.held.borrow_mut().insert(stream, held);
+    }
+
+    fn answer_commands_without_body(&self) {
+        let now = host::now().mono;
+        let due = |(stream, held): (&StreamId, &Held)| (held.until <= now).then_some(*stream);
+        let streams: Vec<StreamId> = self.held.borrow().iter().filter_map(due).collect();
+        for stream in streams {
+            let Some(held) = self.held.borrow_mut().remove(&stream) else { continue };
+            let reply = held.exchange.borrow_mut().body_missing(&held.config);
+            if let Some(reply) = reply.filter(|_| abi::set_effective_context(stream)) {
+                send(&reply);
+            }
+        }
     }
 
     /// Sees to it that what is due happens in a callback of the root, soon.
@@ -142,6 +179,7 @@ impl Vm {
         if let Some(cache) = &mut *self.cache.borrow_mut() {
             cache.tick(&self.host, host::now());
         }
+        self.answer_commands_without_body();
         self.host.report();
     }
 

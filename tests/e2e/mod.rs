@@ -14,6 +14,8 @@ mod real_envoy;
 /// HTTP/1.1 as it is on the wire.
 mod wire;
 
+/// The emulated host beside it.
+mod agreement;
 /// Messages that no filter likes.
 mod hostile;
 /// Configuration pushes.

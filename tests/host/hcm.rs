@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::headers::HeaderMap;
-use crate::stand::{OriginRequest, Request, Response};
+use crate::stand::{OriginRequest, Response};
 
 /// The one route that every request takes.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Route {
     /// Largest header section of a request and most fields in it; beyond is 431.
     pub request_headers_bytes_max: usize,
     pub request_headers_max: usize,
+    /// Protocols that a connection may be upgraded to (`upgrade_configs`).
+    pub upgrades: Vec<String>,
 }
 
 /// How a cluster is.
@@ -56,10 +58,11 @@ impl Default for Route {
             prefix_rewrite: None,
             request_headers_to_add: Vec::new(),
             response_headers_to_add: Vec::new(),
-            timeout: Duration::from_secs(15),
+            timeout: Duration::ZERO,
             clusters: [("origin".to_owned(), Cluster::Up)].into(),
             request_headers_bytes_max: 60 * 1024,
             request_headers_max: 100,
+            upgrades: vec!["websocket".into()],
         }
     }
 }
@@ -93,79 +96,6 @@ impl Route {
     }
 }
 
-/// A client's request as the filter gets it, or the status and details of a refusal before any filter.
-pub fn request_in(request: &Request, route: &Route, id: u64) -> Result<HeaderMap, (u16, &'static str)> {
-    let (authority, path) = target(request)?;
-    let mut headers = HeaderMap::new();
-    headers.add(":authority", authority);
-    headers.add(":path", path);
-    headers.add(":method", &request.method);
-    headers.add(":scheme", "http");
-    for (name, value) in &request.fields {
-        let name = name.to_ascii_lowercase();
-        headers.add(if name == "host" { ":authority" } else { &name }, trim(value));
-    }
-    let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
-    if !request.trailers.is_empty() {
-        headers.set("transfer-encoding", "chunked");
-    } else if (expects_body || !request.body.is_empty()) && !headers.contains("transfer-encoding") {
-        headers.set("content-length", request.body.len().to_string());
-    }
-    let bytes: usize = headers.iter().map(|(n, v)| n.len() + v.len()).sum();
-    if bytes > route.request_headers_bytes_max || headers.len() > route.request_headers_max + 4 {
-        return Err((431, "http1.headers_too_large"));
-    }
-    let upgrade = headers.members("connection").contains(&"upgrade".to_owned());
-    if upgrade && headers.contains("upgrade") && headers.text("upgrade") != "h2c" {
-        return Err((403, "upgrade_failed"));
-    }
-    remove_hop_by_hop(&mut headers);
-    headers.retain(|name| !name.starts_with("x-envoy-"));
-    if !headers.contains("x-forwarded-proto") {
-        headers.add("x-forwarded-proto", "http");
-    }
-    if !headers.contains("x-request-id") {
-        headers.add("x-request-id", format!("00000000-0000-4000-8000-{:012x}", id & 0xffff_ffff_ffff));
-    }
-    Ok(headers)
-}
-
-fn target(request: &Request) -> Result<(String, String), (u16, &'static str)> {
-    let target = request.target.split('#').next().unwrap_or_default();
-    if target.starts_with('/') || (target == "*" && request.method == "OPTIONS") {
-        return Ok((request.host.clone(), target.to_owned()));
-    }
-    let rest = target.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"));
-    match rest {
-        Some((_, rest)) => {
-            let at = rest.find(['/', '?']).unwrap_or(rest.len());
-            let path = &rest[at..];
-            let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-            Ok((rest[..at].to_owned(), path))
-        }
-        None if request.method == "CONNECT" => Err((404, "route_not_found")),
-        None => Err((400, "http1.codec_error")),
-    }
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let nominated = headers.members("connection");
-    let te = headers.members("te").contains(&"trailers".to_owned());
-    headers.retain(|name| {
-        !matches!(
-            name,
-            "connection" | "keep-alive" | "proxy-connection" | "upgrade" | "te" | "http2-settings"
-        ) && !nominated.iter().any(|n| n == name)
-    });
-    if te {
-        headers.add("te", "trailers");
-    }
-}
-
-fn trim(value: &[u8]) -> &[u8] {
-    value.trim_ascii()
-}
-
 /// A request as the origin sees it.
 pub fn request_out(headers: &HeaderMap, body: Vec<u8>) -> OriginRequest {
     let mut fields = vec![("host".to_owned(), headers.get(":authority").unwrap_or_default().to_vec())];
@@ -173,7 +103,12 @@ pub fn request_out(headers: &HeaderMap, body: Vec<u8>) -> OriginRequest {
     if !body.is_empty() && !headers.contains("content-length") && !headers.contains("transfer-encoding") {
         fields.push(("transfer-encoding".into(), b"chunked".to_vec()));
     }
-    OriginRequest { method: headers.text(":method"), target: headers.text(":path"), fields, body }
+    let method = headers.text(":method");
+    let may_lack_length = matches!(method.as_str(), "GET" | "HEAD" | "DELETE" | "TRACE" | "CONNECT");
+    if body.is_empty() && !may_lack_length && !headers.contains("content-length") {
+        fields.push(("content-length".into(), b"0".to_vec()));
+    }
+    OriginRequest { method, target: headers.text(":path"), fields, body }
 }
 
 /// The origin's header section as the filter gets it.
@@ -181,7 +116,7 @@ pub fn response_in(status: u16, fields: &[(String, Vec<u8>)], served_ms: u64) ->
     let mut headers = HeaderMap::new();
     headers.add(":status", status.to_string());
     for (name, value) in fields {
-        headers.add(name, trim(value));
+        headers.add(name, value.trim_ascii());
     }
     headers.remove("keep-alive");
     headers.set("x-envoy-upstream-service-time", served_ms.to_string());
@@ -240,15 +175,17 @@ fn grpc_reply(reply: &LocalReply) -> HeaderMap {
 
 /// The last touch before a response goes to the client: Envoy's own fields and the framing.
 pub fn response_out(headers: &mut HeaderMap, request: &HeaderMap, wall_ns: u64, end: bool, close: bool) {
+    let status = headers.text(":status");
     for name in ["transfer-encoding", "connection", "keep-alive", "proxy-connection"] {
-        headers.remove(name);
+        if status != "101" || name != "connection" {
+            headers.remove(name);
+        }
     }
     if !headers.contains("date") {
         let now = UNIX_EPOCH + Duration::from_nanos(wall_ns);
         headers.set("date", httpdate::fmt_http_date(now));
     }
     headers.set("server", "envoy");
-    let status = headers.text(":status");
     let bodiless = status.starts_with('1') || status == "204" || status == "304";
     if status.starts_with('1') || status == "204" {
         headers.remove("content-length");

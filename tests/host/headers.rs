@@ -6,37 +6,58 @@ const PAIRS_BYTES_MAX: usize = 1 << 20;
 
 /// Fields that Envoy keeps inline: a second line is appended to the first one after a comma without a space.
 const INLINE: &[&str] = &[
-    "accept-encoding",
-    "age",
-    "authorization",
     "cache-control",
     "connection",
     "content-encoding",
     "content-type",
-    "date",
-    "etag",
-    "expires",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-request-id",
+];
+/// The same in requests only.
+const INLINE_IN_REQUESTS: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "cdn-loop",
+    "grpc-timeout",
     "if-match",
     "if-modified-since",
     "if-none-match",
     "if-range",
     "if-unmodified-since",
-    "keep-alive",
-    "last-modified",
     "origin",
     "pragma",
-    "proxy-connection",
-    "server",
+    "referer",
     "te",
-    "transfer-encoding",
-    "upgrade",
     "user-agent",
-    "vary",
-    "via",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
-    "x-request-id",
+];
+/// The same in responses only.
+const INLINE_IN_RESPONSES: &[&str] = &[
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+    "age",
+    "date",
+    "etag",
+    "expires",
+    "grpc-message",
+    "grpc-status",
+    "last-modified",
+    "location",
+    "server",
+    "vary",
 ];
 
 /// Field lines in order.
@@ -73,7 +94,7 @@ impl HeaderMap {
     /// `addCopy`: a new line at the end, or a longer value where Envoy keeps the field inline.
     pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let name = name.to_ascii_lowercase();
-        if (name.starts_with(':') || INLINE.contains(&name.as_str()))
+        if self.is_inline(&name)
             && let Some((_, joined)) = self.0.iter_mut().find(|(n, _)| *n == name)
         {
             joined.push(b',');
@@ -87,6 +108,15 @@ impl HeaderMap {
         } else {
             self.0.push(line);
         }
+    }
+
+    fn is_inline(&self, name: &str) -> bool {
+        let own = match self.0.first().map(|(first, _)| first.as_str()) {
+            Some(":status") => INLINE_IN_RESPONSES,
+            Some(first) if first.starts_with(':') => INLINE_IN_REQUESTS,
+            _ => return name.starts_with(':'),
+        };
+        name.starts_with(':') || INLINE.contains(&name) || own.contains(&name)
     }
 
     /// `setCopy`: the first line gets the value, other lines go away.

@@ -18,6 +18,7 @@ pub mod faults;
 mod guest;
 pub mod hcm;
 pub mod headers;
+mod ingress;
 mod lifecycle;
 pub mod metrics;
 pub mod origin;
@@ -31,13 +32,13 @@ mod toy;
 mod upstream;
 pub mod vm;
 
-use std::{cell::Cell, marker::PhantomData, time::Duration};
+use std::{cell::Cell, marker::PhantomData, rc::Rc, time::Duration};
 
 use events::{Event, Lane};
 use faults::{Fault, FaultKind};
 use state::{Host, Settings, host};
 use stream::{ClientState, Part, Stream};
-use vm::Filter;
+use vm::{Filter, NewVm};
 
 use crate::stand::{Exchange, OriginRequest, Reply, Request, Response};
 
@@ -55,7 +56,18 @@ pub struct World {
     _here: PhantomData<*const ()>,
 }
 
+/// A VM of Larder.
+pub fn larder() -> NewVm {
+    let vm = larder::proxy::Vm::new();
+    Rc::new(move |id| larder::proxy::root(id, Rc::clone(&vm)))
+}
+
 impl World {
+    /// A world with Larder and nothing configured yet. Its order of events is fixed; see [`World::shuffle`].
+    pub fn new(seed: u64, workers: usize) -> Self {
+        World::with(larder, seed, workers)
+    }
+
     /// A world with this filter and nothing configured yet. Its order of events is fixed; see [`World::shuffle`].
     pub fn with(filter: Filter, seed: u64, workers: usize) -> Self {
         state::install(Host::new(filter, seed, workers, FIRST_ID.get()));

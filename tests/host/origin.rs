@@ -54,7 +54,7 @@ impl Origin {
         };
         let head = request.method == "HEAD";
         self.log.push(request);
-        let reply = reply.unwrap_or_else(|| Reply::status(404).body("not found"));
+        let reply = reply.unwrap_or_else(|| Reply::status(404));
         plan(&heed_content_length(reply), head, settings, random)
     }
 }
@@ -77,7 +77,7 @@ fn plan(reply: &Reply, head: bool, settings: &Settings, random: Option<&mut Rand
     if reply.ending == Ending::NoResponse {
         return [(first, OriginStep::Reset)].into();
     }
-    let bodiless = head || matches!(reply.status, 100..200 | 204 | 304);
+    let bodiless = head || matches!(reply.status, 100 | 102..200 | 204 | 304);
     let mut fields = reply.fields.clone();
     frame(&mut fields, reply, head);
     let headers = hcm::response_in(reply.status, &fields, reply.delay.as_millis() as u64);

@@ -261,7 +261,8 @@ impl World {
             stream.active_at = now;
             match part {
                 Part::Headers { end } => {
-                    let close = !stream.request_whole;
+                    let tunnel = stream.response.headers.text(":status") == "101";
+                    let close = (stream.close || stream.upgrade || !stream.request_whole) && !tunnel;
                     hcm::response_out(
                         &mut stream.response.headers,
                         &stream.request.headers,

@@ -1,12 +1,8 @@
 //! The emulated host as a stand for scenarios: two workers, fixed order, virtual time.
 
-use std::{rc::Rc, time::Duration};
+use std::time::Duration;
 
-use super::{
-    PATIENCE, World,
-    hcm::Cluster,
-    vm::{Filter, NewVm},
-};
+use super::{PATIENCE, World, hcm::Cluster, vm::Filter};
 use crate::stand::{Exchange, OriginRequest, Reply, Request, Response, Stand};
 
 /// An emulated Envoy with two workers and the filter.
@@ -17,11 +13,9 @@ pub struct Emulated {
 }
 
 impl Emulated {
-    /// A stand with Larder, whose configuration is `{}`.
-    pub fn larder() -> Self {
-        let mut stand = Self::with(larder, "{}");
-        stand.world.settings(|s| s.body_while_headers_held = true);
-        stand
+    /// A stand with Larder and this configuration, which it must accept.
+    pub fn new(configuration: &str) -> Self {
+        Emulated::with(super::larder, configuration)
     }
 
     /// A stand with this filter and configuration, which it must accept.
@@ -45,12 +39,6 @@ impl Emulated {
         let ended = self.world.drive(PATIENCE, |w| w.look(|h| h.streams.iter().all(|s| !s.alive)));
         assert!(ended, "a request hangs\n{}", self.world.story());
     }
-}
-
-/// What Larder's entry point makes of a VM.
-fn larder() -> NewVm {
-    let vm = larder::proxy::Vm::new();
-    Rc::new(move |id| larder::proxy::root(id, Rc::clone(&vm)))
 }
 
 impl Stand for Emulated {

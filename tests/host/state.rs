@@ -87,7 +87,8 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// What an operator would set in Envoy's configuration, and how fast the network is.
+/// What an operator would set in Envoy's configuration (at first what `envoy/envoy.yaml` sets), and how fast the
+/// network is.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub workers: usize,
@@ -159,10 +160,10 @@ impl Settings {
             route: Route::default(),
             chunk_bytes: 16 * 1024,
             separate_end: true,
-            buffer_bytes_max: 1 << 20,
-            body_while_headers_held: false,
+            buffer_bytes_max: 256 * 1024,
+            body_while_headers_held: true,
             trailers: true,
-            idle_timeout: Some(Duration::from_secs(300)),
+            idle_timeout: Some(Duration::from_secs(60)),
             drain: Duration::from_secs(5),
             failure: FailurePolicy::Reload(Duration::from_millis(10)),
             network: Duration::from_micros(100),

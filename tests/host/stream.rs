@@ -7,8 +7,8 @@ use super::{
     ending::failed_filter,
     events::{Event, Lane},
     guest::exports,
-    hcm::{self, LocalReply},
     headers::HeaderMap,
+    ingress,
     state::host,
     upstream::Upstream,
     vm::ContextKind,
@@ -99,6 +99,10 @@ pub struct Stream {
     pub response_started: bool,
     pub response_sent: bool,
     pub request_whole: bool,
+    /// The connection is closed after the response.
+    pub close: bool,
+    /// The connection may turn into something else.
+    pub upgrade: bool,
     pub logging: bool,
     pub client: ClientState,
     pub seen: Response,
@@ -131,6 +135,8 @@ impl Stream {
             response_started: false,
             response_sent: false,
             request_whole: false,
+            close: false,
+            upgrade: false,
             logging: false,
             client: ClientState::Open,
             seen: Response { status: 0, fields: Vec::new(), body: Vec::new(), complete: false },
@@ -184,7 +190,13 @@ impl World {
         if matches!(part, Part::Headers { .. }) && !self.begin(id) {
             return;
         }
-        self.arrive(id, Side::Request, part);
+        match part {
+            // Bytes for the other end may follow at any time.
+            Part::Headers { .. } if host(|h| h.streams[id].upgrade) => {
+                self.arrive(id, Side::Request, Part::Headers { end: false });
+            }
+            part => self.arrive(id, Side::Request, part),
+        }
     }
 
     /// The connection manager makes a stream of a request; false when it refuses it before any filter runs.
@@ -195,7 +207,7 @@ impl World {
             let (method, target) = (wanted.method.clone(), wanted.target.clone());
             let worker = h.streams[id].worker;
             h.tell(|| format!("exchange {id}: {method} {target} to worker {worker}"));
-            hcm::request_in(&h.streams[id].wanted, &h.settings.route, request_id)
+            ingress::request_in(&h.streams[id].wanted, &h.settings.route, request_id)
         });
         let worker = host(|h| h.streams[id].worker);
         let filter = self.root_for_stream(worker);
@@ -203,17 +215,22 @@ impl World {
             host(|h| (h.streams[id].vm, h.streams[id].root) = (Some(vm), root));
         }
         match (parsed, filter) {
-            (Err((status, details)), _) => {
-                let reply = LocalReply { status, details: details.into(), ..LocalReply::default() };
-                self.local_reply(id, reply);
+            (Err(refusal), _) => {
+                host(|h| h.streams[id].close = refusal.close);
+                self.local_reply(id, refusal.reply);
                 false
             }
             (Ok(_), Some(Err(()))) => {
                 self.local_reply(id, failed_filter());
                 false
             }
-            (Ok(headers), _) => {
-                host(|h| h.streams[id].request.headers = headers);
+            (Ok(inbound), _) => {
+                host(|h| {
+                    let stream = &mut h.streams[id];
+                    stream.request.headers = inbound.headers;
+                    stream.close = inbound.close;
+                    stream.upgrade = inbound.upgrade;
+                });
                 self.watch_idle(id);
                 self.create_context(id)
             }

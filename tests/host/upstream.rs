@@ -26,7 +26,7 @@ impl World {
                 if !self.open_upstream(id) {
                     return;
                 }
-                end
+                end || host(|h| h.streams[id].upgrade)
             }
             Part::Data { bytes, end } => {
                 host(|h| {
@@ -47,17 +47,21 @@ impl World {
     fn open_upstream(&mut self, id: usize) -> bool {
         let cluster = host(|h| {
             let (route, stream) = (&h.settings.route, &mut h.streams[id]);
+            if !stream.request.headers.text(":path").starts_with('/') {
+                return Err(router_reply(404, "", "route_not_found"));
+            }
             route.rewrite(&mut stream.request.headers);
             stream.attempts += 1;
             let attempt = stream.attempts;
             stream.upstream = Some(Upstream { attempt, body: Vec::new(), plan: None, response_begun: false });
-            route.clusters.get(&route.cluster).copied()
+            Ok(route.clusters.get(&route.cluster).copied())
         });
         let reply = match cluster {
-            Some(Cluster::Up) => return true,
-            Some(Cluster::NoHosts) => router_reply(503, "no healthy upstream", "no_healthy_upstream"),
-            Some(Cluster::ConnectionRefused) => connection_refused(),
-            None => router_reply(503, "", "cluster_not_found"),
+            Ok(Some(Cluster::Up)) => return true,
+            Ok(Some(Cluster::NoHosts)) => router_reply(503, "no healthy upstream", "no_healthy_upstream"),
+            Ok(Some(Cluster::ConnectionRefused)) => connection_refused(),
+            Ok(None) => router_reply(503, "", "cluster_not_found"),
+            Err(no_route) => no_route,
         };
         self.local_reply(id, reply);
         false
@@ -104,6 +108,10 @@ impl World {
                     let (route, stream) = (&h.settings.route, &mut h.streams[id]);
                     stream.details = "via_upstream".into();
                     stream.response.headers = hcm::routed_response_in(headers, route);
+                    if stream.upgrade {
+                        // Only added once the request is whole.
+                        stream.response.headers.remove("x-envoy-upstream-service-time");
+                    }
                     if let Some(upstream) = &mut stream.upstream {
                         upstream.response_begun = true;
                     }

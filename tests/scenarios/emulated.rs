@@ -173,3 +173,14 @@ pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emula
         stand.pass(Duration::from_secs(n as u64 % 7));
     }
 }
+pub fn debug_it(stand: &mut Emulated) {
+    let reply = crate::stand::Reply::ok("page").field("cache-control", "no-cache, max-age=60").field("etag", "\"v\"");
+    let confirmed = || crate::stand::Reply::status(304).field("etag", "\"v\"").field("cache-control", "no-cache, max-age=60");
+    stand.origin("/valid/no-cache", vec![reply, confirmed()]);
+    get(stand, 0, "/valid/no-cache");
+    let e = stand.start(0, Request::get("/valid/no-cache"));
+    stand.pass(Duration::from_millis(3));
+    eprintln!("{}", stand.world.story());
+    eprintln!("{}", stand.origin_count("/valid/no-cache"));
+    stand.finish(e);
+}

@@ -203,7 +203,7 @@ macro_rules! on_both_stands {
 macro_rules! on_the_emulated_host_only {
     ($play:path) => {
         $crate::scenarios::tests! { $play;
-            emulated {
+            emulated { debug_it
                 a_heuristic_lifetime_ends
                 a_stale_window_ends
                 the_grace_of_a_soft_purge_ends
@@ -243,7 +243,7 @@ fn play(scenario: impl FnOnce(&mut dyn Stand)) {
 }
 
 fn play_here(scenario: impl FnOnce(&mut Emulated)) {
-    let mut stand = Emulated::larder();
+    let mut stand = Emulated::new("{}");
     scenario(&mut stand);
     stand.check();
 }

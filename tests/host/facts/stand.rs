@@ -21,6 +21,20 @@ fn a_scenario_plays_on_the_stand() {
     assert_eq!(stand.finish(parked).text(), "answered");
 }
 
+#[test]
+fn larder_plays_on_the_stand() {
+    let mut stand = Emulated::new("{}");
+    stand.origin("/a", vec![Reply::ok("page").field("cache-control", "max-age=60")]);
+    for (worker, hit) in [(0, false), (0, true), (1, true)] {
+        let response = stand.send(worker, Request::get("/a"));
+        assert_eq!((response.text(), response.is_hit()), ("page".into(), hit), "{}", stand.world.story());
+    }
+    assert_eq!(stand.origin_count("/a"), 1);
+    let refusal = stand.configure("{\"nonsense\":1}").unwrap_err();
+    assert!(refusal.contains("nonsense"), "{refusal}");
+    assert!(stand.send(1, Request::get("/a")).is_hit());
+}
+
 /// A little of everything, in an order that the seed decides.
 fn workload(seed: u64) -> String {
     let mut world = World::with(toy, seed, 3);

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""A tour of Larder in a real Envoy, or Envoy with Larder in front of your own origin (`--origin host:port`).
+
+DEMO_EXIT=1 ends it after the tour. A step that does not show what it claims ends it with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import secrets
+import signal
+import socket
+import sys
+from threading import Event, Thread
+
+from client import Client
+from envoy import Envoy, give_up
+from origin import Origin
+from tour import Failed, tour
+
+
+def main() -> None:
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    arguments = parse()
+    try:
+        if arguments.origin is None:
+            demo(arguments.port)
+        else:
+            run(split(arguments.origin), arguments.port)
+    except KeyboardInterrupt:
+        print()
+
+
+def demo(port: int | None) -> None:
+    origin = Origin(0)
+    Thread(target=origin.serve_forever, daemon=True).start()
+    token, configuration = with_token()
+    with Envoy(("127.0.0.1", origin.server_port), configuration, port) as envoy:
+        base = f"http://127.0.0.1:{envoy.port}"
+        print(f"Envoy with two workers and Larder listens on {base}/, its origin on 127.0.0.1:{origin.server_port}.")
+        try:
+            tour(Client(envoy, base), origin, token)
+        except Failed as failed:
+            give_up(f"\nThat is not what should have happened: {failed}")
+        if os.environ.get("DEMO_EXIT", "") in ("", "0"):
+            wait(envoy, f"Try {base}/product/42, or any other path.", token)
+
+
+def run(origin: tuple[str, int], port: int | None) -> None:
+    token, configuration = with_token()
+    try:
+        socket.create_connection(origin, timeout=3).close()
+    except OSError as error:
+        print(f"Nothing answers at {origin[0]}:{origin[1]} yet ({error}); going on all the same.")
+    with Envoy(origin, configuration, port) as envoy:
+        base = f"http://127.0.0.1:{envoy.port}"
+        wait(envoy, f"Envoy with Larder listens on {base}/, in front of {origin[0]}:{origin[1]}.", token)
+
+
+def wait(envoy: Envoy, greeting: str, token: str) -> None:
+    """Shows the access log until Ctrl-C."""
+    print(f"\n{greeting}\nToken of the admin route: {token}\nEnvoy's admin page: http://{envoy.admin}/")
+    print("Requests appear below. Ctrl-C ends it.", flush=True)
+    envoy.echo = True
+    ended = Event()
+    Thread(target=lambda: (envoy.process.wait(), ended.set()), daemon=True).start()
+    while not ended.wait(timeout=1):  # A wait without a timeout would not notice signals.
+        pass
+    give_up("Envoy has ended.")
+
+
+def with_token() -> tuple[str, dict]:
+    """A token made up for this run, and the configuration that knows it by its digest."""
+    token = secrets.token_urlsafe(12)
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return token, {"admin": {"tokens": [{"name": "demo", "sha256": digest}]}}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="A tour of Larder in a real Envoy.")
+    parser.add_argument("--origin", help="host:port of your own origin: no tour, just the cache in front of it")
+    parser.add_argument("--port", type=int, help="where Envoy listens; without it, 10000 or a free one")
+    return parser.parse_args()
+
+
+def split(origin: str) -> tuple[str, int]:
+    host, _, port = origin.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        give_up(f"Say where your origin is: make run ORIGIN=host:port (got {origin!r}).")
+    return host.strip("[]"), int(port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+//! What a request would find, why, and what to change to get a hit.
+
+use serde_json::{Value, json};
+
+use super::entries::Entry;
+use super::reasons::{Reason, forwarded, not_stored};
+use super::{AdminResponse, view};
+use crate::invalidation::{Invalidation, Verdict};
+use crate::outcome::{ForwardReason, NotStored};
+use crate::time::Timestamp;
+
+/// What the cache knows about a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation<'a> {
+    /// The URL that was asked about.
+    pub url: &'a str,
+    /// The cache key in readable form.
+    pub key: &'a str,
+    /// The rules that match.
+    pub rules: &'a [String],
+    /// The stored response that fits the request.
+    pub entry: Option<Entry<'a>>,
+    /// Why the request would go to the origin, if it would.
+    pub forward: Option<ForwardReason>,
+    /// The records of the journal that cover the entry, in order, as far as they are remembered.
+    pub invalidations: &'a [(u64, Invalidation)],
+    /// Why the last response was not stored.
+    pub last_not_stored: Option<NotStored>,
+}
+
+/// The answer to a question for an explanation.
+#[must_use]
+pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
+    let Explanation { url, key, rules, entry, forward, invalidations, last_not_stored } = explanation;
+    let mut why = entry.map_or_else(Vec::new, |entry| why(&entry, now));
+    why.extend(forward.map(|reason| forwarded(reason).sentence()));
+    let mut advice: Vec<&str> = Vec::new();
+    advice.extend(forward.map(|reason| forwarded(reason).advice));
+    advice.extend(last_not_stored.map(|reason| not_stored(reason).advice));
+    advice.retain(|text| !text.is_empty());
+    AdminResponse::json(
+        200,
+        &json!({
+            "url": url,
+            "key": key,
+            "rules": rules,
+            "stored": entry.is_some(),
+            "entry": entry.map(|entry| entry.shown(now)),
+            "hit": forward.is_none() && entry.is_some(),
+            "why": why,
+            "invalidations": invalidations.iter().map(|(seq, record)| view::record(*seq, record)).collect::<Vec<_>>(),
+            "last_not_stored": last_not_stored.map(|reason| shown(not_stored(reason))),
+            "advice": advice,
+        }),
+    )
+}
+
+fn shown(reason: Reason) -> Value {
+    json!({ "reason": reason.word, "section": reason.section, "why": reason.why, "advice": reason.advice })
+}
+
+/// Why an entry is fresh or stale, and what may be done with it.
+fn why(entry: &Entry<'_>, now: Timestamp) -> Vec<String> {
+    let stored = entry.stored;
+    let (age, lifetime, ttl) = (entry.age_secs(now), stored.lifetime.as_secs(), entry.ttl_secs(now));
+    let mut why = vec![if ttl > 0 {
+        format!(
+            "Its age of {age} s is below its freshness lifetime of {lifetime} s: fresh for another {ttl} s (RFC 9111 §4.2)."
+        )
+    } else {
+        format!(
+            "Its age of {age} s is not below its freshness lifetime of {lifetime} s: stale for {} s (RFC 9111 §4.2).",
+            -ttl
+        )
+    }];
+    match entry.verdict {
+        Verdict::Valid => {}
+        Verdict::Soft { at } => why.push(format!(
+            "It was soft purged {} s ago: stale since then, and served while it is refreshed for at most {} s.",
+            now.since(at).as_secs(),
+            stored.soft_purge_grace.as_secs()
+        )),
+        Verdict::Revalidate => {
+            why.push("It was invalidated: validated before its next use and never served stale (RFC 9111 §4.4).".into());
+        }
+        Verdict::Hard => why.push("It was hard purged: never used again, not even to validate.".into()),
+    }
+    if stored.no_cache {
+        why.push("It says no-cache: validated before each use (RFC 9111 §5.2.2.4).".into());
+    }
+    if stored.must_revalidate {
+        why.push(
+            "It is never served stale: must-revalidate, proxy-revalidate or s-maxage (RFC 9111 §4.2.4)."
+                .into(),
+        );
+    } else if ttl <= 0 {
+        why.extend(window(
+            "served while it is refreshed",
+            stored.stale_while_revalidate.as_secs(),
+            ttl,
+            "RFC 5861 §3",
+        ));
+        why.extend(window(
+            "served when the origin fails",
+            stored.stale_if_error.as_secs(),
+            ttl,
+            "RFC 5861 §4",
+        ));
+    }
+    why
+}
+
+/// What a stale window still allows.
+fn window(what: &str, secs: u64, ttl: i64, section: &str) -> Option<String> {
+    let left = i64::try_from(secs).unwrap_or(i64::MAX).saturating_add(ttl);
+    (left > 0).then(|| format!("It may be {what} for another {left} s ({section})."))
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::admin::entries::tests::{stored, with_entry};
+    use crate::admin::fixture::{NOW, body, tags};
+    use crate::invalidation::{Mode, Origin};
+    use crate::policy::StoredResponse;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn nothing() -> Explanation<'static> {
+        Explanation {
+            url: "https://h/a",
+            key: "https h/a",
+            rules: &[],
+            entry: None,
+            forward: Some(ForwardReason::UriMiss),
+            invalidations: &[],
+            last_not_stored: None,
+        }
+    }
+
+    #[test]
+    fn a_url_that_was_not_stored_says_why_and_what_to_change() {
+        let answer = explain(&Explanation { last_not_stored: Some(NotStored::Private), ..nothing() }, NOW);
+        let body = body(&answer);
+        assert_eq!((&body["stored"], &body["hit"]), (&json!(false), &json!(false)));
+        assert_eq!(body["last_not_stored"]["section"], "RFC 9111 §5.2.2.7");
+        assert_eq!(body["advice"][1], "If it is the same for all, say public or s-maxage at the origin.");
+    }
+
+    #[test]
+    fn a_fresh_entry_says_for_how_long() {
+        with_entry(&stored(), Verdict::Valid, |entry| {
+            let body = body(&explain(&Explanation { entry: Some(entry), forward: None, ..nothing() }, NOW));
+            assert_eq!(body["hit"], true);
+            let why = "Its age of 18 s is below its freshness lifetime of 60 s: fresh for another 42 s (RFC 9111 §4.2).";
+            assert_eq!(body["why"], json!([why]));
+            assert_eq!(body["advice"], json!([]));
+        });
+    }
+
+    #[test]
+    fn a_stale_entry_says_what_may_still_be_done_with_it() {
+        let secs = Duration::from_secs;
+        let stale = StoredResponse {
+            lifetime: secs(10),
+            stale_while_revalidate: secs(5),
+            stale_if_error: secs(60),
+            ..stored()
+        };
+        let sentences = |stored: &StoredResponse, verdict| {
+            with_entry(stored, verdict, |entry| why(&entry, NOW).join(" "))
+        };
+        let text = sentences(&stale, Verdict::Valid);
+        assert!(
+            text.contains("stale for 8 s") && text.contains("fails for another 52 s (RFC 5861 §4)"),
+            "{text}"
+        );
+        assert!(!text.contains("RFC 5861 §3"), "{text}");
+        let strict = StoredResponse { must_revalidate: true, no_cache: true, ..stale };
+        let text = sentences(&strict, Verdict::Valid);
+        assert!(text.contains("§4.2.4") && text.contains("§5.2.2.4") && !text.contains("5861"), "{text}");
+        let text = sentences(&stored(), Verdict::Soft { at: Timestamp(NOW.0 - 3_000) });
+        assert!(text.contains("soft purged 3 s ago"), "{text}");
+    }
+
+    #[test]
+    fn the_records_that_cover_it_are_listed() {
+        let record = Invalidation {
+            mode: Mode::Hard,
+            selector: tags(&["feed"]),
+            issued_at: NOW,
+            origin: Origin::Admin { token: "ops".into() },
+            reason: Some("deploy".into()),
+        };
+        with_entry(&stored(), Verdict::Hard, |entry| {
+            let records = [(12, record)];
+            let explanation = Explanation {
+                entry: Some(entry),
+                forward: Some(ForwardReason::Purged),
+                invalidations: &records,
+                ..nothing()
+            };
+            let body = body(&explain(&explanation, NOW));
+            assert_eq!(body["invalidations"][0]["selector"], json!({"tag": "feed"}));
+            assert_eq!(body["hit"], false);
+        });
+    }
+}

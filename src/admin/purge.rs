@@ -1,0 +1,141 @@
+//! A purge: what was asked for, and the records of the journal that it takes.
+
+use serde_json::Value;
+
+use super::{Caller, Context, Dialect, JournalBusy, Problem};
+use crate::invalidation::{Invalidation, Mode, Origin, RECORD_BYTES_MAX, Selector, record_bytes};
+
+/// The most records of one command.
+const RECORDS_MAX: usize = 10_000;
+
+/// Invalidations to append, in order, each acknowledged by its position in the journal.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Purge {
+    /// What to append.
+    pub invalidations: Vec<Invalidation>,
+    /// What was asked for, in the words of the dialect; the purge of a tag with very many descendants takes several
+    /// invalidations.
+    pub asked: Vec<Value>,
+    /// The language of the answer.
+    pub dialect: Dialect,
+    /// Only say what would be covered; append nothing.
+    pub dry_run: bool,
+    /// Fetch again what is covered, right away.
+    pub refresh: bool,
+    /// A name for this command: with one that is already known, the first answer is repeated.
+    pub idempotency_key: Option<String>,
+    /// For each invalidation, which of those asked for it belongs to.
+    of: Vec<usize>,
+}
+
+impl Purge {
+    /// A purge without extras of what was asked for.
+    pub(super) fn new(
+        asked: Vec<(Value, Selector)>,
+        mode: Mode,
+        dialect: Dialect,
+        caller: &Caller,
+        context: &Context<'_>,
+    ) -> Purge {
+        let mut purge = Purge {
+            invalidations: Vec::new(),
+            asked: Vec::new(),
+            dialect,
+            dry_run: false,
+            refresh: false,
+            idempotency_key: None,
+            of: Vec::new(),
+        };
+        for (number, (asked, selector)) in asked.into_iter().enumerate() {
+            purge.asked.push(asked);
+            for selector in selector.expanded(context.hierarchy) {
+                purge.of.push(number);
+                purge.invalidations.push(Invalidation {
+                    mode,
+                    selector,
+                    issued_at: context.now,
+                    origin: Origin::Admin { token: caller.name.clone() },
+                    reason: None,
+                });
+            }
+        }
+        purge
+    }
+
+    /// Whether it fits into the journal.
+    pub(super) fn fits(&self) -> Result<(), Problem> {
+        if self.invalidations.iter().any(|record| record_bytes(record) > RECORD_BYTES_MAX) {
+            return Err(Problem::bad(format!(
+                "a selector with all its tags takes more than {RECORD_BYTES_MAX} bytes"
+            )));
+        }
+        if self.invalidations.len() > RECORDS_MAX {
+            return Err(Problem::bad(format!(
+                "the command takes more than {RECORDS_MAX} records of the journal"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The mode of all its invalidations.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.invalidations.first().map_or(Mode::Soft, |record| record.mode)
+    }
+
+    /// For each of those asked for its receipt: the position of its last record, if all of them were appended.
+    #[must_use]
+    pub fn receipts(&self, results: &[Result<u64, JournalBusy>]) -> Vec<Result<u64, JournalBusy>> {
+        let mut receipts = vec![Err(JournalBusy); self.asked.len()];
+        let mut seen = vec![false; self.asked.len()];
+        for (number, result) in self.of.iter().zip(results) {
+            let (Some(receipt), Some(seen)) = (receipts.get_mut(*number), seen.get_mut(*number)) else {
+                continue;
+            };
+            *receipt = match (*seen, *receipt, *result) {
+                (false, _, result) => result,
+                (true, Ok(one), Ok(other)) => Ok(one.max(other)),
+                (true, _, _) => Err(JournalBusy),
+            };
+            *seen = true;
+        }
+        receipts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::{caller, tags, with_context};
+    use crate::invalidation::Tag;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_receipt_is_given_when_all_its_records_are_in_the_journal() {
+        let many = Selector::Tags((0..4000).filter_map(|n| Tag::new(&format!("tag:{n}"))).collect());
+        let asked = vec![(Value::Null, tags(&["a"])), (Value::Null, many), (Value::Null, tags(&["b"]))];
+        let purge = with_context(|context| Purge::new(asked, Mode::Hard, Dialect::Own, &caller(), context));
+        let parts = purge.invalidations.len() - 2;
+        assert!(parts > 1 && purge.fits().is_ok());
+        let mut results: Vec<_> = (1..).take(parts + 2).map(Ok).collect();
+        let last = parts as u64 + 1;
+        assert_eq!(purge.receipts(&results), [Ok(1), Ok(last), Ok(last + 1)]);
+        results[1] = Err(JournalBusy);
+        assert_eq!(purge.receipts(&results), [Ok(1), Err(JournalBusy), Ok(last + 1)]);
+        assert_eq!(purge.receipts(&[Ok(1)]), [Ok(1), Err(JournalBusy), Err(JournalBusy)]);
+    }
+
+    #[test]
+    fn a_selector_that_no_record_can_hold_is_refused() {
+        let long = (0..40).map(|n| Tag::new(&format!("{n:01000}")).unwrap()).collect();
+        let both = Selector::And(vec![crate::invalidation::Term::is(Selector::Tags(long))]);
+        let purge = |selector| {
+            with_context(|c| {
+                Purge::new(vec![(Value::Null, selector)], Mode::Hard, Dialect::Own, &caller(), c)
+            })
+        };
+        assert!(purge(both).fits().is_err());
+        assert!(purge(Selector::All).fits().is_ok());
+    }
+}

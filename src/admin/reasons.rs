@@ -1,0 +1,364 @@
+//! What the words of `Cache-Status` mean: why, by which section of which standard, and what to change to get a hit.
+
+use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, StaleReason, Stored};
+
+/// A decision of the cache in words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reason {
+    /// The word that stands in `Cache-Status`, metrics and logs.
+    pub word: &'static str,
+    /// Where it is laid down; empty where no standard says so.
+    pub section: &'static str,
+    /// Why, as a sentence.
+    pub why: &'static str,
+    /// What to change, as a sentence; empty when nothing has to be.
+    pub advice: &'static str,
+}
+
+const fn reason(
+    word: &'static str,
+    section: &'static str,
+    why: &'static str,
+    advice: &'static str,
+) -> Reason {
+    Reason { word, section, why, advice }
+}
+
+/// Why a response was not stored.
+#[must_use]
+pub const fn not_stored(not: NotStored) -> Reason {
+    let word = not.as_str();
+    match not {
+        NotStored::Request => {
+            reason(word, "", "The request was not one for the cache.", "See why it was forwarded.")
+        }
+        NotStored::Method => reason(
+            word,
+            "RFC 9111 §3",
+            "Responses to this method are not stored.",
+            "Use GET; responses to POST are stored where a rule says so and they name their own URL.",
+        ),
+        NotStored::Status => reason(
+            word,
+            "RFC 9111 §3",
+            "The status code is not final, or not one that may be stored without being understood.",
+            "Give such responses an explicit lifetime, or a ttl for their status in a rule.",
+        ),
+        NotStored::NoStore => reason(
+            word,
+            "RFC 9111 §5.2.2.5",
+            "The response says no-store.",
+            "Remove no-store at the origin; to use a response only after validation, no-cache is enough.",
+        ),
+        NotStored::RequestNoStore => reason(
+            word,
+            "RFC 9111 §5.2.1.5",
+            "The request says no-store.",
+            "Remove it from the client, or ignore request directives in a rule.",
+        ),
+        NotStored::Private => reason(
+            word,
+            "RFC 9111 §5.2.2.7",
+            "The response says private: it is for one user, and this cache is shared.",
+            "If it is the same for all, say public or s-maxage at the origin.",
+        ),
+        NotStored::Authorization => reason(
+            word,
+            "RFC 9111 §3.5",
+            "The request carries Authorization, and the response does not say that it may be shared.",
+            "If it may, add public, s-maxage or must-revalidate at the origin.",
+        ),
+        NotStored::SetCookie => reason(
+            word,
+            "RFC 6265 §3",
+            "The response sets a cookie, which another client would get too.",
+            "Do not set cookies on what can be cached, or strip the field in a rule.",
+        ),
+        NotStored::Cookie => reason(
+            word,
+            "",
+            "The request carries a cookie, and a rule wants such responses to say that they may be shared.",
+            "Add public or s-maxage at the origin, or change the rule.",
+        ),
+        NotStored::NoFreshness => reason(
+            word,
+            "RFC 9111 §3",
+            "Nothing says how long it is fresh, and it has no validator to ask again with.",
+            "Add Cache-Control: max-age, or at least an ETag, at the origin, or a ttl in a rule.",
+        ),
+        NotStored::VaryAny => reason(
+            word,
+            "RFC 9111 §4.1",
+            "Vary: * fits no other request.",
+            "Name in Vary the fields that the response really depends on.",
+        ),
+        NotStored::Limits => reason(
+            word,
+            "",
+            "It has more variants, nominated fields or tags than allowed, or a tag that is too long or cannot be named.",
+            "Send fewer or shorter tags, normalise the request fields that Vary names, or raise the limits.",
+        ),
+        NotStored::TooLarge => reason(
+            word,
+            "",
+            "Its body is larger than the largest that is stored.",
+            "Raise object_bytes_max for it in a rule; mind what large hits cost in memory.",
+        ),
+        NotStored::Partial => reason(
+            word,
+            "RFC 9111 §3.3",
+            "It is a part of a representation that cannot be combined with what is stored.",
+            "Give the representation a strong ETag.",
+        ),
+        NotStored::Incomplete => reason(
+            word,
+            "RFC 9111 §3.3",
+            "The response ended early, or its length was not the one it announced.",
+            "Look at the origin: it or something before it breaks connections.",
+        ),
+        NotStored::Error => reason(
+            word,
+            "",
+            "The origin failed or could not be reached.",
+            "Look at the origin; a ttl for the status in a rule caches its errors for a while.",
+        ),
+        NotStored::NoFlight => reason(
+            word,
+            "",
+            "Another request was already fetching it, or too many fetches ran at once.",
+            "Nothing: the next request finds what the other one stored.",
+        ),
+        NotStored::Rule => reason(word, "", "A rule says bypass.", "Change the rule."),
+        NotStored::Framing => reason(
+            word,
+            "RFC 9112 §6",
+            "It has trailers or a transfer coding that cannot be sent again from a store.",
+            "Send it without trailers.",
+        ),
+        NotStored::Superseded => reason(
+            word,
+            "RFC 9111 §4.4",
+            "While it was under way something newer was stored or it was invalidated.",
+            "Nothing: the next request fetches it again.",
+        ),
+        NotStored::Admission => reason(
+            word,
+            "",
+            "It has not been asked for often enough to be worth the room.",
+            "Nothing: it is stored when it is asked for again.",
+        ),
+    }
+}
+
+/// Why a request went to the origin.
+#[must_use]
+pub const fn forwarded(why: ForwardReason) -> Reason {
+    let word = why.as_str();
+    match why {
+        ForwardReason::Bypass(why) => bypassed(why),
+        ForwardReason::Method => reason(
+            word,
+            "RFC 9111 §4",
+            "A stored response cannot answer this method.",
+            "Use GET or HEAD for what only reads.",
+        ),
+        ForwardReason::UriMiss => reason(
+            word,
+            "RFC 9111 §4",
+            "No response is stored for this URL.",
+            "See why the last one was not stored.",
+        ),
+        ForwardReason::VaryMiss => reason(
+            word,
+            "RFC 9111 §4.1",
+            "Responses are stored for this URL, but for other values of the fields that Vary names.",
+            "Normalise those fields before the cache, or name fewer of them.",
+        ),
+        ForwardReason::Purged => reason(
+            word,
+            "",
+            "What was stored has been purged.",
+            "Nothing: the next request finds what this one fetches.",
+        ),
+        ForwardReason::Request => reason(
+            word,
+            "RFC 9111 §5.2.1",
+            "The client asked for something newer than what is stored.",
+            "Ignore request directives in a rule, if clients shall not force fetches.",
+        ),
+        ForwardReason::Stale => reason(
+            word,
+            "RFC 9111 §4.2",
+            "What is stored is stale, and may not be served so.",
+            "Lengthen max-age, or allow stale-while-revalidate, at the origin or in a rule.",
+        ),
+        ForwardReason::Invalidated => reason(
+            word,
+            "RFC 9111 §4.4",
+            "What is stored was invalidated and is validated before it is used.",
+            "Nothing: the next request finds what this one brings.",
+        ),
+        ForwardReason::Partial => reason(
+            word,
+            "RFC 9111 §3.3",
+            "Only another part of the representation is stored.",
+            "Fetch it whole once.",
+        ),
+    }
+}
+
+const fn bypassed(why: Bypass) -> Reason {
+    let word = why.as_str();
+    match why {
+        Bypass::Rule => reason(word, "", "A rule says bypass.", "Change the rule."),
+        Bypass::RequestBody => reason(
+            word,
+            "RFC 9110 §9.3.1",
+            "The request has a body, to which its method gives no meaning.",
+            "Send GET without a body.",
+        ),
+        Bypass::Upgrade => {
+            reason(word, "RFC 9110 §7.8", "The request uses the connection for more than one exchange.", "")
+        }
+        Bypass::Grpc => reason(word, "", "gRPC is not cached.", ""),
+        Bypass::Target => reason(
+            word,
+            "RFC 9110 §4.2",
+            "The target is no path, or its host is missing, ambiguous or carries user information.",
+            "Ask for a path on one host.",
+        ),
+        Bypass::TooLarge => reason(
+            word,
+            "",
+            "The request is larger than the cache looks at.",
+            "Send fewer or shorter fields.",
+        ),
+        Bypass::Unavailable => reason(
+            word,
+            "",
+            "The shared data could not be read, or a limit was reached.",
+            "Look at the health endpoint.",
+        ),
+        Bypass::NotShared => reason(
+            word,
+            "",
+            "The fetch that it waited for came to nothing that it could share.",
+            "Nothing, unless it happens often: then see why the last response was not stored.",
+        ),
+        Bypass::Off => reason(word, "", "The cache has no configuration yet.", "Look at the log of Envoy."),
+    }
+}
+
+/// Why a stale response was served.
+#[must_use]
+pub const fn served_stale(why: StaleReason) -> Reason {
+    let word = why.as_str();
+    match why {
+        StaleReason::WhileRevalidate => {
+            reason(word, "RFC 5861 §3", "It is stale and served while it is being refreshed.", "")
+        }
+        StaleReason::IfError => reason(
+            word,
+            "RFC 5861 §4",
+            "It is stale and served because the origin fails.",
+            "Look at the origin.",
+        ),
+        StaleReason::SoftPurged => {
+            reason(word, "", "It was soft purged and is served while it is being refreshed.", "")
+        }
+        StaleReason::MaxStale => {
+            reason(word, "RFC 9111 §5.2.1.2", "It is stale, and the client accepts that with max-stale.", "")
+        }
+    }
+}
+
+/// What the cache did with a request, in one line of ASCII text for a response header field.
+#[must_use]
+pub fn live(outcome: &Outcome) -> String {
+    in_words(outcome).replace('§', "section ")
+}
+
+fn in_words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Hit { ttl, stale: None } => format!("Fresh for another {ttl} s (RFC 9111 §4.2)."),
+        Outcome::Hit { stale: Some(stale), .. } => served_stale(*stale).sentence(),
+        Outcome::Local(detail) => format!("Answered by the cache itself: {detail}."),
+        Outcome::Forward(Forward { reason, stored, collapsed, .. }) => {
+            let mut text = forwarded(*reason).sentence();
+            if *collapsed == Some(true) {
+                text.push_str(" It waited for the fetch of another request.");
+            }
+            match stored {
+                Stored::Yes => text.push_str(" The response is stored."),
+                Stored::No(NotStored::Request | NotStored::Method) => {}
+                Stored::No(not) => {
+                    text.push_str(" Not stored: ");
+                    text.push_str(&not_stored(*not).sentence());
+                }
+            }
+            text
+        }
+    }
+}
+
+impl Reason {
+    /// Why, where it is laid down, and what to change.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut text = self.why.to_owned();
+        if !self.section.is_empty() {
+            text = format!("{} ({}).", text.trim_end_matches('.'), self.section);
+        }
+        if !self.advice.is_empty() {
+            text.push(' ');
+            text.push_str(self.advice);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn every_reason_is_a_sentence_with_its_word() {
+        for not in NotStored::ALL {
+            let reason = not_stored(not);
+            assert_eq!(reason.word, not.as_str());
+            assert!(reason.why.ends_with('.') && reason.advice.ends_with('.'), "{reason:?}");
+        }
+        let unavailable = forwarded(ForwardReason::Bypass(Bypass::Unavailable));
+        assert_eq!(unavailable.word, "unavailable");
+    }
+
+    #[test]
+    fn a_live_request_is_explained_in_one_line() {
+        let forward = |reason, stored| Outcome::Forward(Forward { stored, ..Forward::new(reason) });
+        let cases = [
+            (Outcome::Hit { ttl: 42, stale: None }, "Fresh for another 42 s (RFC 9111 §4.2)."),
+            (
+                Outcome::Hit { ttl: -1, stale: Some(StaleReason::WhileRevalidate) },
+                "It is stale and served while it is being refreshed (RFC 5861 §3).",
+            ),
+            (Outcome::Local("admin"), "Answered by the cache itself: admin."),
+            (
+                forward(ForwardReason::UriMiss, Stored::No(NotStored::NoStore)),
+                "No response is stored for this URL (RFC 9111 §4). See why the last one was not stored. Not stored: \
+                 The response says no-store (RFC 9111 §5.2.2.5). Remove no-store at the origin; to use a response \
+                 only after validation, no-cache is enough.",
+            ),
+            (
+                forward(ForwardReason::Invalidated, Stored::Yes),
+                "What is stored was invalidated and is validated before it is used (RFC 9111 §4.4). Nothing: the \
+                 next request finds what this one brings. The response is stored.",
+            ),
+        ];
+        for (outcome, expected) in cases {
+            assert_eq!(in_words(&outcome), expected);
+            assert!(live(&outcome).bytes().all(|b| matches!(b, b' '..=b'~')));
+        }
+    }
+}
