@@ -8,7 +8,7 @@ RUNNER := $(CURDIR)/.tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-ru
 INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-default-features \
   --bin wasm-bindgen-test-runner --root .tools/wasm-bindgen-$(WASM_BINDGEN)
 
-.PHONY: help build envoy demo run test unit wasm-test e2e lint clean rust
+.PHONY: help build envoy demo run test unit wasm-test e2e conformance lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -16,14 +16,14 @@ help: ## this list
 demo: build ## an annotated tour of the cache in a real Envoy (DEMO_EXIT=1: end after the tour)
 	@exec python3 envoy/demo/demo.py
 
-run: build ## Envoy with Larder in front of your origin: make run ORIGIN=host:port [PORT=10000]
-	@exec python3 envoy/demo/demo.py --origin "$(ORIGIN)" $(if $(PORT),--port $(PORT))
+run: build ## Envoy with Larder in front of your origin: make run ORIGIN=host:port [PORT=10000] [CONFIG=file.json]
+	@exec python3 envoy/demo/demo.py --origin "$(ORIGIN)" $(if $(PORT),--port $(PORT)) $(if $(CONFIG),--config "$(CONFIG)")
 
 build: rust ## the module to ship: dist/larder.wasm
 	cargo build --release --lib --target wasm32-wasip1
 	@mkdir -p dist && cp $(TARGET_DIR)/wasm32-wasip1/release/larder.wasm dist/larder.wasm && wc -c dist/larder.wasm
 
-test: lint unit wasm-test e2e ## everything that CI runs
+test: lint unit wasm-test e2e conformance ## everything that CI runs
 
 unit: rust ## tests of the crate and scenarios on the emulated host
 	cargo test -- --skip e2e::
@@ -39,6 +39,11 @@ $(RUNNER):
 
 e2e: build ## scenarios on a real Envoy with two workers
 	@envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::
+
+conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="id …": these alone, in full)
+	@envoy=$$(python3 tools/get.py envoy) && node=$$(python3 tools/get.py node) && set -x && \
+	  PATH="$$(dirname "$$node"):$$PATH" && npm ci --prefix tests/conformance --silent && \
+	  LARDER_ENVOY=$$envoy node --no-warnings tests/conformance/run.mjs $(TESTS)
 
 envoy: ## the path of the Envoy that demo and tests start
 	@python3 tools/get.py envoy

@@ -141,7 +141,8 @@ pub struct Landed {
 /// The set after the flight of `generation` has ended; none when it is not there any more.
 #[must_use]
 pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
-    let flight = *set.flight(generation)?;
+    // What a landing left for others to remember is no flight any more, although it has its generation.
+    let flight = *set.flight(generation).filter(|f| f.state == FlightState::Flying)?;
     let mut set = *set;
     let replaced = *set.ways.get(usize::from(flight.way))?;
     if let Some(record) = left.record {
@@ -207,4 +208,33 @@ fn is_free(flight: &Flight, now: Monotonic) -> bool {
 
 fn bit(worker: u8) -> u64 {
     1u64.checked_shl(u32::from(worker)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const KEY: Fingerprint = Fingerprint(7);
+    const GENERATION: u64 = 1;
+
+    fn flying() -> SetValue {
+        let until = Monotonic::default().after(Duration::from_secs(2));
+        let new = NewFlight { fingerprint: KEY, generation: GENERATION, owner: 0, until };
+        led(&SetValue::default(), new, Monotonic::default(), Timestamp::default()).unwrap().0
+    }
+
+    #[test]
+    fn a_flight_lands_once_and_what_it_left_to_remember_stays() {
+        let until = Monotonic::default().after(Duration::from_secs(1));
+        let left = Left { record: None, not_shared: Some((NotStored::NoFreshness, until)) };
+        let landing = landed(&flying(), GENERATION, left).unwrap().set;
+        assert_eq!(landed(&landing, GENERATION, Left::default()), None);
+        assert_eq!(
+            seat(&landing, KEY, Some(0), Monotonic::default(), |_| false),
+            Seat::NotShared(NotStored::NoFreshness)
+        );
+    }
 }

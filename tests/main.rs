@@ -20,3 +20,15 @@ mod e2e;
 
 /// What clients and origin see, told once and played on both stands.
 mod scenarios;
+
+/// Seeded chance, so that what was found can be found again.
+mod chance;
+
+/// The policy compared with another implementation of RFC 9111, case by case.
+mod oracle;
+
+/// What holds for every message and every value.
+mod properties;
+
+/// The invariants of the house, which no compiler checks.
+mod tidy;

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import secrets
 import signal
 import socket
 import sys
+from pathlib import Path
 from threading import Event, Thread
 
 from client import Client
@@ -29,7 +31,7 @@ def main() -> None:
         if arguments.origin is None:
             demo(arguments.port)
         else:
-            run(split(arguments.origin), arguments.port)
+            run(split(arguments.origin), arguments.port, arguments.config)
     except KeyboardInterrupt:
         print()
 
@@ -49,8 +51,8 @@ def demo(port: int | None) -> None:
             wait(envoy, f"Try {base}/product/42, or any other path.", token)
 
 
-def run(origin: tuple[str, int], port: int | None) -> None:
-    token, configuration = with_token()
+def run(origin: tuple[str, int], port: int | None, config: str | None) -> None:
+    token, configuration = (None, read(config)) if config else with_token()
     try:
         socket.create_connection(origin, timeout=3).close()
     except OSError as error:
@@ -60,10 +62,12 @@ def run(origin: tuple[str, int], port: int | None) -> None:
         wait(envoy, f"Envoy with Larder listens on {base}/, in front of {origin[0]}:{origin[1]}.", token)
 
 
-def wait(envoy: Envoy, greeting: str, token: str) -> None:
+def wait(envoy: Envoy, greeting: str, token: str | None) -> None:
     """Shows the access log until Ctrl-C."""
-    print(f"\n{greeting}\nToken of the admin route: {token}\nEnvoy's admin page: http://{envoy.admin}/")
-    print("Requests appear below. Ctrl-C ends it.", flush=True)
+    print(f"\n{greeting}")
+    if token:
+        print(f"Token of the admin route: {token}")
+    print(f"Envoy's admin page: http://{envoy.admin}/\nRequests appear below. Ctrl-C ends it.", flush=True)
     envoy.echo = True
     ended = Event()
     Thread(target=lambda: (envoy.process.wait(), ended.set()), daemon=True).start()
@@ -72,16 +76,24 @@ def wait(envoy: Envoy, greeting: str, token: str) -> None:
     give_up("Envoy has ended.")
 
 
-def with_token() -> tuple[str, dict]:
-    """A token made up for this run, and the configuration that knows it by its digest."""
+def with_token() -> tuple[str, str]:
+    """A token made up for this run, and a configuration that knows it by its digest."""
     token = secrets.token_urlsafe(12)
     digest = hashlib.sha256(token.encode()).hexdigest()
-    return token, {"admin": {"tokens": [{"name": "demo", "sha256": digest}]}}
+    return token, json.dumps({"admin": {"tokens": [{"name": "demo", "sha256": digest}]}})
+
+
+def read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        give_up(f"The configuration cannot be read: {error}.")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A tour of Larder in a real Envoy.")
     parser.add_argument("--origin", help="host:port of your own origin: no tour, just the cache in front of it")
+    parser.add_argument("--config", help="a file with a plugin configuration of your own (with --origin)")
     parser.add_argument("--port", type=int, help="where Envoy listens; without it, 10000 or a free one")
     return parser.parse_args()
 

@@ -21,7 +21,7 @@ PREFERRED_PORT = 10000
 class Envoy:
     """Envoy with two workers. Used with `with`, nothing of it is left afterwards."""
 
-    def __init__(self, origin: tuple[str, int], configuration: dict, port: int | None) -> None:
+    def __init__(self, origin: tuple[str, int], configuration: str, port: int | None) -> None:
         self.port = port or (PREFERRED_PORT if is_free(PREFERRED_PORT) else 0)
         if port and not is_free(port):
             give_up(f"Port {port} is taken: choose another, or leave it out and get a free one.")
@@ -107,7 +107,7 @@ def find_envoy() -> str:
     return found.stdout.decode().strip()
 
 
-def fill_in(origin: tuple[str, int], configuration: dict, port: int) -> str:
+def fill_in(origin: tuple[str, int], configuration: str, port: int) -> str:
     host, origin_port = origin
     yaml = (CHECKOUT / "envoy" / "envoy.yaml").read_text()
     changes = {
@@ -115,7 +115,7 @@ def fill_in(origin: tuple[str, int], configuration: dict, port: int) -> str:
         "address: 0.0.0.0, port_value: 10000": f"address: 127.0.0.1, port_value: {port}",
         "address: 127.0.0.1, port_value: 8000": f"address: {json.dumps(host)}, port_value: {origin_port}",
         "filename: dist/larder.wasm": f"filename: {json.dumps(str(MODULE))}",
-        "value: |\n                    {}\n": f"value: {json.dumps(json.dumps(configuration))}\n",
+        "value: |\n                    {}\n": f"value: {json.dumps(configuration)}\n",
     }
     if is_name(host):
         changes["# auto_host_rewrite"] = "auto_host_rewrite"

@@ -4,8 +4,8 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
-use crate::http::RequestHead;
-use crate::outcome::ForwardReason;
+use crate::http::{RequestHead, ResponseHead};
+use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::key::{self, CacheKey};
 use crate::policy::reuse::Reuse;
 use crate::store::Fingerprint;
@@ -34,10 +34,19 @@ pub struct Ask {
     pub deadline: Monotonic,
     /// Whether its response would be the whole representation, so that it may fetch for others: a GET without `Range`.
     pub whole: bool,
-    /// Why it waits for another's fetch, once it does.
-    pub waits: Cell<Option<ForwardReason>>,
+    /// What it has waited for, once it has.
+    pub waited: Cell<Option<Waited>>,
     /// Whether it must not be sent to the origin (`only-if-cached`).
     pub only_if_cached: bool,
+}
+
+/// A fetch that a request has waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waited {
+    /// Why nothing stored could be used.
+    pub reason: ForwardReason,
+    /// Whether the root made the fetch on behalf of this very request.
+    pub leads: bool,
 }
 
 /// What becomes of a request.
@@ -49,8 +58,6 @@ pub enum Decision {
         entry: Rc<Entry>,
         /// Why it may be served.
         reuse: Reuse,
-        /// For a request that waited for another's fetch: why it had to.
-        waited: Option<ForwardReason>,
     },
     /// Let it wait: it will be decided later ([`super::Effect::Decided`]).
     Wait,
@@ -60,20 +67,45 @@ pub enum Decision {
         generation: u64,
         /// Why nothing stored could be used.
         reason: ForwardReason,
-        /// Whether it waited for another's fetch before.
-        waited: bool,
     },
     /// Send it to the origin and leave the store alone.
     Forward {
         /// Why nothing stored could be used.
         reason: ForwardReason,
-        /// Whether it waited for another's fetch before.
-        waited: bool,
         /// What it may be answered with when the origin fails.
         fallback: Option<Rc<Entry>>,
     },
+    /// Answer it with what the root has fetched on its behalf.
+    Deliver {
+        /// What was fetched.
+        delivery: Delivery,
+        /// Why nothing stored could be used.
+        reason: ForwardReason,
+    },
     /// Answer it with 504 (RFC 9111 §5.2.1.7).
     NotCached,
+}
+
+/// What the root has fetched on behalf of a request. It answers that request whatever it is good for to others, as
+/// it would if the request had gone to the origin itself.
+#[derive(Debug)]
+pub enum Delivery {
+    /// It is stored now, or confirmed what is stored.
+    Stored {
+        /// The stored response.
+        entry: Rc<Entry>,
+        /// The status code of the origin.
+        status: u16,
+    },
+    /// It is not stored.
+    Passing {
+        /// Its head.
+        head: ResponseHead,
+        /// Its body.
+        body: Vec<u8>,
+        /// Why it is not stored.
+        why: NotStored,
+    },
 }
 
 /// A cache key and where it belongs.
@@ -88,6 +120,13 @@ pub struct Place {
 }
 
 impl Ask {
+    /// Whether an answer that the request has waited for is another's (RFC 9211 §2.6); none if it has not waited
+    /// for another.
+    #[must_use]
+    pub fn collapsed(&self, answered: bool) -> Option<bool> {
+        self.waited.get().filter(|waited| !waited.leads).map(|_| answered)
+    }
+
     /// The cache key of the variant that these nominated fields select for this request.
     #[must_use]
     pub fn variant_key(&self, nominated: &[String]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
+use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe, Waited};
 use crate::collapse::{self, Seat};
 use crate::config::Fetch as FetchMode;
 use crate::invalidation::Verdict;
@@ -24,6 +24,21 @@ struct Best {
     reason: Option<ForwardReason>,
 }
 
+/// A request that nothing simply answers, and why.
+#[derive(Clone, Copy)]
+struct Need<'a> {
+    ask: &'a Rc<Ask>,
+    place: &'a Place,
+    best: &'a Best,
+    reason: ForwardReason,
+}
+
+impl Need<'_> {
+    fn alone(&self) -> Decision {
+        alone(self.ask, self.reason, self.best.entry.clone())
+    }
+}
+
 impl Best {
     /// Whether the key is known to be cacheable: something is, or was, stored under it.
     fn is_known(&self) -> bool {
@@ -43,7 +58,7 @@ impl Cache {
     pub fn consider(&mut self, host: &impl Host, ask: &Rc<Ask>, newcomer: bool, now: Now) -> Decision {
         let unavailable = ForwardReason::Bypass(Bypass::Unavailable);
         if !self.sync(host) {
-            return alone(ask, unavailable, newcomer, None);
+            return alone(ask, unavailable, None);
         }
         let primary = self.place(host, ask.key.primary.clone());
         let nominated = match self.level(host, ask, primary, false, newcomer, now) {
@@ -51,12 +66,12 @@ impl Cache {
             Level::Nominated(nominated) => nominated,
         };
         let Content::Variants(variants) = &nominated.record.content else {
-            return alone(ask, unavailable, newcomer, None);
+            return alone(ask, unavailable, None);
         };
         let variant = self.place(host, ask.variant_key(&variants.nominated));
         match self.level(host, ask, variant, true, newcomer, now) {
             Level::Decided(decision) => decision,
-            Level::Nominated(_) => alone(ask, unavailable, newcomer, None),
+            Level::Nominated(_) => alone(ask, unavailable, None),
         }
     }
 
@@ -75,7 +90,7 @@ impl Cache {
             match self.judge(&entry, ask, now) {
                 Judged::Nominated => return Level::Nominated(entry),
                 Judged::Usable(found) if !wants_refresh(&found) => {
-                    return Level::Decided(serve(ask, entry, found));
+                    return Level::Decided(Decision::Serve { entry, reuse: found });
                 }
                 Judged::Usable(_) => best.entry = Some(entry),
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
@@ -89,7 +104,13 @@ impl Cache {
         // for as long as an overtaken fetch of this worker runs, with the answer already there.
         let servable = best.entry.is_some() && best.reason.is_none();
         if newcomer && !servable && self.joins_locally(ask, &place, &best) {
-            return Level::Decided(self.park(host, ask, &place, best.reason.unwrap_or(missing), now));
+            return Level::Decided(self.park(
+                host,
+                ask,
+                &place,
+                Waited { reason: best.reason.unwrap_or(missing), leads: false },
+                now,
+            ));
         }
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
@@ -106,7 +127,7 @@ impl Cache {
                 Some((Judged::Usable(found), entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
                     let done = !wants_refresh(&found);
-                    let serve = serve(ask, entry, found);
+                    let serve = Decision::Serve { entry, reuse: found };
                     if done {
                         return Level::Decided(serve);
                     }
@@ -123,90 +144,101 @@ impl Cache {
                 }
                 None => None,
             };
-            let reason = best.reason.unwrap_or(missing);
-            if let Some(decision) = self.claim(host, ask, &place, &set, &best, serving, reason, newcomer, now)
-            {
+            let need = Need { ask, place: &place, best: &best, reason: best.reason.unwrap_or(missing) };
+            if let Some(decision) = self.claim(host, &need, &set, serving, now) {
                 return Level::Decided(decision);
             }
             host.count(Counter::Conflict);
         }
-        Level::Decided(alone(ask, ForwardReason::Bypass(Bypass::Unavailable), newcomer, best.entry))
+        Level::Decided(alone(ask, ForwardReason::Bypass(Bypass::Unavailable), best.entry))
     }
 
-    /// What to do where there is nothing that simply answers the request; none when the set changed meanwhile.
-    #[expect(clippy::too_many_arguments, reason = "one step of one procedure")]
+    /// What to do where nothing simply answers the request: `serving` may be served for now, but has to be
+    /// refreshed. None when the set changed meanwhile.
     fn claim(
         &mut self,
         host: &impl Host,
-        ask: &Rc<Ask>,
-        place: &Place,
+        need: &Need<'_>,
         set: &SetSnapshot,
-        best: &Best,
         serving: Option<Decision>,
-        reason: ForwardReason,
-        newcomer: bool,
         now: Now,
     ) -> Option<Decision> {
-        let may_wait = ask.options.collapse && ask.whole && reason != ForwardReason::Request;
-        if serving.is_none() && ask.only_if_cached {
-            return Some(Decision::NotCached);
+        let ask = need.ask;
+        if let Some(serve) = serving {
+            let may_refresh = ask.whole && !ask.only_if_cached && !self.refreshes_enough();
+            return match self.seat(need, set, now) {
+                Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
+                // Somebody refreshes it, or it was tried a moment ago.
+                Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
+            };
         }
-        if serving.is_none() && !ask.whole {
-            return Some(alone(ask, reason, newcomer, best.entry.clone()));
+        if !ask.whole || ask.only_if_cached {
+            return Some(need.alone());
         }
-        let fetches = &self.fetches;
-        let seat = collapse::seat(&set.value, place.fingerprint, self.worker, now.mono, |g| {
-            fetches.contains_key(&g)
-        });
-        match (seat, serving) {
-            // Somebody refreshes it, or it was tried a moment ago.
-            (Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full, Some(serve)) => Some(serve),
-            (Seat::NotShared(why), None) => Some(self.after_failure(ask, why, reason, best, newcomer, now)),
-            (Seat::Full, None) => Some(alone(ask, reason, newcomer, best.entry.clone())),
-            (Seat::Wait | Seat::Register, None) if !may_wait => {
-                Some(alone(ask, reason, newcomer, best.entry.clone()))
+        let may_wait = ask.options.collapse && need.reason != ForwardReason::Request;
+        match self.seat(need, set, now) {
+            Seat::Lead => self.lead(host, need, set, None, now),
+            Seat::NotShared(why) => Some(self.after_failure(need, why, now)),
+            Seat::Wait if may_wait => Some(self.join(host, need, now)),
+            Seat::Register if may_wait => {
+                let value = collapse::registered(&set.value, need.place.fingerprint, self.worker?);
+                set.replace(host, &value).then(|| self.join(host, need, now))
             }
-            (Seat::Wait, None) => Some(self.park(host, ask, place, reason, now)),
-            (Seat::Register, None) => {
-                let me = self.worker?;
-                let value = collapse::registered(&set.value, place.fingerprint, me);
-                set.replace(host, &value).then(|| self.park(host, ask, place, reason, now))
-            }
-            (Seat::Lead, serving) => {
-                let new = self.new_flight(place.fingerprint, now);
-                let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
-                    return Some(serving.unwrap_or_else(|| alone(ask, reason, newcomer, best.entry.clone())));
-                };
-                if !set.replace(host, &value) {
-                    return None;
-                }
-                let by = match self.recipe_for(host, ask, place, &set.value, best, serving.is_some()) {
-                    Some(recipe) => Fetcher::Root(recipe),
-                    None => Fetcher::Stream,
-                };
-                let is_dispatched = matches!(by, Fetcher::Root(_));
-                let fetch = Fetch {
-                    lease: Lease {
-                        place: place.clone(),
-                        slot: Slot { set: place.set, way: flight.way },
-                        generation: flight.generation,
-                        until: flight.until,
-                    },
-                    stamp: self.mirror.head(),
-                    deadline: now.mono.after(self.config.collapse.fetch_timeout),
-                    validated: best.entry.clone(),
-                    ask: Rc::clone(ask),
-                    started: now,
-                    by,
-                };
-                self.fetches.insert(flight.generation, fetch);
-                if is_dispatched {
-                    self.effects.push_back(Effect::Dispatch(flight.generation));
-                    return Some(serving.unwrap_or_else(|| self.park(host, ask, place, reason, now)));
-                }
-                Some(Decision::Fetch { generation: flight.generation, reason, waited: !newcomer })
-            }
+            Seat::Full | Seat::Wait | Seat::Register => Some(need.alone()),
         }
+    }
+
+    fn seat(&self, need: &Need<'_>, set: &SetSnapshot, now: Now) -> Seat {
+        let is_fetching = |generation| self.fetches.contains_key(&generation);
+        collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching)
+    }
+
+    fn join(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Decision {
+        self.park(host, need.ask, need.place, Waited { reason: need.reason, leads: false }, now)
+    }
+
+    /// Takes the flight, and fetches. None when somebody else was faster.
+    fn lead(
+        &mut self,
+        host: &impl Host,
+        need: &Need<'_>,
+        set: &SetSnapshot,
+        serving: Option<Decision>,
+        now: Now,
+    ) -> Option<Decision> {
+        let Need { ask, place, best, reason } = *need;
+        let new = self.new_flight(place.fingerprint, now);
+        let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
+            return Some(serving.unwrap_or_else(|| need.alone()));
+        };
+        if !set.replace(host, &value) {
+            return None;
+        }
+        let recipe = self.recipe_for(host, need, &set.value, serving.is_some());
+        let is_dispatched = recipe.is_some();
+        let fetch = Fetch {
+            lease: Lease::of(place.clone(), flight),
+            stamp: self.mirror.head(),
+            deadline: now.mono.after(self.config.collapse.fetch_timeout),
+            validated: best.entry.clone(),
+            ask: Rc::clone(ask),
+            started: now,
+            is_refresh: is_dispatched && serving.is_some(),
+            by: recipe.map_or(Fetcher::Stream, Fetcher::Root),
+        };
+        self.fetches.insert(flight.generation, fetch);
+        if !is_dispatched {
+            return Some(Decision::Fetch { generation: flight.generation, reason });
+        }
+        self.effects.push_back(Effect::Dispatch(flight.generation));
+        let waited = Waited { reason, leads: true };
+        Some(serving.unwrap_or_else(|| self.park(host, ask, place, waited, now)))
+    }
+
+    /// Whether as many refreshes run as may, so that a purge of much that is in demand is not a stampede.
+    fn refreshes_enough(&self) -> bool {
+        let running = self.fetches.values().filter(|fetch| fetch.is_refresh).count();
+        running >= self.config.collapse.refresh_concurrency_max as usize
     }
 
     /// How the root fetches what this request asks for; none when the request itself has to go.
@@ -216,47 +248,37 @@ impl Cache {
     fn recipe_for(
         &self,
         host: &impl Host,
-        ask: &Ask,
-        place: &Place,
+        need: &Need<'_>,
         set: &SetValue,
-        best: &Best,
-        serving: bool,
+        is_refresh: bool,
     ) -> Option<Recipe> {
-        let collapse = &self.config.collapse;
-        let carries_identity =
-            || ["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
-        let wanted = match collapse.fetch {
-            _ if serving => true,
+        let (ask, collapse) = (need.ask, &self.config.collapse);
+        let is_anonymous =
+            || !["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
+        let by_root = match collapse.fetch {
+            _ if is_refresh => true,
             FetchMode::Inline => false,
-            FetchMode::Auto => best.is_known() && ask.options.collapse && !carries_identity(),
-            FetchMode::Dispatched => ask.options.collapse && !carries_identity(),
+            FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
+            FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
         };
-        if !wanted {
+        if !by_root {
             return None;
         }
         if let Some(cluster) = &collapse.cluster {
             return Some(Recipe::to_cluster(cluster.clone()));
         }
-        let slot = Slot { set: place.set, way: set.way_of(place.fingerprint)? };
-        Recipe::read(host, slot, place.fingerprint)
+        let place = need.place;
+        Recipe::read(host, Slot { set: place.set, way: set.way_of(place.fingerprint)? }, place.fingerprint)
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
-    fn after_failure(
-        &self,
-        ask: &Rc<Ask>,
-        why: NotStored,
-        reason: ForwardReason,
-        best: &Best,
-        newcomer: bool,
-        now: Now,
-    ) -> Decision {
-        if let (NotStored::Error, Some(entry)) = (why, &best.entry)
-            && let Some(found) = self.on_error(entry, now)
+    fn after_failure(&self, need: &Need<'_>, why: NotStored, now: Now) -> Decision {
+        if let (NotStored::Error, Some(entry)) = (why, &need.best.entry)
+            && let Some(reuse) = self.on_error(entry, now)
         {
-            return serve(ask, Rc::clone(entry), found);
+            return Decision::Serve { entry: Rc::clone(entry), reuse };
         }
-        alone(ask, reason, newcomer, best.entry.clone())
+        need.alone()
     }
 
     /// Whether an entry may be served because the origin fails (RFC 5861 §4).
@@ -330,19 +352,15 @@ fn invalidated(verdict: Verdict) -> Option<Invalidated> {
     }
 }
 
-fn serve(ask: &Ask, entry: Rc<Entry>, reuse: Reuse) -> Decision {
-    Decision::Serve { entry, reuse, waited: ask.waits.get() }
-}
-
 /// Whether somebody has to refresh what is served.
 fn wants_refresh(found: &Reuse) -> bool {
     matches!(found, Reuse::Stale { refresh: true, .. })
 }
 
 /// To the origin, without a flight.
-fn alone(ask: &Ask, reason: ForwardReason, newcomer: bool, fallback: Option<Rc<Entry>>) -> Decision {
+fn alone(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decision {
     if ask.only_if_cached {
         return Decision::NotCached;
     }
-    Decision::Forward { reason, waited: !newcomer, fallback }
+    Decision::Forward { reason, fallback }
 }

@@ -407,7 +407,7 @@ enum Directory {
 }
 
 impl Lease {
-    fn of(place: Place, flight: Flight) -> Lease {
+    pub(super) fn of(place: Place, flight: Flight) -> Lease {
         let slot = Slot { set: place.set, way: flight.way };
         Lease { place, slot, generation: flight.generation, until: flight.until }
     }

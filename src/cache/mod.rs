@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-pub use ask::{Ask, Decision, Place, StreamId};
+pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
 pub use dispatch::{Call, Reception, is_failure};
 pub use landing::Landing;
 pub use recipe::Recipe;
@@ -109,6 +109,8 @@ struct Fetch {
     /// The request on whose behalf it is made.
     ask: Rc<Ask>,
     started: Now,
+    /// Whether something stored is served meanwhile.
+    is_refresh: bool,
     by: Fetcher,
 }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId};
+use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId, Waited};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::store::Fingerprint;
@@ -20,12 +20,12 @@ impl Cache {
         host: &impl Host,
         ask: &Rc<Ask>,
         place: &Place,
-        why: ForwardReason,
+        waited: Waited,
         now: Now,
     ) -> Decision {
         if self.parked_streams.len() >= self.config.collapse.waiters_max as usize {
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            return Decision::Forward { reason, waited: ask.waits.get().is_some(), fallback: None };
+            return Decision::Forward { reason, fallback: None };
         }
         let group = self.parked.entry(place.fingerprint).or_default();
         if group.asks.is_empty() {
@@ -33,7 +33,9 @@ impl Cache {
         }
         group.asks.push(Rc::clone(ask));
         self.parked_streams.insert(ask.stream, place.fingerprint);
-        if ask.waits.replace(Some(why)).is_none() {
+        let before = ask.waited.get();
+        ask.waited.set(Some(before.unwrap_or(waited)));
+        if before.is_none() {
             host.count(Counter::Waited);
         }
         Decision::Wait
@@ -103,8 +105,7 @@ impl Cache {
         for ask in overdue {
             self.parked_streams.remove(&ask.stream);
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            self.effects
-                .push_back(Effect::Decided(ask, Decision::Forward { reason, waited: true, fallback: None }));
+            self.effects.push_back(Effect::Decided(ask, Decision::Forward { reason, fallback: None }));
         }
     }
 

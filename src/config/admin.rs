@@ -1,42 +1,33 @@
 //! Who may use the admin route.
 
-use serde::de::{Deserialize, Deserializer};
-
-use super::field::{count, objects, size};
-use super::names::{Digest, Name};
-use super::text::keywords;
+use super::json::{At, Json, Object, Read, boolean};
+use super::names::{Name, digest};
+use super::text::{keywords, text};
+use super::units::{count, size_within};
 
 /// The admin route. Without a token there is none.
-#[derive(serde::Deserialize, Clone, PartialEq, Debug)]
-#[serde(default, deny_unknown_fields, expecting = "an object")]
+#[derive(Clone, PartialEq, Debug)]
 pub struct AdminConfig {
     /// The path prefix of the route, with a slash at both ends; `/_larder/` unless configured.
     pub path: String,
     /// Who may do what; empty turns the route off.
-    #[serde(deserialize_with = "objects")]
     pub tokens: Vec<Token>,
     /// Whether the methods `PURGE`, `BAN` and `REFRESH` are commands on any path.
     pub methods: bool,
     /// The largest body of a command, in bytes.
-    #[serde(deserialize_with = "size::<1024, { 1 << 20 }, _, _>")]
     pub body_bytes_max: usize,
     /// The most selectors in one command.
-    #[serde(deserialize_with = "count::<1, 10_000, _, _>")]
     pub selectors_max: usize,
 }
 
 /// A bearer token, known by its digest only, because Envoy shows plugin configurations in its config dump.
-#[derive(serde::Deserialize, Clone, PartialEq, Debug)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Token {
     /// Who it belongs to; named in receipts and logs.
-    #[serde(deserialize_with = "name")]
     pub name: String,
     /// SHA-256 of the token.
-    #[serde(deserialize_with = "digest")]
     pub sha256: [u8; 32],
     /// What it allows; everything when left out.
-    #[serde(default = "all_scopes")]
     pub scopes: Vec<Scope>,
 }
 
@@ -70,14 +61,78 @@ impl Default for AdminConfig {
     }
 }
 
-fn all_scopes() -> Vec<Scope> {
-    vec![Scope::Read, Scope::Purge, Scope::PurgeAll]
+impl AdminConfig {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.field("path", &mut self.path, path_prefix)?;
+        object.field("tokens", &mut self.tokens, tokens)?;
+        object.field("methods", &mut self.methods, boolean)?;
+        // At most a mebibyte, which any memory can count.
+        object.field("body_bytes_max", &mut self.body_bytes_max, |at| {
+            Ok(size_within(at, 1024, 1 << 20)? as usize)
+        })?;
+        object.field("selectors_max", &mut self.selectors_max, |at| Ok(count(at, 1, 10_000)? as usize))
+    }
 }
 
-fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Name::deserialize(deserializer).map(|name| name.0)
+fn path_prefix(at: &At<'_>) -> Read<String> {
+    let plain = |b: u8| b.is_ascii_graphic() && !b"?#%\\\"".contains(&b);
+    let prefix =
+        |path: &str| path.len() > 2 && path.starts_with('/') && path.ends_with('/') && !path.contains("//");
+    match at.value {
+        Json::Text(path) if prefix(path) && path.bytes().all(plain) => Ok(path.clone()),
+        _ => Err(at.wrong("a path prefix", "a path with a slash at both ends, such as \"/_larder/\"")),
+    }
 }
 
-fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-    Digest::deserialize(deserializer).map(|digest| digest.0)
+fn tokens(at: &At<'_>) -> Read<Vec<Token>> {
+    const TOKENS_MAX: usize = 100;
+    let mut names = Vec::new();
+    let mut digests = Vec::new();
+    let tokens = at.list(|at| {
+        at.object(|object| {
+            let token = Token::read(object)?;
+            if names.contains(&token.name) {
+                return Err(
+                    object.error("name", format!("{:?} is the name of another token too", token.name))
+                );
+            }
+            if digests.contains(&token.sha256) {
+                return Err(object.error("sha256", "the digest of another token too"));
+            }
+            names.push(token.name.clone());
+            digests.push(token.sha256);
+            Ok(token)
+        })
+    })?;
+    if tokens.len() > TOKENS_MAX {
+        Err(at.error(format!("more than {TOKENS_MAX} tokens")))
+    } else {
+        Ok(tokens)
+    }
+}
+
+impl Token {
+    fn read(object: &mut Object<'_>) -> Read<Self> {
+        let Name(name) = object.required("name", text)?;
+        let sha256 = object.required("sha256", sha256)?;
+        let mut scopes = vec![Scope::Read, Scope::Purge, Scope::PurgeAll];
+        object.field("scopes", &mut scopes, |at| at.list(text))?;
+        if scopes.is_empty() {
+            return Err(
+                object.error("scopes", "an empty list allows nothing; leave it out to allow everything")
+            );
+        }
+        Ok(Token { name, sha256, scopes })
+    }
+}
+
+fn sha256(at: &At<'_>) -> Read<[u8; 32]> {
+    let digest = if let Json::Text(text) = at.value { digest(text) } else { None };
+    // Somebody may have put the token there; what Envoy logs must not show it.
+    digest.ok_or_else(|| {
+        at.error(
+            "the value is not a SHA-256 digest; expected 64 hex digits, the digest of the token and not the token \
+             itself: printf %s \"$TOKEN\" | sha256sum",
+        )
+    })
 }

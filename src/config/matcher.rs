@@ -1,35 +1,26 @@
 //! When a rule applies: conditions on the request and on the response, of which all must hold.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
 
 use super::extension::{agrees, is_plain};
-use super::field::set;
+use super::json::{At, Json, Object, Read};
 use super::names::{FieldName, Method};
 use super::path::PathPattern;
 use super::pattern::{HostPattern, TypePattern, ValuePattern, without_port};
-use super::text::OneOrMany;
+use super::text::{text, texts};
 use super::units::StatusRange;
 use crate::http::RequestHead;
 
 /// The conditions of a rule. Those that are left out always hold; of a list of values, any will do.
-#[derive(Deserialize, Clone, PartialEq, Debug, Default)]
-#[serde(default, deny_unknown_fields, expecting = "an object")]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Match {
-    #[serde(deserialize_with = "set")]
-    pub host: Option<OneOrMany<HostPattern>>,
-    #[serde(deserialize_with = "set")]
-    pub path: Option<OneOrMany<PathPattern>>,
-    #[serde(deserialize_with = "set")]
-    pub method: Option<OneOrMany<Method>>,
-    pub header: BTreeMap<FieldName, FieldCondition>,
-    #[serde(deserialize_with = "set")]
-    pub status: Option<OneOrMany<StatusRange>>,
-    #[serde(deserialize_with = "set")]
-    pub content_type: Option<OneOrMany<TypePattern>>,
+    pub(super) host: Option<Vec<HostPattern>>,
+    pub(super) path: Option<Vec<PathPattern>>,
+    method: Option<Vec<Method>>,
+    /// By field names in lower case.
+    pub(super) header: Vec<(String, FieldCondition)>,
+    status: Option<Vec<StatusRange>>,
+    content_type: Option<Vec<TypePattern>>,
 }
 
 /// What the rules look at in a request, read once for all of them.
@@ -70,6 +61,20 @@ pub(super) enum Phase<'r> {
 }
 
 impl Match {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.optional("host", &mut self.host, texts)?;
+        object.optional("path", &mut self.path, texts)?;
+        object.optional("method", &mut self.method, texts)?;
+        object.field("header", &mut self.header, |at| {
+            at.entries(|name, condition| {
+                let FieldName(name) = text(name)?;
+                Ok((name, FieldCondition::read(condition)?))
+            })
+        })?;
+        object.optional("status", &mut self.status, texts)?;
+        object.optional("content_type", &mut self.content_type, texts)
+    }
+
     /// Whether it has a condition on the response.
     pub(super) fn needs_response(&self) -> bool {
         self.status.is_some() || self.content_type.is_some()
@@ -77,7 +82,7 @@ impl Match {
 
     /// Whether one of its paths trusts a file name extension.
     pub(super) fn trusts_extension(&self) -> bool {
-        self.path.iter().flat_map(|paths| &paths.0).any(|path| path.extension.is_some())
+        self.path.iter().flatten().any(|path| path.extension.is_some())
     }
 
     /// Whether all conditions hold; one on the response does not before there is one. `cautious` says that paths
@@ -89,7 +94,7 @@ impl Match {
             })
             && any(&self.host, |host| host.matches(&target.authority, target.host()))
             && any(&self.method, |method| method.0.as_bytes() == target.method)
-            && self.header.iter().all(|(name, condition)| condition.holds(target.request, &name.0))
+            && self.header.iter().all(|(name, condition)| condition.holds(target.request, name))
     }
 
     fn response(&self, phase: Phase<'_>) -> bool {
@@ -104,7 +109,7 @@ impl Match {
 
     /// What stands for `name` in the first path pattern that matches and has it.
     pub(super) fn capture<'p>(&self, name: &str, path: &'p [u8]) -> Option<&'p [u8]> {
-        self.path.iter().flat_map(|patterns| &patterns.0).find_map(|pattern| {
+        self.path.iter().flatten().find_map(|pattern| {
             let at = pattern.names.iter().position(|known| **known == *name)?;
             pattern.captures(path)?.get(at).copied()
         })
@@ -119,8 +124,8 @@ fn is_file(pattern: &PathPattern, path: &[u8], phase: Phase<'_>) -> bool {
     })
 }
 
-fn any<T>(condition: &Option<OneOrMany<T>>, holds: impl FnMut(&T) -> bool) -> bool {
-    condition.as_ref().is_none_or(|alternatives| alternatives.0.iter().any(holds))
+fn any<T>(condition: &Option<Vec<T>>, holds: impl FnMut(&T) -> bool) -> bool {
+    condition.as_ref().is_none_or(|alternatives| alternatives.iter().any(holds))
 }
 
 /// A condition on a request header field.
@@ -129,47 +134,28 @@ pub(super) enum FieldCondition {
     /// `true` or `false`: whether there is one.
     Present(bool),
     /// Some line of it matches one of these.
-    Value(OneOrMany<ValuePattern>),
+    Value(Vec<ValuePattern>),
 }
 
 impl FieldCondition {
-    fn holds(&self, request: &RequestHead, name: &str) -> bool {
-        match self {
-            FieldCondition::Present(present) => request.fields.contains(name) == *present,
-            FieldCondition::Value(patterns) => request
-                .fields
-                .get_all(name)
-                .any(|value| patterns.0.iter().any(|pattern| pattern.matches(value))),
+    fn read(at: &At<'_>) -> Read<Self> {
+        match at.value {
+            Json::Bool(present) => Ok(FieldCondition::Present(*present)),
+            Json::Text(_) | Json::List(_) => texts(at).map(FieldCondition::Value),
+            Json::Null | Json::Number(_) | Json::Object(_) => Err(at.wrong(
+                "a condition on a header field",
+                "true (present), false (absent), a value in which * stands for any text, or a list of values",
+            )),
         }
     }
-}
 
-impl<'de> Deserialize<'de> for FieldCondition {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldConditionVisitor)
-    }
-}
-
-struct FieldConditionVisitor;
-
-impl<'de> Visitor<'de> for FieldConditionVisitor {
-    type Value = FieldCondition;
-
-    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(
-            "true (present), false (absent), a value in which * stands for any text, or a list of values",
-        )
-    }
-
-    fn visit_bool<E: Error>(self, present: bool) -> Result<FieldCondition, E> {
-        Ok(FieldCondition::Present(present))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<FieldCondition, E> {
-        OneOrMany::one(value).map(FieldCondition::Value)
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, list: A) -> Result<FieldCondition, A::Error> {
-        OneOrMany::many(list).map(FieldCondition::Value)
+    fn holds(&self, request: &RequestHead, name: &str) -> bool {
+        let mut lines = request.fields.get_all(name);
+        match self {
+            FieldCondition::Present(present) => lines.next().is_some() == *present,
+            FieldCondition::Value(patterns) => {
+                lines.any(|value| patterns.iter().any(|pattern| pattern.matches(value)))
+            }
+        }
     }
 }

@@ -4,12 +4,10 @@
 //! [`Rules`] says which [`Options`] hold for an exchange. All options stand in [`REFERENCE`].
 
 mod admin;
-mod check;
-mod document;
 mod error;
 mod extension;
-mod field;
 mod index;
+mod json;
 mod matcher;
 mod names;
 mod options;
@@ -32,7 +30,10 @@ pub use rules::Rules;
 pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
 
-use document::Document;
+use json::{At, Json, Path, Read};
+use names::CacheName;
+use overlay::Overlay;
+use text::text;
 
 /// The configuration in force.
 #[derive(PartialEq, Debug)]
@@ -69,15 +70,54 @@ impl Config {
     /// ```
     pub fn parse(json: &[u8]) -> Result<Config, ConfigError> {
         let json = json.trim_ascii();
-        let document = if json.is_empty() { Document::default() } else { error::read(json)? };
-        check::document(&document)?;
-        Ok(document.into_config())
+        let value = if json.is_empty() { Json::Object(Vec::new()) } else { Json::parse(json)? };
+        Self::read(&At { path: &Path::Whole, value: &value }).map_err(|error| *error)
+    }
+
+    fn read(at: &At<'_>) -> Read<Config> {
+        let Config {
+            mut name,
+            mut defaults,
+            mut store,
+            mut tags,
+            mut collapse,
+            mut admin,
+            mut cache_status,
+            ..
+        } = Config::default();
+        let mut options = Overlay::default();
+        let mut rules = Vec::new();
+        at.object(|object| {
+            object.field("name", &mut name, |at| text(at).map(|CacheName(name)| name))?;
+            object.section("cache_status", |object| cache_status.read(object))?;
+            object.section("store", |object| store.read(object))?;
+            object.section("tags", |object| tags.read(object))?;
+            object.section("collapse", |object| collapse.read(object))?;
+            object.section("admin", |object| admin.read(object))?;
+            options.read(object)?;
+            object.field("rules", &mut rules, |at| rules::read(at, &store))
+        })?;
+        options.apply(&mut defaults);
+        defaults.object_bytes_max = store.object_bytes_max;
+        defaults.collapse = collapse.enabled;
+        let rules = Rules::new(defaults.clone(), rules);
+        Ok(Config { name, defaults, rules, store, tags, collapse, admin, cache_status })
     }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Document::default().into_config()
+        let defaults = Options::default();
+        Config {
+            name: "larder".into(),
+            rules: Rules::new(defaults.clone(), Vec::new()),
+            defaults,
+            store: StoreConfig::default(),
+            tags: TagsConfig::default(),
+            collapse: CollapseConfig::default(),
+            admin: AdminConfig::default(),
+            cache_status: CacheStatusHeader::default(),
+        }
     }
 }
 

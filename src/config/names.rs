@@ -1,8 +1,6 @@
-//! Names: of header fields, methods, caches, rules and tokens, and digests that stand for tokens.
+//! Names: of header fields, methods, caches, rules and tokens, and the digests of tokens.
 
-use serde::de::{Deserialize, Deserializer};
-
-use super::text::{Text, deserialize, deserialize_text};
+use super::text::Text;
 
 /// A header field name (RFC 9110 §5.1), put into lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -70,34 +68,22 @@ impl Text for Name {
     }
 }
 
-/// The SHA-256 digest of a token.
-pub(super) struct Digest(pub [u8; 32]);
-
-impl Text for Digest {
-    const WHAT: &'static str = "a SHA-256 digest";
-    const EXPECTED: &'static str =
-        "64 hex digits, the digest of the token and not the token itself: printf %s \"$TOKEN\" | sha256sum";
-    // Somebody may have put the token there; what Envoy logs must not show it.
-    const SECRET: bool = true;
-
-    fn from_text(text: &str) -> Option<Self> {
-        if text.len() != 64 {
-            return None;
-        }
-        let mut digest = [0; 32];
-        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let [high, low] = pair else { return None };
-            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
-        }
-        Some(Digest(digest))
+/// The SHA-256 digest of a token from 64 hex digits.
+pub(super) fn digest(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 {
+        return None;
     }
+    let mut digest = [0; 32];
+    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+    }
+    Some(digest)
 }
 
 pub(super) fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
-
-deserialize_text!(FieldName, Method, CacheName, Name, Digest);
 
 #[cfg(test)]
 mod tests {

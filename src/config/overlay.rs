@@ -1,85 +1,78 @@
-//! The options that one place in the configuration sets: the top level, a rule, or the metadata of a route.
+//! The options that one place in the configuration sets: the top level or a rule.
 //!
 //! What a place does not set stays as the place behind it says.
 
-use core::fmt;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer};
+use super::json::{At, Json, Object, Read, boolean};
+use super::names::{FieldName, is_token};
+use super::options::{KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
+use super::text::{Text, text};
+use super::units::{StatusRange, count, duration, show_duration};
 
-use super::field::{set, set_count, set_duration, set_field_names};
-use super::names::is_token;
-use super::options::{KeyOptions, Options, QueryKey};
-use super::text::{Text, deserialize, deserialize_text};
-use super::units::{Dur, StatusRange, show_duration};
-
-/// Defines a section of the configuration that has the fields of [`Options`] beside its own, and how it is laid
-/// over options. (Serde's own way to share fields loses the path of an error and lets unknown fields pass.)
-macro_rules! with_options {
-    ($(#[$meta:meta])* pub(super) struct $name:ident { $($own:tt)* }) => {
-        $(#[$meta])*
-        #[derive(serde::Deserialize, Clone, PartialEq, Debug, Default)]
-        #[serde(default, deny_unknown_fields, expecting = "an object")]
-        pub(super) struct $name {
-            $($own)*
-            #[serde(deserialize_with = "crate::config::field::set")]
-            bypass: Option<bool>,
-            ttl: $crate::config::overlay::TtlFields,
-            #[serde(deserialize_with = "crate::config::field::object")]
-            heuristics: $crate::config::overlay::HeuristicsFields,
-            #[serde(deserialize_with = "crate::config::field::set_duration")]
-            stale_while_revalidate: Option<core::time::Duration>,
-            #[serde(deserialize_with = "crate::config::field::set_duration")]
-            stale_if_error: Option<core::time::Duration>,
-            #[serde(deserialize_with = "crate::config::field::set_duration")]
-            soft_purge_grace: Option<core::time::Duration>,
-            #[serde(deserialize_with = "crate::config::field::set_duration")]
-            keep: Option<core::time::Duration>,
-            #[serde(deserialize_with = "crate::config::field::set")]
-            request_directives: Option<$crate::config::RequestDirectives>,
-            #[serde(deserialize_with = "crate::config::field::set")]
-            set_cookie: Option<$crate::config::SetCookie>,
-            #[serde(deserialize_with = "crate::config::field::set")]
-            cookies_need_public: Option<bool>,
-            #[serde(deserialize_with = "crate::config::field::set_field_names")]
-            targeted: Option<Vec<String>>,
-            #[serde(deserialize_with = "crate::config::field::set")]
-            surrogate_control: Option<bool>,
-            #[serde(deserialize_with = "crate::config::field::object")]
-            key: $crate::config::overlay::KeyFields,
-            #[serde(deserialize_with = "crate::config::field::set")]
-            store_post: Option<bool>,
-            #[serde(deserialize_with = "crate::config::field::set_count::<1, 1000, _, _>")]
-            variants_max: Option<u32>,
-        }
-
-        impl $name {
-            /// Lays what is set over `options`.
-            fn overlay(&self, options: &mut $crate::config::Options) {
-                use $crate::config::overlay::put;
-                put(&mut options.bypass, &self.bypass);
-                self.ttl.overlay(options);
-                put(&mut options.heuristics.percent, &self.heuristics.percent);
-                put(&mut options.heuristics.max, &self.heuristics.max);
-                put(&mut options.stale_while_revalidate, &self.stale_while_revalidate);
-                put(&mut options.stale_if_error, &self.stale_if_error);
-                put(&mut options.soft_purge_grace, &self.soft_purge_grace);
-                put(&mut options.keep, &self.keep);
-                put(&mut options.request_directives, &self.request_directives);
-                put(&mut options.set_cookie, &self.set_cookie);
-                put(&mut options.cookies_need_public, &self.cookies_need_public);
-                put(&mut options.targeted, &self.targeted);
-                put(&mut options.surrogate_control, &self.surrogate_control);
-                self.key.overlay(&mut options.key);
-                put(&mut options.store_post, &self.store_post);
-                put(&mut options.variants_max, &self.variants_max);
-            }
-        }
-    };
+/// The options that are set.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Overlay {
+    pub(super) bypass: Option<bool>,
+    pub(super) ttl: Ttl,
+    heuristics_percent: Option<u8>,
+    heuristics_max: Option<Duration>,
+    stale_while_revalidate: Option<Duration>,
+    stale_if_error: Option<Duration>,
+    soft_purge_grace: Option<Duration>,
+    keep: Option<Duration>,
+    pub(super) request_directives: Option<RequestDirectives>,
+    set_cookie: Option<SetCookie>,
+    cookies_need_public: Option<bool>,
+    targeted: Option<Vec<String>>,
+    surrogate_control: Option<bool>,
+    pub(super) key: Key,
+    store_post: Option<bool>,
+    variants_max: Option<u32>,
 }
-pub(super) use with_options;
+
+impl Overlay {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.optional("bypass", &mut self.bypass, boolean)?;
+        object.field("ttl", &mut self.ttl, Ttl::read)?;
+        object.section("heuristics", |object| {
+            object.optional("percent", &mut self.heuristics_percent, |at| Ok(count(at, 0, 100)? as u8))?;
+            object.optional("max", &mut self.heuristics_max, duration)
+        })?;
+        object.optional("stale_while_revalidate", &mut self.stale_while_revalidate, duration)?;
+        object.optional("stale_if_error", &mut self.stale_if_error, duration)?;
+        object.optional("soft_purge_grace", &mut self.soft_purge_grace, duration)?;
+        object.optional("keep", &mut self.keep, duration)?;
+        object.optional("request_directives", &mut self.request_directives, text)?;
+        object.optional("set_cookie", &mut self.set_cookie, text)?;
+        object.optional("cookies_need_public", &mut self.cookies_need_public, boolean)?;
+        object.optional("targeted", &mut self.targeted, field_names)?;
+        object.optional("surrogate_control", &mut self.surrogate_control, boolean)?;
+        object.section("key", |object| self.key.read(object))?;
+        object.optional("store_post", &mut self.store_post, boolean)?;
+        object.optional("variants_max", &mut self.variants_max, |at| count(at, 1, 1_000))
+    }
+
+    /// Lays what is set over `options`.
+    pub(super) fn apply(&self, options: &mut Options) {
+        put(&mut options.bypass, &self.bypass);
+        self.ttl.apply(options);
+        put(&mut options.heuristics.percent, &self.heuristics_percent);
+        put(&mut options.heuristics.max, &self.heuristics_max);
+        put(&mut options.stale_while_revalidate, &self.stale_while_revalidate);
+        put(&mut options.stale_if_error, &self.stale_if_error);
+        put(&mut options.soft_purge_grace, &self.soft_purge_grace);
+        put(&mut options.keep, &self.keep);
+        put(&mut options.request_directives, &self.request_directives);
+        put(&mut options.set_cookie, &self.set_cookie);
+        put(&mut options.cookies_need_public, &self.cookies_need_public);
+        put(&mut options.targeted, &self.targeted);
+        put(&mut options.surrogate_control, &self.surrogate_control);
+        self.key.apply(&mut options.key);
+        put(&mut options.store_post, &self.store_post);
+        put(&mut options.variants_max, &self.variants_max);
+    }
+}
 
 /// Replaces `option` when `value` is set.
 pub(super) fn put<T: Clone>(option: &mut T, value: &Option<T>) {
@@ -91,7 +84,7 @@ pub(super) fn put<T: Clone>(option: &mut T, value: &Option<T>) {
 /// `ttl`: a duration or `null`, which stand for `override`, or an object. For each of the four durations, `null`
 /// says that there is none, which is not the same as leaving it out.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(super) struct TtlFields {
+pub(super) struct Ttl {
     overriding: Option<Option<Duration>>,
     default: Option<Option<Duration>>,
     min: Option<Option<Duration>>,
@@ -99,170 +92,113 @@ pub(super) struct TtlFields {
     status: Option<Vec<(u16, Duration)>>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct TtlObject {
-    #[serde(rename = "override", deserialize_with = "set")]
-    overriding: Option<Option<Dur>>,
-    #[serde(deserialize_with = "set")]
-    default: Option<Option<Dur>>,
-    #[serde(deserialize_with = "set")]
-    min: Option<Option<Dur>>,
-    #[serde(deserialize_with = "set")]
-    max: Option<Option<Dur>>,
-    #[serde(deserialize_with = "set")]
-    status: Option<BTreeMap<StatusRange, Dur>>,
-}
+impl Ttl {
+    fn read(at: &At<'_>) -> Read<Self> {
+        match at.value {
+            Json::Object(_) => at.object(Self::read_object),
+            Json::Text(_) | Json::Null => Ok(Ttl { overriding: Some(lifetime(at)?), ..Ttl::default() }),
+            Json::Bool(_) | Json::Number(_) | Json::List(_) => {
+                Err(at.wrong("a lifetime", "a duration such as \"90s\", null, or an object"))
+            }
+        }
+    }
 
-impl TtlFields {
-    pub(super) fn overlay(&self, options: &mut Options) {
+    fn read_object(object: &mut Object<'_>) -> Read<Self> {
+        let mut ttl = Ttl::default();
+        object.optional("override", &mut ttl.overriding, lifetime)?;
+        object.optional("default", &mut ttl.default, lifetime)?;
+        object.optional("min", &mut ttl.min, lifetime)?;
+        object.optional("max", &mut ttl.max, lifetime)?;
+        object.optional("status", &mut ttl.status, by_status)?;
+        match (ttl.min.flatten(), ttl.max.flatten()) {
+            (Some(min), Some(max)) if min > max => {
+                let (min, max) = (show_duration(min), show_duration(max));
+                Err(object.error("min", format!("{min} is longer than max, which is {max}")))
+            }
+            _ => Ok(ttl),
+        }
+    }
+
+    fn apply(&self, options: &mut Options) {
         put(&mut options.ttl, &self.overriding);
         put(&mut options.ttl_default, &self.default);
         put(&mut options.ttl_min, &self.min);
         put(&mut options.ttl_max, &self.max);
         put(&mut options.ttl_status, &self.status);
     }
-
-    fn overriding(ttl: Option<Duration>) -> Self {
-        TtlFields { overriding: Some(ttl), ..TtlFields::default() }
-    }
 }
 
-impl<'de> Deserialize<'de> for TtlFields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TtlVisitor)
-    }
-}
-
-struct TtlVisitor;
-
-impl<'de> Visitor<'de> for TtlVisitor {
-    type Value = TtlFields;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; or an object", Dur::WHAT, Dur::EXPECTED)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<TtlFields, E> {
-        let Dur(ttl) = Dur::read(text)?;
-        Ok(TtlFields::overriding(Some(ttl)))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<TtlFields, E> {
-        Ok(TtlFields::overriding(None))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TtlFields, A::Error> {
-        let object = TtlObject::deserialize(MapAccessDeserializer::new(map))?;
-        let duration = |set: Option<Option<Dur>>| set.map(|some| some.map(|dur| dur.0));
-        let (min, max) = (duration(object.min), duration(object.max));
-        if let (Some(Some(min)), Some(Some(max))) = (min, max)
-            && min > max
-        {
-            let (min, max) = (show_duration(min), show_duration(max));
-            return Err(A::Error::custom(format!("min ({min}) is longer than max ({max})")));
-        }
-        Ok(TtlFields {
-            overriding: duration(object.overriding),
-            default: duration(object.default),
-            min,
-            max,
-            status: object.status.map(by_status),
-        })
-    }
+fn lifetime(at: &At<'_>) -> Read<Option<Duration>> {
+    at.or_null(duration)
 }
 
 /// One entry for each status code, in order; the narrowest range that has it counts.
-fn by_status(ranges: BTreeMap<StatusRange, Dur>) -> Vec<(u16, Duration)> {
-    let mut ranges: Vec<_> = ranges.into_iter().collect();
-    ranges.sort_by_key(|(StatusRange(first, last), _)| first.abs_diff(*last));
-    let mut by_status = BTreeMap::new();
-    for (StatusRange(first, last), ttl) in ranges {
-        for status in first..=last {
-            by_status.entry(status).or_insert(ttl.0);
-        }
-    }
-    by_status.into_iter().collect()
-}
-
-/// `heuristics`.
-#[derive(Deserialize, Clone, PartialEq, Debug, Default)]
-#[serde(default, deny_unknown_fields, expecting = "an object")]
-pub(super) struct HeuristicsFields {
-    #[serde(deserialize_with = "set_count::<0, 100, _, _>")]
-    pub(super) percent: Option<u8>,
-    #[serde(deserialize_with = "set_duration")]
-    pub(super) max: Option<Duration>,
+fn by_status(at: &At<'_>) -> Read<Vec<(u16, Duration)>> {
+    let ranges = at.entries(|name, ttl| Ok((text::<StatusRange>(name)?, duration(ttl)?)))?;
+    let narrowest = |status| {
+        let ranges = ranges.iter().filter(|(range, _)| range.contains(status));
+        ranges.min_by_key(|(StatusRange(first, last), _)| last - first)
+    };
+    Ok((200..=599).filter_map(|status| narrowest(status).map(|(_, ttl)| (status, *ttl))).collect())
 }
 
 /// `key`.
-#[derive(Deserialize, Clone, PartialEq, Debug, Default)]
-#[serde(default, deny_unknown_fields, expecting = "an object")]
-pub(super) struct KeyFields {
-    #[serde(deserialize_with = "set")]
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Key {
     query: Option<QueryKey>,
-    #[serde(deserialize_with = "set")]
     query_sorted: Option<bool>,
-    #[serde(deserialize_with = "set")]
     forward_dropped: Option<bool>,
-    #[serde(deserialize_with = "set_field_names")]
     headers: Option<Vec<String>>,
-    #[serde(deserialize_with = "set_cookie_names")]
     cookies: Option<Vec<String>>,
 }
 
-impl KeyFields {
-    pub(super) fn overlay(&self, key: &mut KeyOptions) {
+impl Key {
+    fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.optional("query", &mut self.query, query)?;
+        object.optional("query_sorted", &mut self.query_sorted, boolean)?;
+        object.optional("forward_dropped", &mut self.forward_dropped, boolean)?;
+        object.optional("headers", &mut self.headers, field_names)?;
+        object
+            .optional("cookies", &mut self.cookies, |at| at.list(|at| text(at).map(|CookieName(name)| name)))
+    }
+
+    fn apply(&self, key: &mut KeyOptions) {
         put(&mut key.query, &self.query);
         put(&mut key.query_sorted, &self.query_sorted);
         put(&mut key.forward_dropped, &self.forward_dropped);
         put(&mut key.headers, &self.headers);
         put(&mut key.cookies, &self.cookies);
     }
-
-    /// Whether nothing is set.
-    pub(super) fn is_empty(&self) -> bool {
-        *self == KeyFields::default()
-    }
 }
 
 /// `key.query`: `"all"`, `{"keep": […]}` or `{"drop": […]}`.
-impl<'de> Deserialize<'de> for QueryKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(QueryVisitor)
-    }
-}
-
-struct QueryVisitor;
-
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct QueryObject {
-    #[serde(deserialize_with = "set")]
-    keep: Option<Vec<ParameterPattern>>,
-    #[serde(deserialize_with = "set")]
-    drop: Option<Vec<ParameterPattern>>,
-}
-
-impl<'de> Visitor<'de> for QueryVisitor {
-    type Value = QueryKey;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(r#""all", {"keep": [names]} or {"drop": [names]}"#)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<QueryKey, E> {
-        if text == "all" { Ok(QueryKey::All) } else { Err(E::invalid_value(Unexpected::Str(text), &self)) }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<QueryKey, A::Error> {
-        let names = |patterns: Vec<ParameterPattern>| patterns.into_iter().map(|pattern| pattern.0).collect();
-        match QueryObject::deserialize(MapAccessDeserializer::new(map))? {
-            QueryObject { keep: Some(patterns), drop: None } => Ok(QueryKey::Keep(names(patterns))),
-            QueryObject { keep: None, drop: Some(patterns) } => Ok(QueryKey::Drop(names(patterns))),
-            QueryObject { .. } => Err(A::Error::custom("expected either keep or drop")),
+fn query(at: &At<'_>) -> Read<QueryKey> {
+    let (keep, drop) = match at.value {
+        Json::Text(text) if text == "all" => return Ok(QueryKey::All),
+        Json::Object(_) => at.object(|object| {
+            let (mut keep, mut drop) = (None, None);
+            object.optional("keep", &mut keep, parameters)?;
+            object.optional("drop", &mut drop, parameters)?;
+            Ok((keep, drop))
+        })?,
+        _ => {
+            let expected = r#""all", {"keep": [names]} or {"drop": [names]}"#;
+            return Err(at.wrong("a choice of query parameters", expected));
         }
+    };
+    match (keep, drop) {
+        (Some(keep), None) => Ok(QueryKey::Keep(keep)),
+        (None, Some(drop)) => Ok(QueryKey::Drop(drop)),
+        (Some(_), Some(_)) | (None, None) => Err(at.error("expected either keep or drop")),
     }
+}
+
+fn parameters(at: &At<'_>) -> Read<Vec<String>> {
+    at.list(|at| text(at).map(|ParameterPattern(name)| name))
+}
+
+fn field_names(at: &At<'_>) -> Read<Vec<String>> {
+    at.list(|at| text(at).map(|FieldName(name)| name))
 }
 
 /// A query parameter's name; `*` may end it.
@@ -290,13 +226,6 @@ impl Text for CookieName {
         is_token(text).then(|| CookieName(text.into()))
     }
 }
-
-fn set_cookie_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
-    let names = Vec::<CookieName>::deserialize(deserializer)?;
-    Ok(Some(names.into_iter().map(|name| name.0).collect()))
-}
-
-deserialize_text!(ParameterPattern, CookieName);
 
 #[cfg(test)]
 mod tests {

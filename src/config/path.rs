@@ -1,10 +1,8 @@
 //! Patterns over paths. A segment of the path meets each segment of the pattern at most once, whatever the client
 //! sends.
 
-use serde::de::{Deserialize, Deserializer};
-
 use super::pattern::{Gap, Glob, PATTERN_BYTES_MAX};
-use super::text::{Text, deserialize, deserialize_text};
+use super::text::Text;
 
 /// A path, without its query. `*` stands for any text within a segment, `**` for any number of segments, `{name}`
 /// for text within a segment that tags may use; it is never empty.
@@ -200,8 +198,6 @@ fn split_segment(text: &[u8]) -> (&[u8], Option<&[u8]>) {
         None => (text, None),
     }
 }
-
-deserialize_text!(PathPattern);
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,6 @@
 //! Patterns over hosts and values. Nothing backtracks: a text is read once, from left to right.
 
-use serde::de::{Deserialize, Deserializer};
-
-use super::text::{Text, deserialize, deserialize_text};
+use super::text::Text;
 
 /// The longest pattern, in bytes.
 pub(super) const PATTERN_BYTES_MAX: usize = 1024;
@@ -175,8 +173,6 @@ impl ValuePattern {
         self.0.matches(value)
     }
 }
-
-deserialize_text!(HostPattern, TypePattern, ValuePattern);
 
 #[cfg(test)]
 mod tests {

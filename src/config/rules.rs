@@ -9,63 +9,83 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
-use super::field::{object, set, set_size};
-use super::index::Index;
+use super::StoreConfig;
+use super::index::{Candidates, Index};
+use super::json::{At, Object, Read, boolean, repeated};
 use super::matcher::{Match, Phase, Target};
 use super::names::Name;
 use super::options::Options;
-use super::overlay::{put, with_options};
-use super::path::PathPattern;
+use super::overlay::{Key, Overlay, put};
 use super::template::TagTemplate;
+use super::text::text;
+use super::units::{show_size, size};
 use crate::http::RequestHead;
 
-with_options! {
-    /// A rule as it is written.
-    pub(super) struct Rule {
-        #[serde(deserialize_with = "set")]
-        pub(super) name: Option<Name>,
-        #[serde(rename = "match", deserialize_with = "object")]
-        pub(super) when: Match,
-        pub(super) tags: Vec<TagTemplate>,
-        #[serde(deserialize_with = "set_size")]
-        pub(super) object_bytes_max: Option<u64>,
-        #[serde(deserialize_with = "set")]
-        pub(super) collapse: Option<bool>,
-    }
+/// A rule as it is written.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Rule {
+    name: Option<String>,
+    when: Match,
+    options: Overlay,
+    tags: Vec<TagTemplate>,
+    object_bytes_max: Option<u64>,
+    collapse: Option<bool>,
 }
 
 impl Rule {
+    fn read(object: &mut Object<'_>, store: &StoreConfig) -> Read<Self> {
+        let mut rule = Rule::default();
+        object.optional("name", &mut rule.name, |at| text(at).map(|Name(name)| name))?;
+        object.section("match", |object| rule.when.read(object))?;
+        rule.options.read(object)?;
+        object.field("tags", &mut rule.tags, |at| at.list(text))?;
+        object.optional("object_bytes_max", &mut rule.object_bytes_max, |at| {
+            let (body, all) = (size(at)?, store.object_bytes_max);
+            let message = || {
+                format!(
+                    "{} is more than store.object_bytes_max, which is {}",
+                    show_size(body),
+                    show_size(all)
+                )
+            };
+            if body > all { Err(at.error(message())) } else { Ok(body) }
+        })?;
+        object.optional("collapse", &mut rule.collapse, boolean)?;
+        rule.check(object).map(|()| rule)
+    }
+
+    fn check(&self, object: &Object<'_>) -> Read<()> {
+        if let Some(option) = self.request_option().filter(|_| self.when.needs_response()) {
+            let message =
+                "is decided before there is a response, but the rule matches on status or content_type";
+            return Err(object.error(option, message));
+        }
+        let paths = self.when.path.as_deref().unwrap_or_default();
+        let captured = |name: &str| {
+            !paths.is_empty() && paths.iter().all(|path| path.names.iter().any(|known| **known == *name))
+        };
+        match self.tags.iter().flat_map(TagTemplate::names).find(|name| !captured(name)) {
+            Some(name) => {
+                Err(object.error("tags", format!("{{{name}}} is not in every pattern of match.path")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The option that it sets and that is decided before there is a response.
     fn request_option(&self) -> Option<&'static str> {
-        if !self.key.is_empty() {
+        if self.options.key != Key::default() {
             Some("key")
-        } else if self.request_directives.is_some() {
+        } else if self.options.request_directives.is_some() {
             Some("request_directives")
         } else {
             self.collapse.map(|_| "collapse")
         }
     }
 
-    /// What is wrong with it as a whole, and in which of its fields.
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        if let Some(option) = self.request_option().filter(|_| self.when.needs_response()) {
-            let message =
-                "is decided before there is a response, but the rule matches on status or content_type";
-            return Err((option, message.into()));
-        }
-        for name in self.tags.iter().flat_map(TagTemplate::names) {
-            let paths = self.when.path.iter().flat_map(|paths| &paths.0);
-            let without = |path: &PathPattern| !path.names.iter().any(|known| **known == *name);
-            if self.when.path.is_none() || paths.into_iter().any(without) {
-                return Err(("tags", format!("{{{name}}} is not in every pattern of match.path")));
-            }
-        }
-        Ok(())
-    }
-
     /// Whether it matches. One that only turns the cache off need not be cautious.
     fn matches(&self, target: &Target<'_>, phase: Phase<'_>) -> bool {
-        self.when.holds(target, phase, self.bypass != Some(true))
+        self.when.holds(target, phase, self.options.bypass != Some(true))
     }
 
     /// Whether the response can make a difference to what it does.
@@ -78,9 +98,22 @@ impl Rule {
     }
 
     fn apply(&self, options: &mut Options) {
-        self.overlay(options);
+        self.options.apply(options);
         put(&mut options.object_bytes_max, &self.object_bytes_max);
         put(&mut options.collapse, &self.collapse);
+    }
+}
+
+/// Reads the list of rules.
+pub(super) fn read(at: &At<'_>, store: &StoreConfig) -> Read<Vec<Rule>> {
+    const RULES_MAX: usize = 10_000;
+    let rules = at.list(|at| at.object(|object| Rule::read(object, store)))?;
+    if rules.len() > RULES_MAX {
+        return Err(at.error(format!("more than {RULES_MAX} rules")));
+    }
+    match repeated(rules.iter().filter_map(|rule| rule.name.as_deref())) {
+        Some(name) => Err(at.error(format!("{name:?} is the name of two of them"))),
+        None => Ok(rules),
     }
 }
 
@@ -96,8 +129,9 @@ pub struct Rules {
 /// Room to work in, and what has been worked out before.
 #[derive(Default)]
 struct Work {
+    candidates: Candidates,
     found: Vec<u32>,
-    text: Vec<u8>,
+    key: Vec<u8>,
     merged: HashMap<Box<[u32]>, Rc<Options>>,
 }
 
@@ -140,8 +174,10 @@ impl Rules {
         let mut other = Work::default();
         let mut own = self.work.try_borrow_mut();
         let work = own.as_deref_mut().unwrap_or(&mut other);
-        self.index.find(target, &mut work.found, &mut work.text);
-        work.found.retain(|&at| self.rule(at).is_some_and(|rule| rule.matches(target, phase)));
+        self.index.find(target, &mut work.candidates, &mut work.key);
+        work.found.clear();
+        let matches = |at: &u32| self.rule(*at).is_some_and(|rule| rule.matches(target, phase));
+        work.found.extend(work.candidates.drain().filter(matches));
         let options = self.merged(work);
         let tags = match phase {
             Phase::Request => Vec::new(),
@@ -175,7 +211,7 @@ impl Rules {
         let mut options = (*self.defaults).clone();
         // The first rule has the last word.
         matched().rev().for_each(|rule| rule.apply(&mut options));
-        options.rules = matched().filter_map(|rule| rule.name.as_ref()).map(|name| name.0.clone()).collect();
+        options.rules = matched().filter_map(|rule| rule.name.clone()).collect();
         let tags = matched().flat_map(|rule| &rule.tags).filter_map(TagTemplate::literal).map(String::from);
         with_tags(&options, tags.collect())
     }

@@ -2,27 +2,20 @@
 
 use core::time::Duration;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error};
-
-use super::field::{count, duration, size};
-use super::text::keywords;
+use super::json::{At, Json, Object, Read, boolean};
+use super::text::{keywords, text};
+use super::units::{count, duration_within, show_duration, show_size, size_within};
 
 /// The bounds of the store.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
-#[serde(default, deny_unknown_fields, expecting = "an object")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreConfig {
     /// The most bytes in shared data, all workers together.
-    #[serde(deserialize_with = "size::<{ 1 << 20 }, { 64 << 30 }, _, _>")]
     pub bytes_max: u64,
     /// The largest body of a response that is stored.
-    #[serde(deserialize_with = "size::<1, { 64 << 20 }, _, _>")]
     pub object_bytes_max: u64,
     /// The most stored responses.
-    #[serde(deserialize_with = "count::<64, { 1 << 24 }, _, _>")]
     pub entries_max: u32,
     /// The most bytes of copies in each worker's own memory (L1); 0 turns them off.
-    #[serde(deserialize_with = "size::<0, { 512 << 20 }, _, _>")]
     pub worker_bytes_max: u64,
 }
 
@@ -37,31 +30,39 @@ impl Default for StoreConfig {
     }
 }
 
+impl StoreConfig {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.field("bytes_max", &mut self.bytes_max, |at| size_within(at, 1 << 20, 64 << 30))?;
+        object.field("object_bytes_max", &mut self.object_bytes_max, |at| size_within(at, 1, 64 << 20))?;
+        object.field("entries_max", &mut self.entries_max, |at| count(at, 64, 1 << 24))?;
+        object.field("worker_bytes_max", &mut self.worker_bytes_max, |at| size_within(at, 0, 512 << 20))?;
+        if self.object_bytes_max > self.bytes_max {
+            let (body, all) = (show_size(self.object_bytes_max), show_size(self.bytes_max));
+            let message = format!("{body} is more than store.bytes_max, which is {all}");
+            return Err(object.error("object_bytes_max", message));
+        }
+        Ok(())
+    }
+}
+
 /// How requests for the same key become one fetch.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
-#[serde(default, deny_unknown_fields, expecting = "an object")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CollapseConfig {
     /// Whether they do; rules may say otherwise.
     pub enabled: bool,
     /// How long a flight outlives the last sign of its leader.
-    #[serde(deserialize_with = "duration::<300, 60_000, _>")]
     pub lease: Duration,
     /// How long a follower waits before it goes to the origin by itself.
-    #[serde(deserialize_with = "duration::<900, 600_000, _>")]
     pub wait_max: Duration,
     /// The timeout of a dispatched fetch.
-    #[serde(deserialize_with = "duration::<100, 600_000, _>")]
     pub fetch_timeout: Duration,
     /// Who fetches.
     pub fetch: Fetch,
     /// The cluster that dispatched fetches go to; the one that the route has chosen when none is given.
-    #[serde(deserialize_with = "cluster")]
     pub cluster: Option<String>,
     /// The most requests that wait on one worker.
-    #[serde(deserialize_with = "count::<1, 1_000_000, _, _>")]
     pub waiters_max: u32,
     /// The most refreshes under way on one worker.
-    #[serde(deserialize_with = "count::<1, 10_000, _, _>")]
     pub refresh_concurrency_max: u32,
 }
 
@@ -98,18 +99,36 @@ impl Default for CollapseConfig {
     }
 }
 
-fn cluster<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    match Option::<String>::deserialize(deserializer)? {
-        Some(name) if name.is_empty() => {
-            Err(D::Error::custom("\"\" is no cluster; expected the name of one"))
+impl CollapseConfig {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.field("enabled", &mut self.enabled, boolean)?;
+        object.field("lease", &mut self.lease, |at| duration_within(at, 300, 60_000))?;
+        object.field("wait_max", &mut self.wait_max, |at| duration_within(at, 900, 600_000))?;
+        object.field("fetch_timeout", &mut self.fetch_timeout, |at| duration_within(at, 100, 600_000))?;
+        object.field("fetch", &mut self.fetch, text)?;
+        object.field("cluster", &mut self.cluster, |at| at.or_null(cluster))?;
+        object.field("waiters_max", &mut self.waiters_max, |at| count(at, 1, 1_000_000))?;
+        object
+            .field("refresh_concurrency_max", &mut self.refresh_concurrency_max, |at| count(at, 1, 10_000))?;
+        // A follower must outlive a leader that died, and the next one that dies.
+        if self.lease.saturating_mul(3) > self.wait_max {
+            let (lease, wait) = (show_duration(self.lease), show_duration(self.wait_max));
+            let message = format!("{wait} is less than three times collapse.lease, which is {lease}");
+            return Err(object.error("wait_max", message));
         }
-        cluster => Ok(cluster),
+        Ok(())
+    }
+}
+
+fn cluster(at: &At<'_>) -> Read<String> {
+    match at.value {
+        Json::Text(name) if !name.is_empty() => Ok(name.clone()),
+        _ => Err(at.wrong("a cluster", "the name of one, or null")),
     }
 }
 
 /// The response header field `Cache-Status` (RFC 9211).
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
-#[serde(default, deny_unknown_fields, expecting = "an object")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CacheStatusHeader {
     /// Whether responses carry it.
     pub enabled: bool,
@@ -118,5 +137,11 @@ pub struct CacheStatusHeader {
 impl Default for CacheStatusHeader {
     fn default() -> Self {
         CacheStatusHeader { enabled: true }
+    }
+}
+
+impl CacheStatusHeader {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.field("enabled", &mut self.enabled, boolean)
     }
 }

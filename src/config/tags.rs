@@ -1,27 +1,21 @@
 //! Which tags a stored response carries, and which tags are part of others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use hashbrown::{HashMap, HashSet};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error};
-
-use super::field::count;
-use super::text::{OneOrMany, Text, deserialize, deserialize_text, shortened};
+use super::json::{At, Object, Read, boolean, shortened};
+use super::text::{Text, text, texts};
+use super::units::count;
 
 /// Tags of stored responses.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
-#[serde(default, deny_unknown_fields, expecting = "an object")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TagsConfig {
     /// The response header fields that are read, in lower case, all of [`TAG_HEADERS`].
-    #[serde(deserialize_with = "known_headers")]
     pub headers: Vec<String>,
     /// Whether they are removed from what the client gets.
     pub strip: bool,
     /// The most tags of one stored response; one with more is not stored.
-    #[serde(deserialize_with = "count::<1, 1024, _, _>")]
     pub count_max: usize,
     /// The longest tag, in bytes; a response with a longer one is not stored.
-    #[serde(deserialize_with = "count::<1, 1024, _, _>")]
     pub length_max: usize,
     /// Which tags are part of which.
     pub parents: TagHierarchy,
@@ -43,9 +37,15 @@ impl Default for TagsConfig {
     }
 }
 
-fn known_headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let headers = Vec::<TagHeader>::deserialize(deserializer)?;
-    Ok(headers.into_iter().map(|header| header.0).collect())
+impl TagsConfig {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object
+            .field("headers", &mut self.headers, |at| at.list(|at| text(at).map(|TagHeader(name)| name)))?;
+        object.field("strip", &mut self.strip, boolean)?;
+        object.field("count_max", &mut self.count_max, |at| Ok(count(at, 1, 1024)? as usize))?;
+        object.field("length_max", &mut self.length_max, |at| Ok(count(at, 1, 1024)? as usize))?;
+        object.field("parents", &mut self.parents, TagHierarchy::read)
+    }
 }
 
 struct TagHeader(String);
@@ -61,93 +61,6 @@ impl Text for TagHeader {
     }
 }
 
-/// Which tags are part of which: purging a tag purges its descendants. It has no cycles.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TagHierarchy {
-    /// The children of each tag that has any.
-    children: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// The most pairs of a tag and its parent.
-const PAIRS_MAX: usize = 10_000;
-
-impl TagHierarchy {
-    /// From pairs of a tag and one of its parents; the tags of a cycle when there is one.
-    pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<String>> {
-        let mut hierarchy = TagHierarchy::default();
-        for (tag, parent) in pairs {
-            hierarchy.children.entry(parent.into()).or_default().insert(tag.into());
-        }
-        hierarchy.cycle().map_or(Ok(hierarchy), Err)
-    }
-
-    /// All tags that are part of `tag`, at any depth, each once, without `tag` itself.
-    #[must_use]
-    pub fn descendants<'t>(&'t self, tag: &str) -> Vec<&'t str> {
-        let mut found = BTreeSet::new();
-        let mut open: Vec<&str> = self.children(tag).collect();
-        // Bounded by the number of pairs: the children of a tag are looked at once.
-        while let Some(tag) = open.pop() {
-            if found.insert(tag) {
-                open.extend(self.children(tag));
-            }
-        }
-        found.into_iter().collect()
-    }
-
-    fn children(&self, tag: &str) -> impl Iterator<Item = &str> {
-        self.children.get(tag).into_iter().flatten().map(String::as_str)
-    }
-}
-
-impl TagHierarchy {
-    /// The tags of a cycle, the first one again at the end.
-    fn cycle(&self) -> Option<Vec<String>> {
-        let mut left = self.children.clone();
-        // Tags without children left cannot be on a cycle: take them away until none is found. Each turn but the
-        // last takes at least one.
-        loop {
-            let before = left.len();
-            let parents: BTreeSet<String> = left.keys().cloned().collect();
-            left.retain(|_, children| {
-                children.retain(|child| parents.contains(child));
-                !children.is_empty()
-            });
-            if left.len() == before {
-                break;
-            }
-        }
-        // Every tag that is left has a child that is left: follow them until one comes again.
-        let mut way: Vec<&str> = vec![left.keys().next()?];
-        loop {
-            let next = left.get(*way.last()?)?.first()?;
-            let seen = way.iter().position(|tag| tag == next);
-            way.push(next);
-            if let Some(start) = seen {
-                return Some(way.into_iter().skip(start).map(String::from).collect());
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for TagHierarchy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parents = BTreeMap::<TagName, OneOrMany<TagName>>::deserialize(deserializer)?;
-        if parents.values().map(|of| of.0.len()).sum::<usize>() > PAIRS_MAX {
-            return Err(D::Error::custom(format!("more than {PAIRS_MAX} pairs of a tag and its parent")));
-        }
-        let pairs = parents.iter().flat_map(|(tag, of)| of.0.iter().map(|parent| (&*tag.0, &*parent.0)));
-        TagHierarchy::new(pairs).map_err(|cycle| {
-            let cycle: Vec<_> = cycle.iter().map(|tag| format!("{tag:?}")).collect();
-            D::Error::custom(format!(
-                "a tag is among its own parents: {}",
-                shortened(&cycle.join(" is part of "))
-            ))
-        })
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct TagName(String);
 
 impl Text for TagName {
@@ -160,7 +73,111 @@ impl Text for TagName {
     }
 }
 
-deserialize_text!(TagHeader, TagName);
+/// Which tags are part of which: purging a tag purges its descendants. It has no cycles.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TagHierarchy {
+    /// The children of each tag that has any.
+    children: HashMap<String, Vec<String>>,
+}
+
+/// The most pairs of a tag and its parent.
+const PAIRS_MAX: usize = 10_000;
+
+impl TagHierarchy {
+    /// From pairs of a tag and one of its parents; the tags of a cycle when there is one.
+    pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<String>> {
+        let mut hierarchy = TagHierarchy::default();
+        pairs.into_iter().for_each(|(tag, parent)| hierarchy.add(tag.into(), parent.into()));
+        hierarchy.checked()
+    }
+
+    fn read(at: &At<'_>) -> Read<Self> {
+        let mut hierarchy = TagHierarchy::default();
+        let mut pairs = 0;
+        at.entries(|name, parents| {
+            let TagName(tag) = text(name)?;
+            let parents = texts(parents)?;
+            pairs += parents.len();
+            parents.into_iter().for_each(|TagName(parent)| hierarchy.add(tag.clone(), parent));
+            Ok(())
+        })?;
+        if pairs > PAIRS_MAX {
+            return Err(at.error(format!("more than {PAIRS_MAX} pairs of a tag and its parent")));
+        }
+        hierarchy.checked().map_err(|cycle| {
+            let cycle: Vec<_> = cycle.iter().rev().map(|tag| format!("{tag:?}")).collect();
+            at.error(format!("a tag is among its own parents: {}", shortened(&cycle.join(" is part of "))))
+        })
+    }
+
+    fn add(&mut self, tag: String, parent: String) {
+        self.children.entry(parent).or_default().push(tag);
+    }
+
+    /// All tags that are part of `tag`, at any depth, each once, in no order, without `tag` itself.
+    #[must_use]
+    pub fn descendants<'t>(&'t self, tag: &str) -> Vec<&'t str> {
+        let mut seen = HashSet::new();
+        let mut open: Vec<&str> = self.children(tag).collect();
+        let mut found = Vec::new();
+        // Bounded by the number of pairs: the children of a tag are looked at once.
+        while let Some(tag) = open.pop() {
+            if seen.insert(tag) {
+                found.push(tag);
+                open.extend(self.children(tag));
+            }
+        }
+        found
+    }
+
+    fn children(&self, tag: &str) -> impl Iterator<Item = &str> {
+        self.children.get(tag).into_iter().flatten().map(String::as_str)
+    }
+
+    fn checked(self) -> Result<Self, Vec<String>> {
+        self.any_cycle().map_or(Ok(self), Err)
+    }
+
+    /// The tags of a cycle, each the parent of the next, the first one again at the end.
+    fn any_cycle(&self) -> Option<Vec<String>> {
+        // All tags below which there is no cycle.
+        let mut whole = HashSet::new();
+        let cycle = self.children.keys().find_map(|start| self.cycle(start, &mut whole))?;
+        // Whichever tag it was found from, it reads the same.
+        let first = cycle.iter().min()?;
+        let after = cycle.iter().skip_while(|tag| *tag != first);
+        let before = cycle.iter().take_while(|tag| *tag != first);
+        Some(after.chain(before).chain([first]).map(|tag| tag.to_string()).collect())
+    }
+
+    /// The tags of a cycle below `start`.
+    fn cycle<'t>(&'t self, start: &'t str, whole: &mut HashSet<&'t str>) -> Option<Vec<&'t str>> {
+        let mut on_way: HashSet<&str> = HashSet::new();
+        let mut way = Vec::new();
+        let mut next = Some(start).filter(|start| !whole.contains(start));
+        // Bounded: each turn begins a tag, takes one of its children or ends it, and no tag is begun twice.
+        loop {
+            if let Some(tag) = next {
+                on_way.insert(tag);
+                way.push((tag, self.children(tag)));
+            }
+            let (tag, left) = way.last_mut()?;
+            next = left.next();
+            match next {
+                Some(child) if on_way.contains(child) => {
+                    return Some(way.iter().map(|(tag, _)| *tag).skip_while(|tag| *tag != child).collect());
+                }
+                Some(child) if whole.contains(child) => next = None,
+                Some(_) => {}
+                None => {
+                    on_way.remove(*tag);
+                    whole.insert(*tag);
+                    way.pop();
+                }
+            }
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -180,7 +197,9 @@ mod tests {
             ("item", &[]),
             ("unknown", &[]),
         ] {
-            assert_eq!(tags.descendants(tag), descendants, "{tag}");
+            let mut found = tags.descendants(tag);
+            found.sort_unstable();
+            assert_eq!(found, descendants, "{tag}");
         }
     }
 
@@ -190,6 +209,7 @@ mod tests {
             (&[("a", "a")][..], &["a", "a"][..]),
             (&[("a", "b"), ("b", "a")], &["a", "b", "a"]),
             (&[("x", "a"), ("a", "b"), ("b", "c"), ("c", "a"), ("c", "top")], &["a", "c", "b", "a"]),
+            (&[("b", "a"), ("c", "b"), ("d", "c"), ("d", "b"), ("c", "d")], &["c", "d", "c"]),
         ] {
             assert_eq!(TagHierarchy::new(pairs.iter().copied()).unwrap_err(), cycle);
         }

@@ -1,9 +1,7 @@
 //! Tags that a rule gives to a response: text with the captures of its path in it, such as `user:{id}`.
 
-use serde::de::{Deserialize, Deserializer};
-
 use super::names::hex_digit;
-use super::text::{Text, deserialize, deserialize_text};
+use super::text::Text;
 
 /// The longest template, in bytes.
 const TEMPLATE_BYTES_MAX: usize = 1024;
@@ -97,8 +95,6 @@ fn decoded(text: &[u8]) -> String {
         _ => String::from_utf8_lossy(text).into_owned(),
     }
 }
-
-deserialize_text!(TagTemplate);
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,8 @@
 
 use core::time::Duration;
 
-use serde::de::{Deserialize, Deserializer};
-
-use super::text::{Text, deserialize, deserialize_text};
+use super::json::{At, Read};
+use super::text::{Text, text};
 
 /// The longest duration that can be written: what RFC 9111 §1.2.2 lets a cache count to, 2^31 seconds.
 const DURATION_SECS_MAX: u64 = 1 << 31;
@@ -130,8 +129,8 @@ fn status(number: u64) -> Option<u16> {
     u16::try_from(number).ok().filter(|code| (200..=599).contains(code))
 }
 
-/// A whole number; unlike serde's own also one that came as `16.0`.
-pub(super) struct Count(pub u64);
+/// A whole number.
+struct Count(u64);
 
 impl Text for Count {
     const WHAT: &'static str = "a whole number";
@@ -140,12 +139,47 @@ impl Text for Count {
     fn from_text(_: &str) -> Option<Self> {
         None
     }
+
     fn from_number(number: u64) -> Option<Self> {
         Some(Count(number))
     }
 }
 
-deserialize_text!(Dur, Size, StatusRange, Count);
+/// A duration.
+pub(super) fn duration(at: &At<'_>) -> Read<Duration> {
+    text(at).map(|Dur(duration)| duration)
+}
+
+/// A duration from `min` to `max` milliseconds.
+pub(super) fn duration_within(at: &At<'_>, min: u64, max: u64) -> Read<Duration> {
+    let duration = duration(at)?;
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    within(at, ms, min, max, |ms| show_duration(Duration::from_millis(ms))).map(|_| duration)
+}
+
+/// A size.
+pub(super) fn size(at: &At<'_>) -> Read<u64> {
+    text(at).map(|Size(bytes)| bytes)
+}
+
+/// A size from `min` to `max` bytes.
+pub(super) fn size_within(at: &At<'_>, min: u64, max: u64) -> Read<u64> {
+    within(at, size(at)?, min, max, show_size)
+}
+
+/// A whole number from `min` to `max`.
+pub(super) fn count(at: &At<'_>, min: u32, max: u32) -> Read<u32> {
+    let Count(number) = text(at)?;
+    let number = within(at, number, min.into(), max.into(), |number| number.to_string())?;
+    Ok(u32::try_from(number).unwrap_or(max))
+}
+
+fn within(at: &At<'_>, value: u64, min: u64, max: u64, show: fn(u64) -> String) -> Read<u64> {
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    Err(at.error(format!("{} is out of range; expected {} to {}", show(value), show(min), show(max))))
+}
 
 #[cfg(test)]
 mod tests {

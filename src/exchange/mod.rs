@@ -27,15 +27,15 @@ pub use reply::{Body, Reply};
 use commands::Commanding;
 
 use crate::admin::{Recognised, recognise};
-use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, is_failure};
+use crate::cache::{Ask, Cache, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
 use crate::config::{Config, Options};
-use crate::http::{RequestHead, ResponseHead};
+use crate::http::{RequestHead, ResponseHead, list};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::request::{Intent, intent, only_if_cached};
 use crate::policy::reuse::Reuse;
-use crate::policy::{key, unsafe_methods, validation};
+use crate::policy::{current_age, key, unsafe_methods, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::time::Now;
@@ -169,20 +169,21 @@ impl Exchange {
     /// The cache has decided about the request, now or after it waited.
     pub fn decided(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
         match decision {
-            Decision::Serve { entry, reuse, waited } => self.serve(cx, ask, &entry, &reuse, waited),
+            Decision::Serve { entry, reuse } => self.serve(cx, ask, &entry, &reuse),
             Decision::Wait => {
                 self.state = State::Parked;
                 Step::Wait
             }
-            Decision::Fetch { generation, reason, waited } => self.fetch(cx, ask, generation, reason, waited),
-            Decision::Forward { reason, waited, fallback } => {
+            Decision::Fetch { generation, reason } => self.fetch(cx, ask, generation, reason),
+            Decision::Forward { reason, fallback } => {
                 cx.host.count(Counter::Forward(reason));
-                let forward = Forward { collapsed: waited.then_some(false), ..Forward::new(reason) };
+                let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
                 let request = Some(Rc::clone(ask));
                 self.state =
                     State::Passing(Box::new(Passing { forward, request, unsafe_request: None, fallback }));
                 Step::Continue(path_edit(ask))
             }
+            Decision::Deliver { delivery, reason } => self.deliver(cx, ask, delivery, reason),
             Decision::NotCached => self.reply(Reply::not_cached(cx.config)),
         }
     }
@@ -286,7 +287,7 @@ impl Exchange {
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
             whole: request.method() == b"GET" && !request.fields.contains("range"),
-            waits: Cell::new(None),
+            waited: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
             options,
@@ -310,23 +311,17 @@ impl Exchange {
     }
 
     /// Answers with a stored response.
-    fn serve(
-        &mut self,
-        cx: &Context<'_, impl Host>,
-        ask: &Ask,
-        entry: &Rc<Entry>,
-        reuse: &Reuse,
-        waited: Option<ForwardReason>,
-    ) -> Step {
+    fn serve(&mut self, cx: &Context<'_, impl Host>, ask: &Ask, entry: &Rc<Entry>, reuse: &Reuse) -> Step {
         let (age, ttl, stale) = match *reuse {
             Reuse::Fresh { age, ttl } => (age, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX), None),
             Reuse::Stale { age, ttl, reason, .. } => (age, ttl, Some(reason)),
             Reuse::Validate(reason) => return self.pass(cx, reason),
         };
-        let outcome = match (waited, stale) {
-            (Some(reason), None) => {
-                cx.host.count(Counter::Collapsed);
-                Outcome::Forward(Forward { collapsed: Some(true), ..Forward::new(reason) })
+        let outcome = match (ask.waited.get(), stale) {
+            (Some(Waited { reason, leads }), None) => {
+                cx.host.count(if leads { Counter::Forward(reason) } else { Counter::Collapsed });
+                let stored = if leads { Stored::Yes } else { Stored::No(NotStored::Request) };
+                Outcome::Forward(Forward { reason, status: None, stored, collapsed: ask.collapsed(true) })
             }
             (_, stale) => {
                 cx.host.count(stale.map_or(Counter::Hit, Counter::HitStale));
@@ -339,6 +334,34 @@ impl Exchange {
         }
     }
 
+    /// Answers with what the root has fetched on behalf of this request.
+    fn deliver(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ask: &Ask,
+        delivery: Delivery,
+        reason: ForwardReason,
+    ) -> Step {
+        cx.host.count(Counter::Forward(reason));
+        let mut forward = Forward::new(reason);
+        let reply = match delivery {
+            Delivery::Stored { entry, status } => {
+                forward.stored = Stored::Yes;
+                forward.status = (status == 304).then_some(status);
+                let age = entry.response().map(|r| current_age(&r.stored, cx.now.wall)).unwrap_or_default();
+                Reply::stored(cx.config, &entry, &ask.request, age, &Outcome::Forward(forward))
+            }
+            Delivery::Passing { head, body, why } => {
+                forward.stored = Stored::No(why);
+                Some(Reply::passing(cx.config, head, body, &Outcome::Forward(forward)))
+            }
+        };
+        match reply {
+            Some(reply) => self.reply(reply),
+            None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
+        }
+    }
+
     /// Sends the request to the origin for everyone who asks for the same.
     fn fetch(
         &mut self,
@@ -346,7 +369,6 @@ impl Exchange {
         ask: &Rc<Ask>,
         generation: u64,
         reason: ForwardReason,
-        waited: bool,
     ) -> Step {
         cx.host.count(Counter::Forward(reason));
         let mut edits = path_edit(ask);
@@ -361,7 +383,7 @@ impl Exchange {
             let validators = validation::validators(&stored.stored);
             edits.extend(validators.into_iter().map(|(name, value)| Edit::Set(name, value)));
         }
-        let forward = Forward { collapsed: waited.then_some(false), ..Forward::new(reason) };
+        let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
         self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
         Step::Continue(edits)
     }
@@ -376,12 +398,12 @@ impl Exchange {
             && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
             && let Some(reuse) = cx.cache.on_error(entry, cx.now)
         {
-            return self.serve(cx, ask, entry, &reuse, None);
+            return self.serve(cx, ask, entry, &reuse);
         }
         if let Some((request, options)) = &passing.unsafe_request {
             invalidate(cx, request, response, options);
         }
-        Step::Continue(response_edits(cx, &passing.forward))
+        Step::Continue(response_edits(cx, &passing.forward, response))
     }
 
     fn fetched_head(
@@ -398,7 +420,7 @@ impl Exchange {
             && let Some(reuse) = cx.cache.on_error(entry, cx.now)
         {
             cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
-            return self.serve(cx, &ask, entry, &reuse, None);
+            return self.serve(cx, &ask, entry, &reuse);
         }
         if response.status == 304 && validated.is_some() {
             return self.confirmed(cx, generation, forward, &ask, response);
@@ -417,7 +439,7 @@ impl Exchange {
                 cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
             }
         }
-        Step::Continue(response_edits(cx, &forward))
+        Step::Continue(response_edits(cx, &forward, response))
     }
 
     fn storable(
@@ -463,12 +485,14 @@ impl Exchange {
             }
         };
         forward.status = Some(304);
-        let Some(entry) = fresh.or(old) else { return Step::Continue(response_edits(cx, &forward)) };
-        let age = entry.response().map(|r| crate::policy::current_age(&r.stored, cx.now.wall));
+        let Some(entry) = fresh.or(old) else {
+            return Step::Continue(response_edits(cx, &forward, response));
+        };
+        let age = entry.response().map(|r| current_age(&r.stored, cx.now.wall));
         let outcome = Outcome::Forward(forward.clone());
         match Reply::stored(cx.config, &entry, &ask.request, age.unwrap_or_default(), &outcome) {
             Some(reply) => self.reply(reply),
-            None => Step::Continue(response_edits(cx, &forward)),
+            None => Step::Continue(response_edits(cx, &forward, response)),
         }
     }
 }
@@ -494,9 +518,9 @@ fn invalidate(
 }
 
 /// What the client's response says of the cache, and no longer says of its tags.
-fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward) -> Vec<Edit> {
+fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward, response: &ResponseHead) -> Vec<Edit> {
     let config = cx.config;
-    let mut edits = Vec::new();
+    let mut edits = respaced(response);
     if config.tags.strip {
         edits.extend(config.tags.headers.iter().map(|name| Edit::Remove(name.clone())));
     }
@@ -507,8 +531,48 @@ fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward) -> Vec<Edit> {
     edits
 }
 
+/// Envoy joins the lines of these fields by a bare comma, which not everyone who reads them expects.
+fn respaced(response: &ResponseHead) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for name in ["cache-control", "vary"] {
+        let mut lines = response.fields.get_all(name);
+        if let (Some(value), None) = (lines.next(), lines.next())
+            && let spaced = list::spaced(value)
+            && spaced != value
+        {
+            edits.push(Edit::Set(name, spaced));
+        }
+    }
+    edits
+}
+
 /// Query parameters that are dropped from the key do not reach the origin either, unless the rules want it.
 fn path_edit(ask: &Ask) -> Vec<Edit> {
     let path = key::forwarded_path(&ask.request, &ask.options);
     path.map(|path| Edit::Set(":path", path)).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn lines_that_envoy_joined_by_a_bare_comma_get_their_space_on_the_way_to_the_client() {
+        let edits = |fields: &[(&str, &str)]| {
+            respaced(&ResponseHead { status: 200, fields: Fields::from_iter(fields.iter().copied()) })
+        };
+        for (fields, expected) in [
+            (&[("cache-control", "no-cache=\"a,b\",max-age=1")][..], Some("no-cache=\"a,b\", max-age=1")),
+            (&[("cache-control", "no-cache, max-age=1")], None),
+            (&[("cache-control", "no-cache"), ("cache-control", "max-age=1,public")], None),
+            (&[("x", "a,b")], None),
+        ] {
+            let expected: Vec<_> =
+                expected.map(|e| Edit::Set("cache-control", e.into())).into_iter().collect();
+            assert_eq!(edits(fields), expected, "{fields:?}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ pub mod etag;
 mod fields;
 pub mod list;
 pub mod range;
+pub mod search;
 pub mod structured;
 pub mod uri;
 pub mod weighted;

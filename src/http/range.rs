@@ -44,10 +44,29 @@ pub fn select(range: &[u8], complete: u64) -> Selection {
     Selection::Part { start, len: end - start + 1 }
 }
 
-/// The field value of `Content-Range` for a part.
+/// What `range` selects of a representation of which only the bytes from `first` to `last` are at hand: its first byte
+/// and how many; none when that is more than there is, or nothing, or not a part.
 #[must_use]
-pub fn content_range(start: u64, len: u64, complete: u64) -> String {
-    format!("bytes {start}-{}/{complete}", start.saturating_add(len).saturating_sub(1))
+pub fn select_within(range: &[u8], first: u64, last: u64, complete: Option<u64>) -> Option<(u64, u64)> {
+    // Without the complete length nothing is known of what counts from the end, or goes up to it.
+    let bounded = || parse(range).is_some_and(|specs| specs.iter().all(|spec| spec.ends_by(last)));
+    let complete = complete.or_else(|| bounded().then(|| last.saturating_add(1)))?;
+    match select(range, complete) {
+        Selection::Part { start, len } if start >= first && start.saturating_add(len - 1) <= last => {
+            Some((start, len))
+        }
+        Selection::Part { .. } | Selection::Whole | Selection::Unsatisfiable => None,
+    }
+}
+
+/// The field value of `Content-Range` for a part; the complete length where it is known.
+#[must_use]
+pub fn content_range(start: u64, len: u64, complete: Option<u64>) -> String {
+    let last = start.saturating_add(len).saturating_sub(1);
+    match complete {
+        Some(complete) => format!("bytes {start}-{last}/{complete}"),
+        None => format!("bytes {start}-{last}/*"),
+    }
 }
 
 /// The field value of `Content-Range` for an unsatisfiable range.
@@ -81,6 +100,10 @@ enum Spec {
 }
 
 impl Spec {
+    fn ends_by(self, end: u64) -> bool {
+        matches!(self, Spec::FromTo(_, last) if last <= end)
+    }
+
     /// First and last byte; none when it is not satisfiable.
     fn resolve(self, complete: u64) -> Option<(u64, u64)> {
         let end = complete.checked_sub(1)?;
@@ -165,6 +188,29 @@ mod tests {
     }
 
     #[test]
+    fn a_part_has_what_lies_wholly_within_it() {
+        for (range, complete, expected) in [
+            ("bytes=4-6", Some(10), Some((4, 3))),
+            ("bytes=4-6", None, Some((4, 3))),
+            ("bytes=5-5,6-6", None, Some((5, 2))),
+            ("bytes=3-6", Some(10), None),
+            ("bytes=4-7", Some(10), None),
+            ("bytes=4-7", None, None),
+            ("bytes=4-", Some(10), None),
+            ("bytes=4-", Some(7), Some((4, 3))),
+            ("bytes=4-", None, None),
+            ("bytes=-1", Some(7), Some((6, 1))),
+            ("bytes=-1", Some(10), None),
+            ("bytes=-1", None, None),
+            ("bytes=10-", Some(10), None),
+            ("bytes=4-4,6-6", Some(10), None),
+            ("x", Some(7), None),
+        ] {
+            assert_eq!(select_within(range.as_bytes(), 4, 6, complete), expected, "{range} of {complete:?}");
+        }
+    }
+
+    #[test]
     fn too_many_ranges_select_the_whole() {
         let range = format!("bytes={}0-0", "0-0,".repeat(RANGES_MAX));
         assert_eq!(select(range.as_bytes(), 11), Whole);
@@ -172,8 +218,9 @@ mod tests {
 
     #[test]
     fn content_range_is_read_and_written() {
-        assert_eq!(parse_content_range(content_range(4, 6, 10).as_bytes()), Some((4, 9, Some(10))));
-        assert_eq!(parse_content_range(b"bytes 0-4/*"), Some((0, 4, None)));
+        for complete in [Some(10), None] {
+            assert_eq!(parse_content_range(content_range(4, 6, complete).as_bytes()), Some((4, 9, complete)));
+        }
         for bad in
             ["", "bytes */10", "bytes 5-4/10", "bytes 0-10/10", "lines 0-1/2", "bytes 0-4", "bytes -4/10"]
         {

@@ -66,10 +66,17 @@ pub fn push_normalised(out: &mut Vec<u8>, target: &[u8]) {
                 push_escape(out, hex(*high) << 4 | hex(*low));
                 rest = tail;
             }
+            // A `%` that begins no escape is one itself: else what follows could make it one, once it is unescaped.
+            (b'%', _) => push_hex(out, b'%'),
             (0x21..0x7f, _) => out.push(*byte),
             _ => push_hex(out, *byte),
         }
     }
+}
+
+/// Adds a component with everything escaped that is not unreserved (RFC 3986 §2.3).
+pub fn push_escaped(out: &mut Vec<u8>, component: &[u8]) {
+    component.iter().for_each(|byte| push_escape(out, *byte));
 }
 
 /// A byte of a component with its escapes undone, as a query is compared by name: `%41` is `A`, `+` is a space.
@@ -242,8 +249,9 @@ mod tests {
             ("/%c3%a9", "/%C3%A9"),
             ("/\u{e9} x", "/%C3%A9%20x"),
             ("/a%2fb%2Fc", "/a%2Fb%2Fc"),
-            ("/100%", "/100%"),
-            ("/%zz%4", "/%zz%4"),
+            ("/100%", "/100%25"),
+            ("/%zz%4", "/%25zz%254"),
+            ("/%%41d", "/%25Ad"),
         ] {
             let mut out = Vec::new();
             push_normalised(&mut out, target.as_bytes());

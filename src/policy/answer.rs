@@ -18,7 +18,7 @@ pub enum BodyPart {
     Whole,
     /// A part that is not empty.
     Range {
-        /// Its first byte.
+        /// Its first byte, counted from the first that is stored.
         start: u64,
         /// How many bytes.
         len: u64,
@@ -37,6 +37,8 @@ pub struct Answer {
 }
 
 /// Answers a request from a stored response that may be reused, whose body has `body_bytes` bytes.
+///
+/// A stored part answers only what [`super::reuse()`] lets it answer: ranges within it.
 #[must_use]
 pub fn answer(stored: &StoredResponse, body_bytes: u64, request: &RequestHead, age: Duration) -> Answer {
     let asks = Conditions::of(request);
@@ -45,10 +47,16 @@ pub fn answer(stored: &StoredResponse, body_bytes: u64, request: &RequestHead, a
     if matches!(stored.status, 200..300) && asks.not_modified(stored) {
         return Answer { status: 304, fields: not_modified_fields(stored, age), body: BodyPart::None };
     }
+    if let Some(range) = stored.range {
+        return of_a_part(stored, range, body_bytes, request, age);
+    }
     // §14.2: Range is defined for GET.
     if stored.status == 200 && !head && asks.range.is_some() && asks.if_range_holds(stored) {
         match range::select(asks.range.unwrap_or_default(), body_bytes) {
-            Selection::Part { start, len } => return partial(stored, body_bytes, age, start, len),
+            Selection::Part { start, len } => {
+                let content_range = range::content_range(start, len, Some(body_bytes));
+                return partial(stored, content_range, age, BodyPart::Range { start, len });
+            }
             Selection::Unsatisfiable => return unsatisfiable(stored, body_bytes),
             Selection::Whole => {}
         }
@@ -67,10 +75,28 @@ fn whole(stored: &StoredResponse, body_bytes: u64, age: Duration, head: bool) ->
     Answer { status: stored.status, fields, body }
 }
 
-fn partial(stored: &StoredResponse, body_bytes: u64, age: Duration, start: u64, len: u64) -> Answer {
+fn partial(stored: &StoredResponse, content_range: String, age: Duration, body: BodyPart) -> Answer {
     let mut fields = with_age(stored.fields.clone(), age);
-    fields.set("content-range", range::content_range(start, len, body_bytes));
-    Answer { status: 206, fields, body: BodyPart::Range { start, len } }
+    fields.set("content-range", content_range);
+    Answer { status: 206, fields, body }
+}
+
+/// RFC 9111 §3.3: a stored part answers only ranges within it.
+fn of_a_part(
+    stored: &StoredResponse,
+    (first, _, complete): (u64, u64, Option<u64>),
+    body_bytes: u64,
+    request: &RequestHead,
+    age: Duration,
+) -> Answer {
+    match super::partial::covered(stored, request) {
+        Some((start, len)) if start - first + len <= body_bytes => {
+            let body = BodyPart::Range { start: start - first, len };
+            partial(stored, range::content_range(start, len, complete), age, body)
+        }
+        // Nobody who asked `reuse` gets here; the part must not be taken for more than it is.
+        _ => Answer { status: 504, fields: Fields::new(), body: BodyPart::None },
+    }
 }
 
 /// §15.5.17. It is our own answer, not the stored one: of that it has what tells the representation.
@@ -103,15 +129,15 @@ fn with_age(mut fields: Fields, age: Duration) -> Fields {
 
 /// The fields of a request that make it conditional or partial.
 #[derive(Default)]
-struct Conditions<'a> {
+pub(super) struct Conditions<'a> {
     if_none_match: Vec<&'a [u8]>,
     if_modified_since: Vec<&'a [u8]>,
     if_range: Option<&'a [u8]>,
-    range: Option<&'a [u8]>,
+    pub(super) range: Option<&'a [u8]>,
 }
 
 impl<'a> Conditions<'a> {
-    fn of(request: &'a RequestHead) -> Self {
+    pub(super) fn of(request: &'a RequestHead) -> Self {
         let mut asks = Conditions::default();
         for (name, value) in request.fields.iter() {
             match name {
@@ -141,7 +167,7 @@ impl<'a> Conditions<'a> {
     }
 
     /// §13.1.5: without If-Range, or with the strong validator that it names.
-    fn if_range_holds(&self, stored: &StoredResponse) -> bool {
+    pub(super) fn if_range_holds(&self, stored: &StoredResponse) -> bool {
         let Some(value) = self.if_range.map(<[u8]>::trim_ascii) else { return true };
         if value.starts_with(b"\"") || value.starts_with(b"W/") {
             let current = stored.fields.get("etag").and_then(EntityTag::parse);

@@ -4,6 +4,7 @@
 //! them apart. What purges compare has one spelling for all of them, so that a purge covers rather more than less.
 
 use crate::config::{KeyOptions, Options, QueryKey};
+use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
 
 /// The key of a request.
@@ -37,6 +38,42 @@ pub fn primary(request: &RequestHead, options: &Options) -> CacheKey {
     push_part(&mut primary, Some(target));
     push_fields(&mut primary, request, &options.key);
     CacheKey { uri: with_target(host, target), primary }
+}
+
+/// The key under which it is remembered what the newest response for a path, whatever its query, said by
+/// `No-Vary-Search`. No response has this key.
+#[must_use]
+pub fn search_marker(request: &RequestHead, options: &Options) -> Vec<u8> {
+    let (path, _) = uri::split_query(request.path());
+    of_target(b"no-vary-search", request, path, options)
+}
+
+/// The key of a response whose query counts only as `variance` says: the same for all requests that it may answer, as
+/// far as the query is concerned.
+#[must_use]
+pub fn modulo_search(request: &RequestHead, options: &Options, variance: &SearchVariance) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let (path, query) = uri::split_query(keyed(request.path(), &options.key, &mut kept));
+    let mut target = path.to_vec();
+    if let Some(query) = variance.canonical(query) {
+        target.push(b'?');
+        target.extend_from_slice(&query);
+    }
+    of_target(b"modulo-search", request, &target, options)
+}
+
+/// A key like the primary one, for another target, and for another purpose.
+fn of_target(purpose: &[u8], request: &RequestHead, target: &[u8], options: &Options) -> Vec<u8> {
+    let mut host = Vec::with_capacity(request.authority().len() + 8);
+    uri::push_host(&mut host, request.scheme(), request.authority());
+    let mut key = Vec::with_capacity(16 + purpose.len() + host.len() + target.len());
+    // A scheme has no space: no primary key begins like this.
+    push_part(&mut key, Some(&[b" ", purpose].concat()));
+    push_part(&mut key, Some(request.scheme()));
+    push_part(&mut key, Some(&host));
+    push_part(&mut key, Some(target));
+    push_fields(&mut key, request, &options.key);
+    key
 }
 
 /// The key of a variant: the primary key and the nominated fields as the request has them (§4.1).
@@ -391,6 +428,23 @@ mod tests {
         assert_ne!(key(&[("x-forwarded-host", "evil")]).primary, key(&[]).primary);
         assert_eq!(key(&[("x-forwarded-host", "evil")]).uri, key(&[]).uri);
         assert_eq!(key(&[("x-forwarded-for", "1.2.3.4")]).primary, key(&[]).primary);
+    }
+
+    #[test]
+    fn no_vary_search_makes_requests_with_equivalent_queries_one() {
+        let variance = SearchVariance::parse(b"params=(\"utm\"), key-order");
+        let modulo = |path: &str, variance: &SearchVariance| {
+            modulo_search(&get(&format!("http://h{path}"), &[]), &Options::default(), variance)
+        };
+        assert_eq!(modulo("/p?a=1&utm=2&b", &variance), modulo("/p?b=&a=1", &variance));
+        assert_ne!(modulo("/p?a=1", &variance), modulo("/p?a=2", &variance));
+        assert_ne!(modulo("/p?a=1", &variance), modulo("/q?a=1", &variance));
+        let request = get("http://h/p?a=1", &[]);
+        let marker = search_marker(&request, &Options::default());
+        assert_eq!(marker, search_marker(&get("http://h/p?b", &[]), &Options::default()));
+        let primary = primary(&get("http://h/p", &[]), &Options::default()).primary;
+        assert!(marker != primary && modulo("/p", &SearchVariance::default()) != primary);
+        assert_ne!(marker, modulo("/p", &SearchVariance::default()));
     }
 
     #[test]

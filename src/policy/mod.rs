@@ -3,8 +3,9 @@
 
 pub mod answer;
 mod freshness;
-mod hygiene;
+pub mod hygiene;
 pub mod key;
+pub mod partial;
 pub mod request;
 pub mod reuse;
 pub mod storing;

@@ -9,7 +9,7 @@ use crate::outcome::{ForwardReason, StaleReason};
 use crate::time::Timestamp;
 
 use super::request::directives;
-use super::{Invalidated, StoredResponse};
+use super::{Invalidated, StoredResponse, partial};
 
 /// What may be done with a stored response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +45,7 @@ pub fn reuse(
     invalidated: Invalidated,
     now: Timestamp,
 ) -> Reuse {
-    if stored.range.is_some() {
+    if stored.range.is_some() && partial::covered(stored, request).is_none() {
         return Reuse::Validate(ForwardReason::Partial);
     }
     if invalidated == Invalidated::Revalidate {
@@ -136,13 +136,17 @@ fn stale(
     let purged = invalidated != Invalidated::No;
     let served = |reason, refresh| Reuse::Stale { age, ttl, reason, refresh };
     let validate = Reuse::Validate(if purged { ForwardReason::Invalidated } else { ForwardReason::Stale });
+    // §5.2.1.3: what has to stay fresh for a while cannot be stale, whatever else is accepted.
+    if wants.min_fresh.is_some() {
+        return validate;
+    }
     // §5.2.1.2. It speaks of responses that have exceeded their lifetime, not of purged ones.
     if let Some(max_stale) = wants.max_stale {
         let young = wants.max_age.is_none_or(|max| age <= max);
         if !purged && !stored.must_revalidate && young && staleness <= max_stale {
             return served(StaleReason::MaxStale, staleness < stored.stale_while_revalidate);
         }
-    } else if wants.max_age.is_some() || wants.min_fresh.is_some() {
+    } else if wants.max_age.is_some() {
         // §5.2.1.1: "Unless the max-stale request directive is also present, the client does not wish to receive a
         // stale response."
         return validate;
@@ -265,6 +269,7 @@ mod tests {
             ("max-age=1000", 65, "stale"),
             ("max-age=1000, max-stale=20", 80, "max-stale 80 -20"),
             ("max-age=70, max-stale=20", 80, "stale"),
+            ("min-fresh=10, max-stale=20", 65, "stale"),
         ] {
             assert_eq!(ask(&stored(), control, Invalidated::No, secs), expected, "{control} after {secs}");
         }

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 use super::freshness::{self, Control};
 use super::request::directives;
-use super::{StoredResponse, hygiene, key, validation};
+use super::{StoredResponse, hygiene, key, partial, validation};
 
 /// The most field names that `Vary` may nominate.
 const NOMINATED_MAX: usize = 16;
@@ -44,14 +44,19 @@ pub(super) fn evaluated(
     status(response, &control.directives)?;
     shared(request, response, &control.directives, options)?;
     framing(response, options)?;
+    // §3.3: a 206 is stored as if it were an incomplete 200.
+    let (status, range) = match response.status {
+        206 => (200, Some(partial::received(request, response).ok_or(NotStored::Partial)?)),
+        status => (status, None),
+    };
     let vary = hygiene::nominated(&response.fields).ok_or(NotStored::VaryAny)?;
     if vary.len() > NOMINATED_MAX {
         return Err(NotStored::Limits);
     }
-    let lifetime = freshness::lifetime(response.status, &response.fields, control, response_time, options);
+    let lifetime = freshness::lifetime(status, &response.fields, control, response_time, options);
     let initial_age = freshness::initial_age(&response.fields, request_time, response_time);
     let mut stored = StoredResponse {
-        status: response.status,
+        status,
         fields: hygiene::stored_fields(&response.fields, control, options, response_time),
         response_time,
         initial_age,
@@ -64,11 +69,14 @@ pub(super) fn evaluated(
         no_cache: control.directives.no_cache == Part::All,
         immutable: control.directives.immutable,
         vary,
-        range: None,
+        range,
     };
+    if range.is_some() {
+        stored.fields.remove("content-range");
+    }
     windows(&mut stored, &control.directives, options);
-    if lifetime.is_none() && !assignable(response.status, &control.directives) {
-        return Err(if response.status >= 500 { NotStored::Error } else { NotStored::NoFreshness });
+    if lifetime.is_none() && !assignable(status, &control.directives) {
+        return Err(if status >= 500 { NotStored::Error } else { NotStored::NoFreshness });
     }
     if worth_storing(&stored) { Ok(stored) } else { Err(NotStored::NoFreshness) }
 }
@@ -120,7 +128,6 @@ pub(super) fn request_allows(request: &RequestHead, options: &Options) -> Result
 /// §3: the status code is final, understood where it must be, and the response may be stored at all.
 fn status(response: &ResponseHead, directives: &CacheControl) -> Result<(), NotStored> {
     match response.status {
-        206 => return Err(NotStored::Partial),
         // 304 and 412 answer conditions, 416 a range, 407 and 417 other fields of the one request, 408, 413, 421 and
         // 425 its connection; RFC 6585 says that 428, 429, 431 and 511 "MUST NOT be stored by a cache".
         0..200 | 304 | 407 | 408 | 412 | 413 | 416 | 417 | 421 | 425 | 428 | 429 | 431 | 511 | 600.. => {
@@ -138,7 +145,7 @@ fn status(response: &ResponseHead, directives: &CacheControl) -> Result<(), NotS
 
 /// Status codes whose caching requirements we know and obey (RFC 9110 §15).
 fn understood(status: u16) -> bool {
-    matches!(status, 200..=204 | 300..=303 | 307 | 308 | 400 | 401 | 403..=406 | 409..=411 | 414 | 415 | 422 | 426 | 500..=505)
+    matches!(status, 200..=204 | 206 | 300..=303 | 307 | 308 | 400 | 401 | 403..=406 | 409..=411 | 414 | 415 | 422 | 426 | 500..=505)
 }
 
 /// §3: what a shared cache must not store.

@@ -13,8 +13,8 @@ use super::{StoredResponse, freshness, hygiene, storing};
 #[must_use]
 pub fn validators(stored: &StoredResponse) -> Vec<(&'static str, Vec<u8>)> {
     // RFC 9110 §13.2.1: an origin heeds conditions only where its answer would be a 2xx. A 304 would then say nothing
-    // about the stored 404.
-    if !matches!(stored.status, 200..300) {
+    // about the stored 404. Of a part it would say that the client gets the whole from us.
+    if !matches!(stored.status, 200..300) || stored.range.is_some() {
         return Vec::new();
     }
     let mut conditions = Vec::new();
@@ -30,16 +30,17 @@ pub fn validators(stored: &StoredResponse) -> Vec<(&'static str, Vec<u8>)> {
 /// Whether a 304 to a request with the [`validators`] of a stored response confirms that response (§4.3.4).
 #[must_use]
 pub fn confirms(stored: &StoredResponse, response: &ResponseHead) -> bool {
-    if response.status != 304 {
+    if response.status != 304 || stored.range.is_some() {
         return false;
     }
-    if let Some(new) = response.fields.get("etag") {
-        let old = stored.fields.get("etag");
-        let tags = EntityTag::parse(new).zip(old.and_then(EntityTag::parse));
+    let new = response.fields.get("etag").and_then(EntityTag::parse);
+    match (new, stored.fields.get("etag").and_then(EntityTag::parse)) {
         // "contains one or more strong validators": the stored response must have the same; else the weak comparison.
-        return tags.is_some_and(
-            |(new, old)| if new.weak || old.weak { new.weak_eq(&old) } else { new.strong_eq(&old) },
-        );
+        (Some(new), Some(old)) if new.weak || old.weak => return new.weak_eq(&old),
+        (Some(new), Some(old)) => return new.strong_eq(&old),
+        // "one or more weak validators": the date is another one.
+        (Some(new), None) if !new.weak || !response.fields.contains("last-modified") => return false,
+        (Some(_), None) | (None, _) => {}
     }
     match (response.fields.get("last-modified"), stored.fields.get("last-modified")) {
         (Some(new), Some(old)) => {
@@ -68,7 +69,8 @@ pub fn freshened(
     storing::request_allows(request, options)?;
     let updated = ResponseHead { status: stored.status, fields: updated_fields(stored, response, options) };
     let control = freshness::control(&updated.fields, options);
-    storing::evaluated(request, &updated, &control, options, (request_time, response_time))
+    let fresh = storing::evaluated(request, &updated, &control, options, (request_time, response_time))?;
+    Ok(StoredResponse { range: stored.range, ..fresh })
 }
 
 /// What the response to a HEAD means for the stored response to a GET of the same variant (§4.3.5).
@@ -190,6 +192,10 @@ mod tests {
             (&weak, &[("last-modified", OLD)], false),
             (&dated, &[("last-modified", "Sunday, 06-Nov-94 08:49:36 GMT")], true),
             (&dated, &[("etag", "\"x\"")], false),
+            (&dated, &[("etag", "\"x\""), ("last-modified", OLD)], false),
+            (&dated, &[("etag", "W/\"x\""), ("last-modified", OLD)], true),
+            (&dated, &[("etag", "W/\"x\""), ("last-modified", DATE)], false),
+            (&dated, &[("etag", "W/\"x\"")], false),
         ] {
             assert_eq!(confirms(stored, &response(304, fields)), expected, "{fields:?}");
         }

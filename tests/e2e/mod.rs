@@ -3,10 +3,10 @@
 //! `make e2e` builds the module, gets Envoy and runs these; by hand, `LARDER_ENVOY` names the binary.
 #![allow(clippy::disallowed_methods, reason = "here time is real, and only the stand asks for it")]
 
+/// Names of a scenario's own.
+mod alias;
 /// An origin that does what the scenario says.
 mod origin;
-/// A few Envoys that scenarios share, one after the other.
-mod pool;
 /// An Envoy process with its configuration, statistics and log.
 mod process;
 /// `Stand` on them.
@@ -25,5 +25,17 @@ mod stand_itself;
 
 /// The scenarios of both stands.
 mod scenarios {
-    crate::scenarios::on_both_stands!(crate::e2e::pool::play);
+    crate::scenarios::on_both_stands!(crate::e2e::play);
+}
+
+pub use real_envoy::RealEnvoy;
+
+use crate::stand::Stand;
+
+/// Plays one scenario on a real Envoy, then checks that no VM died and no request hangs.
+pub fn play(scenario: impl FnOnce(&mut dyn Stand)) {
+    let mut envoy = RealEnvoy::borrow();
+    scenario(&mut envoy);
+    envoy.check();
+    envoy.give_back();
 }

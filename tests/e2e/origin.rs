@@ -1,4 +1,6 @@
 //! An origin on loopback that answers as the scenario says and remembers what it was asked.
+//!
+//! A response that ends early ends with an orderly close: a reset could overtake the bytes that were sent before it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufReader, Write};
@@ -12,6 +14,7 @@ use crate::stand::{Ending, OriginRequest, Reply};
 pub struct Origin {
     address: SocketAddr,
     script: Arc<Mutex<Script>>,
+    /// While it listens.
     accepting: Option<JoinHandle<()>>,
 }
 
@@ -20,7 +23,7 @@ struct Script {
     replies: HashMap<String, VecDeque<Reply>>,
     log: Vec<OriginRequest>,
     gone: bool,
-    /// What was accepted since the origin listens.
+    /// What was accepted since it listens.
     connections: Vec<TcpStream>,
 }
 
@@ -33,19 +36,23 @@ impl Origin {
         origin
     }
 
-    /// Stops listening and breaks all connections, or listens again at the same address.
+    /// Listens again at the same address, or stops and ends all connections.
     pub fn listen(&mut self, listens: bool) {
-        if let Some(accepting) = self.accepting.take() {
-            lock(&self.script).gone = true;
-            let _ = TcpStream::connect(self.address); // Wakes the accepting thread, which then leaves.
-            accepting.join().expect("the origin's thread");
-            for connection in lock(&self.script).connections.drain(..) {
-                let _ = connection.shutdown(Shutdown::Both);
+        match self.accepting.take() {
+            Some(accepting) if listens => self.accepting = Some(accepting),
+            Some(accepting) => {
+                lock(&self.script).gone = true;
+                let _ = TcpStream::connect(self.address); // Wakes the accepting thread, which then leaves.
+                accepting.join().expect("the origin's thread");
+                for connection in lock(&self.script).connections.drain(..) {
+                    let _ = connection.shutdown(Shutdown::Both);
+                }
             }
-        }
-        if listens {
-            lock(&self.script).gone = false;
-            self.accept_from(TcpListener::bind(self.address).expect("the origin's port is still free"));
+            None if listens => {
+                lock(&self.script).gone = false;
+                self.accept_from(TcpListener::bind(self.address).expect("the origin's port is still free"));
+            }
+            None => {}
         }
     }
 
@@ -62,8 +69,8 @@ impl Origin {
         lock(&self.script).replies.insert(path.into(), replies.into());
     }
 
-    /// Forgets replies and requests.
-    pub fn clear(&self) {
+    /// Starts over: no replies, no requests seen.
+    pub fn forget(&self) {
         let mut script = lock(&self.script);
         script.replies.clear();
         script.log.clear();

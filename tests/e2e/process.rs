@@ -14,7 +14,7 @@ use std::{env, process, thread};
 use super::wire::{Content, Head, Until};
 
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What stands in `envoy.yaml` where the tests have something of their own.
 const LISTENERS: &str = "  listeners:\n";
 const CLUSTERS: &str = "  clusters:\n";
@@ -25,7 +25,7 @@ const ROUTER: &str = "          - name: envoy.filters.http.router\n";
 
 pub struct Envoy {
     child: Child,
-    /// Ends Envoy when this process ends before it has done so itself: it waits for the end of its standard input.
+    /// Ends Envoy and clears up when this process ends without doing so: it waits for the end of its standard input.
     watchdog: Child,
     folder: PathBuf,
     admin: SocketAddr,
@@ -76,7 +76,10 @@ impl Envoy {
         let (rejected, created) = (self.stat(REJECTED), self.stat(CREATED));
         let logged = self.log().len();
         let next = self.folder.join("next.yaml");
-        fs::write(&next, listener(&self.template, configuration, self.pushes)).unwrap();
+        // Envoy takes up a plugin configuration that it knows from before as it was, verdict and root context: no two
+        // of ours are alike.
+        let configuration = format!("{configuration}{}", " ".repeat(self.pushes));
+        fs::write(&next, listener(&self.template, &configuration, self.pushes)).unwrap();
         fs::rename(next, self.folder.join("listener.yaml")).unwrap(); // Envoy watches for renames.
         wait_for("the verdict on a configuration", || {
             if self.stat(REJECTED) > rejected {
@@ -234,8 +237,9 @@ fn spawn(folder: &Path) -> Child {
 }
 
 fn watch(pid: u32, folder: &Path) -> Child {
-    let script = format!("read -r _; kill -9 {pid}; rm -rf \"$0\"");
-    Command::new("sh").args(["-c", &script]).arg(folder).stdin(Stdio::piped()).spawn().expect("sh starts")
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"read -r _; kill -9 "$1"; rm -rf "$2""#, "sh", &pid.to_string()]).arg(folder);
+    shell.stdin(Stdio::piped()).spawn().expect("sh starts")
 }
 
 /// `LARDER_ENVOY`, or what `tools/get.py envoy` finds.

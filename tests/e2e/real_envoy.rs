@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::io::{BufReader, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::alias::Alias;
 use super::origin::Origin;
 use super::process::{Envoy, Setup};
 use super::wire::{Content, Fields, Framing, Head, Until, chunked, head};
@@ -19,16 +21,18 @@ const WORKERS: [&str; 2] =
 pub struct RealEnvoy {
     envoy: Envoy,
     origin: Origin,
+    /// The hosts of this scenario.
+    alias: Alias,
+    /// Larder's counters as the scenario found them.
+    counted: HashMap<String, u64>,
     /// Connections that wait for their next request, by worker.
     idle: [Vec<TcpStream>; 2],
     under_way: HashMap<Exchange, UnderWay>,
     started: usize,
-    /// Which scenario is being played, and which one has scripted a path.
-    scenario: usize,
-    paths: HashMap<String, usize>,
-    pushes: usize,
-    is_default: bool,
 }
+
+/// Those that have played a scenario and can play another: compiling the module takes seconds.
+static WAITING: Mutex<Vec<(Envoy, Origin)>> = Mutex::new(Vec::new());
 
 /// A request that was sent.
 struct UnderWay {
@@ -38,38 +42,51 @@ struct UnderWay {
 }
 
 impl RealEnvoy {
-    /// An Envoy with the configuration that is in the repository, Larder configured with `{}`.
+    /// An Envoy that others may have used before, with Larder configured with `{}`. What they stored is still there,
+    /// under hosts that this scenario does not know.
+    pub fn borrow() -> Self {
+        let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some((mut envoy, origin)) = waiting else {
+            let fresh = Self::start();
+            return RealEnvoy { alias: Alias::new(), ..fresh };
+        };
+        envoy.configure("{}").expect("the empty configuration is right");
+        let counted = envoy.stats(METRICS);
+        RealEnvoy { alias: Alias::new(), counted, ..Self::new(envoy, origin) }
+    }
+
+    /// Gives it to the next scenario, unless something is still going on in it.
+    pub fn give_back(self) {
+        drop((self.idle, self.under_way));
+        let quiet = |envoy: &Envoy| envoy.stats(ACTIVE).values().sum::<u64>() == 0;
+        if self.envoy.soon(quiet) {
+            let mut origin = self.origin;
+            origin.listen(true);
+            origin.forget();
+            WAITING.lock().unwrap_or_else(PoisonError::into_inner).push((self.envoy, origin));
+        }
+    }
+
+    /// A new Envoy with the configuration that is in the repository, Larder configured with `{}`.
     pub fn start() -> Self {
         Self::start_with(&Setup::default())
     }
 
+    /// A new Envoy with the configuration that is in the repository, but for this.
     pub fn start_with(setup: &Setup) -> Self {
         let origin = Origin::start();
-        let envoy = Envoy::start(origin.port(), setup);
+        Self::new(Envoy::start(origin.port(), setup), origin)
+    }
+
+    fn new(envoy: Envoy, origin: Origin) -> Self {
         RealEnvoy {
             envoy,
             origin,
+            alias: Alias::NONE,
+            counted: HashMap::new(),
             idle: Default::default(),
             under_way: HashMap::new(),
             started: 0,
-            scenario: 0,
-            paths: HashMap::new(),
-            pushes: 0,
-            is_default: true,
-        }
-    }
-
-    /// Another scenario begins, with the configuration `{}` and an origin that knows nothing. What the ones before it
-    /// have stored is still there.
-    pub fn begin(&mut self) {
-        self.scenario += 1;
-        self.under_way.clear();
-        self.origin.listen(false);
-        self.origin.listen(true);
-        self.origin.clear();
-        if !self.is_default {
-            self.configure("{}").expect("the empty configuration");
-            self.is_default = true;
         }
     }
 
@@ -89,14 +106,15 @@ impl RealEnvoy {
         let reloads = self.envoy.stats("wasm.larder.vm_reload");
         assert!(reloads.values().all(|count| *count == 0), "a VM died: {reloads:?}");
         let waited_for = self.under_way.len() as u64;
-        let active = "http.larder.downstream_rq_active";
-        assert!(self.envoy.soon(|envoy| envoy.stat(active) <= waited_for), "a request hangs");
+        let hung = |envoy: &Envoy| envoy.stat("http.larder.downstream_rq_active") > waited_for;
+        assert!(self.envoy.soon(|envoy| !hung(envoy)), "a request hangs");
     }
 
     fn start_raw(&mut self, worker: usize, method: &str, bytes: &[u8]) -> Exchange {
         let mut stream = self.connection(worker);
         let begun = self.envoy.stat(BEGUN);
-        stream.write_all(bytes).expect("Envoy takes the request");
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&self.alias.out(bytes.to_vec())).expect("Envoy takes the request");
         // Only when Envoy has begun with it may the next one start, or the two could overtake each other. (A request
         // that Envoy cannot parse is never counted.)
         let _ = self.envoy.within(Duration::from_millis(200), |envoy| envoy.stat(BEGUN) > begun);
@@ -118,7 +136,9 @@ impl RealEnvoy {
             self.idle[worker].push(stream);
         }
         let status = head.status();
-        Ok(Response { status, fields: head.fields, body: content.bytes, complete: content.complete })
+        let response =
+            Response { status, fields: head.fields, body: content.bytes, complete: content.complete };
+        Ok(self.alias.response(response))
     }
 
     /// A connection of this worker: an idle one, or new ones until the kernel gives one to that worker.
@@ -151,6 +171,9 @@ impl RealEnvoy {
 
 /// Requests that Envoy has begun with.
 const BEGUN: &str = "http.larder.downstream_rq_total";
+/// Requests under way, of clients and to the origin.
+const ACTIVE: &str = "(http.larder.downstream|cluster.origin.upstream)_rq_active$";
+const METRICS: &str = "wasmcustom.larder_";
 
 impl Stand for RealEnvoy {
     fn name(&self) -> &'static str {
@@ -158,8 +181,7 @@ impl Stand for RealEnvoy {
     }
 
     fn origin(&mut self, path: &str, replies: Vec<Reply>) {
-        let owner = *self.paths.entry(path.into()).or_insert(self.scenario);
-        assert_eq!(owner, self.scenario, "{path} is another scenario's");
+        let replies = replies.into_iter().map(|reply| self.alias.reply(reply)).collect();
         self.origin.script(path, replies);
     }
 
@@ -192,20 +214,20 @@ impl Stand for RealEnvoy {
     }
 
     fn origin_log(&mut self) -> Vec<OriginRequest> {
-        self.origin.log()
+        self.origin.log().into_iter().map(|request| self.alias.request(request)).collect()
     }
 
     fn configure(&mut self, configuration: &str) -> Result<(), String> {
-        self.is_default = false;
-        // No two are alike: Envoy remembers its verdict on a configuration, and takes up an old one as it was.
-        self.pushes += 1;
-        self.envoy.configure(&format!("{configuration}{}", " ".repeat(self.pushes)))?;
+        let alias = self.alias;
+        self.envoy.configure(&alias.text_out(configuration)).map_err(|error| alias.text_back(&error))?;
         self.idle = Default::default(); // They belong to the listener as it was.
         Ok(())
     }
 
     fn metric(&mut self, name: &str) -> u64 {
-        self.envoy.stat(&format!("wasmcustom.larder_{name}"))
+        let name = format!("{METRICS}{name}");
+        let before = self.counted.get(&name).copied().unwrap_or(0);
+        self.envoy.stat(&name).saturating_sub(before)
     }
 }
 

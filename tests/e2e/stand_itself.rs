@@ -83,3 +83,20 @@ fn a_push_is_in_force_when_it_has_been_taken() {
     }
     assert!(start.elapsed() < Duration::from_secs(10));
 }
+
+#[test]
+fn scenarios_on_one_envoy_do_not_see_each_other() {
+    let page =
+        |text: &str| vec![Reply::ok(text).field("cache-control", "max-age=60").field("x-of", "shop.example")];
+    for text in ["first", "second", "third"] {
+        super::play(|envoy| {
+            envoy.origin("/page", page(text));
+            let first = envoy.send(0, Request::get("/page"));
+            assert_eq!((first.text().as_str(), first.field("x-of").as_str()), (text, "shop.example"));
+            assert!(envoy.send(1, Request::get("/page")).is_hit());
+            assert_eq!((envoy.metric("stored"), envoy.metric("hits")), (1, 1));
+            assert_eq!(envoy.origin_log()[0].field("host"), "shop.example");
+            assert_eq!(envoy.origin_count("/page"), 1);
+        });
+    }
+}

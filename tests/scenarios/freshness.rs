@@ -62,11 +62,11 @@ pub fn a_response_is_asked_for_again_when_its_time_is_over(stand: &mut dyn Stand
 pub fn rules_set_lifetimes(stand: &mut dyn Stand) {
     let rules = r#"{"rules": [
         {"match": {"path": "/fresh/rule-ttl"}, "ttl": "300s"},
-        {"match": {"path": "/fresh/rule-min"}, "ttl_min": "400s"},
-        {"match": {"path": "/fresh/rule-max"}, "ttl_max": "50s"},
-        {"match": {"path": "/fresh/rule-default"}, "ttl_default": "20s"},
+        {"match": {"path": "/fresh/rule-min"}, "ttl": {"min": "400s"}},
+        {"match": {"path": "/fresh/rule-max"}, "ttl": {"max": "50s"}},
+        {"match": {"path": "/fresh/rule-default"}, "ttl": {"default": "20s"}},
         {"match": {"path": "/fresh/rule-type", "content_type": "image/*"}, "ttl": "30s"},
-        {"match": {"path": "/fresh/rule-status"}, "ttl_status": {"404": "40s"}}]}"#;
+        {"match": {"path": "/fresh/rule-status"}, "ttl": {"status": {"404": "40s"}}}]}"#;
     stand.configure(rules).unwrap();
     let cases = [
         ("ttl", page("page"), 300),

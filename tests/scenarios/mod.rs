@@ -1,7 +1,7 @@
 //! What clients and origin see, told once and played on both stands: the emulated host and a real Envoy (`make e2e`).
 //!
-//! A scenario is a function of a stand that begins with the configuration `{}`. On Envoy scenarios share a process one
-//! after the other, so each has paths of its own. The lists below are the only place that makes tests of them; a
+//! A scenario is a function of a stand that begins with the configuration `{}`. Hosts end in
+//! `.example`, in lower case (on Envoy something else stands for it, so that scenarios can share a process). The lists below are the only place that makes tests of them; a
 //! scenario that is in none of them is dead code, which is denied here.
 #![deny(dead_code, reason = "a scenario that nobody plays")]
 
@@ -203,7 +203,7 @@ macro_rules! on_both_stands {
 macro_rules! on_the_emulated_host_only {
     ($play:path) => {
         $crate::scenarios::tests! { $play;
-            emulated { debug_it
+            emulated {
                 a_heuristic_lifetime_ends
                 a_stale_window_ends
                 the_grace_of_a_soft_purge_ends
