@@ -11,10 +11,7 @@ use crate::stand::{Reply, Request, Stand};
 pub fn a_heuristic_lifetime_ends(stand: &mut Emulated) {
     stand.origin(
         "/heuristic",
-        vec![
-            Reply::ok("one").field("last-modified", "Wed, 31 Dec 2025 14:00:00 GMT"),
-            page("two"),
-        ],
+        vec![Reply::ok("one").field("last-modified", "Wed, 31 Dec 2025 14:00:00 GMT"), page("two")],
     );
     get(stand, 0, "/heuristic");
     stand.pass(Duration::from_secs(3500));
@@ -27,10 +24,7 @@ pub fn a_heuristic_lifetime_ends(stand: &mut Emulated) {
 pub fn a_stale_window_ends(stand: &mut Emulated) {
     stand.origin(
         "/window",
-        vec![
-            stale_page("old", ", stale-while-revalidate=100, stale-if-error=200"),
-            Reply::status(503),
-        ],
+        vec![stale_page("old", ", stale-while-revalidate=100, stale-if-error=200"), Reply::status(503)],
     );
     get(stand, 0, "/window");
     expect_hit(stand, 1, "/window", "old");
@@ -131,6 +125,7 @@ pub fn followers_of_a_dead_leader_are_served_within_its_lease(stand: &mut Emulat
 /// Only this stand can silence statistics: then the journal's clock is in shared data.
 pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated) {
     stand.world.silence_metrics();
+    stand.world.look(|h| h.metrics.values.clear());
     // A VM finds out when it starts.
     stand.world.push_code().unwrap();
     stand.configure(&with_admin(r#""name": "quiet","#)).unwrap();

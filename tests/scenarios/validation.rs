@@ -100,7 +100,8 @@ pub fn a_clients_own_condition_is_answered_after_the_validation(stand: &mut dyn 
 
 pub fn no_cache_responses_are_validated_each_time(stand: &mut dyn Stand) {
     let reply = Reply::ok("page").field("cache-control", "no-cache, max-age=60").field("etag", "\"v\"");
-    let confirmed = || Reply::status(304).field("etag", "\"v\"").field("cache-control", "no-cache, max-age=60");
+    let confirmed =
+        || Reply::status(304).field("etag", "\"v\"").field("cache-control", "no-cache, max-age=60");
     stand.origin("/valid/no-cache", vec![reply, confirmed()]);
     get(stand, 0, "/valid/no-cache");
     for (worker, count) in [(0, 2), (1, 3)] {
