@@ -30,5 +30,7 @@ mod oracle;
 /// What holds for every message and every value.
 mod properties;
 
+/// Seeded workloads with every fault that the emulated host can show (`make chaos`).
+mod chaos;
 /// The invariants of the house, which no compiler checks.
 mod tidy;

@@ -151,6 +151,7 @@ impl Exchange {
         }
         match intent(&request, &options) {
             Intent::Forward(reason) => self.pass(cx, reason),
+            Intent::LookupWithBody => self.pass(cx, ForwardReason::Method),
             Intent::Unsafe => {
                 let step = self.pass(cx, ForwardReason::Method);
                 if let State::Passing(passing) = &mut self.state {
