@@ -18,6 +18,9 @@ mod host;
 /// A real Envoy with two workers (`make e2e`).
 mod e2e;
 
+/// What clients and origin see, told once and played on both stands.
+mod scenarios;
+
 /// Seeded chance, so that what was found can be found again.
 mod chance;
 
