@@ -254,6 +254,14 @@ impl Exchange {
         cx.cache.land(cx.host, capturing.generation, landing, cx.now);
     }
 
+    /// Whether the end of the stream has no consequence for the cache any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let answered =
+            matches!(self.state, State::Over | State::Answered(_) | State::Idle | State::Passing(_));
+        answered && self.fetched.is_none()
+    }
+
     /// Whether it matters why the stream ends now.
     #[must_use]
     pub fn is_fetching(&self) -> bool {
