@@ -26,3 +26,6 @@ mod oracle;
 
 /// What holds for every message and every value.
 mod properties;
+
+/// The invariants of the house, which no compiler checks.
+mod tidy;
