@@ -51,9 +51,7 @@ impl Overlay {
         object.optional("request_directives", &mut self.request_directives, text)?;
         object.optional("set_cookie", &mut self.set_cookie, text)?;
         object.optional("targeted", &mut self.targeted, field_names)?;
-        object.optional("surrogate_device", &mut self.surrogate_device, |at| {
-            at.or_null(|at| text(at).map(|DeviceName(name)| name))
-        })?;
+        object.optional("surrogate_device", &mut self.surrogate_device, device)?;
         object.section("key", |object| self.key.read(object))?;
         for (name, place) in [
             ("cookies_need_public", &mut self.cookies_need_public),
@@ -211,6 +209,10 @@ fn query(at: &At<'_>) -> Read<QueryKey> {
 
 fn parameters(at: &At<'_>) -> Read<Vec<String>> {
     at.list(|at| text(at).map(|ParameterPattern(name)| name))
+}
+
+fn device(at: &At<'_>) -> Read<Option<String>> {
+    at.or_null(|at| text(at).map(|DeviceName(name)| name))
 }
 
 #[inline(never)]

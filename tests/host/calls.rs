@@ -98,7 +98,7 @@ impl Host {
         let (deadline, Some(request)) = (call.deadline, call.request.take()) else { return };
         self.tell(|| format!("call {token}: the origin is asked for {}", request.target));
         let random = self.shuffled.then_some(&mut self.random);
-        let plan = self.origin.answer(request, &self.settings, random);
+        let plan = self.origin.answer(request, self.now, &self.settings, random);
         let (at, response) = fold(plan, self.now, deadline);
         let step = CallStep::Finish(response);
         if self.faults.loses_call_response(&mut self.random) {

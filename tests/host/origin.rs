@@ -8,10 +8,15 @@ use std::{
 use super::{events::Random, hcm, headers::HeaderMap, state::Settings};
 use crate::stand::{Ending, OriginRequest, Reply};
 
+/// Answers a request that reaches the origin at this time.
+pub type Author = Box<dyn FnMut(u64, &OriginRequest) -> Reply>;
+
 /// Replies by path, and what was asked.
 #[derive(Default)]
 pub struct Origin {
     replies: BTreeMap<String, VecDeque<Reply>>,
+    /// Writes all replies, where there is one; it keeps its own log.
+    pub author: Option<Author>,
     pub log: Vec<OriginRequest>,
 }
 
@@ -43,9 +48,14 @@ impl Origin {
     pub fn answer(
         &mut self,
         request: OriginRequest,
+        now: u64,
         settings: &Settings,
         random: Option<&mut Random>,
     ) -> Plan {
+        if let Some(author) = &mut self.author {
+            let reply = author(now, &request);
+            return plan(&heed_content_length(reply), request.method == "HEAD", settings, random);
+        }
         let path = request.target.split('?').next().unwrap_or_default();
         let reply = match self.replies.get_mut(path) {
             Some(replies) if replies.len() > 1 => replies.pop_front(),

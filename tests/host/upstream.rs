@@ -95,7 +95,7 @@ impl World {
                     let request = hcm::request_out(&h.streams[id].request.headers, body);
                     h.tell(|| format!("exchange {id}: the origin is asked for {}", request.target));
                     let random = h.shuffled.then_some(&mut h.random);
-                    let plan = h.origin.answer(request, &h.settings, random);
+                    let plan = h.origin.answer(request, h.now, &h.settings, random);
                     h.streams[id].upstream.as_mut()?.plan = Some(plan);
                     None
                 }
