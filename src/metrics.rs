@@ -34,6 +34,8 @@ pub enum Counter {
     Invalidation(Mode),
     /// An invalidation that could not be written.
     InvalidationRefused,
+    /// An invalidation that the answer to an unsafe request asked for beyond the rate for such.
+    InvalidationLimited,
     /// A compare-and-set that had to be tried again.
     Conflict,
 }
@@ -107,6 +109,7 @@ impl Counter {
             Counter::DispatchFailed,
             Counter::Evicted,
             Counter::InvalidationRefused,
+            Counter::InvalidationLimited,
             Counter::Conflict,
         ];
         single
@@ -145,6 +148,7 @@ impl Counter {
             Counter::Evicted => ("evicted", ""),
             Counter::Invalidation(mode) => ("invalidations", mode.as_str()),
             Counter::InvalidationRefused => ("invalidations_refused", ""),
+            Counter::InvalidationLimited => ("invalidations_limited", ""),
             Counter::Conflict => ("conflicts", ""),
         };
         let mut name = format!("larder_{family}");
