@@ -38,8 +38,9 @@ pub fn the_age_that_a_response_came_with_counts(stand: &mut dyn Stand) {
 
 pub fn age_grows_and_date_stays(stand: &mut dyn Stand) {
     stand.origin("/fresh/grows", vec![page("page")]);
-    let date = get(stand, 0, "/fresh/grows").field("date");
-    let first: u64 = expect_hit(stand, 0, "/fresh/grows", "page").field("age").parse().unwrap();
+    get(stand, 0, "/fresh/grows");
+    let hit = expect_hit(stand, 0, "/fresh/grows", "page");
+    let (date, first) = (hit.field("date"), hit.field("age").parse::<u64>().unwrap());
     stand.pass(Duration::from_secs(2));
     for worker in [0, 1] {
         let hit = expect_hit(stand, worker, "/fresh/grows", "page");
