@@ -9,7 +9,7 @@ use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
-use crate::policy::reuse::{Reuse, reuse, usable_on_error};
+use crate::policy::reuse::{Reuse, on_error, reuse};
 use crate::store::TRIES;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
@@ -274,7 +274,7 @@ impl Cache {
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
     fn after_failure(&self, need: &Need<'_>, why: NotStored, now: Now) -> Decision {
         if let (NotStored::Error, Some(entry)) = (why, &need.best.entry)
-            && let Some(reuse) = self.on_error(entry, now)
+            && let Some(reuse) = self.on_error(entry, need.ask, now)
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
         }
@@ -282,9 +282,10 @@ impl Cache {
     }
 
     /// Whether an entry may be served because the origin fails (RFC 5861 §4).
-    pub fn on_error(&self, entry: &Rc<Entry>, now: Now) -> Option<Reuse> {
+    pub fn on_error(&self, entry: &Rc<Entry>, ask: &Ask, now: Now) -> Option<Reuse> {
         let Content::Response(response) = &entry.record.content else { return None };
-        usable_on_error(&response.stored, invalidated(self.verdict(entry))?, now.wall)
+        let invalidated = invalidated(self.verdict(entry))?;
+        on_error(&response.stored, &ask.request, &ask.options, invalidated, now.wall)
     }
 
     fn joins_locally(&self, ask: &Ask, place: &Place, best: &Best) -> bool {
