@@ -27,5 +27,8 @@ mod oracle;
 /// What holds for every message and every value.
 mod properties;
 
+/// The invariants of the house, which no compiler checks.
+mod tidy;
+
 /// Seeded workloads with every fault that the emulated host can show (`make chaos`).
 mod chaos;

@@ -4,8 +4,8 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
-use crate::http::RequestHead;
-use crate::outcome::ForwardReason;
+use crate::http::{RequestHead, ResponseHead};
+use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::key::{self, CacheKey};
 use crate::policy::reuse::Reuse;
 use crate::store::Fingerprint;
@@ -75,8 +75,37 @@ pub enum Decision {
         /// What it may be answered with when the origin fails.
         fallback: Option<Rc<Entry>>,
     },
+    /// Answer it with what the root has fetched on its behalf.
+    Deliver {
+        /// What was fetched.
+        delivery: Delivery,
+        /// Why nothing stored could be used.
+        reason: ForwardReason,
+    },
     /// Answer it with 504 (RFC 9111 §5.2.1.7).
     NotCached,
+}
+
+/// What the root has fetched on behalf of a request. It answers that request whatever it is good for to others, as
+/// it would if the request had gone to the origin itself.
+#[derive(Debug)]
+pub enum Delivery {
+    /// It is stored now, or confirmed what is stored.
+    Stored {
+        /// The stored response.
+        entry: Rc<Entry>,
+        /// The status code of the origin.
+        status: u16,
+    },
+    /// It is not stored.
+    Passing {
+        /// Its head.
+        head: ResponseHead,
+        /// Its body.
+        body: Vec<u8>,
+        /// Why it is not stored.
+        why: NotStored,
+    },
 }
 
 /// A cache key and where it belongs.

@@ -1,13 +1,15 @@
 //! Fetches that the root makes: they belong to no client and cannot be lost with one.
 
 use core::time::Duration;
+use std::rc::Rc;
 
-use super::{Cache, Fetcher, Host, Landing};
+use super::{Ask, Cache, Decision, Delivery, Effect, Fetcher, Host, Landing};
 use crate::http::{Fields, ResponseHead};
 use crate::metrics::Counter;
-use crate::outcome::NotStored;
+use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::validation;
 use crate::store::memory::Entry;
+use crate::store::record::Response;
 use crate::time::Now;
 
 /// A call for the root to dispatch.
@@ -62,32 +64,64 @@ impl Cache {
 
     /// A call has come back.
     pub fn received(&mut self, host: &impl Host, generation: u64, reception: Reception, now: Now) {
-        let landing = match reception.head {
-            None => Landing::NotStored(NotStored::Error),
-            Some(head) => self.landing_of(generation, &head, reception.body, now),
-        };
-        if let Landing::NotStored(NotStored::Error) = landing {
+        let Some(fetch) = self.fetches.get(&generation) else { return };
+        let (ask, validated) = (Rc::clone(&fetch.ask), fetch.validated.clone());
+        let Some(head) = reception.head else { return self.call_failed(host, generation, now) };
+        if is_failure(&head) {
             host.count(Counter::DispatchFailed);
         }
-        self.land(host, generation, landing, now);
+        let (landing, body) = match self.storable(generation, &head, reception.body, now) {
+            Ok(response) => (Landing::Stored(Box::new(response)), Vec::new()),
+            Err((why, body)) => (Landing::NotStored(why), body),
+        };
+        let why = if let Landing::NotStored(why) = landing { why } else { NotStored::NoFlight };
+        let entry = self.land(host, generation, landing, now);
+        let Some(reason) = self.led(&ask) else { return };
+        let stale = validated
+            .filter(|_| is_failure(&head))
+            .and_then(|entry| Some((self.on_error(&entry, now)?, entry)));
+        let status = head.status;
+        let decision = match (entry, stale) {
+            (Some(entry), _) => Decision::Deliver { delivery: Delivery::Stored { entry, status }, reason },
+            (None, Some((reuse, entry))) => Decision::Serve { entry, reuse },
+            // Nothing that was stored is confirmed: the request has to ask for itself.
+            (None, None) if status == 304 => return,
+            (None, None) => Decision::Deliver { delivery: Delivery::Passing { head, body, why }, reason },
+        };
+        self.leave(ask.stream);
+        self.effects.push_back(Effect::Decided(ask, decision));
     }
 
-    fn landing_of(&self, generation: u64, head: &ResponseHead, body: Vec<u8>, now: Now) -> Landing {
+    /// Why a request that still waits for a fetch on its own behalf does so.
+    fn led(&self, ask: &Ask) -> Option<ForwardReason> {
+        let waited = ask.waited.get().filter(|waited| waited.leads)?;
+        self.parked_streams.contains_key(&ask.stream).then_some(waited.reason)
+    }
+
+    /// What a response may be stored as, with its body; or why not, and the body.
+    fn storable(
+        &self,
+        generation: u64,
+        head: &ResponseHead,
+        body: Vec<u8>,
+        now: Now,
+    ) -> Result<Response, (NotStored, Vec<u8>)> {
         if is_failure(head) {
-            return Landing::NotStored(NotStored::Error);
+            return Err((NotStored::Error, body));
         }
-        let response = match head.status {
-            304 => self.freshen(generation, head, now),
-            _ => self.assess(generation, head, now).and_then(|response| {
-                let max = self.fetches.get(&generation).map_or(0, |f| f.ask.options.object_bytes_max);
-                match head.content_length() {
-                    _ if body.len() as u64 > max => Err(NotStored::TooLarge),
-                    Some(length) if length != body.len() as u64 => Err(NotStored::Incomplete),
-                    _ => Ok(crate::store::record::Response { body, ..response }),
-                }
-            }),
-        };
-        response.map_or_else(Landing::NotStored, |response| Landing::Stored(Box::new(response)))
+        if head.status == 304 {
+            return self.freshen(generation, head, now).map_err(|why| (why, body));
+        }
+        let bytes_max = self.fetches.get(&generation).map_or(0, |f| f.ask.options.object_bytes_max);
+        let bytes = body.len() as u64;
+        match self.assess(generation, head, now) {
+            _ if bytes > bytes_max => Err((NotStored::TooLarge, body)),
+            _ if head.content_length().is_some_and(|length| length != bytes) => {
+                Err((NotStored::Incomplete, body))
+            }
+            Ok(response) => Ok(Response { body, ..response }),
+            Err(why) => Err((why, body)),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-pub use ask::{Ask, Decision, Place, StreamId, Waited};
+pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
 pub use dispatch::{Call, Reception, is_failure};
 pub use landing::Landing;
 pub use recipe::Recipe;

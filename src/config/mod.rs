@@ -75,8 +75,16 @@ impl Config {
     }
 
     fn read(at: &At<'_>) -> Read<Config> {
-        let Config { mut name, mut defaults, mut store, mut tags, mut collapse, mut admin, mut cache_status, .. } =
-            Config::default();
+        let Config {
+            mut name,
+            mut defaults,
+            mut store,
+            mut tags,
+            mut collapse,
+            mut admin,
+            mut cache_status,
+            ..
+        } = Config::default();
         let mut options = Overlay::default();
         let mut rules = Vec::new();
         at.object(|object| {

@@ -53,6 +53,19 @@ impl Text for CacheName {
     }
 }
 
+/// The name of this cache in `Surrogate-Control`.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct DeviceName(pub String);
+
+impl Text for DeviceName {
+    const WHAT: &'static str = "a device name";
+    const EXPECTED: &'static str = "letters, digits and -_.!#$%&'*+^`|~";
+
+    fn from_text(text: &str) -> Option<Self> {
+        is_token(text).then(|| DeviceName(text.into()))
+    }
+}
+
 /// A name given to a rule or a token.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Name(pub String);

@@ -39,6 +39,8 @@ pub struct Options {
     pub targeted: Vec<String>,
     /// Obey and strip `Surrogate-Control`.
     pub surrogate_control: bool,
+    /// The name by which `Surrogate-Control` may address this cache.
+    pub surrogate_device: Option<String>,
     /// What the cache key is made of.
     pub key: KeyOptions,
     /// Store POST responses that carry explicit freshness and a matching `Content-Location` (RFC 9110 §9.3.3).
@@ -145,6 +147,7 @@ impl Default for Options {
             cookies_need_public: false,
             targeted: vec!["cdn-cache-control".into()],
             surrogate_control: false,
+            surrogate_device: None,
             key: KeyOptions::default(),
             store_post: false,
             object_bytes_max: 1 << 20,

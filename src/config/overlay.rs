@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use super::json::{At, Json, Object, Read, boolean};
-use super::names::{FieldName, is_token};
+use super::names::{DeviceName, FieldName, is_token};
 use super::options::{KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 use super::text::{Text, text};
 use super::units::{StatusRange, count, duration, show_duration};
@@ -26,6 +26,7 @@ pub(super) struct Overlay {
     cookies_need_public: Option<bool>,
     targeted: Option<Vec<String>>,
     surrogate_control: Option<bool>,
+    surrogate_device: Option<Option<String>>,
     pub(super) key: Key,
     store_post: Option<bool>,
     variants_max: Option<u32>,
@@ -48,6 +49,7 @@ impl Overlay {
         object.optional("cookies_need_public", &mut self.cookies_need_public, boolean)?;
         object.optional("targeted", &mut self.targeted, field_names)?;
         object.optional("surrogate_control", &mut self.surrogate_control, boolean)?;
+        object.optional("surrogate_device", &mut self.surrogate_device, device)?;
         object.section("key", |object| self.key.read(object))?;
         object.optional("store_post", &mut self.store_post, boolean)?;
         object.optional("variants_max", &mut self.variants_max, |at| count(at, 1, 1_000))
@@ -68,6 +70,7 @@ impl Overlay {
         put(&mut options.cookies_need_public, &self.cookies_need_public);
         put(&mut options.targeted, &self.targeted);
         put(&mut options.surrogate_control, &self.surrogate_control);
+        put(&mut options.surrogate_device, &self.surrogate_device);
         self.key.apply(&mut options.key);
         put(&mut options.store_post, &self.store_post);
         put(&mut options.variants_max, &self.variants_max);
@@ -195,6 +198,10 @@ fn query(at: &At<'_>) -> Read<QueryKey> {
 
 fn parameters(at: &At<'_>) -> Read<Vec<String>> {
     at.list(|at| text(at).map(|ParameterPattern(name)| name))
+}
+
+fn device(at: &At<'_>) -> Read<Option<String>> {
+    at.or_null(|at| text(at).map(|DeviceName(name)| name))
 }
 
 fn field_names(at: &At<'_>) -> Read<Vec<String>> {

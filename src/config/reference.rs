@@ -81,6 +81,8 @@ pub const REFERENCE: &[Row] = &[
         "The fields of targeted cache control that are obeyed (RFC 9213), most specific first."),
     policy("surrogate_control", "boolean", "false", "true",
         "Obey and strip `Surrogate-Control`."),
+    policy("surrogate_device", "token or `null`", "null", r#""edge-1""#,
+        "The name by which `Surrogate-Control` may address this cache, as in `max-age=60;edge-1`."),
     policy("key.query", "`all`", r#""all""#, r#""all""#,
         "Which query parameters are part of the cache key: all, or those that one of the next two says."),
     policy("key.query.keep", "list of names, which may end in `*`", "", r#"["page"]"#,

@@ -27,7 +27,7 @@ pub use reply::{Body, Reply};
 use commands::Commanding;
 
 use crate::admin::{Recognised, recognise};
-use crate::cache::{Ask, Cache, Decision, Host, Landing, StreamId, Waited, is_failure};
+use crate::cache::{Ask, Cache, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
 use crate::config::{Config, Options};
 use crate::http::{RequestHead, ResponseHead, list};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector};
@@ -35,7 +35,7 @@ use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::request::{Intent, intent, only_if_cached};
 use crate::policy::reuse::Reuse;
-use crate::policy::{key, unsafe_methods, validation};
+use crate::policy::{current_age, key, unsafe_methods, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::time::Now;
@@ -151,6 +151,7 @@ impl Exchange {
         }
         match intent(&request, &options) {
             Intent::Forward(reason) => self.pass(cx, reason),
+            Intent::LookupWithBody => self.pass(cx, ForwardReason::Method),
             Intent::Unsafe => {
                 let step = self.pass(cx, ForwardReason::Method);
                 if let State::Passing(passing) = &mut self.state {
@@ -183,6 +184,7 @@ impl Exchange {
                     State::Passing(Box::new(Passing { forward, request, unsafe_request: None, fallback }));
                 Step::Continue(path_edit(ask))
             }
+            Decision::Deliver { delivery, reason } => self.deliver(cx, ask, delivery, reason),
             Decision::NotCached => self.reply(Reply::not_cached(cx.config)),
         }
     }
@@ -333,6 +335,34 @@ impl Exchange {
         }
     }
 
+    /// Answers with what the root has fetched on behalf of this request.
+    fn deliver(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ask: &Ask,
+        delivery: Delivery,
+        reason: ForwardReason,
+    ) -> Step {
+        cx.host.count(Counter::Forward(reason));
+        let mut forward = Forward::new(reason);
+        let reply = match delivery {
+            Delivery::Stored { entry, status } => {
+                forward.stored = Stored::Yes;
+                forward.status = (status == 304).then_some(status);
+                let age = entry.response().map(|r| current_age(&r.stored, cx.now.wall)).unwrap_or_default();
+                Reply::stored(cx.config, &entry, &ask.request, age, &Outcome::Forward(forward))
+            }
+            Delivery::Passing { head, body, why } => {
+                forward.stored = Stored::No(why);
+                Some(Reply::passing(cx.config, head, body, &Outcome::Forward(forward)))
+            }
+        };
+        match reply {
+            Some(reply) => self.reply(reply),
+            None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
+        }
+    }
+
     /// Sends the request to the origin for everyone who asks for the same.
     fn fetch(
         &mut self,
@@ -459,7 +489,7 @@ impl Exchange {
         let Some(entry) = fresh.or(old) else {
             return Step::Continue(response_edits(cx, &forward, response));
         };
-        let age = entry.response().map(|r| crate::policy::current_age(&r.stored, cx.now.wall));
+        let age = entry.response().map(|r| current_age(&r.stored, cx.now.wall));
         let outcome = Outcome::Forward(forward.clone());
         match Reply::stored(cx.config, &entry, &ask.request, age.unwrap_or_default(), &outcome) {
             Some(reply) => self.reply(reply),

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use super::Edit;
 use crate::admin::AdminResponse;
 use crate::config::Config;
-use crate::http::{Fields, RequestHead};
+use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::Outcome;
 use crate::policy::answer::{BodyPart, answer};
+use crate::policy::hygiene::is_hop_by_hop;
 use crate::store::memory::Entry;
 
 /// A response to the client.
@@ -77,6 +78,20 @@ impl Reply {
             }
         };
         Some(Reply { status: answer.status, fields: answer.fields, body, details: "larder_hit", head_only })
+    }
+
+    /// A response that the root has fetched and that is not stored.
+    #[must_use]
+    pub fn passing(config: &Config, head: ResponseHead, body: Vec<u8>, outcome: &Outcome) -> Reply {
+        let ResponseHead { status, mut fields } = head;
+        fields.retain(|name, _| !is_hop_by_hop(name));
+        if config.tags.strip {
+            fields.retain(|name, _| !config.tags.headers.iter().any(|tag| tag.as_bytes() == name));
+        }
+        if config.cache_status.enabled {
+            fields.push("cache-status", outcome.cache_status(&config.name));
+        }
+        Reply { status, fields, body: Body::Bytes(body), details: "larder_passing", head_only: false }
     }
 
     /// 504 to `only-if-cached` (RFC 9111 §5.2.1.7).

@@ -63,22 +63,41 @@ impl CacheControl {
         control
     }
 
-    /// Reads `Surrogate-Control` (W3C Edge Architecture): `max-age=60+30` allows 30 seconds stale, and directives
-    /// for a named device are not for us. None when no directive remains.
+    /// Reads `Surrogate-Control` (W3C Edge Architecture §2.2): `max-age=60+30` allows 30 seconds stale. Directives for
+    /// a named device are for us when it is our name, and then come before those for everyone. None when no directive
+    /// remains.
     #[must_use]
-    pub fn parse_surrogate<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+    pub fn parse_surrogate<'a>(
+        lines: impl Iterator<Item = &'a [u8]> + Clone,
+        device: Option<&str>,
+    ) -> Option<Self> {
         let mut control = CacheControl::default();
-        for member in lines.flat_map(list::members) {
-            let mut parts = list::parameters(member);
-            let (Some(member), None) = (parts.next(), parts.next()) else { continue };
-            let (name, argument) = directive(member);
-            if name.eq_ignore_ascii_case(b"max-age") {
-                control.surrogate_max_age(argument.as_deref());
-            } else {
-                control.directive(name, argument.as_deref());
+        for targeted in [true, false] {
+            for member in lines.clone().flat_map(list::members) {
+                let mut parts = list::parameters(member);
+                let Some(member) = parts.next() else { continue };
+                let concerns_us = match (parts.next(), parts.next()) {
+                    (None, _) => !targeted,
+                    (Some(name), None) => targeted && device.is_some_and(|device| name == device.as_bytes()),
+                    (Some(_), Some(_)) => false,
+                };
+                if concerns_us {
+                    control.surrogate_directive(member);
+                }
             }
         }
         (control != CacheControl::default()).then_some(control)
+    }
+
+    fn surrogate_directive(&mut self, member: &[u8]) {
+        let (name, argument) = directive(member);
+        if name.eq_ignore_ascii_case(b"max-age") {
+            if self.max_age.is_none() {
+                self.surrogate_max_age(argument.as_deref());
+            }
+        } else {
+            self.directive(name, argument.as_deref());
+        }
     }
 
     fn surrogate_max_age(&mut self, argument: Option<&[u8]>) {
@@ -154,6 +173,8 @@ pub struct RequestCacheControl {
     pub no_store: bool,
     /// `only-if-cached`.
     pub only_if_cached: bool,
+    /// `stale-if-error` (RFC 5861 §4).
+    pub stale_if_error: Option<Duration>,
 }
 
 impl RequestCacheControl {
@@ -179,6 +200,8 @@ impl RequestCacheControl {
             });
         } else if is("min-fresh") {
             self.min_fresh = self.min_fresh.or(argument.and_then(seconds));
+        } else if is("stale-if-error") {
+            self.stale_if_error = self.stale_if_error.or(argument.and_then(seconds));
         } else if is("no-cache") {
             self.no_cache = true;
         } else if is("no-store") {
@@ -288,7 +311,21 @@ mod tests {
 
     #[test]
     fn surrogate_control_has_its_own_grammar() {
-        let parse = |value: &str| CacheControl::parse_surrogate([value.as_bytes()].into_iter());
+        let named =
+            |value: &str, device| CacheControl::parse_surrogate([value.as_bytes()].into_iter(), device);
+        let parse = |value: &str| named(value, None);
+        for (value, device, expected) in [
+            ("max-age=60, max-age=5;edge", Some("edge"), secs(5)),
+            ("max-age=60, max-age=5;edge", Some("other"), secs(60)),
+            ("max-age=60, max-age=5;edge", None, secs(60)),
+            ("max-age=5; edge", Some("edge"), secs(5)),
+            ("max-age=5;edge;x", Some("edge"), None),
+        ] {
+            let control = named(value, device);
+            assert_eq!(control.and_then(|control| control.max_age), expected, "{value} {device:?}");
+        }
+        let everyone = named("max-age=60+30, max-age=5;edge", Some("edge")).unwrap();
+        assert_eq!(everyone.stale_if_error, None);
         let control = parse("max-age=60+30, content=\"ESI/1.0\"").unwrap();
         assert_eq!((control.max_age, control.stale_if_error), (secs(60), secs(30)));
         assert_eq!(parse("max-age=3600;other-device"), None);
@@ -303,6 +340,8 @@ mod tests {
         assert_eq!(parse("max-stale=5, max-stale").max_stale, secs(5));
         assert_eq!(parse("max-stale=x").max_stale, None);
         assert_eq!(parse("min-fresh=x").min_fresh, None);
+        assert_eq!(parse("stale-if-error=7, stale-if-error=8").stale_if_error, secs(7));
+        assert_eq!(parse("stale-if-error").stale_if_error, None);
         assert_eq!(parse("max-age=x").max_age, secs(0));
         let all = parse("no-cache, NO-STORE,only-if-cached");
         assert!(all.no_cache && all.no_store && all.only_if_cached);

@@ -22,7 +22,8 @@ pub(super) fn control(fields: &Fields, options: &Options) -> Control {
     let targeted = options.targeted.iter().find_map(|name| structured::targeted(&fields.combined(name)?));
     let surrogate = || {
         let lines = fields.get_all("surrogate-control");
-        options.surrogate_control.then(|| CacheControl::parse_surrogate(lines)).flatten()
+        let device = options.surrogate_device.as_deref();
+        options.surrogate_control.then(|| CacheControl::parse_surrogate(lines, device)).flatten()
     };
     match targeted.or_else(surrogate) {
         Some(directives) => Control { directives, targeted: true },

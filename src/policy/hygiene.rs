@@ -51,7 +51,8 @@ pub(super) fn stored_fields(
 }
 
 /// Whether a field concerns one hop only, whatever `Connection` says.
-pub(super) fn is_hop_by_hop(name: &[u8]) -> bool {
+#[must_use]
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
     // What Envoy tells of one exchange with its upstream is not about the stored response either.
     HOP_BY_HOP.contains(&name) || name.starts_with(b":") || name.starts_with(b"x-envoy-")
 }

@@ -3,6 +3,8 @@
 //! The primary key has the target as it was sent: two spellings of one URI are two keys, since an origin may tell
 //! them apart. What purges compare has one spelling for all of them, so that a purge covers rather more than less.
 
+use sha2::{Digest, Sha256};
+
 use crate::config::{KeyOptions, Options, QueryKey};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
@@ -38,6 +40,25 @@ pub fn primary(request: &RequestHead, options: &Options) -> CacheKey {
     push_part(&mut primary, Some(target));
     push_fields(&mut primary, request, &options.key);
     CacheKey { uri: with_target(host, target), primary }
+}
+
+/// The primary key of a request whose content selects the response (`QUERY`, RFC 10008 §2.7): also its method, what
+/// says how the content is meant, and the content.
+#[must_use]
+pub fn with_body(primary: &[u8], request: &RequestHead, body: &[u8]) -> Vec<u8> {
+    let digest = Sha256::digest(body);
+    let mut key = Vec::with_capacity(primary.len() + 128);
+    push_part(&mut key, Some(b" content"));
+    push_part(&mut key, Some(primary));
+    push_part(&mut key, Some(request.method()));
+    for (name, value) in request.fields.iter() {
+        if name.starts_with(b"content-") && name != b"content-length" {
+            push_part(&mut key, Some(name));
+            push_part(&mut key, Some(value.trim_ascii()));
+        }
+    }
+    push_part(&mut key, Some(&digest));
+    key
 }
 
 /// The key under which it is remembered what the newest response for a path, whatever its query, said by
@@ -428,6 +449,23 @@ mod tests {
         assert_ne!(key(&[("x-forwarded-host", "evil")]).primary, key(&[]).primary);
         assert_eq!(key(&[("x-forwarded-host", "evil")]).uri, key(&[]).uri);
         assert_eq!(key(&[("x-forwarded-for", "1.2.3.4")]).primary, key(&[]).primary);
+    }
+
+    #[test]
+    fn the_content_of_a_query_is_part_of_its_key() {
+        let key = |method: &str, content_type: &str, body: &str| {
+            let mut request = get("http://h/", &[("content-type", content_type), ("content-length", "9")]);
+            request.fields.set(":method", method);
+            let primary = primary(&request, &Options::default()).primary;
+            with_body(&primary, &request, body.as_bytes())
+        };
+        let one = key("QUERY", "a/b", "x=1");
+        assert_eq!(one, key("QUERY", "a/b ", "x=1"));
+        for other in [key("QUERY", "a/b", "x=2"), key("QUERY", "a/c", "x=1"), key("POST", "a/b", "x=1")] {
+            assert_ne!(one, other);
+        }
+        let plain = primary(&get("http://h/", &[]), &Options::default()).primary;
+        assert_ne!(with_body(&plain, &get("http://h/", &[]), b""), plain);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) fn received(request: &RequestHead, response: &ResponseHead) -> Option
     let mut ranges = response.fields.get_all("content-range");
     let (Some(value), None) = (ranges.next(), ranges.next()) else { return None };
     let part = range::parse_content_range(value)?;
-    let asked = request.fields.contains("range");
+    let asked = request.method() == b"GET" && request.fields.contains("range");
     let (first, last, _) = part;
     // What the body would have to be is checked against its length before it is announced as more than it is.
     let fits = response.content_length().is_none_or(|length| last - first == length.wrapping_sub(1));

@@ -11,6 +11,10 @@ use crate::outcome::{Bypass, ForwardReason};
 pub enum Intent {
     /// A stored response may answer it.
     Lookup,
+    /// A stored response may answer it once its content is known: a `QUERY` (RFC 10008), whose cache key has to be made
+    /// [`with_body`](super::key::with_body). Whoever does not read the content treats it as
+    /// [`Forward`](Intent::Forward).
+    LookupWithBody,
     /// It goes to the origin, and a non-error answer invalidates (RFC 9111 §4.4).
     Unsafe,
     /// It goes to the origin.
@@ -30,11 +34,11 @@ pub fn intent(request: &RequestHead, options: &Options) -> Intent {
     match seen.method {
         b"GET" | b"HEAD" if request.has_body => Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody)),
         b"GET" | b"HEAD" if options.bypass => Intent::Forward(ForwardReason::Bypass(Bypass::Rule)),
+        b"QUERY" if options.bypass => Intent::Forward(ForwardReason::Bypass(Bypass::Rule)),
         b"GET" | b"HEAD" => Intent::Lookup,
+        b"QUERY" => Intent::LookupWithBody,
         // The other methods that the IANA registry calls safe.
-        b"OPTIONS" | b"TRACE" | b"PROPFIND" | b"REPORT" | b"SEARCH" | b"QUERY" => {
-            Intent::Forward(ForwardReason::Method)
-        }
+        b"OPTIONS" | b"TRACE" | b"PROPFIND" | b"REPORT" | b"SEARCH" => Intent::Forward(ForwardReason::Method),
         _ => Intent::Unsafe,
     }
 }
@@ -65,6 +69,7 @@ pub(super) fn directives(request: &RequestHead, options: &Options) -> Option<Req
         control = RequestCacheControl {
             no_store: control.no_store,
             max_stale: control.max_stale,
+            stale_if_error: control.stale_if_error,
             ..Default::default()
         };
     }
@@ -178,6 +183,8 @@ mod tests {
             ("OPTIONS", "h", "*", &[], METHOD),
             ("TRACE", "h", "/", &[], METHOD),
             ("PROPFIND", "h", "/", &[], METHOD),
+            ("QUERY", "h", "/", &[], Intent::LookupWithBody),
+            ("QUERY", "h", "*", &[], BYPASS_TARGET),
             ("", "h", "/", &[], BYPASS_TARGET),
             ("GET", "", "/", &[], BYPASS_TARGET),
             ("GET", ":80", "/", &[], BYPASS_TARGET),
@@ -221,6 +228,7 @@ mod tests {
         let options = Options { bypass: true, ..Options::default() };
         let rule = Intent::Forward(ForwardReason::Bypass(Bypass::Rule));
         assert_eq!(intent(&request("GET", "h", "/", &[]), &options), rule);
+        assert_eq!(intent(&request("QUERY", "h", "/", &[]), &options), rule);
         assert_eq!(intent(&request("PUT", "h", "/", &[]), &options), Intent::Unsafe);
     }
 

@@ -66,21 +66,48 @@ pub fn reuse(
     }
 }
 
-/// Whether a stored response may be served now that the origin failed (RFC 5861 §4).
+/// Whether a stored response may answer a request now that the origin failed (RFC 5861 §4).
+///
+/// The window is the stored response's, or the request's own where that is longer: §4.2.4 lets the client permit what
+/// no directive of the response prohibits.
+#[must_use]
+pub fn on_error(
+    stored: &StoredResponse,
+    request: &RequestHead,
+    options: &Options,
+    invalidated: Invalidated,
+    now: Timestamp,
+) -> Option<Reuse> {
+    if stored.range.is_some() && partial::covered(stored, request).is_none() {
+        return None;
+    }
+    let wanted = directives(request, options).and_then(|wants| wants.stale_if_error);
+    let permitted = wanted.filter(|_| !stored.must_revalidate).unwrap_or_default();
+    within_error_window(stored, stored.stale_if_error.max(permitted), invalidated, now)
+}
+
+/// [`on_error`] where the request is not at hand: its own wish does not count, and no part is served.
 #[must_use]
 pub fn usable_on_error(stored: &StoredResponse, invalidated: Invalidated, now: Timestamp) -> Option<Reuse> {
-    if stored.range.is_some() || stored.no_cache || invalidated == Invalidated::Revalidate {
+    if stored.range.is_some() {
+        return None;
+    }
+    within_error_window(stored, stored.stale_if_error, invalidated, now)
+}
+
+fn within_error_window(
+    stored: &StoredResponse,
+    window: Duration,
+    invalidated: Invalidated,
+    now: Timestamp,
+) -> Option<Reuse> {
+    if stored.no_cache || invalidated == Invalidated::Revalidate {
         return None;
     }
     let age = current_age(stored, now);
     let staleness = staleness(stored, age, invalidated, now).unwrap_or_default();
     let reason = StaleReason::IfError;
-    (staleness < stored.stale_if_error).then(|| Reuse::Stale {
-        age,
-        ttl: past(staleness),
-        reason,
-        refresh: false,
-    })
+    (staleness < window).then(|| Reuse::Stale { age, ttl: past(staleness), reason, refresh: false })
 }
 
 /// Until when a stored response is worth keeping: past that it neither answers nor is worth validating.
@@ -344,6 +371,33 @@ mod tests {
         ] {
             assert_eq!(on_error(stored, invalidated, secs).as_deref(), expected, "{invalidated:?} {secs}");
         }
+    }
+
+    #[test]
+    fn a_client_may_permit_more_when_the_origin_fails() {
+        let (plain, no_cache) = (stored(), StoredResponse { no_cache: true, ..stored() });
+        let strict = StoredResponse { must_revalidate: true, stale_if_error: Duration::ZERO, ..stored() };
+        let part = StoredResponse { range: Some((0, 9, Some(20))), ..stored() };
+        for (stored, control, secs, expected) in [
+            (&plain, "", 79, Some("stale-if-error 79 -19")),
+            (&plain, "", 80, None),
+            (&plain, "stale-if-error=30", 89, Some("stale-if-error 89 -29")),
+            (&plain, "stale-if-error=30", 90, None),
+            (&plain, "stale-if-error=5", 79, Some("stale-if-error 79 -19")),
+            (&strict, "stale-if-error=30", 61, None),
+            (&no_cache, "stale-if-error=30", 61, None),
+            (&part, "", 61, None),
+        ] {
+            let fields = Fields::from_iter([("cache-control", control)]);
+            let request = RequestHead { fields, has_body: false };
+            let now = T0.after(Duration::from_secs(secs));
+            let found = on_error(stored, &request, &Options::default(), Invalidated::No, now);
+            assert_eq!(found.map(say).as_deref(), expected, "{control} {secs}");
+        }
+        let fields = Fields::from_iter([(":method", "GET"), ("range", "bytes=3-4")]);
+        let request = RequestHead { fields, has_body: false };
+        let now = T0.after(Duration::from_secs(61));
+        assert!(on_error(&part, &request, &Options::default(), Invalidated::No, now).is_some());
     }
 
     #[test]

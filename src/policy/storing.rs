@@ -90,7 +90,8 @@ fn method(
     response_time: Timestamp,
 ) -> Result<(), NotStored> {
     let allowed = match request.method() {
-        b"GET" => true,
+        // RFC 10008 §2.7: cacheable, under a key that has the content in it.
+        b"GET" | b"QUERY" => true,
         // RFC 9110 §9.3.3: only with explicit freshness and a Content-Location that is the target.
         b"POST" if options.store_post => {
             response.status == 200
@@ -381,6 +382,15 @@ mod tests {
             check("HEAD", &[], 200, &[("cache-control", "max-age=60")], &options),
             Err(NotStored::Method)
         );
+    }
+
+    #[test]
+    fn a_query_is_stored_like_a_get() {
+        let options = Options::default();
+        let received: Lines = &[("cache-control", "max-age=60")];
+        assert!(check("QUERY", &[], 200, received, &options).is_ok());
+        assert_eq!(check("QUERY", &[], 200, &[], &options), Err(NotStored::NoFreshness));
+        assert_eq!(check("SEARCH", &[], 200, received, &options), Err(NotStored::Method));
     }
 
     #[test]

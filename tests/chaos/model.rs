@@ -108,7 +108,7 @@ impl Model {
             }
             made = said.made;
         }
-        if validated >= asking.started {
+        if validated >= asking.started || seen.field("cache-status").contains("fwd-status=304") {
             // The origin was asked for it after the request had begun.
             return Ok(());
         }

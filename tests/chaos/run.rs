@@ -299,13 +299,9 @@ impl<'a> Stage<'a> {
     }
 
     fn purge(&mut self, worker: usize, mode: Mode, what: Selector) {
-        let word = match mode {
-            Mode::Soft => "soft",
-            Mode::Revalidate => "revalidate",
-            Mode::Hard => "hard",
-        };
-        let body = format!(r#"{{"selectors":[{}],"mode":"{word}"}}"#, what.json());
-        let request = Request::new("POST", "/_larder/purge").field("authorization", "Bearer secret").body(body);
+        let (method, target, (name, value)) = what.command(mode);
+        let request =
+            Request::new(method, &target).field("authorization", "Bearer secret").field(name, value);
         let exchange = self.start(worker, request);
         let at = self.expect(mode, what);
         self.open.push(Open { exchange, asked: What::Purge(at) });

@@ -1,0 +1,104 @@
+//! The invariants of the house, which no compiler checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use larder::config::reference_markdown;
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+/// The lines of `src/` outside tests that hold `what`, but for the files that `may`.
+fn lines_with(what: &str, may: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in sources("src") {
+        let name = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_string_lossy().into_owned();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let hits = code.lines().filter(|line| line.contains(what) && !line.trim_start().starts_with("//"));
+        found.extend(hits.filter(|_| !may(&name)).map(|line| format!("{name}: {}", line.trim())));
+    }
+    found
+}
+
+#[test]
+fn only_the_proxy_room_knows_proxy_wasm() {
+    assert_eq!(lines_with("proxy_wasm", |file| file.starts_with("src/proxy/")), [""; 0]);
+}
+
+#[test]
+fn nobody_imports_the_proxy_room() {
+    assert_eq!(lines_with("crate::proxy", |_| false), [""; 0]);
+}
+
+#[test]
+fn time_is_an_argument() {
+    for clock in ["Instant::now", "SystemTime", "wall_clock_ns", "monotonic_ns", "clock_time_get"] {
+        let may = |file: &str| {
+            file == "src/proxy/host.rs" || file == "src/proxy/abi.rs" || file == "src/http/date.rs"
+        };
+        assert_eq!(lines_with(clock, may), [""; 0]);
+    }
+}
+
+#[test]
+fn the_vocabulary_of_messages_and_the_policy_know_nothing_of_what_is_above_them() {
+    for (room, above) in [
+        (
+            "src/http/",
+            &["crate::policy", "crate::store", "crate::cache", "crate::exchange", "crate::admin"][..],
+        ),
+        (
+            "src/policy/",
+            &["crate::store", "crate::cache", "crate::exchange", "crate::admin", "crate::invalidation"],
+        ),
+        ("src/invalidation/", &["crate::store", "crate::cache", "crate::exchange", "crate::admin"]),
+        ("src/store/", &["crate::cache", "crate::exchange", "crate::admin"]),
+        ("src/admin/", &["crate::store", "crate::cache", "crate::exchange"]),
+    ] {
+        for name in above {
+            assert_eq!(lines_with(name, |file| !file.starts_with(room)), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn nothing_in_src_is_a_mutable_static_or_allows_what_may_panic() {
+    for what in [
+        "static mut ",
+        "allow(clippy::unwrap",
+        "allow(clippy::expect",
+        "allow(clippy::panic",
+        "allow(clippy::index",
+    ] {
+        assert_eq!(lines_with(what, |_| false), [""; 0]);
+    }
+}
+
+#[test]
+fn the_readme_lists_the_options_as_they_are() {
+    const START: &str = "UPDATE_README=1 cargo test --test main tidy -->\n";
+    const END: &str = "<!-- end of options -->";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(START).unwrap();
+    let (table, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("UPDATE_README").is_some() {
+        fs::write(&path, format!("{before}{START}{}{END}{after}", reference_markdown())).unwrap();
+    } else {
+        assert_eq!(table, reference_markdown(), "run: UPDATE_README=1 cargo test --test main tidy");
+    }
+}
