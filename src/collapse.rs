@@ -48,17 +48,20 @@ pub struct NewFlight {
 
 /// Where a request stands with the flights of a set.
 ///
-/// `fetching` says whether a fetch of this generation runs on this worker `me`.
+/// `fetching` says whether a fetch of this generation runs on this worker `me`; `holds` whether why a fetch was of no
+/// use to others says anything about this request's own.
 pub fn seat(
     set: &SetValue,
     fingerprint: Fingerprint,
     me: Option<u8>,
     now: Monotonic,
     fetching: impl Fn(u64) -> bool,
+    holds: impl Fn(NotStored) -> bool,
 ) -> Seat {
     match set.flight_of(fingerprint) {
         Some(flight) if flight.until > now => match flight.state {
-            FlightState::NotStored(reason) => Seat::NotShared(reason),
+            FlightState::NotStored(reason) if holds(reason) => Seat::NotShared(reason),
+            FlightState::NotStored(_) => Seat::Lead,
             FlightState::Flying if fetching(flight.generation) => Seat::Wait,
             FlightState::Flying => match me {
                 Some(me) if flight.waiters & bit(me) == 0 => Seat::Register,
@@ -233,8 +236,9 @@ mod tests {
         let landing = landed(&flying(), GENERATION, left).unwrap().set;
         assert_eq!(landed(&landing, GENERATION, Left::default()), None);
         assert_eq!(
-            seat(&landing, KEY, Some(0), Monotonic::default(), |_| false),
+            seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| true),
             Seat::NotShared(NotStored::NoFreshness)
         );
+        assert_eq!(seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| false), Seat::Lead);
     }
 }

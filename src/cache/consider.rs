@@ -190,7 +190,8 @@ impl Cache {
 
     fn seat(&self, need: &Need<'_>, set: &SetSnapshot, now: Now) -> Seat {
         let is_fetching = |generation| self.fetches.contains_key(&generation);
-        collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching)
+        let holds = |reason| holds_for(reason, need.ask);
+        collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching, holds)
     }
 
     fn join(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Decision {
@@ -320,6 +321,16 @@ impl Cache {
             (Content::Variants(_), Some(_)) => Judged::Nominated,
             (Content::Response(response), Some(invalidated)) => usable(response, ask, invalidated, now),
         }
+    }
+}
+
+/// Whether what was wrong with another's fetch is wrong with this request's as well. Not, if it was that request's own
+/// credentials: else a stranger who sends some could keep a key from being stored for all.
+fn holds_for(reason: NotStored, ask: &Ask) -> bool {
+    match reason {
+        NotStored::Authorization => ask.request.fields.contains("authorization"),
+        NotStored::Cookie => ask.request.fields.contains("cookie"),
+        _ => true,
     }
 }
 
