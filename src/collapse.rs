@@ -121,6 +121,27 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
     Some((set, flight))
 }
 
+/// Whether the flight of `generation` is there and its way is still its own: when its lease ran out, another flight
+/// may have reserved that.
+#[must_use]
+pub fn owns_way(set: &SetValue, generation: u64, now: Monotonic) -> bool {
+    let is_taken = |own: &Flight| {
+        set.flights.iter().any(|f| f.is_live(now) && f.way == own.way && f.generation != own.generation)
+    };
+    set.flight(generation).is_some_and(|own| !is_taken(own))
+}
+
+/// The set with a longer lease for the flight of `generation`; none when it has lost its way.
+#[must_use]
+pub fn renewed(set: &SetValue, generation: u64, until: Monotonic, now: Monotonic) -> Option<SetValue> {
+    if !owns_way(set, generation, now) {
+        return None;
+    }
+    let mut set = *set;
+    set.flight_mut(generation)?.until = until;
+    Some(set)
+}
+
 /// What a flight leaves behind. Nothing at all: whoever comes next leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Left {
@@ -227,6 +248,19 @@ mod tests {
         let until = Monotonic::default().after(Duration::from_secs(2));
         let new = NewFlight { fingerprint: KEY, generation: GENERATION, owner: 0, until };
         led(&SetValue::default(), new, Monotonic::default(), Timestamp::default()).unwrap().0
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_is_not_renewed_once_another_flight_has_its_way() {
+        let late = Monotonic(10_000);
+        let until = late.after(Duration::from_secs(2));
+        let renewal = renewed(&flying(), GENERATION, until, late).unwrap();
+        assert_eq!(renewal.flight(GENERATION).unwrap().until, until);
+        let way = flying().flight(GENERATION).unwrap().way;
+        let other = NewFlight { fingerprint: Fingerprint(8), generation: 2, owner: 1, until };
+        let (taken, _) = led_in(&flying(), other, way, Monotonic::default()).unwrap();
+        assert_eq!(renewed(&taken, GENERATION, until, late), None);
+        assert!(!owns_way(&taken, GENERATION, late) && owns_way(&taken, 2, late));
     }
 
     #[test]

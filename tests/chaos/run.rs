@@ -23,7 +23,7 @@ const AFTERWARDS: Duration = Duration::from_secs(70);
 /// `stream_idle_timeout`: what is left when a VM dies ends by it.
 const IDLE: Duration = Duration::from_secs(20);
 /// Steps between two looks at shared data.
-const LOOK_EVERY: u64 = 64;
+const LOOK_EVERY: u64 = 16;
 
 /// What was played.
 #[derive(Default)]
