@@ -16,6 +16,8 @@ pub struct Invalidation {
     pub since: Option<u64>,
     /// When the client knew that.
     pub acknowledged: Option<u64>,
+    /// Its number in the ledger.
+    pub reason: usize,
 }
 
 /// An exchange, from the model's side.

@@ -205,6 +205,7 @@ impl<'a> Stage<'a> {
                 self.model.check(&asking, &seen, lifetime)
             }
             What::Purge(at) => {
+                self.ledger.settle(self.model.invalidations[*at].reason, now);
                 if seen.status == 200 && seen.complete {
                     let purge = &mut self.model.invalidations[*at];
                     (purge.since, purge.acknowledged) = (Some(now), Some(now));
@@ -215,6 +216,7 @@ impl<'a> Stage<'a> {
                 Ok(())
             }
             What::Write(at) => {
+                self.ledger.settle(self.model.invalidations[*at].reason, now);
                 if seen.status == 200 && seen.complete {
                     let purge = &mut self.model.invalidations[*at];
                     purge.since = seen.field("x-asked").parse().ok();
@@ -316,8 +318,9 @@ impl<'a> Stage<'a> {
     /// From now on something may be invalidated.
     fn expect(&mut self, mode: Mode, what: Selector) -> usize {
         let sent = self.world.now();
-        self.ledger.note(sent, Reason::Invalidated(what));
-        self.model.invalidations.push(Invalidation { mode, what, sent, since: None, acknowledged: None });
+        let reason = self.ledger.expect(sent, Reason::Invalidated(what));
+        let purge = Invalidation { mode, what, sent, since: None, acknowledged: None, reason };
+        self.model.invalidations.push(purge);
         self.model.invalidations.len() - 1
     }
 
