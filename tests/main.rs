@@ -18,6 +18,9 @@ mod host;
 /// A real Envoy with two workers (`make e2e`).
 mod e2e;
 
+/// What clients and origin see, told once and played on both stands.
+mod scenarios;
+
 /// Seeded chance, so that what was found can be found again.
 mod chance;
 
@@ -27,8 +30,8 @@ mod oracle;
 /// What holds for every message and every value.
 mod properties;
 
-/// The invariants of the house, which no compiler checks.
-mod tidy;
-
 /// Seeded workloads with every fault that the emulated host can show (`make chaos`).
 mod chaos;
+
+/// The invariants of the house, which no compiler checks.
+mod tidy;

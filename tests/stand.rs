@@ -12,6 +12,8 @@ pub struct Request {
     /// Raw bytes are allowed in values.
     pub fields: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
+    /// Sent after the body, which is chunked then.
+    pub trailers: Vec<(String, Vec<u8>)>,
 }
 
 /// A response as the client saw it.
@@ -69,6 +71,8 @@ pub trait Stand {
     /// From now on the origin answers requests for `path` (query not looked at) like this. Several replies are used
     /// up one by one, the last one stays. A path without replies is a 404 without freshness.
     fn origin(&mut self, path: &str, replies: Vec<Reply>);
+    /// Whether the origin takes connections at all; those that it has are closed when it does not.
+    fn origin_listens(&mut self, listens: bool);
     /// Sends a request over a connection of this worker (0 or 1) and does not wait.
     fn start(&mut self, worker: usize, request: Request) -> Exchange;
     /// Waits for the response, ten seconds of the stand's time at the most; panics when there is none.
@@ -107,6 +111,7 @@ impl Request {
             host: "shop.example".into(),
             fields: Vec::new(),
             body: Vec::new(),
+            trailers: Vec::new(),
         }
     }
     pub fn host(mut self, host: &str) -> Self {
@@ -119,6 +124,11 @@ impl Request {
     }
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
+        self
+    }
+    /// Sends the body chunked, with this trailer field.
+    pub fn trailer(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.trailers.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
         self
     }
 }

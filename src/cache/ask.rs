@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::config::{Config, Options};
 use crate::http::{RequestHead, ResponseHead};
-use crate::outcome::{ForwardReason, NotStored};
+use crate::outcome::{ForwardReason, NotStored, Stored};
 use crate::policy::key::{self, CacheKey};
 use crate::policy::reuse::Reuse;
 use crate::store::Fingerprint;
@@ -91,14 +91,16 @@ pub enum Decision {
 /// it would if the request had gone to the origin itself.
 #[derive(Debug)]
 pub enum Delivery {
-    /// It is stored now, or confirmed what is stored.
-    Stored {
+    /// It is, or confirmed, this stored response.
+    Entry {
         /// The stored response.
         entry: Rc<Entry>,
         /// The status code of the origin.
         status: u16,
+        /// Whether it stays stored.
+        stored: Stored,
     },
-    /// It is not stored.
+    /// It is a response that is not stored.
     Passing {
         /// Its head.
         head: ResponseHead,

@@ -9,7 +9,7 @@ use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
-use crate::policy::reuse::{Reuse, reuse, usable_on_error};
+use crate::policy::reuse::{Reuse, on_error, reuse};
 use crate::store::TRIES;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
@@ -175,7 +175,7 @@ impl Cache {
         if !ask.whole || ask.only_if_cached {
             return Some(need.alone());
         }
-        let may_wait = ask.options.collapse && need.reason != ForwardReason::Request;
+        let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
         match self.seat(need, set, now) {
             Seat::Lead => self.lead(host, need, set, None, now),
             Seat::NotShared(why) => Some(self.after_failure(need, why, now)),
@@ -192,6 +192,13 @@ impl Cache {
         let is_fetching = |generation| self.fetches.contains_key(&generation);
         let holds = |reason| holds_for(reason, need.ask);
         collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching, holds)
+    }
+
+    /// Whether the fetch under way is made on behalf of this very request.
+    fn leads(&self, need: &Need<'_>, set: &SetSnapshot) -> bool {
+        let flight = set.value.flight_of(need.place.fingerprint);
+        let fetch = flight.and_then(|flight| self.fetches.get(&flight.generation));
+        fetch.is_some_and(|fetch| Rc::ptr_eq(&fetch.ask, need.ask))
     }
 
     fn join(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Decision {
@@ -275,7 +282,7 @@ impl Cache {
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
     fn after_failure(&self, need: &Need<'_>, why: NotStored, now: Now) -> Decision {
         if let (NotStored::Error, Some(entry)) = (why, &need.best.entry)
-            && let Some(reuse) = self.on_error(entry, now)
+            && let Some(reuse) = self.on_error(entry, need.ask, now)
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
         }
@@ -283,9 +290,10 @@ impl Cache {
     }
 
     /// Whether an entry may be served because the origin fails (RFC 5861 §4).
-    pub fn on_error(&self, entry: &Rc<Entry>, now: Now) -> Option<Reuse> {
+    pub fn on_error(&self, entry: &Rc<Entry>, ask: &Ask, now: Now) -> Option<Reuse> {
         let Content::Response(response) = &entry.record.content else { return None };
-        usable_on_error(&response.stored, invalidated(self.verdict(entry))?, now.wall)
+        let invalidated = invalidated(self.verdict(entry))?;
+        on_error(&response.stored, &ask.request, &ask.options, invalidated, now.wall)
     }
 
     fn joins_locally(&self, ask: &Ask, place: &Place, best: &Best) -> bool {

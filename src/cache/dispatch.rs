@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::{Ask, Cache, Decision, Delivery, Effect, Fetcher, Host, Landing};
+use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing};
 use crate::http::{Fields, ResponseHead};
 use crate::metrics::Counter;
-use crate::outcome::{ForwardReason, NotStored};
+use crate::outcome::{ForwardReason, NotStored, Stored};
 use crate::policy::validation;
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -65,31 +65,82 @@ impl Cache {
     /// A call has come back.
     pub fn received(&mut self, host: &impl Host, generation: u64, reception: Reception, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
-        let (ask, validated) = (Rc::clone(&fetch.ask), fetch.validated.clone());
+        let ask = Rc::clone(&fetch.ask);
+        let leader = self.led(&ask);
+        let reason = leader.unwrap_or(ForwardReason::Stale);
         let Some(head) = reception.head else { return self.call_failed(host, generation, now) };
-        if is_failure(&head) {
-            host.count(Counter::DispatchFailed);
+        let decision = if head.status == 304 {
+            self.received_confirmation(host, generation, &head, reason, now)
+        } else {
+            self.received_response(host, generation, head, reception.body, (&ask, reason), now)
+        };
+        if let (Some(decision), Some(_)) = (decision, leader) {
+            self.leave(ask.stream);
+            self.effects.push_back(Effect::Decided(ask, decision));
         }
-        let (landing, body) = match self.storable(generation, &head, reception.body, now) {
-            Ok(response) => (Landing::Stored(Box::new(response)), Vec::new()),
-            Err((why, body)) => (Landing::NotStored(why), body),
-        };
-        let why = if let Landing::NotStored(why) = landing { why } else { NotStored::NoFlight };
-        let entry = self.land(host, generation, landing, now);
-        let Some(reason) = self.led(&ask) else { return };
-        let stale = validated
-            .filter(|_| is_failure(&head))
-            .and_then(|entry| Some((self.on_error(&entry, now)?, entry)));
+    }
+
+    fn received_confirmation(
+        &mut self,
+        host: &impl Host,
+        generation: u64,
+        head: &ResponseHead,
+        reason: ForwardReason,
+        now: Now,
+    ) -> Option<Decision> {
+        let confirmation = self.confirmation(generation, head, now);
+        if let Confirmation::OfAnother = confirmation {
+            self.ask_again(generation, now);
+            return None;
+        }
+        let (entry, stored) = self.land_confirmed(host, generation, confirmation, now);
+        entry.map(|entry| Decision::Deliver {
+            delivery: Delivery::Entry { entry, status: 304, stored },
+            reason,
+        })
+    }
+
+    fn received_response(
+        &mut self,
+        host: &impl Host,
+        generation: u64,
+        head: ResponseHead,
+        body: Vec<u8>,
+        (ask, reason): (&Ask, ForwardReason),
+        now: Now,
+    ) -> Option<Decision> {
         let status = head.status;
-        let decision = match (entry, stale) {
-            (Some(entry), _) => Decision::Deliver { delivery: Delivery::Stored { entry, status }, reason },
-            (None, Some((reuse, entry))) => Decision::Serve { entry, reuse },
-            // Nothing that was stored is confirmed: the request has to ask for itself.
-            (None, None) if status == 304 => return,
-            (None, None) => Decision::Deliver { delivery: Delivery::Passing { head, body, why }, reason },
+        let validated = self.validated(generation);
+        let delivery = match self.storable(generation, &head, &body, now) {
+            Ok(response) => {
+                let landing = Landing::Stored(Box::new(Response { body, ..response }));
+                let entry = self.land(host, generation, landing, now)?;
+                Delivery::Entry { entry, status, stored: Stored::Yes }
+            }
+            Err(why) => {
+                self.land(host, generation, Landing::NotStored(why), now);
+                if why == NotStored::Error {
+                    host.count(Counter::DispatchFailed);
+                    let reuse = validated.as_ref().and_then(|entry| self.on_error(entry, ask, now));
+                    if let (Some(entry), Some(reuse)) = (validated, reuse) {
+                        return Some(Decision::Serve { entry, reuse });
+                    }
+                }
+                Delivery::Passing { head, body, why }
+            }
         };
-        self.leave(ask.stream);
-        self.effects.push_back(Effect::Decided(ask, decision));
+        Some(Decision::Deliver { delivery, reason })
+    }
+
+    /// The 304 was about something else: the root asks once more, without conditions.
+    fn ask_again(&mut self, generation: u64, now: Now) {
+        let stamp = self.mirror.head();
+        if let Some(fetch) = self.fetches.get_mut(&generation) {
+            fetch.validated = None;
+            fetch.stamp = stamp;
+            fetch.started = now;
+            self.effects.push_back(Effect::Dispatch(generation));
+        }
     }
 
     /// Why a request that still waits for a fetch on its own behalf does so.
@@ -98,29 +149,24 @@ impl Cache {
         self.parked_streams.contains_key(&ask.stream).then_some(waited.reason)
     }
 
-    /// What a response may be stored as, with its body; or why not, and the body.
+    /// What a response may be stored as; its body is still empty.
     fn storable(
         &self,
         generation: u64,
         head: &ResponseHead,
-        body: Vec<u8>,
+        body: &[u8],
         now: Now,
-    ) -> Result<Response, (NotStored, Vec<u8>)> {
-        if is_failure(head) {
-            return Err((NotStored::Error, body));
-        }
-        if head.status == 304 {
-            return self.freshen(generation, head, now).map_err(|why| (why, body));
-        }
+    ) -> Result<Response, NotStored> {
         let bytes_max = self.fetches.get(&generation).map_or(0, |f| f.ask.options.object_bytes_max);
         let bytes = body.len() as u64;
-        match self.assess(generation, head, now) {
-            _ if bytes > bytes_max => Err((NotStored::TooLarge, body)),
-            _ if head.content_length().is_some_and(|length| length != bytes) => {
-                Err((NotStored::Incomplete, body))
-            }
-            Ok(response) => Ok(Response { body, ..response }),
-            Err(why) => Err((why, body)),
+        if is_failure(head) {
+            Err(NotStored::Error)
+        } else if bytes > bytes_max {
+            Err(NotStored::TooLarge)
+        } else if head.content_length().is_some_and(|length| length != bytes) {
+            Err(NotStored::Incomplete)
+        } else {
+            self.assess(generation, head, now)
         }
     }
 }

@@ -9,11 +9,11 @@ use crate::config::{Fetch as FetchMode, TagsConfig};
 use crate::http::ResponseHead;
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
-use crate::outcome::NotStored;
+use crate::outcome::{NotStored, Stored};
 use crate::policy::StoredResponse;
 use crate::policy::reuse::expires;
 use crate::policy::storing::storable;
-use crate::policy::validation;
+use crate::policy::validation::{self, Unfreshened};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot, Variants};
 use crate::store::set::{Flight, SetSnapshot, Way};
@@ -27,6 +27,19 @@ const FAILED_FOR: Duration = Duration::from_secs(1);
 /// The most records of other sets that one landing evicts to stay within the byte budget.
 const RECLAIMS_MAX: u32 = 16;
 
+/// What a 304 says of the stored response that was to be validated (RFC 9111 §4.3.4).
+#[derive(Debug)]
+pub enum Confirmation {
+    /// It is confirmed: this is it, brought up to date.
+    Updated(Box<Response>),
+    /// It is confirmed for this one request, and stays as it is.
+    Kept(Box<Response>, NotStored),
+    /// It is confirmed for this one request, and may not be stored any longer.
+    Dropped(Box<Response>, NotStored),
+    /// The 304 is not about it.
+    OfAnother,
+}
+
 /// How a fetch ended.
 #[derive(Debug)]
 pub enum Landing {
@@ -34,6 +47,8 @@ pub enum Landing {
     Stored(Box<Response>),
     /// With a response that is of no use to others.
     NotStored(NotStored),
+    /// The same, and what was stored is none either any more.
+    Dropped(NotStored),
     /// Without anything; whoever waits competes again.
     Abandoned,
 }
@@ -49,30 +64,62 @@ impl Cache {
         let content_type = response.fields.get("content-type").unwrap_or_default();
         let options = fetch.ask.config.rules.for_response(request, response.status, content_type);
         let stored = storable(request, response, &options, fetch.started.wall, now.wall)?;
-        let tags = tags(&fetch.ask.config.tags, response, &options.tags)?;
+        let tags = tags(&fetch.ask.config.tags, response, options.tags.iter().map(String::as_str))?;
         Ok(response_of(fetch, stored, tags))
     }
 
-    /// The stored response that a 304 to a fetch confirms, brought up to date.
-    ///
-    /// # Errors
-    /// Why it is not, or no longer, one that may be stored.
-    pub fn freshen(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
-        let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
-        let old = fetch.validated.as_deref().and_then(Entry::response).ok_or(NotStored::Status)?;
-        if !validation::confirms(&old.stored, response) {
-            return Err(NotStored::Status);
-        }
+    /// What a 304 to a fetch says of the stored response that was to be validated.
+    #[must_use]
+    pub fn confirmation(&self, generation: u64, response: &ResponseHead, now: Now) -> Confirmation {
+        let fetch = self.fetches.get(&generation);
+        let old = fetch.and_then(|fetch| fetch.validated.as_deref()).and_then(Entry::response);
+        let (Some(fetch), Some(old)) = (fetch, old) else { return Confirmation::OfAnother };
         let request = &fetch.ask.request;
         let content_type = old.stored.fields.get("content-type").unwrap_or_default();
         let options = fetch.ask.config.rules.for_response(request, old.stored.status, content_type);
-        let started = fetch.started.wall;
-        let stored = validation::freshened(&old.stored, request, response, &options, started, now.wall)?;
         // Tags of old and new: a purge of either must find it.
-        let mut tags = tags(&fetch.ask.config.tags, response, &options.tags)?;
-        let more: Vec<Tag> = old.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
-        tags.extend(more);
-        Ok(Response { body: old.body.clone(), ..response_of(fetch, stored, tags) })
+        let more = old.tags.iter().map(Tag::as_str).chain(options.tags.iter().map(String::as_str));
+        let tags = tags(&fetch.ask.config.tags, response, more);
+        let updated =
+            |stored, tags| Box::new(Response { body: old.body.clone(), ..response_of(fetch, stored, tags) });
+        let started = fetch.started.wall;
+        match (validation::freshened(&old.stored, request, response, &options, started, now.wall), tags) {
+            (Ok(stored), Ok(tags)) => Confirmation::Updated(updated(stored, tags)),
+            (Ok(once), Err(why)) => Confirmation::Dropped(updated(once, Vec::new()), why),
+            (Err(Unfreshened::Drop { once, why }), _) => {
+                Confirmation::Dropped(updated(*once, Vec::new()), why)
+            }
+            (Err(Unfreshened::Keep { once, why }), _) => Confirmation::Kept(updated(*once, Vec::new()), why),
+            (Err(Unfreshened::Refetch), _) => Confirmation::OfAnother,
+        }
+    }
+
+    /// Ends a fetch whose stored response was confirmed, as far as it was. Returns what answers the request that
+    /// asked, and why it is not stored if it is not.
+    pub fn land_confirmed(
+        &mut self,
+        host: &impl Host,
+        generation: u64,
+        confirmation: Confirmation,
+        now: Now,
+    ) -> (Option<Rc<Entry>>, Stored) {
+        let old = self.validated(generation);
+        let (response, landing, why) = match confirmation {
+            Confirmation::Updated(response) => {
+                host.count(Counter::Revalidated);
+                return (self.land(host, generation, Landing::Stored(response), now), Stored::Yes);
+            }
+            Confirmation::Kept(response, why) => (Some(response), Landing::NotStored(why), why),
+            Confirmation::Dropped(response, why) => (Some(response), Landing::Dropped(why), why),
+            Confirmation::OfAnother => (None, Landing::Dropped(NotStored::Status), NotStored::Status),
+        };
+        self.land(host, generation, landing, now);
+        let once = response.zip(old.clone()).map(|(response, old)| {
+            let Record { key, generation, stamp, .. } = &old.record;
+            let (key, content) = (key.clone(), Content::Response(response));
+            Entry::new(Record { key, generation: *generation, stamp: *stamp, content })
+        });
+        (once.or(old), Stored::No(why))
     }
 
     /// The stored response that the fetch could be answered with if the origin fails.
@@ -92,11 +139,15 @@ impl Cache {
         let fetch = self.fetches.remove(&generation)?;
         self.due.push(fetch.lease.place.fingerprint);
         match landing {
-            Landing::Stored(response) => self.store(host, &fetch, *response, now),
+            Landing::Stored(response) => Some(self.store(host, &fetch, *response, now)),
             Landing::NotStored(reason) => {
-                host.count(Counter::NotStored(reason));
-                let not_shared = Some((reason, now.mono.after(memory_of(reason))));
-                self.finish(host, &fetch.lease, Left { record: None, not_shared });
+                self.end_not_stored(host, &fetch.lease, None, reason, now);
+                None
+            }
+            Landing::Dropped(reason) => {
+                self.memory.remove(fetch.lease.place.fingerprint);
+                Record::erase(host, fetch.lease.slot, 0);
+                self.end_not_stored(host, &fetch.lease, Some(Way::default()), reason, now);
                 None
             }
             Landing::Abandoned => {
@@ -104,6 +155,19 @@ impl Cache {
                 None
             }
         }
+    }
+
+    fn end_not_stored(
+        &self,
+        host: &impl Host,
+        lease: &Lease,
+        record: Option<Way>,
+        reason: NotStored,
+        now: Now,
+    ) {
+        host.count(Counter::NotStored(reason));
+        let not_shared = Some((reason, now.mono.after(memory_of(reason))));
+        self.finish(host, lease, Left { record, not_shared });
     }
 
     /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight.
@@ -179,7 +243,7 @@ impl Cache {
     }
 
     /// Stores a response where it belongs: under its URI, or, with `Vary`, under its variant.
-    fn store(&mut self, host: &impl Host, fetch: &Fetch, response: Response, now: Now) -> Option<Rc<Entry>> {
+    fn store(&mut self, host: &impl Host, fetch: &Fetch, response: Response, now: Now) -> Rc<Entry> {
         let ask = Rc::clone(&fetch.ask);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let nominated = response.stored.vary.clone();
@@ -190,17 +254,15 @@ impl Cache {
             self.place(host, ask.variant_key(&nominated))
         };
         let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
-        if directory == Directory::Full {
-            host.count(Counter::NotStored(NotStored::Limits));
-            let not_shared = Some((NotStored::Limits, now.mono.after(NOT_SHARED_FOR)));
-            self.finish(host, &fetch.lease, Left { record: None, not_shared });
-            return None;
-        }
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
         let reusable = !response.stored.no_cache
             && (!response.stored.lifetime.is_zero() || !response.stored.stale_while_revalidate.is_zero());
         let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(FAILED_FOR)));
         let entry = self.entry(&home, fetch.stamp, Content::Response(Box::new(response)));
+        if directory == Directory::Full {
+            self.end_not_stored(host, &fetch.lease, None, NotStored::Limits, now);
+            return entry;
+        }
         let at_home = home.fingerprint == fetch.lease.place.fingerprint;
         let stored = if at_home {
             self.publish(host, &fetch.lease, &entry, until, not_shared, now)
@@ -223,7 +285,7 @@ impl Cache {
         self.finish(host, &fetch.lease, Left::default());
         host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
         self.memory.insert(home.fingerprint, &entry);
-        Some(entry)
+        entry
     }
 
     fn entry(&mut self, place: &Place, stamp: u64, content: Content) -> Rc<Entry> {
@@ -414,11 +476,15 @@ impl Lease {
     }
 }
 
-/// The tags of a response: its own and those of the rules.
-fn tags(limits: &TagsConfig, response: &ResponseHead, from_rules: &[String]) -> Result<Vec<Tag>, NotStored> {
+/// The tags of a response: its own and more.
+fn tags<'a>(
+    limits: &TagsConfig,
+    response: &ResponseHead,
+    more: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Tag>, NotStored> {
     let mut tags = tags_of(&response.fields, &limits.headers, limits.count_max, limits.length_max)
         .map_err(|_| NotStored::Limits)?;
-    for tag in from_rules {
+    for tag in more {
         let tag = Tag::new(tag).ok_or(NotStored::Limits)?;
         if !tags.contains(&tag) {
             tags.push(tag);

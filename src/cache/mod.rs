@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
 pub use dispatch::{Call, Reception, is_failure};
-pub use landing::Landing;
+pub use landing::{Confirmation, Landing};
 pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;

@@ -35,7 +35,9 @@ impl Cache {
         group.asks.push(Rc::clone(ask));
         self.parked_streams.insert(ask.stream, place.fingerprint);
         let before = ask.waited.get();
-        ask.waited.set(Some(before.unwrap_or(waited)));
+        if before.is_none() || waited.leads {
+            ask.waited.set(Some(waited));
+        }
         if before.is_none() {
             host.count(Counter::Waited);
         }

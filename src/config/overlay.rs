@@ -40,22 +40,31 @@ impl Overlay {
             object.optional("percent", &mut self.heuristics_percent, |at| Ok(count(at, 0, 100)? as u8))?;
             object.optional("max", &mut self.heuristics_max, duration)
         })?;
-        object.optional("stale_while_revalidate", &mut self.stale_while_revalidate, duration)?;
-        object.optional("stale_if_error", &mut self.stale_if_error, duration)?;
-        object.optional("soft_purge_grace", &mut self.soft_purge_grace, duration)?;
-        object.optional("keep", &mut self.keep, duration)?;
+        for (name, place) in [
+            ("stale_while_revalidate", &mut self.stale_while_revalidate),
+            ("stale_if_error", &mut self.stale_if_error),
+            ("soft_purge_grace", &mut self.soft_purge_grace),
+            ("keep", &mut self.keep),
+        ] {
+            object.optional(name, place, duration)?;
+        }
         object.optional("request_directives", &mut self.request_directives, text)?;
         object.optional("set_cookie", &mut self.set_cookie, text)?;
-        object.optional("cookies_need_public", &mut self.cookies_need_public, boolean)?;
         object.optional("targeted", &mut self.targeted, field_names)?;
-        object.optional("surrogate_control", &mut self.surrogate_control, boolean)?;
         object.optional("surrogate_device", &mut self.surrogate_device, device)?;
         object.section("key", |object| self.key.read(object))?;
-        object.optional("store_post", &mut self.store_post, boolean)?;
+        for (name, place) in [
+            ("cookies_need_public", &mut self.cookies_need_public),
+            ("surrogate_control", &mut self.surrogate_control),
+            ("store_post", &mut self.store_post),
+        ] {
+            object.optional(name, place, boolean)?;
+        }
         object.optional("variants_max", &mut self.variants_max, |at| count(at, 1, 1_000))
     }
 
     /// Lays what is set over `options`.
+    #[inline(never)]
     pub(super) fn apply(&self, options: &mut Options) {
         put(&mut options.bypass, &self.bypass);
         self.ttl.apply(options);
@@ -99,7 +108,9 @@ impl Ttl {
     fn read(at: &At<'_>) -> Read<Self> {
         match at.value {
             Json::Object(_) => at.object(Self::read_object),
-            Json::Text(_) | Json::Null => Ok(Ttl { overriding: Some(lifetime(at)?), ..Ttl::default() }),
+            Json::Text(_) | Json::Null => {
+                Ok(Ttl { overriding: Some(at.or_null(duration)?), ..Ttl::default() })
+            }
             Json::Bool(_) | Json::Number(_) | Json::List(_) => {
                 Err(at.wrong("a lifetime", "a duration such as \"90s\", null, or an object"))
             }
@@ -108,10 +119,14 @@ impl Ttl {
 
     fn read_object(object: &mut Object<'_>) -> Read<Self> {
         let mut ttl = Ttl::default();
-        object.optional("override", &mut ttl.overriding, lifetime)?;
-        object.optional("default", &mut ttl.default, lifetime)?;
-        object.optional("min", &mut ttl.min, lifetime)?;
-        object.optional("max", &mut ttl.max, lifetime)?;
+        for (name, place) in [
+            ("override", &mut ttl.overriding),
+            ("default", &mut ttl.default),
+            ("min", &mut ttl.min),
+            ("max", &mut ttl.max),
+        ] {
+            object.optional(name, place, |at| at.or_null(duration))?;
+        }
         object.optional("status", &mut ttl.status, by_status)?;
         match (ttl.min.flatten(), ttl.max.flatten()) {
             (Some(min), Some(max)) if min > max => {
@@ -129,10 +144,6 @@ impl Ttl {
         put(&mut options.ttl_max, &self.max);
         put(&mut options.ttl_status, &self.status);
     }
-}
-
-fn lifetime(at: &At<'_>) -> Read<Option<Duration>> {
-    at.or_null(duration)
 }
 
 /// One entry for each status code, in order; the narrowest range that has it counts.
@@ -204,6 +215,7 @@ fn device(at: &At<'_>) -> Read<Option<String>> {
     at.or_null(|at| text(at).map(|DeviceName(name)| name))
 }
 
+#[inline(never)]
 fn field_names(at: &At<'_>) -> Read<Vec<String>> {
     at.list(|at| text(at).map(|FieldName(name)| name))
 }

@@ -64,12 +64,12 @@ impl Rule {
         let captured = |name: &str| {
             !paths.is_empty() && paths.iter().all(|path| path.names.iter().any(|known| **known == *name))
         };
-        match self.tags.iter().flat_map(TagTemplate::names).find(|name| !captured(name)) {
-            Some(name) => {
-                Err(object.error("tags", format!("{{{name}}} is not in every pattern of match.path")))
+        for tag in &self.tags {
+            if let Some(name) = tag.names().find(|name| !captured(name)) {
+                return Err(object.error("tags", format!("{{{name}}} is not in every pattern of match.path")));
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
     /// The option that it sets and that is decided before there is a response.
@@ -179,11 +179,10 @@ impl Rules {
         let matches = |at: &u32| self.rule(*at).is_some_and(|rule| rule.matches(target, phase));
         work.found.extend(work.candidates.drain().filter(matches));
         let options = self.merged(work);
-        let tags = match phase {
-            Phase::Request => Vec::new(),
-            Phase::Response { .. } => self.captured_tags(&work.found, target),
-        };
-        if tags.is_empty() { options } else { Rc::new(with_tags(&options, tags)) }
+        match phase {
+            Phase::Request => options,
+            Phase::Response { .. } => self.with_captures(options, &work.found, target),
+        }
     }
 
     fn rule(&self, at: u32) -> Option<&Rule> {
@@ -207,32 +206,38 @@ impl Rules {
     }
 
     fn merge(&self, matched: &[u32]) -> Options {
-        let matched = || matched.iter().filter_map(|&at| self.rule(at));
         let mut options = (*self.defaults).clone();
         // The first rule has the last word.
-        matched().rev().for_each(|rule| rule.apply(&mut options));
-        options.rules = matched().filter_map(|rule| rule.name.clone()).collect();
-        let tags = matched().flat_map(|rule| &rule.tags).filter_map(TagTemplate::literal).map(String::from);
-        with_tags(&options, tags.collect())
+        for rule in matched.iter().rev().filter_map(|&at| self.rule(at)) {
+            rule.apply(&mut options);
+        }
+        for rule in matched.iter().filter_map(|&at| self.rule(at)) {
+            options.rules.extend(rule.name.clone());
+            for tag in rule.tags.iter().filter_map(TagTemplate::literal) {
+                add_tag(&mut options, tag.into());
+            }
+        }
+        options
     }
 
-    fn captured_tags(&self, matched: &[u32], target: &Target<'_>) -> Vec<String> {
-        let rules = matched.iter().filter_map(|&at| self.rule(at));
-        let templates = rules.flat_map(|rule| rule.tags.iter().map(move |tag| (rule, tag)));
-        let captured = templates.filter(|(_, tag)| tag.literal().is_none());
-        captured.map(|(rule, tag)| tag.expand(|name| rule.when.capture(name, target.path))).collect()
+    /// The options with the tags that have captures.
+    fn with_captures(&self, options: Rc<Options>, matched: &[u32], target: &Target<'_>) -> Rc<Options> {
+        let mut options = options;
+        for rule in matched.iter().filter_map(|&at| self.rule(at)) {
+            for tag in rule.tags.iter().filter(|tag| tag.literal().is_none()) {
+                let tag = tag.expand(|name| rule.when.capture(name, target.path));
+                add_tag(Rc::make_mut(&mut options), tag);
+            }
+        }
+        options
     }
 }
 
-/// The options with more tags, each once.
-fn with_tags(options: &Options, tags: Vec<String>) -> Options {
-    let mut options = options.clone();
-    for tag in tags {
-        if !options.tags.contains(&tag) {
-            options.tags.push(tag);
-        }
+/// Adds a tag that is not there yet.
+fn add_tag(options: &mut Options, tag: String) {
+    if !options.tags.contains(&tag) {
+        options.tags.push(tag);
     }
-    options
 }
 
 impl fmt::Debug for Rules {

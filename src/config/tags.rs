@@ -152,25 +152,24 @@ impl TagHierarchy {
 
     /// The tags of a cycle below `start`.
     fn cycle<'t>(&'t self, start: &'t str, whole: &mut HashSet<&'t str>) -> Option<Vec<&'t str>> {
-        let mut on_way: HashSet<&str> = HashSet::new();
+        // The tags on the way down, each with its children that are still to be looked at.
         let mut way = Vec::new();
         let mut next = Some(start).filter(|start| !whole.contains(start));
         // Bounded: each turn begins a tag, takes one of its children or ends it, and no tag is begun twice.
         loop {
             if let Some(tag) = next {
-                on_way.insert(tag);
                 way.push((tag, self.children(tag)));
             }
             let (tag, left) = way.last_mut()?;
             next = left.next();
             match next {
-                Some(child) if on_way.contains(child) => {
-                    return Some(way.iter().map(|(tag, _)| *tag).skip_while(|tag| *tag != child).collect());
-                }
                 Some(child) if whole.contains(child) => next = None,
-                Some(_) => {}
+                Some(child) => {
+                    if let Some(first) = way.iter().position(|(tag, _)| *tag == child) {
+                        return Some(way.iter().skip(first).map(|(tag, _)| *tag).collect());
+                    }
+                }
                 None => {
-                    on_way.remove(*tag);
                     whole.insert(*tag);
                     way.pop();
                 }

@@ -17,6 +17,7 @@ pub(super) trait Text: Sized {
 }
 
 /// The value, when it is one.
+#[inline(never)]
 pub(super) fn text<T: Text>(at: &At<'_>) -> Read<T> {
     let value = match at.value {
         Json::Text(text) => T::from_text(text),

@@ -40,10 +40,9 @@ const DURATION_UNITS: [(&str, u64); 5] =
 
 /// A duration as the configuration writes it.
 pub(super) fn show_duration(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    let fits = |unit_ms: u64| ms.is_multiple_of(u128::from(unit_ms));
-    match DURATION_UNITS.iter().rev().find(|(_, unit_ms)| ms > 0 && fits(*unit_ms)) {
-        Some((unit, unit_ms)) => format!("{}{unit}", ms / u128::from(*unit_ms)),
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    match DURATION_UNITS.iter().rev().find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms)) {
+        Some((unit, unit_ms)) => format!("{}{unit}", ms / unit_ms),
         None => "0s".into(),
     }
 }
@@ -146,11 +145,13 @@ impl Text for Count {
 }
 
 /// A duration.
+#[inline(never)]
 pub(super) fn duration(at: &At<'_>) -> Read<Duration> {
     text(at).map(|Dur(duration)| duration)
 }
 
 /// A duration from `min` to `max` milliseconds.
+#[inline(never)]
 pub(super) fn duration_within(at: &At<'_>, min: u64, max: u64) -> Read<Duration> {
     let duration = duration(at)?;
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -163,11 +164,13 @@ pub(super) fn size(at: &At<'_>) -> Read<u64> {
 }
 
 /// A size from `min` to `max` bytes.
+#[inline(never)]
 pub(super) fn size_within(at: &At<'_>, min: u64, max: u64) -> Read<u64> {
     within(at, size(at)?, min, max, show_size)
 }
 
 /// A whole number from `min` to `max`.
+#[inline(never)]
 pub(super) fn count(at: &At<'_>, min: u32, max: u32) -> Read<u32> {
     let Count(number) = text(at)?;
     let number = within(at, number, min.into(), max.into(), |number| number.to_string())?;

@@ -27,7 +27,9 @@ pub use reply::{Body, Reply};
 use commands::Commanding;
 
 use crate::admin::{Recognised, recognise};
-use crate::cache::{Ask, Cache, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
+use crate::cache::{
+    Ask, Cache, Confirmation, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure,
+};
 use crate::config::{Config, Options};
 use crate::http::{RequestHead, ResponseHead, list};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector};
@@ -36,7 +38,7 @@ use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored}
 use crate::policy::request::{Intent, intent, only_if_cached};
 use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
-use crate::policy::{current_age, key, unsafe_methods, validation};
+use crate::policy::{key, unsafe_methods, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::time::Now;
@@ -349,11 +351,10 @@ impl Exchange {
         cx.host.count(Counter::Forward(reason));
         let mut forward = Forward::new(reason);
         let reply = match delivery {
-            Delivery::Stored { entry, status } => {
-                forward.stored = Stored::Yes;
+            Delivery::Entry { entry, status, stored } => {
+                forward.stored = stored;
                 forward.status = (status == 304).then_some(status);
-                let age = entry.response().map(|r| current_age(&r.stored, cx.now.wall)).unwrap_or_default();
-                Reply::stored(cx.config, &entry, &ask.request, age, &Outcome::Forward(forward))
+                Reply::fetched(cx, &entry, &ask.request, forward)
             }
             Delivery::Passing { head, body, why } => {
                 forward.stored = Stored::No(why);
@@ -400,7 +401,7 @@ impl Exchange {
     ) -> Step {
         if is_failure(response)
             && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
-            && let Some(reuse) = cx.cache.on_error(entry, cx.now)
+            && let Some(reuse) = cx.cache.on_error(entry, ask, cx.now)
         {
             return self.serve(cx, ask, entry, &reuse);
         }
@@ -421,7 +422,7 @@ impl Exchange {
         let validated = cx.cache.validated(generation);
         if is_failure(response)
             && let Some(entry) = &validated
-            && let Some(reuse) = cx.cache.on_error(entry, cx.now)
+            && let Some(reuse) = cx.cache.on_error(entry, &ask, cx.now)
         {
             cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
             return self.serve(cx, &ask, entry, &reuse);
@@ -475,26 +476,15 @@ impl Exchange {
         ask: &Rc<Ask>,
         response: &ResponseHead,
     ) -> Step {
-        let old = cx.cache.validated(generation);
-        let fresh = match cx.cache.freshen(generation, response, cx.now) {
-            Ok(stored) => {
-                self.fetched = Some(Rc::clone(ask));
-                cx.host.count(Counter::Revalidated);
-                forward.stored = Stored::Yes;
-                cx.cache.land(cx.host, generation, Landing::Stored(Box::new(stored)), cx.now)
-            }
-            Err(reason) => {
-                forward.stored = Stored::No(reason);
-                cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now)
-            }
-        };
+        let confirmation = cx.cache.confirmation(generation, response, cx.now);
+        if let Confirmation::Updated(_) = confirmation {
+            self.fetched = Some(Rc::clone(ask));
+        }
+        let (entry, stored) = cx.cache.land_confirmed(cx.host, generation, confirmation, cx.now);
         forward.status = Some(304);
-        let Some(entry) = fresh.or(old) else {
-            return Step::Continue(response_edits(cx, &forward, response));
-        };
-        let age = entry.response().map(|r| current_age(&r.stored, cx.now.wall));
-        let outcome = Outcome::Forward(forward.clone());
-        match Reply::stored(cx.config, &entry, &ask.request, age.unwrap_or_default(), &outcome) {
+        forward.stored = stored;
+        let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, forward.clone()));
+        match reply {
             Some(reply) => self.reply(reply),
             None => Step::Continue(response_edits(cx, &forward, response)),
         }

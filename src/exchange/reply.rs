@@ -3,12 +3,14 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::Edit;
+use super::{Context, Edit};
 use crate::admin::AdminResponse;
+use crate::cache::Host;
 use crate::config::Config;
 use crate::http::{Fields, RequestHead, ResponseHead};
-use crate::outcome::Outcome;
+use crate::outcome::{Forward, Outcome};
 use crate::policy::answer::{BodyPart, answer};
+use crate::policy::current_age;
 use crate::policy::hygiene::is_hop_by_hop;
 use crate::store::memory::Entry;
 
@@ -78,6 +80,17 @@ impl Reply {
             }
         };
         Some(Reply { status: answer.status, fields: answer.fields, body, details: "larder_hit", head_only })
+    }
+
+    /// A stored response that the origin has just sent or confirmed; none when the entry holds none.
+    pub(super) fn fetched(
+        cx: &Context<'_, impl Host>,
+        entry: &Rc<Entry>,
+        request: &RequestHead,
+        forward: Forward,
+    ) -> Option<Reply> {
+        let age = current_age(&entry.response()?.stored, cx.now.wall);
+        Reply::stored(cx.config, entry, request, age, &Outcome::Forward(forward))
     }
 
     /// A response that the root has fetched and that is not stored.

@@ -18,7 +18,7 @@ pub use request::{Intent, intent, only_if_cached};
 pub use reuse::{Reuse, current_age, expires, on_error, reuse, usable_on_error};
 pub use storing::storable;
 pub use unsafe_methods::{invalidated_groups, invalidated_uris};
-pub use validation::{HeadUpdate, confirms, freshened, updated_by_head, validators};
+pub use validation::{HeadUpdate, Unfreshened, confirms, freshened, updated_by_head, validators};
 
 use core::time::Duration;
 

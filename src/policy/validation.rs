@@ -52,12 +52,42 @@ pub fn confirms(stored: &StoredResponse, response: &ResponseHead) -> bool {
     }
 }
 
+/// What to do after a 304 that does not make the stored response fresh again.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Unfreshened {
+    /// It is confirmed for the request that was sent, but by the origin's new word it may not be stored any longer.
+    Drop {
+        /// Answers this one request, with the stored body.
+        once: Box<StoredResponse>,
+        /// Why it may not be stored.
+        why: NotStored,
+    },
+    /// It is confirmed for the request that was sent, and that request must leave no trace: what is stored stays as it
+    /// is.
+    Keep {
+        /// Answers this one request, with the stored body.
+        once: Box<StoredResponse>,
+        /// Why it is not updated.
+        why: NotStored,
+    },
+    /// The 304 is not about it (§4.3.4): it answers nothing, and the request has to be sent again without conditions.
+    Refetch,
+}
+
+impl From<Unfreshened> for NotStored {
+    fn from(unfreshened: Unfreshened) -> Self {
+        match unfreshened {
+            Unfreshened::Drop { why, .. } | Unfreshened::Keep { why, .. } => why,
+            Unfreshened::Refetch => NotStored::Status,
+        }
+    }
+}
+
 /// The stored response, updated by a 304 that [`confirms`] it (§3.2, §4.3.4).
 ///
 /// # Errors
 ///
-/// Why what came of it may not be stored, e.g. `no-store` in the 304. The 304 still confirms the stored response for
-/// the request that was sent.
+/// What is to be done when it does not, or when what comes of it may not be stored, e.g. for `no-store` in the 304.
 pub fn freshened(
     stored: &StoredResponse,
     request: &RequestHead,
@@ -65,12 +95,42 @@ pub fn freshened(
     options: &Options,
     request_time: Timestamp,
     response_time: Timestamp,
-) -> Result<StoredResponse, NotStored> {
-    storing::request_allows(request, options)?;
+) -> Result<StoredResponse, Unfreshened> {
+    if confirms(stored, response) {
+        updated(stored, request, response, options, (request_time, response_time))
+    } else {
+        Err(Unfreshened::Refetch)
+    }
+}
+
+/// The stored response with the fields of a response that says that it still is what it was.
+fn updated(
+    stored: &StoredResponse,
+    request: &RequestHead,
+    response: &ResponseHead,
+    options: &Options,
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> Result<StoredResponse, Unfreshened> {
     let updated = ResponseHead { status: stored.status, fields: updated_fields(stored, response, options) };
     let control = freshness::control(&updated.fields, options);
-    let fresh = storing::evaluated(request, &updated, &control, options, (request_time, response_time))?;
-    Ok(StoredResponse { range: stored.range, ..fresh })
+    let fresh = storing::request_allows(request, options).and_then(|()| {
+        storing::evaluated(request, &updated, &control, options, (request_time, response_time))
+    });
+    fresh.map_err(|why| {
+        let once = Box::new(StoredResponse {
+            fields: hygiene::stored_fields(&updated.fields, &control, options, response_time),
+            response_time,
+            initial_age: freshness::initial_age(&updated.fields, request_time, response_time),
+            ..stored.clone()
+        });
+        match why {
+            // They say something about this request, nothing about what is stored.
+            NotStored::Rule | NotStored::RequestNoStore | NotStored::Authorization | NotStored::Cookie => {
+                Unfreshened::Keep { once, why }
+            }
+            _ => Unfreshened::Drop { once, why },
+        }
+    })
 }
 
 /// What the response to a HEAD means for the stored response to a GET of the same variant (§4.3.5).
@@ -80,7 +140,7 @@ pub enum HeadUpdate {
     Freshened(Box<StoredResponse>),
     /// It is another representation, or may no longer be stored: the stored response is stale.
     Invalidates,
-    /// It says nothing about the stored response.
+    /// It says nothing about the stored response, or its request must leave no trace.
     None,
 }
 
@@ -92,7 +152,7 @@ pub fn updated_by_head(
     request: &RequestHead,
     response: &ResponseHead,
     options: &Options,
-    (request_time, response_time): (Timestamp, Timestamp),
+    times: (Timestamp, Timestamp),
 ) -> HeadUpdate {
     if response.status != 200 || stored.status != 200 || stored.range.is_some() {
         return HeadUpdate::None;
@@ -105,9 +165,10 @@ pub fn updated_by_head(
     if changed("etag") || changed("last-modified") || other_length {
         return HeadUpdate::Invalidates;
     }
-    match freshened(stored, request, response, options, request_time, response_time) {
+    match updated(stored, request, response, options, times) {
         Ok(stored) => HeadUpdate::Freshened(Box::new(stored)),
-        Err(_) => HeadUpdate::Invalidates,
+        Err(Unfreshened::Drop { .. }) => HeadUpdate::Invalidates,
+        Err(Unfreshened::Keep { .. } | Unfreshened::Refetch) => HeadUpdate::None,
     }
 }
 
@@ -161,7 +222,7 @@ mod tests {
         storable(&request(), &response(200, &fields), &Options::default(), T0, T0).unwrap()
     }
 
-    fn update(stored: &StoredResponse, fields: &[(&str, &str)]) -> Result<StoredResponse, NotStored> {
+    fn update(stored: &StoredResponse, fields: &[(&str, &str)]) -> Result<StoredResponse, Unfreshened> {
         freshened(stored, &request(), &response(304, fields), &Options::default(), T1, T1)
     }
 
@@ -262,10 +323,49 @@ mod tests {
 
     #[test]
     fn a_304_can_end_the_storing() {
-        let stored = stored(&[("etag", "\"x\"")]);
-        assert_eq!(update(&stored, &[("cache-control", "no-store")]), Err(NotStored::NoStore));
-        assert_eq!(update(&stored, &[("vary", "*")]), Err(NotStored::VaryAny));
+        let stored = stored(&[("etag", "\"x\""), ("a", "1")]);
+        for (name, value, reason) in [
+            ("cache-control", "no-store", NotStored::NoStore),
+            ("cache-control", "private", NotStored::Private),
+            ("vary", "*", NotStored::VaryAny),
+        ] {
+            let Err(Unfreshened::Drop { once, why }) = update(&stored, &[(name, value), ("age", "3")]) else {
+                panic!("{name}: {value} is not to be stored");
+            };
+            assert_eq!(why, reason);
+            // The client that asked gets the new word, so that no cache behind us obeys the old one.
+            assert_eq!(
+                (once.fields.get(name), once.fields.get("a")),
+                (Some(value.as_bytes()), Some(&b"1"[..]))
+            );
+            assert_eq!((once.response_time, once.initial_age), (T1, Duration::from_secs(3)));
+        }
         assert!(update(&stored, &[("cache-control", "no-cache")]).unwrap().no_cache);
+    }
+
+    #[test]
+    fn a_request_that_must_leave_no_trace_leaves_what_is_stored_as_it_is() {
+        let stored = stored(&[("etag", "\"x\"")]);
+        let strict = Options { cookies_need_public: true, ..Options::default() };
+        for (name, value, reason) in [
+            ("cache-control", "no-store", NotStored::RequestNoStore),
+            ("authorization", "x", NotStored::Authorization),
+            ("cookie", "a=b", NotStored::Cookie),
+        ] {
+            let fields = Fields::from_iter([(":method", "GET"), (name, value)]);
+            let request = RequestHead { fields, has_body: false };
+            let got = freshened(&stored, &request, &response(304, &[]), &strict, T1, T1);
+            assert!(matches!(got, Err(Unfreshened::Keep { why, .. }) if why == reason), "{name}");
+            let head = response(200, &[("content-length", "10")]);
+            assert_eq!(updated_by_head(&stored, 10, &request, &head, &strict, (T1, T1)), HeadUpdate::None);
+        }
+    }
+
+    #[test]
+    fn a_304_about_something_else_means_to_ask_again() {
+        let stored = stored(&[("etag", "\"x\"")]);
+        assert_eq!(update(&stored, &[("etag", "\"y\"")]), Err(Unfreshened::Refetch));
+        assert_eq!(NotStored::from(Unfreshened::Refetch), NotStored::Status);
     }
 
     #[test]

@@ -105,6 +105,20 @@ impl HttpContext for Filter {
         self.perform(Map::Request, step)
     }
 
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        // The end of a chunked body. Let go, a command would reach the origin, token and all.
+        if !self.exchange.borrow().collects() {
+            return Action::Continue;
+        }
+        self.vm.unpark(self.stream);
+        let body = abi::buffer(Buffer::RequestBody, 0, self.config.admin.body_bytes_max).unwrap_or_default();
+        let size = body.len();
+        let step = self
+            .vm
+            .with_cache(&self.config, |cx| self.exchange.borrow_mut().request_body(cx, size, true, || body));
+        self.perform(Map::Request, step)
+    }
+
     fn on_http_response_headers(&mut self, _count: usize, ends: bool) -> Action {
         let repairs = self.exchange.borrow_mut().own_reply();
         if let Some(repairs) = repairs {

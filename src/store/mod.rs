@@ -7,7 +7,7 @@
 //! | `1/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
 //! | `1/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
 //! | `1/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
-//! | `j/<n>` | [`journal::Segment`]: a segment of the invalidation journal, outside the schema version |
+//! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
 //! | `workers` | [`workers`]: who can be woken; hints only |
 //! | `seed` | the secret that keys fingerprints |
 //!

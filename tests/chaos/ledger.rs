@@ -107,7 +107,11 @@ impl Ledger {
             let takes = Duration::from_nanos(asked.over - asked.at) + Duration::from_millis(100);
             let lost = asked.dispatched && (terms.loses_calls || takes > terms.least_timeout);
             if !asked.good || lost {
-                let over = if lost { asked.over.max(asked.at + terms.fetch_timeout.as_nanos() as u64) } else { asked.over };
+                let over = if lost {
+                    asked.over.max(asked.at + terms.fetch_timeout.as_nanos() as u64)
+                } else {
+                    asked.over
+                };
                 account.free_until = account.free_until.max(over + FAILED_FOR.as_nanos() as u64);
                 account.expires = None;
                 account.add(account.free_until);

@@ -156,7 +156,10 @@ impl Model {
                 }
             };
             if broken {
-                return Err(format!("an acknowledged purge is broken, {purge:?}: {asking:?} saw {}", shown(seen)));
+                return Err(format!(
+                    "an acknowledged purge is broken, {purge:?}: {asking:?} saw {}",
+                    shown(seen)
+                ));
             }
         }
         Ok(())
@@ -202,12 +205,15 @@ fn said(seen: &Response) -> Option<Said> {
 
 fn is_marked_stale(seen: &Response) -> bool {
     let status = seen.field("cache-status");
-    ["soft-purged", "stale-while-revalidate", "stale-if-error", "max-stale"].iter().any(|d| status.contains(d))
+    ["soft-purged", "stale-while-revalidate", "stale-if-error", "max-stale"]
+        .iter()
+        .any(|d| status.contains(d))
 }
 
 /// A response in a few words.
 pub fn shown(seen: &Response) -> String {
     let body: String = seen.text().chars().take(60).collect();
-    let fields = ["cache-status", "cache-control", "age", "x-asked", "etag"].map(|n| format!("{n}: {}", seen.field(n)));
+    let fields = ["cache-status", "cache-control", "age", "x-asked", "etag"]
+        .map(|n| format!("{n}: {}", seen.field(n)));
     format!("{} [{}] complete: {} {body:?}", seen.status, fields.join(", "), seen.complete)
 }

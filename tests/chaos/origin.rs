@@ -111,13 +111,11 @@ impl Origin {
     fn trouble(&mut self) -> Option<Reply> {
         match self.health {
             Health::Down => Some(Reply::status(503).body("down")),
-            Health::Flaky(percent) if self.random.below(100) < percent => {
-                Some(match self.random.below(3) {
-                    0 => Reply::status(500).body("oops"),
-                    1 => Reply::ok("").ending(Ending::NoResponse),
-                    _ => Reply::status(503).body("busy"),
-                })
-            }
+            Health::Flaky(percent) if self.random.below(100) < percent => Some(match self.random.below(3) {
+                0 => Reply::status(500).body("oops"),
+                1 => Reply::ok("").ending(Ending::NoResponse),
+                _ => Reply::status(503).body("busy"),
+            }),
             Health::Well | Health::Slow(_) | Health::Flaky(_) | Health::Hangs => None,
         }
     }

@@ -42,22 +42,36 @@ pub enum Act {
     Ask(Ask),
     /// The client of the n-th request before this one leaves.
     Leave(usize),
-    Purge { worker: usize, mode: Mode, what: Selector },
+    Purge {
+        worker: usize,
+        mode: Mode,
+        what: Selector,
+    },
     /// An unsafe request, which changes the resource.
-    Write { worker: usize, key: Key },
+    Write {
+        worker: usize,
+        key: Key,
+    },
     /// The resource changes at the origin, and nobody says so.
     Change(Key),
     /// The wall clock is set forward or back by milliseconds.
     Clock(i64),
     /// The VM of a worker traps in some host call.
-    Trap { worker: usize, call: &'static str, skip: u32 },
+    Trap {
+        worker: usize,
+        call: &'static str,
+        skip: u32,
+    },
     Configure(usize),
     /// A configuration that the canary refuses.
     Misconfigure,
     PushCode,
     ResetCounters,
     /// One value in shared data is damaged: the n-th of those that may be.
-    Corrupt { nth: u64, how: Damage },
+    Corrupt {
+        nth: u64,
+        how: Damage,
+    },
     Health(Health),
     /// What the cluster of the route is.
     Cluster(Cluster),
@@ -390,9 +404,7 @@ impl Plan {
                 ),
                 skip: random.below(8) as u32,
             },
-            What::Configure => {
-                Act::Configure(random.below(self.configurations.len() as u64) as usize)
-            }
+            What::Configure => Act::Configure(random.below(self.configurations.len() as u64) as usize),
             What::Misconfigure => Act::Misconfigure,
             What::PushCode => Act::PushCode,
             What::ResetCounters => Act::ResetCounters,

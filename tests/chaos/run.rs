@@ -183,9 +183,8 @@ impl<'a> Stage<'a> {
     /// The clients that need not wait any more.
     fn take_over(&mut self) -> Vec<Open> {
         let world = &self.world;
-        let is_over = |open: &mut Open| {
-            world.look(|h| h.streams[open.exchange.0].client != ClientState::Open)
-        };
+        let is_over =
+            |open: &mut Open| world.look(|h| h.streams[open.exchange.0].client != ClientState::Open);
         self.open.extract_if(.., is_over).collect()
     }
 

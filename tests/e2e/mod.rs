@@ -23,6 +23,11 @@ mod reload;
 /// What must hold for the other tests to mean anything.
 mod stand_itself;
 
+/// The scenarios of both stands.
+mod scenarios {
+    crate::scenarios::on_both_stands!(crate::e2e::play);
+}
+
 pub use real_envoy::RealEnvoy;
 
 use crate::stand::Stand;

@@ -6,14 +6,16 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
-use super::wire::{Content, Head, field, head};
+use super::wire::{Content, Head, chunked, head};
 use crate::stand::{Ending, OriginRequest, Reply};
 
 pub struct Origin {
     address: SocketAddr,
     script: Arc<Mutex<Script>>,
+    /// While it listens.
+    accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -21,15 +23,42 @@ struct Script {
     replies: HashMap<String, VecDeque<Reply>>,
     log: Vec<OriginRequest>,
     gone: bool,
+    /// What was accepted since it listens.
+    connections: Vec<TcpStream>,
 }
 
 impl Origin {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-        let origin = Origin { address: listener.local_addr().unwrap(), script: Arc::default() };
-        let script = Arc::clone(&origin.script);
-        thread::spawn(move || accept(&listener, &script));
+        let address = listener.local_addr().unwrap();
+        let mut origin = Origin { address, script: Arc::default(), accepting: None };
+        origin.accept_from(listener);
         origin
+    }
+
+    /// Listens again at the same address, or stops and ends all connections.
+    pub fn listen(&mut self, listens: bool) {
+        match self.accepting.take() {
+            Some(accepting) if listens => self.accepting = Some(accepting),
+            Some(accepting) => {
+                lock(&self.script).gone = true;
+                let _ = TcpStream::connect(self.address); // Wakes the accepting thread, which then leaves.
+                accepting.join().expect("the origin's thread");
+                for connection in lock(&self.script).connections.drain(..) {
+                    let _ = connection.shutdown(Shutdown::Both);
+                }
+            }
+            None if listens => {
+                lock(&self.script).gone = false;
+                self.accept_from(TcpListener::bind(self.address).expect("the origin's port is still free"));
+            }
+            None => {}
+        }
+    }
+
+    fn accept_from(&mut self, listener: TcpListener) {
+        let script = Arc::clone(&self.script);
+        self.accepting = Some(thread::spawn(move || accept(&listener, &script)));
     }
 
     pub fn port(&self) -> u16 {
@@ -42,7 +71,9 @@ impl Origin {
 
     /// Starts over: no replies, no requests seen.
     pub fn forget(&self) {
-        *lock(&self.script) = Script::default();
+        let mut script = lock(&self.script);
+        script.replies.clear();
+        script.log.clear();
     }
 
     pub fn log(&self) -> Vec<OriginRequest> {
@@ -52,8 +83,7 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        lock(&self.script).gone = true;
-        let _ = TcpStream::connect(self.address); // Wakes the accepting thread, which then leaves.
+        self.listen(false);
     }
 }
 
@@ -63,6 +93,7 @@ fn accept(listener: &TcpListener, script: &Arc<Mutex<Script>>) {
             return;
         }
         let (Ok(stream), script) = (stream, Arc::clone(script)) else { continue };
+        lock(&script).connections.extend(stream.try_clone());
         thread::spawn(move || serve(&stream, &script));
     }
 }
@@ -125,19 +156,6 @@ fn answer(mut to: &TcpStream, method: &str, reply: &Reply) -> io::Result<bool> {
 
 fn start(reply: &Reply, fields: &[(String, Vec<u8>)]) -> Vec<u8> {
     head(&format!("HTTP/1.1 {} Scripted", reply.status), fields)
-}
-
-fn chunked(message: &mut Vec<u8>, body: &[u8], trailers: &[(String, Vec<u8>)]) {
-    if !body.is_empty() {
-        message.extend(format!("{:x}\r\n", body.len()).into_bytes());
-        message.extend_from_slice(body);
-        message.extend_from_slice(b"\r\n");
-    }
-    message.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers {
-        field(message, name, value);
-    }
-    message.extend_from_slice(b"\r\n");
 }
 
 impl Script {

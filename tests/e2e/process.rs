@@ -76,7 +76,10 @@ impl Envoy {
         let (rejected, created) = (self.stat(REJECTED), self.stat(CREATED));
         let logged = self.log().len();
         let next = self.folder.join("next.yaml");
-        fs::write(&next, listener(&self.template, configuration, self.pushes)).unwrap();
+        // Envoy takes up a plugin configuration that it knows from before as it was, verdict and root context: no two
+        // of ours are alike.
+        let configuration = format!("{configuration}{}", " ".repeat(self.pushes));
+        fs::write(&next, listener(&self.template, &configuration, self.pushes)).unwrap();
         fs::rename(next, self.folder.join("listener.yaml")).unwrap(); // Envoy watches for renames.
         wait_for("the verdict on a configuration", || {
             if self.stat(REJECTED) > rejected {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::alias::Alias;
 use super::origin::Origin;
 use super::process::{Envoy, Setup};
-use super::wire::{Content, Fields, Framing, Head, Until, head};
+use super::wire::{Content, Fields, Framing, Head, Until, chunked, head};
 use crate::stand::{Exchange, OriginRequest, Reply, Request, Response, Stand};
 
 /// How long a client waits for its response.
@@ -60,8 +60,10 @@ impl RealEnvoy {
         drop((self.idle, self.under_way));
         let quiet = |envoy: &Envoy| envoy.stats(ACTIVE).values().sum::<u64>() == 0;
         if self.envoy.soon(quiet) {
-            self.origin.forget();
-            WAITING.lock().unwrap_or_else(PoisonError::into_inner).push((self.envoy, self.origin));
+            let mut origin = self.origin;
+            origin.listen(true);
+            origin.forget();
+            WAITING.lock().unwrap_or_else(PoisonError::into_inner).push((self.envoy, origin));
         }
     }
 
@@ -183,6 +185,10 @@ impl Stand for RealEnvoy {
         self.origin.script(path, replies);
     }
 
+    fn origin_listens(&mut self, listens: bool) {
+        self.origin.listen(listens);
+    }
+
     fn start(&mut self, worker: usize, request: Request) -> Exchange {
         self.start_raw(worker, &request.method, &bytes(&request))
     }
@@ -231,6 +237,12 @@ fn bytes(request: &Request) -> Vec<u8> {
     fields.extend_from_slice(&request.fields);
     let framed = fields.iter().any(|(name, _)| name == "content-length" || name == "transfer-encoding");
     let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+    if !request.trailers.is_empty() {
+        fields.push(("transfer-encoding".into(), b"chunked".to_vec()));
+        let mut bytes = head(&format!("{} {} HTTP/1.1", request.method, request.target), &fields);
+        chunked(&mut bytes, &request.body, &request.trailers);
+        return bytes;
+    }
     if !framed && (expects_body || !request.body.is_empty()) {
         fields.push(("content-length".into(), request.body.len().to_string().into_bytes()));
     }

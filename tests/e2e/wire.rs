@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 pub type Fields = Vec<(String, Vec<u8>)>;
 
+const CHUNK_BYTES: usize = 16 << 10;
+
 /// The start line and the fields of a message.
 pub struct Head {
     pub start: String,
@@ -130,6 +132,20 @@ pub fn head(start: &str, fields: &[(String, Vec<u8>)]) -> Vec<u8> {
 pub fn field(to: &mut Vec<u8>, name: &str, value: &[u8]) {
     let _ = write!(to, "{name}: ");
     to.extend_from_slice(value);
+    to.extend_from_slice(b"\r\n");
+}
+
+/// Writes a chunked body and its trailers.
+pub fn chunked(to: &mut Vec<u8>, body: &[u8], trailers: &[(String, Vec<u8>)]) {
+    for chunk in body.chunks(CHUNK_BYTES) {
+        to.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        to.extend_from_slice(chunk);
+        to.extend_from_slice(b"\r\n");
+    }
+    to.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        field(to, name, value);
+    }
     to.extend_from_slice(b"\r\n");
 }
 

@@ -50,6 +50,7 @@ impl World {
             let (headers, body) = hcm::local_reply(&reply, &stream.request.headers, route);
             stream.response.headers = headers;
             stream.response.held = None;
+            stream.response.headers_pending = false;
             stream.response.aborted = started;
             let end = body.is_empty() || stream.wanted.method == "HEAD";
             (body, end)

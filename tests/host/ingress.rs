@@ -94,7 +94,14 @@ fn codec(request: &Request, route: &Route) -> Result<HeaderMap, Refusal> {
         let name = name.to_ascii_lowercase();
         headers.add(if name == "host" { ":authority" } else { &name }, value.trim_ascii());
     }
-    if !request.body.is_empty() && !headers.contains("transfer-encoding") {
+    // What clients of the real stand do, too.
+    let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+    if !request.trailers.is_empty() {
+        headers.set("transfer-encoding", "chunked");
+    } else if (expects_body || !request.body.is_empty())
+        && !headers.contains("content-length")
+        && !headers.contains("transfer-encoding")
+    {
         headers.set("content-length", request.body.len().to_string());
     }
     let bytes: usize = headers.iter().map(|(n, v)| n.len() + v.len()).sum();

@@ -360,16 +360,26 @@ impl Drop for World {
 }
 
 fn parts_of(request: &Request, settings: &Settings) -> std::collections::VecDeque<Part> {
-    let mut parts = std::collections::VecDeque::from([Part::Headers { end: request.body.is_empty() }]);
+    let chunked = !request.trailers.is_empty();
+    let empty = request.body.is_empty() && !chunked;
+    let mut parts = std::collections::VecDeque::from([Part::Headers { end: empty }]);
     if !request.body.is_empty() {
         for chunk in request.body.chunks(settings.chunk_bytes.max(1)) {
             parts.push_back(Part::Data { bytes: chunk.to_vec(), end: false });
         }
-        if settings.separate_end {
+        if chunked {
+            // The trailers are its end.
+        } else if settings.separate_end {
             parts.push_back(Part::Data { bytes: Vec::new(), end: true });
         } else if let Some(Part::Data { end, .. }) = parts.back_mut() {
             *end = true;
         }
+    }
+    if chunked && settings.trailers {
+        let trailers = request.trailers.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        parts.push_back(Part::Trailers(trailers));
+    } else if chunked {
+        parts.push_back(Part::Data { bytes: Vec::new(), end: true });
     }
     parts
 }

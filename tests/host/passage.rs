@@ -5,7 +5,8 @@
 //! client ◄── pass_on ◄── deliver ◄── arrive ◄── router, local reply  (Side::Response)
 //! ```
 //! `deliver` calls the filter. When it pauses (or its callback sent a local reply) the side is held: at headers
-//! nothing more is delivered, at the body more bytes add up. `resume` lets it go on.
+//! nothing more is delivered (unless `body_while_headers_held`), at the body more bytes add up. `resume` lets it go
+//! on, and so does a later part that the filter lets go.
 
 use super::{
     World,
@@ -29,7 +30,7 @@ impl World {
             let half = stream.side(side);
             match half.held {
                 _ if half.aborted => None,
-                Some(Held::Headers { .. }) => {
+                Some(Held::Headers { .. }) if !half.headers_pending => {
                     half.waiting.push_back(part);
                     None
                 }
@@ -69,7 +70,12 @@ impl World {
                 host(|h| h.streams[id].side(side).headers_visible = false);
                 self.pass_on(id, side, Part::Headers { end });
             }
-            Some(Verdict::Stop) => host(|h| h.streams[id].side(side).held = Some(Held::Headers { end })),
+            Some(Verdict::Stop) => host(|h| {
+                let pending = h.settings.body_while_headers_held && !end;
+                let half = h.streams[id].side(side);
+                half.held = Some(Held::Headers { end });
+                half.headers_pending = pending;
+            }),
             None => {}
         }
     }
@@ -87,6 +93,7 @@ impl World {
         });
         match verdict {
             Some(Verdict::Continue) => {
+                self.pass_on_pending_headers(id, side);
                 let bytes = host(|h| {
                     let half = h.streams[id].side(side);
                     half.body_visible = false;
@@ -187,10 +194,12 @@ impl World {
         host(|h| h.tell(|| format!("exchange {id}: {side:?} goes on")));
         match held {
             Held::Headers { end } => {
+                host(|h| h.streams[id].side(side).headers_pending = false);
                 self.pass_on(id, side, Part::Headers { end });
                 self.deliver_waiting(id, side);
             }
             Held::Body { end } => {
+                self.pass_on_pending_headers(id, side);
                 let bytes = host(|h| std::mem::take(&mut h.streams[id].side(side).body));
                 self.pass_on(id, side, Part::Data { bytes, end });
             }
@@ -224,7 +233,15 @@ impl World {
         }
     }
 
+    /// The header section that was held while the filter looked at what follows it.
+    fn pass_on_pending_headers(&mut self, id: usize, side: Side) {
+        if host(|h| std::mem::take(&mut h.streams[id].side(side).headers_pending)) {
+            self.pass_on(id, side, Part::Headers { end: false });
+        }
+    }
+
     fn pass_on_trailers(&mut self, id: usize, side: Side) {
+        self.pass_on_pending_headers(id, side);
         let (body, trailers) = host(|h| {
             let half = h.streams[id].side(side);
             half.trailers_visible = false;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{World, vm::Filter};
+use super::{PATIENCE, World, hcm::Cluster, vm::Filter};
 use crate::stand::{Exchange, OriginRequest, Reply, Request, Response, Stand};
 
 /// An emulated Envoy with two workers and the filter.
 pub struct Emulated {
     /// For what only this stand can do.
     pub world: World,
+    deaths_expected: u32,
 }
 
 impl Emulated {
@@ -23,7 +24,20 @@ impl Emulated {
         if let Err(refusal) = world.configure_all(configuration) {
             panic!("the configuration is refused: {refusal}\n{}", world.story());
         }
-        Emulated { world }
+        Emulated { world, deaths_expected: 0 }
+    }
+
+    /// So many VMs die by intent.
+    pub fn vm_deaths_expected(&mut self, count: u32) {
+        self.deaths_expected = count;
+    }
+
+    /// Panics when a VM died or a request hangs.
+    pub fn check(&mut self) {
+        let reloads = self.world.look(|h| h.reloads);
+        assert_eq!(reloads, self.deaths_expected, "VMs died\n{}", self.world.story());
+        let ended = self.world.drive(PATIENCE, |w| w.look(|h| h.streams.iter().all(|s| !s.alive)));
+        assert!(ended, "a request hangs\n{}", self.world.story());
     }
 }
 
@@ -34,6 +48,11 @@ impl Stand for Emulated {
 
     fn origin(&mut self, path: &str, replies: Vec<Reply>) {
         self.world.origin(path, replies);
+    }
+
+    fn origin_listens(&mut self, listens: bool) {
+        let state = if listens { Cluster::Up } else { Cluster::ConnectionRefused };
+        self.world.settings(|s| s.route.clusters.insert("origin".into(), state));
     }
 
     fn start(&mut self, worker: usize, request: Request) -> Exchange {
@@ -61,6 +80,6 @@ impl Stand for Emulated {
     }
 
     fn metric(&mut self, name: &str) -> u64 {
-        self.world.metric(name)
+        self.world.metric(&format!("larder_{name}"))
     }
 }

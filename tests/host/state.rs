@@ -98,6 +98,8 @@ pub struct Settings {
     /// Whether the end of a body comes as a part of its own without bytes, as HTTP/1 often has it.
     pub separate_end: bool,
     pub buffer_bytes_max: usize,
+    /// `allow_on_headers_stop_iteration`: a body reaches the filter while the filter holds the header section.
+    pub body_while_headers_held: bool,
     /// `enable_trailers` on both sides.
     pub trailers: bool,
     /// `stream_idle_timeout`.
@@ -159,6 +161,7 @@ impl Settings {
             chunk_bytes: 16 * 1024,
             separate_end: true,
             buffer_bytes_max: 256 * 1024,
+            body_while_headers_held: true,
             trailers: true,
             idle_timeout: Some(Duration::from_secs(60)),
             drain: Duration::from_secs(5),

@@ -51,6 +51,8 @@ pub struct Half {
     pub body: Vec<u8>,
     pub body_visible: bool,
     pub held: Option<Held>,
+    /// The header section is held as well, while the filter looks at what follows it.
+    pub headers_pending: bool,
     pub waiting: VecDeque<Part>,
     /// Nothing of this side goes through the filters any more.
     pub aborted: bool,

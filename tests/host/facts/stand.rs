@@ -13,7 +13,7 @@ fn a_scenario_plays_on_the_stand() {
     assert_eq!(stand.send(1, Request::get("/a")).text(), "second");
     assert_eq!(stand.send(1, Request::get("/a?again")).text(), "second");
     assert_eq!(stand.send(0, Request::get("/other")).status, 404);
-    assert_eq!((stand.origin_count("/a"), stand.metric("requests")), (3, 4));
+    assert_eq!((stand.origin_count("/a"), stand.world.metric("requests")), (3, 4));
     assert_eq!(stand.configure("refuse"), Err("$.refuse: expected nothing".into()));
     stand.configure("tick").unwrap();
     let parked = stand.start(0, Request::get("/park"));

@@ -1,0 +1,161 @@
+//! The admin route: who may use it and what it says of a wrong command.
+
+use super::telling::{
+    TOKEN, admin, command, commanding, expect_hit, expect_miss, get, page, pages, with_admin,
+};
+use crate::stand::{Request, Stand};
+
+pub fn without_a_token_the_route_is_a_missing_page(stand: &mut dyn Stand) {
+    admin(stand);
+    let strangers = [
+        Request::new("POST", "/_larder/purge").body("{}"),
+        Request::get("/_larder/stats"),
+        Request::get("/_larder/"),
+        Request::get("/_larder/stats").field("authorization", "Bearer wrong"),
+        Request::get("/_larder/stats").field("authorization", format!("Bearer {TOKEN} ")[..17].to_string()),
+        Request::get("/_larder/stats").field("authorization", format!("Basic {TOKEN}")),
+        Request::get("/_larder/stats").field("authorization", b"Bearer \xff"),
+    ];
+    let seen = |stand: &mut dyn Stand, request: &Request| {
+        let mut response = stand.send(0, request.clone());
+        response.fields.retain(|(name, _)| name != "date" && name != "x-envoy-upstream-service-time");
+        response
+    };
+    for request in strangers {
+        let elsewhere = Request { target: request.target.replace("_larder", "_nothing"), ..request.clone() };
+        assert_eq!(seen(stand, &request), seen(stand, &elsewhere), "{request:?}");
+        assert_eq!(seen(stand, &request).status, 404);
+        assert_eq!(stand.origin_log().pop().unwrap().target, request.target);
+    }
+}
+
+pub fn without_a_configured_token_there_is_no_route(stand: &mut dyn Stand) {
+    assert_eq!(command(stand, 0, "GET", "/_larder/stats", "").status, 404);
+    assert_eq!(stand.origin_count("/_larder/stats"), 1);
+}
+
+pub fn commands_never_reach_the_origin(stand: &mut dyn Stand) {
+    admin(stand);
+    let url = r#"{"selectors": [{"url": "http://shop.example/a"}]}"#;
+    for (method, path, body, status) in [
+        ("GET", "/_larder/stats", "", 200),
+        ("GET", "/_larder/health", "", 200),
+        ("POST", "/_larder/purge", url, 200),
+        ("GET", "/_larder/purge", "", 405),
+        ("POST", "/_larder/stats", "", 405),
+        ("DELETE", "/_larder/purge", "", 405),
+        ("GET", "/_larder/unknown", "", 404),
+        ("POST", "/_larder/purge", "", 400),
+    ] {
+        for worker in [0, 1] {
+            let response = command(stand, worker, method, path, body);
+            assert_eq!(response.status, status, "{method} {path}: {}", response.text());
+            assert_eq!(response.field("cache-control"), "no-store");
+            assert!(
+                serde_json::from_slice::<serde_json::Value>(&response.body).is_ok(),
+                "{}",
+                response.text()
+            );
+        }
+    }
+    assert_eq!(stand.origin_log().len(), 0);
+}
+
+pub fn a_wrong_command_is_told_where_and_nothing_of_it_is_done(stand: &mut dyn Stand) {
+    admin(stand);
+    stand.origin("/admin/kept", pages(&["old", "new"]));
+    get(stand, 0, "/admin/kept");
+    let good = r#"{"url": "http://shop.example/admin/kept"}"#;
+    let cases = [
+        ("{".to_string(), "", "not valid JSON"),
+        ("[]".into(), "", "expected an object"),
+        ("{}".into(), "selectors", "is missing"),
+        (r#"{"selectors": {}}"#.into(), "selectors", "expected a list"),
+        (r#"{"selectors": []}"#.into(), "selectors", "expected 1 to"),
+        (format!(r#"{{"selectors": [{good}, 7]}}"#), "selectors[1]", "expected an object"),
+        (format!(r#"{{"selectors": [{good}, {{"uri": "x"}}]}}"#), "selectors[1].uri", "is not known"),
+        (format!(r#"{{"selectors": [{good}, {{"url": ""}}]}}"#), "selectors[1].url", "expected"),
+        (format!(r#"{{"selectors": [{good}, {{"tag": 5}}]}}"#), "selectors[1].tag", "expected"),
+        (format!(r#"{{"selectors": [{good}, {{"regex": "("}}]}}"#), "selectors[1].regex", ""),
+        (format!(r#"{{"selectors": [{good}], "mode": "softly"}}"#), "mode", "expected"),
+        (format!(r#"{{"selectors": [{good}], "moode": "hard"}}"#), "moode", "is not known here"),
+    ];
+    for (body, path, message) in cases {
+        let response = command(stand, 1, "POST", "/_larder/purge", &body);
+        let answer: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+        let error = &answer["error"];
+        assert_eq!(
+            (response.status, error["path"].as_str().unwrap_or_default()),
+            (400, path),
+            "{body}: {answer}"
+        );
+        assert!(error["message"].as_str().unwrap().contains(message), "{body}: {answer}");
+    }
+    expect_hit(stand, 0, "/admin/kept", "old");
+}
+
+pub fn a_command_may_come_in_pieces(stand: &mut dyn Stand) {
+    admin(stand);
+    stand.origin("/admin/pieces", pages(&["0", "1", "2", "3"]));
+    get(stand, 0, "/admin/pieces");
+    let body = |bytes: usize| {
+        let command = r#"{"selectors": [{"url": "http://shop.example/admin/pieces"}], "mode": "hard"}"#;
+        format!("{}{command}", " ".repeat(bytes))
+    };
+    for (n, bytes) in [(1, 40_000), (2, 0)] {
+        assert_eq!(command(stand, 1, "POST", "/_larder/purge", &body(bytes)).status, 200, "{bytes}");
+        expect_miss(stand, 0, "/admin/pieces", &n.to_string());
+    }
+    let chunked = commanding("POST", "/_larder/purge", &body(40_000)).trailer("x-end", "1");
+    assert_eq!(stand.send(0, chunked).status, 200, "chunked, with trailers");
+    expect_miss(stand, 1, "/admin/pieces", "3");
+    assert_eq!(stand.origin_count("/_larder/purge"), 0);
+}
+
+pub fn a_command_may_not_be_too_long(stand: &mut dyn Stand) {
+    admin(stand);
+    for bytes in [70_000, 200_000] {
+        let response = command(stand, 0, "POST", "/_larder/purge", &" ".repeat(bytes));
+        assert_eq!(response.status, 413, "{bytes}");
+        assert!(response.text().contains("65536"), "{}", response.text());
+    }
+    assert_eq!(stand.origin_count("/_larder/purge"), 0);
+    assert_eq!(command(stand, 0, "GET", "/_larder/stats", "").status, 200);
+}
+
+pub fn statistics_are_numbers_by_name(stand: &mut dyn Stand) {
+    admin(stand);
+    stand.origin("/admin/counted", vec![page("page")]);
+    get(stand, 0, "/admin/counted");
+    get(stand, 1, "/admin/counted");
+    let response = command(stand, 1, "GET", "/_larder/stats", "");
+    let stats: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+    assert!(stats["larder_hits"].as_u64().unwrap() >= 1, "{stats}");
+    assert_eq!(stats["larder_hits"].as_u64(), Some(stand.metric("hits")));
+    assert_eq!(response.field("content-type"), "application/json");
+}
+
+pub fn a_token_may_do_what_its_scopes_say(stand: &mut dyn Stand) {
+    let tokens = with_admin("").replace(r#""ops","#, r#""reader", "scopes": ["read"],"#);
+    stand.configure(&tokens).unwrap();
+    assert_eq!(command(stand, 0, "GET", "/_larder/stats", "").status, 200);
+    let response = command(stand, 0, "POST", "/_larder/purge", r#"{"selectors": [{"tag": "a"}]}"#);
+    assert_eq!(response.status, 403);
+    assert!(response.text().contains("purge"), "{}", response.text());
+}
+
+pub fn the_path_can_be_another(stand: &mut dyn Stand) {
+    let moved = with_admin("").replace(r#""admin": {"#, r#""admin": {"path": "/secret/","#);
+    stand.configure(&moved).unwrap();
+    assert_eq!(command(stand, 0, "GET", "/secret/stats", "").status, 200);
+    assert_eq!(command(stand, 0, "GET", "/_larder/stats", "").status, 404);
+}
+
+pub fn a_strangers_purge_is_a_request_like_any_other(stand: &mut dyn Stand) {
+    let methods = with_admin("").replace(r#""admin": {"#, r#""admin": {"methods": true,"#);
+    stand.configure(&methods).unwrap();
+    stand.origin("/admin/stranger", pages(&["old", "new"]));
+    get(stand, 0, "/admin/stranger");
+    assert_eq!(command(stand, 0, "REPORT", "/admin/stranger", "").status, 200);
+    get(stand, 0, "/admin/stranger");
+}

@@ -1,0 +1,181 @@
+//! Many clients, one request to the origin (design: promise 3).
+
+use std::time::Duration;
+
+use super::telling::{await_origin, expect_hit, get, page, stale_page};
+use crate::stand::{Ending, Exchange, Reply, Request, Stand};
+
+const SLOW: Duration = Duration::from_millis(300);
+
+/// Starts this many requests, on both workers in turn, once the first has reached the origin.
+fn crowd(stand: &mut dyn Stand, path: &str, count: usize) -> Vec<Exchange> {
+    let first = stand.start(0, Request::get(path));
+    await_origin(stand, path, 1);
+    let others = (1..count).map(|n| stand.start(n % 2, Request::get(path)));
+    [first].into_iter().chain(others).collect()
+}
+
+pub fn fifty_clients_on_two_workers_make_one_origin_request(stand: &mut dyn Stand) {
+    let body = vec![b'x'; 100_000];
+    stand.origin("/collapse/fifty", vec![page(&body).delay(Duration::from_secs(1)), page("more")]);
+    let before = stand.metric("waited");
+    let exchanges = crowd(stand, "/collapse/fifty", 50);
+    let mut collapsed = 0;
+    for exchange in exchanges {
+        let response = stand.finish(exchange);
+        assert!(response.status == 200 && response.complete && response.body == body);
+        collapsed += usize::from(response.field("cache-status") == "larder; fwd=uri-miss; collapsed");
+    }
+    assert_eq!((stand.origin_count("/collapse/fifty"), collapsed), (1, 49));
+    assert_eq!(stand.metric("waited") - before, 49);
+}
+
+pub fn many_keys_at_once_make_one_origin_request_each(stand: &mut dyn Stand) {
+    let paths: Vec<String> = (0..10).map(|n| format!("/collapse/key-{n}")).collect();
+    for path in &paths {
+        stand.origin(path, vec![page(path).delay(SLOW)]);
+    }
+    let exchanges: Vec<_> =
+        (0..60).map(|n| (n % 10, stand.start(n % 2, Request::get(&paths[n % 10])))).collect();
+    for (n, exchange) in exchanges {
+        assert_eq!(stand.finish(exchange).text(), paths[n]);
+    }
+    for path in &paths {
+        assert_eq!(stand.origin_count(path), 1, "{path}");
+    }
+}
+
+pub fn when_the_first_client_leaves_the_others_are_served_by_one_more_request(stand: &mut dyn Stand) {
+    stand.origin(
+        "/collapse/leader",
+        vec![page("never seen").delay(Duration::from_secs(1)), page("page").delay(SLOW)],
+    );
+    let mut exchanges = crowd(stand, "/collapse/leader", 11);
+    stand.leave(exchanges.remove(0));
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "page");
+    }
+    assert_eq!(stand.origin_count("/collapse/leader"), 2);
+    for worker in [0, 1] {
+        expect_hit(stand, worker, "/collapse/leader", "page");
+    }
+}
+
+pub fn when_a_waiting_client_leaves_nobody_else_notices(stand: &mut dyn Stand) {
+    stand.origin("/collapse/follower", vec![page("page").delay(SLOW)]);
+    let mut exchanges = crowd(stand, "/collapse/follower", 8);
+    for at in [6, 3, 1] {
+        stand.leave(exchanges.remove(at));
+    }
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "page");
+    }
+    assert_eq!(stand.origin_count("/collapse/follower"), 1);
+}
+
+pub fn when_everybody_leaves_the_next_client_is_served(stand: &mut dyn Stand) {
+    stand.origin("/collapse/all-left", vec![page("one").delay(Duration::from_millis(500)), page("two")]);
+    for exchange in crowd(stand, "/collapse/all-left", 4).into_iter().rev() {
+        stand.leave(exchange);
+    }
+    let response = get(stand, 1, "/collapse/all-left");
+    assert_eq!((response.status, response.text().as_str()), (200, "two"));
+}
+
+pub fn when_the_origin_breaks_off_the_others_still_get_a_whole_response(stand: &mut dyn Stand) {
+    for (n, ending) in [Ending::NoResponse, Ending::ResetAfter(3)].into_iter().enumerate() {
+        let path = format!("/collapse/breaks-{n}");
+        stand.origin(&path, vec![page("0123456789").delay(SLOW).ending(ending), page("page")]);
+        let mut exchanges = crowd(stand, &path, 8);
+        let leader = stand.finish(exchanges.remove(0));
+        assert!(leader.status == 503 || !leader.complete, "the leader shares its origin's fate");
+        for exchange in exchanges {
+            let response = stand.finish(exchange);
+            assert_eq!((response.status, response.text().as_str(), response.complete), (200, "page", true));
+        }
+    }
+}
+
+pub fn what_cannot_be_shared_is_not_waited_for_twice(stand: &mut dyn Stand) {
+    let reply = Reply::ok("mine").field("cache-control", "no-store").delay(SLOW);
+    stand.origin("/collapse/alone", vec![reply]);
+    for exchange in crowd(stand, "/collapse/alone", 10) {
+        assert_eq!(stand.finish(exchange).text(), "mine");
+    }
+    assert_eq!(stand.origin_count("/collapse/alone"), 10);
+    // From now on it is known: ten requests are under way at the same time.
+    let exchanges: Vec<_> = (0..10).map(|n| stand.start(n % 2, Request::get("/collapse/alone"))).collect();
+    await_origin(stand, "/collapse/alone", 20);
+    for exchange in exchanges {
+        let response = stand.finish(exchange);
+        assert!(!response.field("cache-status").contains("collapsed"), "{}", response.field("cache-status"));
+    }
+}
+
+pub fn a_response_with_cookies_goes_to_nobody_else(stand: &mut dyn Stand) {
+    let cookie = |n: usize| page(format!("for {n}")).field("set-cookie", format!("session={n}"));
+    stand.origin("/collapse/cookies", (0..6).map(|n| cookie(n).delay(SLOW)).collect());
+    let mut seen: Vec<String> = Vec::new();
+    for exchange in crowd(stand, "/collapse/cookies", 6) {
+        let response = stand.finish(exchange);
+        assert_eq!(response.all("set-cookie").len(), 1);
+        seen.push(response.field("set-cookie"));
+    }
+    seen.sort();
+    assert_eq!(seen, (0..6).map(|n| format!("session={n}")).collect::<Vec<_>>());
+}
+
+pub fn a_client_waits_no_longer_than_its_deadline(stand: &mut dyn Stand) {
+    stand.configure(r#"{"collapse": {"wait_max": "900ms", "lease": "300ms"}}"#).unwrap();
+    stand.origin("/collapse/deadline", vec![page("slow").delay(Duration::from_secs(3)), page("fast")]);
+    let exchanges = crowd(stand, "/collapse/deadline", 3);
+    for follower in [exchanges[1], exchanges[2]] {
+        let response = stand.finish(follower);
+        assert_eq!((response.text().as_str(), response.is_hit()), ("fast", false));
+        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; collapsed=?0; detail=not-shared");
+    }
+    assert_eq!(stand.origin_count("/collapse/deadline"), 3);
+    assert_eq!(stand.finish(exchanges[0]).text(), "slow");
+}
+
+pub fn a_follower_gets_what_it_asked_for(stand: &mut dyn Stand) {
+    let reply = |body: &str| page(body).field("vary", "x-lang").field("etag", "\"v\"").delay(SLOW);
+    stand.origin("/collapse/others", vec![reply("german"), reply("english")]);
+    let german = |more: &[(&str, &str)]| {
+        more.iter().fold(Request::get("/collapse/others").field("x-lang", "de"), |r, (n, v)| r.field(n, v))
+    };
+    let leader = stand.start(0, german(&[]));
+    await_origin(stand, "/collapse/others", 1);
+    let same = stand.start(1, german(&[]));
+    let conditional = stand.start(1, german(&[("if-none-match", "\"v\"")]));
+    let english = stand.start(0, Request::get("/collapse/others").field("x-lang", "en"));
+    assert_eq!(stand.finish(leader).text(), "german");
+    assert_eq!(stand.finish(same).text(), "german");
+    assert_eq!(stand.finish(conditional).status, 304);
+    assert_eq!(stand.finish(english).text(), "english");
+    assert_eq!(stand.origin_count("/collapse/others"), 2);
+}
+
+pub fn a_validation_is_shared_as_well(stand: &mut dyn Stand) {
+    let confirmed = Reply::status(304).field("cache-control", "max-age=600").delay(SLOW);
+    stand.origin("/collapse/validation", vec![stale_page("page", ""), confirmed]);
+    get(stand, 0, "/collapse/validation");
+    let exchanges: Vec<_> =
+        (0..10).map(|n| stand.start(n % 2, Request::get("/collapse/validation"))).collect();
+    for exchange in exchanges {
+        let response = stand.finish(exchange);
+        assert_eq!((response.status, response.text().as_str()), (200, "page"));
+    }
+    assert_eq!(stand.origin_count("/collapse/validation"), 2);
+}
+
+pub fn a_rule_can_turn_it_off(stand: &mut dyn Stand) {
+    stand.configure(r#"{"rules": [{"match": {"path": "/collapse/off"}, "collapse": false}]}"#).unwrap();
+    stand.origin("/collapse/off", vec![page("page").delay(SLOW)]);
+    let exchanges = crowd(stand, "/collapse/off", 5);
+    await_origin(stand, "/collapse/off", 5);
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "page");
+    }
+    expect_hit(stand, 1, "/collapse/off", "page");
+}

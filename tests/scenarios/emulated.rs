@@ -1,0 +1,172 @@
+//! The emulated host alone: what takes longer than anybody wants to wait, or what only it can script.
+
+use std::time::Duration;
+
+use super::telling::{admin, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin};
+use crate::host::faults::{FaultKind, MessageHarm};
+use crate::host::stand::Emulated;
+use crate::stand::{Reply, Request, Stand};
+
+/// Takes an hour.
+pub fn a_heuristic_lifetime_ends(stand: &mut Emulated) {
+    stand.origin(
+        "/heuristic",
+        vec![Reply::ok("one").field("last-modified", "Wed, 31 Dec 2025 14:00:00 GMT"), page("two")],
+    );
+    get(stand, 0, "/heuristic");
+    stand.pass(Duration::from_secs(3500));
+    expect_hit(stand, 1, "/heuristic", "one");
+    stand.pass(Duration::from_secs(150));
+    assert_eq!(get(stand, 1, "/heuristic").text(), "two");
+}
+
+/// Takes minutes.
+pub fn a_stale_window_ends(stand: &mut Emulated) {
+    stand.origin(
+        "/window",
+        vec![stale_page("old", ", stale-while-revalidate=100, stale-if-error=200"), Reply::status(503)],
+    );
+    get(stand, 0, "/window");
+    expect_hit(stand, 1, "/window", "old");
+    stand.pass(Duration::from_secs(61));
+    let on_error = expect_hit(stand, 0, "/window", "old");
+    assert!(on_error.field("cache-status").ends_with("detail=stale-if-error"));
+    stand.pass(Duration::from_secs(100));
+    assert_eq!(get(stand, 1, "/window").status, 503);
+}
+
+/// Takes a minute: the grace of a soft purge.
+pub fn the_grace_of_a_soft_purge_ends(stand: &mut Emulated) {
+    admin(stand);
+    stand.origin("/grace", vec![page("old"), Reply::status(503)]);
+    get(stand, 0, "/grace");
+    purge_url(stand, 0, "/grace", "soft");
+    expect_hit(stand, 1, "/grace", "old");
+    stand.pass(Duration::from_secs(30));
+    expect_hit(stand, 0, "/grace", "old");
+    stand.pass(Duration::from_secs(31));
+    assert_eq!(get(stand, 1, "/grace").status, 503);
+}
+
+/// Faults that only this stand can script: hints are only hints.
+pub fn a_lost_hint_is_made_up_for_by_the_sweep(stand: &mut Emulated) {
+    for (n, harm) in
+        [MessageHarm::Lost, MessageHarm::NotAnnounced, MessageHarm::Doubled, MessageHarm::Reordered]
+            .into_iter()
+            .enumerate()
+    {
+        let path = format!("/hint-{n}");
+        stand.origin(&path, vec![page("page").delay(Duration::from_millis(300))]);
+        let leader = stand.start(0, Request::get(&path));
+        stand.pass(Duration::from_millis(20));
+        let follower = stand.start(1, Request::get(&path));
+        stand.pass(Duration::from_millis(20));
+        stand.world.faults(FaultKind::Message { prefix: b"w/".to_vec(), harm }, 0, 3);
+        stand.finish(leader);
+        let before = stand.world.now();
+        assert_eq!(stand.finish(follower).text(), "page", "{harm:?}");
+        assert!(stand.world.now() - before < 300_000_000, "{harm:?}: within the sweep");
+        assert_eq!(stand.origin_count(&path), 1, "{harm:?}");
+        stand.pass(Duration::from_secs(1));
+        stand.world.look(|h| h.faults.scripted.clear());
+    }
+}
+
+/// Faults that only this stand can script: compare-and-set that is lost to another worker.
+pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated) {
+    admin(stand);
+    for n in 0..8 {
+        let path = format!("/cas-{n}");
+        stand.origin(&path, vec![page("old"), page("new")]);
+        for prefix in ["1/s/", "j/"] {
+            stand.world.faults(FaultKind::LoseCas { prefix: prefix.into() }, n / 2, 1);
+        }
+        get(stand, 0, &path);
+        expect_hit(stand, 1, &path, "old");
+        purge_url(stand, 1, &path, "hard");
+        expect_miss(stand, 0, &path, "new");
+        stand.world.look(|h| h.faults.scripted.clear());
+    }
+}
+
+/// A fault that only this stand can script: a journal that cannot be appended to.
+pub fn a_purge_that_cannot_be_written_is_not_acknowledged(stand: &mut Emulated) {
+    admin(stand);
+    stand.origin("/busy", vec![page("old"), page("new")]);
+    get(stand, 0, "/busy");
+    purge_url(stand, 0, "/elsewhere", "hard");
+    stand.world.faults(FaultKind::LoseCas { prefix: b"j/".to_vec() }, 0, 1000);
+    let body = r#"{"selectors": [{"url": "http://shop.example/busy"}], "mode": "hard"}"#;
+    let response = super::telling::command(stand, 0, "POST", "/_larder/purge", body);
+    assert_eq!((response.status, response.field("retry-after").as_str()), (503, "1"));
+    stand.world.look(|h| h.faults.scripted.clear());
+    expect_hit(stand, 1, "/busy", "old");
+}
+
+/// A fault that only this stand can script: the VM of the leader dies.
+pub fn followers_of_a_dead_leader_are_served_within_its_lease(stand: &mut Emulated) {
+    stand.configure(&with_admin(r#""collapse": {"lease": "1s"},"#)).unwrap();
+    stand.origin("/dead", vec![page("one").delay(Duration::from_millis(500)), page("two")]);
+    let leader = stand.start(0, Request::get("/dead"));
+    stand.pass(Duration::from_millis(20));
+    let follower = stand.start(1, Request::get("/dead"));
+    stand.pass(Duration::from_millis(20));
+    stand.world.trap(0, "");
+    stand.pass(Duration::from_millis(100));
+    let before = stand.world.now();
+    assert_eq!(stand.finish(follower).text(), "two");
+    assert!(stand.world.now() - before < 1_500_000_000);
+    stand.leave(leader);
+    expect_hit(stand, 1, "/dead", "two");
+    expect_hit(stand, 0, "/dead", "two");
+    stand.vm_deaths_expected(1);
+}
+
+/// Only this stand can silence statistics: then the journal's clock is in shared data.
+pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated) {
+    stand.world.silence_metrics();
+    stand.world.look(|h| h.metrics.values.clear());
+    // A VM finds out when it starts.
+    stand.world.push_code().unwrap();
+    stand.configure(&with_admin(r#""name": "quiet","#)).unwrap();
+    stand.origin("/quiet", vec![page("old"), page("new"), page("newer")]);
+    get(stand, 0, "/quiet");
+    get(stand, 1, "/quiet");
+    purge_url(stand, 0, "/quiet", "hard");
+    expect_miss(stand, 1, "/quiet", "new");
+    purge_url(stand, 1, "/quiet", "hard");
+    expect_miss(stand, 0, "/quiet", "newer");
+}
+
+/// Only this stand can damage shared data.
+pub fn damaged_records_are_misses(stand: &mut Emulated) {
+    stand.configure(r#"{"store": {"worker_bytes_max": 0}}"#).unwrap();
+    stand.origin("/damaged", vec![page("good"), page("fresh")]);
+    get(stand, 0, "/damaged");
+    expect_hit(stand, 1, "/damaged", "good");
+    let keys: Vec<(String, usize)> =
+        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("1/r/")).collect();
+    for (key, _) in keys {
+        let mut value = stand.world.shared(&key).unwrap();
+        if let Some(byte) = value.last_mut() {
+            *byte ^= 1;
+        }
+        stand.world.set_shared(&key, &value);
+    }
+    expect_miss(stand, 1, "/damaged", "fresh");
+}
+
+/// Takes a hundred purges, and pushes the very same configuration again, which Envoy would not take up.
+pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emulated) {
+    let (a, b) = (with_admin(r#""name": "a","#), with_admin(r#""name": "b","#));
+    stand.origin("/back", (0..40).map(|n| page(n.to_string())).collect());
+    get(stand, 0, "/back");
+    for n in 1..20 {
+        stand.configure(if n % 2 == 0 { &a } else { &b }).unwrap();
+        purge_url(stand, n % 2, "/back", "hard");
+        expect_miss(stand, (n + 1) % 2, "/back", &n.to_string());
+        let hit = expect_hit(stand, n % 2, "/back", &n.to_string());
+        assert!(hit.field("cache-status").starts_with(if n % 2 == 0 { "a;" } else { "b;" }));
+        stand.pass(Duration::from_secs(n as u64 % 7));
+    }
+}

@@ -1,0 +1,148 @@
+//! How long a response answers, and how old it says it is (RFC 9111 §4.2, §5.2).
+
+use std::time::Duration;
+
+use super::telling::{date, expect_hit, expect_miss, get, page, pages, ttl};
+use crate::stand::{Reply, Request, Stand};
+
+pub fn the_most_specific_lifetime_counts(stand: &mut dyn Stand) {
+    let (hour_ago, in_an_hour, day_ago) = (date(stand, -3600), date(stand, 3600), date(stand, -86_400));
+    let cases: [(&[(&str, &str)], i64); 7] = [
+        (&[("cache-control", "max-age=100")], 100),
+        (&[("cache-control", "max-age=100, s-maxage=200")], 200),
+        (&[("cache-control", "max-age=100"), ("expires", &in_an_hour)], 100),
+        (&[("expires", &in_an_hour)], 3600),
+        (&[("last-modified", &day_ago)], 8640),
+        (&[("cache-control", "max-age=100"), ("cdn-cache-control", "max-age=300")], 300),
+        (&[("cache-control", "max-age=4000"), ("date", &hour_ago)], 400),
+    ];
+    for (n, (fields, lifetime)) in cases.into_iter().enumerate() {
+        let path = format!("/fresh/lifetime-{n}");
+        stand.origin(&path, vec![fields.iter().fold(Reply::ok("page"), |r, (n, v)| r.field(n, v))]);
+        expect_miss(stand, 0, &path, "page");
+        let left = ttl(&expect_hit(stand, 1, &path, "page"));
+        assert!((lifetime - 3..=lifetime).contains(&left), "{fields:?}: {left}");
+    }
+}
+
+pub fn the_age_that_a_response_came_with_counts(stand: &mut dyn Stand) {
+    stand.origin("/fresh/age", vec![page("page").field("age", "500")]);
+    get(stand, 0, "/fresh/age");
+    let hit = expect_hit(stand, 1, "/fresh/age", "page");
+    let age: i64 = hit.field("age").parse().unwrap();
+    assert!((500..=503).contains(&age), "{age}");
+    assert_eq!(hit.all("age").len(), 1);
+    assert_eq!(ttl(&hit) + age, 600);
+}
+
+pub fn age_grows_and_date_stays(stand: &mut dyn Stand) {
+    stand.origin("/fresh/grows", vec![page("page")]);
+    let date = get(stand, 0, "/fresh/grows").field("date");
+    let first: u64 = expect_hit(stand, 0, "/fresh/grows", "page").field("age").parse().unwrap();
+    stand.pass(Duration::from_secs(2));
+    for worker in [0, 1] {
+        let hit = expect_hit(stand, worker, "/fresh/grows", "page");
+        let age: u64 = hit.field("age").parse().unwrap();
+        assert!(first <= 1 && (2..=4).contains(&age), "{first}, then {age}");
+        assert_eq!(hit.field("date"), date);
+    }
+}
+
+pub fn a_response_is_asked_for_again_when_its_time_is_over(stand: &mut dyn Stand) {
+    let reply = |body: &str| Reply::ok(body).field("cache-control", "max-age=1");
+    stand.origin("/fresh/over", vec![reply("one"), reply("two")]);
+    get(stand, 0, "/fresh/over");
+    expect_hit(stand, 1, "/fresh/over", "one");
+    stand.pass(Duration::from_millis(1100));
+    let again = expect_miss(stand, 0, "/fresh/over", "two");
+    assert_eq!(again.field("cache-status"), "larder; fwd=stale; stored");
+    expect_hit(stand, 1, "/fresh/over", "two");
+}
+
+pub fn rules_set_lifetimes(stand: &mut dyn Stand) {
+    let rules = r#"{"rules": [
+        {"match": {"path": "/fresh/rule-ttl"}, "ttl": "300s"},
+        {"match": {"path": "/fresh/rule-min"}, "ttl": {"min": "400s"}},
+        {"match": {"path": "/fresh/rule-max"}, "ttl": {"max": "50s"}},
+        {"match": {"path": "/fresh/rule-default"}, "ttl": {"default": "20s"}},
+        {"match": {"path": "/fresh/rule-type", "content_type": "image/*"}, "ttl": "30s"},
+        {"match": {"path": "/fresh/rule-status"}, "ttl": {"status": {"404": "40s"}}}]}"#;
+    stand.configure(rules).unwrap();
+    let cases = [
+        ("ttl", page("page"), 300),
+        ("min", page("page").field("cdn-cache-control", "max-age=5"), 400),
+        ("max", page("page"), 50),
+        ("default", Reply::ok("page"), 20),
+        ("type", page("page").field("content-type", "image/png"), 30),
+        ("status", Reply::status(404).body("page"), 40),
+    ];
+    for (name, reply, lifetime) in cases {
+        let path = format!("/fresh/rule-{name}");
+        stand.origin(&path, vec![reply]);
+        get(stand, 0, &path);
+        let hit = get(stand, 1, &path);
+        assert!(hit.is_hit(), "{name}: {}", hit.field("cache-status"));
+        let left = ttl(&hit);
+        assert!((lifetime - 3..=lifetime).contains(&left), "{name}: {left}");
+    }
+}
+
+pub fn a_rule_can_leave_the_cache_out(stand: &mut dyn Stand) {
+    stand.configure(r#"{"rules": [{"match": {"path": "/fresh/bypass/**"}, "bypass": true}]}"#).unwrap();
+    stand.origin("/fresh/bypass/a", vec![page("page")]);
+    for worker in [0, 0, 1] {
+        let response = expect_miss(stand, worker, "/fresh/bypass/a", "page");
+        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=rule");
+    }
+    assert_eq!(stand.origin_count("/fresh/bypass/a"), 3);
+}
+
+pub fn what_a_request_says_about_freshness_is_heeded(stand: &mut dyn Stand) {
+    let aged = |body: &str| page(body).field("age", "300");
+    let cases = [
+        ("no-cache", "no-cache", false),
+        ("max-age-0", "max-age=0", false),
+        ("too-old", "max-age=100", false),
+        ("young-enough", "max-age=400", true),
+        ("min-fresh", "min-fresh=400", false),
+        ("fresh-enough", "min-fresh=200", true),
+        ("max-stale", "max-stale=100", true),
+        ("nonsense", "what=ever, , =", true),
+    ];
+    for (name, control, hit) in cases {
+        let path = format!("/fresh/request-{name}");
+        stand.origin(&path, vec![aged("one"), aged("two")]);
+        get(stand, 0, &path);
+        let response = stand.send(1, Request::get(&path).field("cache-control", control));
+        let body = if hit { "one" } else { "two" };
+        assert_eq!((response.is_hit(), response.text().as_str()), (hit, body), "{control}");
+        if !hit {
+            assert_eq!(response.field("cache-status"), "larder; fwd=request; stored", "{control}");
+            expect_hit(stand, 1, &path, "two");
+        }
+    }
+    stand.origin("/fresh/pragma", pages(&["one", "two"]));
+    get(stand, 0, "/fresh/pragma");
+    assert_eq!(stand.send(0, Request::get("/fresh/pragma").field("pragma", "no-cache")).text(), "two");
+}
+
+pub fn what_a_request_says_can_be_ignored_by_configuration(stand: &mut dyn Stand) {
+    stand.configure(r#"{"request_directives": "ignore"}"#).unwrap();
+    stand.origin("/fresh/ignored", pages(&["one", "two"]));
+    get(stand, 0, "/fresh/ignored");
+    for control in ["no-cache", "max-age=0", "no-store"] {
+        let response = stand.send(1, Request::get("/fresh/ignored").field("cache-control", control));
+        assert_eq!((response.is_hit(), response.text().as_str()), (true, "one"), "{control}");
+    }
+}
+
+pub fn only_if_cached_never_reaches_the_origin(stand: &mut dyn Stand) {
+    stand.origin("/fresh/only", pages(&["page"]));
+    let only = || Request::get("/fresh/only").field("cache-control", "only-if-cached");
+    let response = stand.send(0, only());
+    assert_eq!((response.status, stand.origin_count("/fresh/only")), (504, 0));
+    assert_eq!(response.field("cache-status"), "larder; detail=only-if-cached");
+    get(stand, 0, "/fresh/only");
+    let response = stand.send(1, only());
+    assert_eq!((response.status, response.is_hit(), stand.origin_count("/fresh/only")), (200, true, 1));
+}

@@ -1,0 +1,249 @@
+//! What clients and origin see, told once and played on both stands: the emulated host and a real Envoy (`make e2e`).
+//!
+//! A scenario is a function of a stand that begins with the configuration `{}`. Hosts end in
+//! `.example`, in lower case (on Envoy something else stands for it, so that scenarios can share a process). The lists below are the only place that makes tests of them; a
+//! scenario that is in none of them is dead code, which is denied here.
+#![deny(dead_code, reason = "a scenario that nobody plays")]
+
+/// The admin route: who may use it and what it says of a wrong command.
+pub mod admin;
+/// What `Cache-Status` says (RFC 9211).
+pub mod cache_status;
+/// Many clients, one request to the origin.
+pub mod collapse;
+/// Configuration pushes.
+pub mod config;
+/// The emulated host alone: what takes long, or what only it can script.
+pub mod emulated;
+/// How long a response answers, and how old it says it is.
+pub mod freshness;
+/// HEAD, answered by stored GETs.
+pub mod head;
+/// Responses that break off, and clients that leave.
+pub mod incomplete;
+/// Purges of URLs.
+pub mod purge;
+/// Parts of stored responses.
+pub mod ranges;
+/// Stale responses, and an origin in trouble.
+pub mod stale;
+/// What is stored, and in what form.
+pub mod storing;
+/// Purges of tags.
+pub mod tags;
+/// What scenarios have in common.
+mod telling;
+/// POST and its like.
+pub mod unsafe_methods;
+/// Conditional requests, from the client and to the origin.
+pub mod validation;
+/// Responses that differ by request fields.
+pub mod vary;
+
+use crate::host::stand::Emulated;
+use crate::stand::Stand;
+
+/// Makes a test of each scenario that is played on both stands; `$play` plays one.
+macro_rules! on_both_stands {
+    ($play:path) => {
+        $crate::scenarios::tests! { $play;
+            storing {
+                what_one_worker_stored_is_a_hit_on_both
+                what_may_not_be_shared_is_asked_for_each_time
+                what_was_asked_for_with_credentials_is_shared_only_by_the_origins_word
+                a_request_that_says_no_store_leaves_nothing_behind
+                a_qualified_private_or_no_cache_withholds_the_fields_it_names
+                final_status_codes_are_stored_where_a_lifetime_may_be_given
+                a_response_without_a_body_is_stored_too
+                fields_come_back_as_the_origin_sent_them
+                fields_of_one_connection_are_not_stored
+                directives_that_envoy_joined_go_out_readable
+                a_chunked_body_with_trailers_is_stored_without_them
+                large_bodies_are_the_same_bytes_on_both_workers
+                what_is_too_large_streams_through
+                rules_decide_about_cookies
+                host_and_query_tell_resources_apart
+                parameters_that_do_not_count_do_not_reach_the_origin
+            }
+            freshness {
+                the_most_specific_lifetime_counts
+                the_age_that_a_response_came_with_counts
+                age_grows_and_date_stays
+                a_response_is_asked_for_again_when_its_time_is_over
+                rules_set_lifetimes
+                a_rule_can_leave_the_cache_out
+                what_a_request_says_about_freshness_is_heeded
+                what_a_request_says_can_be_ignored_by_configuration
+                only_if_cached_never_reaches_the_origin
+            }
+            validation {
+                a_client_that_has_the_response_gets_304_from_the_cache
+                a_clients_condition_does_not_reach_the_origin_when_the_response_is_for_all
+                a_stale_response_is_validated_with_all_it_has
+                a_changed_response_replaces_the_stale_one
+                a_clients_own_condition_is_answered_after_the_validation
+                no_cache_responses_are_validated_each_time
+                a_304_about_something_else_confirms_nothing
+            }
+            head {
+                a_stored_get_answers_a_head
+                a_head_without_a_stored_get_goes_to_the_origin_and_stores_nothing
+            }
+            ranges {
+                a_stored_response_answers_for_its_parts
+                a_part_is_sent_only_while_the_client_has_the_same_response
+                a_part_of_what_is_not_stored_comes_from_the_origin_and_is_not_taken_for_the_whole
+                a_large_response_answers_for_its_parts
+            }
+            vary {
+                each_variant_is_stored_and_answers_its_own_requests
+                what_means_the_same_is_one_variant
+                what_does_not_mean_the_same_is_never_mixed_up
+                a_response_may_change_what_it_varies_by
+                a_page_that_no_longer_varies_is_one_for_all
+                variants_are_bounded
+                nothing_that_varies_by_everything_is_reused
+            }
+            stale {
+                a_stale_response_is_served_at_once_while_one_fetch_refreshes_it
+                a_refresh_that_is_confirmed_makes_the_stored_response_fresh
+                a_refresh_does_not_speak_for_the_client_that_caused_it
+                a_refresh_that_fails_leaves_the_stale_response_and_is_not_repeated_at_once
+                a_refresh_that_breaks_off_stores_nothing_of_it
+                a_stale_response_helps_out_when_the_origin_fails
+                a_stale_response_helps_out_when_nobody_listens
+                nothing_is_served_stale_beyond_what_is_allowed
+                windows_can_come_from_rules
+                a_client_may_accept_what_is_stale
+                a_client_that_wants_no_stale_response_waits_for_the_origin
+            }
+            purge {
+                a_hard_purge_on_any_worker_holds_at_once_on_all
+                a_soft_purge_serves_the_old_response_while_one_fetch_refreshes_it
+                a_soft_purge_is_over_when_the_origin_confirms_the_response
+                a_revalidating_purge_asks_before_the_next_use
+                a_purge_covers_every_variant_and_every_spelling
+                a_purge_covers_nothing_else
+                a_fetch_in_flight_cannot_bring_back_what_was_purged
+                followers_of_a_fetch_do_not_get_what_was_purged_meanwhile
+                two_purges_during_a_flight_both_hold
+                a_refresh_in_flight_cannot_bring_back_what_was_purged
+                several_selectors_are_answered_one_by_one
+                a_purge_holds_for_a_large_response_that_is_arriving
+            }
+            tags {
+                tags_are_read_from_every_known_field_and_not_shown
+                a_tag_covers_all_that_carry_it_and_nothing_else
+                a_soft_purge_of_a_tag_refreshes_what_is_asked_for
+                a_fetch_in_flight_does_not_escape_the_purge_of_a_tag_that_nobody_knew
+                rules_add_tags_with_parts_of_the_path
+                purging_a_tag_purges_what_is_part_of_it
+                a_response_with_too_many_tags_is_not_stored
+                tags_can_be_left_in_the_response
+                every_variant_carries_its_own_tags
+            }
+            collapse {
+                fifty_clients_on_two_workers_make_one_origin_request
+                many_keys_at_once_make_one_origin_request_each
+                when_the_first_client_leaves_the_others_are_served_by_one_more_request
+                when_a_waiting_client_leaves_nobody_else_notices
+                when_everybody_leaves_the_next_client_is_served
+                when_the_origin_breaks_off_the_others_still_get_a_whole_response
+                what_cannot_be_shared_is_not_waited_for_twice
+                a_response_with_cookies_goes_to_nobody_else
+                a_client_waits_no_longer_than_its_deadline
+                a_follower_gets_what_it_asked_for
+                a_validation_is_shared_as_well
+                a_rule_can_turn_it_off
+            }
+            incomplete {
+                a_response_that_breaks_off_is_not_stored
+                an_origin_that_says_nothing_is_a_503_and_nothing_is_stored
+                a_client_that_leaves_in_the_middle_leaves_nothing_behind
+                more_than_the_length_is_cut_off
+            }
+            unsafe_methods {
+                a_post_reaches_the_origin_with_its_body_each_time
+                a_successful_unsafe_request_makes_the_stored_response_be_validated
+                a_failed_or_safe_request_changes_nothing
+                what_location_names_on_the_same_origin_is_validated_too
+            }
+            cache_status {
+                what_caches_behind_us_said_is_kept
+                every_response_says_what_was_done
+                the_cache_has_the_name_that_it_was_given
+                it_can_be_turned_off
+                counters_tell_the_same_story
+            }
+            admin {
+                without_a_token_the_route_is_a_missing_page
+                without_a_configured_token_there_is_no_route
+                commands_never_reach_the_origin
+                a_wrong_command_is_told_where_and_nothing_of_it_is_done
+                a_command_may_come_in_pieces
+                a_command_may_not_be_too_long
+                statistics_are_numbers_by_name
+                a_token_may_do_what_its_scopes_say
+                the_path_can_be_another
+                a_strangers_purge_is_a_request_like_any_other
+            }
+            config {
+                a_push_keeps_what_is_stored
+                a_push_is_in_force_at_once
+                a_wrong_configuration_is_refused_with_its_place_and_changes_nothing
+                a_purge_outlives_a_push
+                requests_under_way_are_not_disturbed_by_a_push
+                a_smaller_largest_object_counts_from_the_next_response_on
+            }
+        }
+    };
+}
+
+/// Makes a test of each scenario that is played on the emulated host alone. The reason stands at each.
+macro_rules! on_the_emulated_host_only {
+    ($play:path) => {
+        $crate::scenarios::tests! { $play;
+            emulated {
+                a_heuristic_lifetime_ends
+                a_stale_window_ends
+                the_grace_of_a_soft_purge_ends
+                a_lost_hint_is_made_up_for_by_the_sweep
+                a_lost_compare_and_set_costs_a_try_and_nothing_else
+                a_purge_that_cannot_be_written_is_not_acknowledged
+                followers_of_a_dead_leader_are_served_within_its_lease
+                purges_hold_where_a_stats_filter_silences_the_epoch
+                damaged_records_are_misses
+                a_configuration_that_comes_back_still_serves_and_purges
+            }
+        }
+    };
+}
+
+macro_rules! tests {
+    ($play:path; $($file:ident { $($name:ident)+ })+) => { $(
+        mod $file { $(
+            #[test]
+            fn $name() {
+                $play(crate::scenarios::$file::$name);
+            }
+        )+ }
+    )+ };
+}
+
+pub(crate) use {on_both_stands, tests};
+
+mod on_the_emulated_host {
+    on_both_stands!(crate::scenarios::play);
+    on_the_emulated_host_only!(crate::scenarios::play_here);
+}
+
+/// Plays a scenario on an emulated host of its own, then checks that no VM died and no request hangs.
+fn play(scenario: impl FnOnce(&mut dyn Stand)) {
+    play_here(|stand| scenario(stand));
+}
+
+fn play_here(scenario: impl FnOnce(&mut Emulated)) {
+    let mut stand = Emulated::new("{}");
+    scenario(&mut stand);
+    stand.check();
+}

@@ -1,0 +1,80 @@
+//! Parts of stored responses (RFC 9110 §14).
+
+use super::telling::{expect_miss, get, page};
+use crate::stand::{Reply, Request, Stand};
+
+const BODY: &str = "0123456789";
+
+pub fn a_stored_response_answers_for_its_parts(stand: &mut dyn Stand) {
+    stand.origin("/range/parts", vec![page(BODY).field("content-type", "text/css")]);
+    get(stand, 0, "/range/parts");
+    let cases = [
+        ("bytes=0-0", 206, "0", "bytes 0-0/10"),
+        ("bytes=2-4", 206, "234", "bytes 2-4/10"),
+        ("bytes=7-", 206, "789", "bytes 7-9/10"),
+        ("bytes=-3", 206, "789", "bytes 7-9/10"),
+        ("bytes=5-99", 206, "56789", "bytes 5-9/10"),
+        ("bytes=0-1,2-3", 206, "0123", "bytes 0-3/10"),
+        ("bytes=10-", 416, "", "bytes */10"),
+        ("bytes=-0", 416, "", "bytes */10"),
+        ("bytes=0-1,8-9", 200, BODY, ""),
+        ("bytes=4-2", 200, BODY, ""),
+        ("lines=1-2", 200, BODY, ""),
+    ];
+    for (range, status, body, content_range) in cases {
+        for worker in [0, 1] {
+            let response = stand.send(worker, Request::get("/range/parts").field("range", range));
+            let seen = (response.status, response.text(), response.field("content-range"));
+            assert_eq!(seen, (status, body.to_string(), content_range.to_string()), "{range}");
+            assert!(response.is_hit() && response.complete, "{range}");
+            assert_eq!(response.field("content-length"), body.len().to_string(), "{range}");
+            if status == 206 {
+                assert_eq!(response.field("content-type"), "text/css");
+            }
+        }
+    }
+    assert_eq!(stand.origin_count("/range/parts"), 1);
+}
+
+pub fn a_part_is_sent_only_while_the_client_has_the_same_response(stand: &mut dyn Stand) {
+    stand.origin("/range/if", vec![page(BODY).field("etag", "\"v1\"")]);
+    stand.origin("/range/if-weak", vec![page(BODY).field("etag", "W/\"v1\"")]);
+    for (path, if_range, status) in [
+        ("/range/if", "\"v1\"", 206),
+        ("/range/if", "\"v0\"", 200),
+        ("/range/if-weak", "W/\"v1\"", 200),
+        ("/range/if", "yesterday", 200),
+    ] {
+        get(stand, 0, path);
+        let request = Request::get(path).field("range", "bytes=1-2").field("if-range", if_range);
+        assert_eq!(stand.send(1, request).status, status, "{if_range}");
+    }
+}
+
+pub fn a_part_of_what_is_not_stored_comes_from_the_origin_and_is_not_taken_for_the_whole(
+    stand: &mut dyn Stand,
+) {
+    let part = Reply::status(206)
+        .body("234")
+        .field("content-range", "bytes 2-4/10")
+        .field("cache-control", "max-age=60");
+    stand.origin("/range/miss", vec![part, page(BODY)]);
+    let response = stand.send(0, Request::get("/range/miss").field("range", "bytes=2-4"));
+    assert_eq!((response.status, response.text().as_str(), response.is_hit()), (206, "234", false));
+    assert_eq!(stand.origin_log()[0].field("range"), "bytes=2-4");
+    expect_miss(stand, 1, "/range/miss", BODY);
+    let response = stand.send(0, Request::get("/range/miss").field("range", "bytes=2-4"));
+    assert_eq!((response.status, response.text().as_str(), response.is_hit()), (206, "234", true));
+}
+
+pub fn a_large_response_answers_for_its_parts(stand: &mut dyn Stand) {
+    let body: Vec<u8> = (0..700_000u32).map(|n| (n >> 8) as u8 ^ n as u8).collect();
+    stand.origin("/range/large", vec![page(&body)]);
+    get(stand, 0, "/range/large");
+    for (first, last) in [(0, 9), (131_000, 131_200), (262_000, 600_000), (699_999, 699_999)] {
+        let response =
+            stand.send(1, Request::get("/range/large").field("range", format!("bytes={first}-{last}")));
+        assert_eq!((response.status, response.is_hit()), (206, true));
+        assert!(response.body == body[first..=last], "{first}-{last}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Stale responses, and an origin in trouble (RFC 5861, RFC 9111 §4.2.4).
+
+use std::time::Duration;
+
+use super::telling::{await_origin, expect_hit, expect_miss, get, page, stale_page, ttl};
+use crate::stand::{Ending, Reply, Request, Stand};
+
+/// Long enough for a refresh to be stored, not for anything to become stale.
+const SOON: Duration = Duration::from_millis(300);
+
+pub fn a_stale_response_is_served_at_once_while_one_fetch_refreshes_it(stand: &mut dyn Stand) {
+    let slow = page("new").delay(Duration::from_millis(200));
+    stand.origin("/stale/while", vec![stale_page("old", ", stale-while-revalidate=300"), slow]);
+    get(stand, 0, "/stale/while");
+    for worker in [0, 1, 0, 1] {
+        let hit = expect_hit(stand, worker, "/stale/while", "old");
+        assert!(ttl(&hit) <= -40 && hit.field("cache-status").ends_with("; detail=stale-while-revalidate"));
+        assert!(hit.field("age").parse::<u64>().unwrap() >= 100);
+    }
+    await_origin(stand, "/stale/while", 2);
+    let asked = stand.origin_log().pop().unwrap();
+    assert_eq!(asked.field("if-none-match"), "\"old\"");
+    stand.pass(Duration::from_millis(500));
+    for worker in [0, 1] {
+        let hit = expect_hit(stand, worker, "/stale/while", "new");
+        assert!(ttl(&hit) > 0);
+    }
+    assert_eq!(stand.origin_count("/stale/while"), 2);
+}
+
+pub fn a_refresh_that_is_confirmed_makes_the_stored_response_fresh(stand: &mut dyn Stand) {
+    let confirmed = Reply::status(304).field("etag", "\"old\"").field("cache-control", "max-age=600");
+    stand.origin("/stale/confirmed", vec![stale_page("old", ", stale-while-revalidate=300"), confirmed]);
+    get(stand, 0, "/stale/confirmed");
+    expect_hit(stand, 1, "/stale/confirmed", "old");
+    await_origin(stand, "/stale/confirmed", 2);
+    stand.pass(SOON);
+    for worker in [0, 1] {
+        let hit = expect_hit(stand, worker, "/stale/confirmed", "old");
+        assert!(ttl(&hit) > 500, "{}", hit.field("cache-status"));
+    }
+    assert_eq!(stand.origin_count("/stale/confirmed"), 2);
+}
+
+pub fn a_refresh_does_not_speak_for_the_client_that_caused_it(stand: &mut dyn Stand) {
+    let old = stale_page("old", ", public, stale-while-revalidate=300");
+    stand.origin("/stale/nobody", vec![old, page("new")]);
+    get(stand, 0, "/stale/nobody");
+    let request = Request::get("/stale/nobody").field("authorization", "Basic YTpi").field("cookie", "me=1");
+    let request =
+        request.field("if-none-match", "\"mine\"").field("x-tenant", "a").field("x-envoy-max-retries", "9");
+    assert!(stand.send(1, request).is_hit());
+    await_origin(stand, "/stale/nobody", 2);
+    let asked = stand.origin_log().pop().unwrap();
+    for name in ["authorization", "cookie", "x-envoy-max-retries", "x-forwarded-for"] {
+        assert_eq!(asked.field(name), "", "{name}");
+    }
+    assert_eq!((asked.field("x-tenant"), asked.field("host")), ("a".to_string(), "shop.example".to_string()));
+    assert_eq!(asked.field("if-none-match"), "\"old\"");
+}
+
+pub fn a_refresh_that_fails_leaves_the_stale_response_and_is_not_repeated_at_once(stand: &mut dyn Stand) {
+    for (n, failure) in
+        [Reply::status(503).body("down"), Reply::ok("").ending(Ending::NoResponse)].into_iter().enumerate()
+    {
+        let path = format!("/stale/failed-{n}");
+        stand.origin(&path, vec![stale_page("old", ", stale-while-revalidate=300"), failure]);
+        get(stand, 0, &path);
+        expect_hit(stand, 0, &path, "old");
+        await_origin(stand, &path, 2);
+        stand.pass(Duration::from_millis(100));
+        for worker in [0, 1, 0] {
+            expect_hit(stand, worker, &path, "old");
+        }
+        stand.pass(Duration::from_millis(100));
+        assert_eq!(stand.origin_count(&path), 2, "a failure is remembered for a second");
+        stand.pass(Duration::from_millis(1100));
+        expect_hit(stand, 1, &path, "old");
+        await_origin(stand, &path, 3);
+    }
+}
+
+pub fn a_refresh_that_breaks_off_stores_nothing_of_it(stand: &mut dyn Stand) {
+    let broken = page("brand new").ending(Ending::ResetAfter(5));
+    stand.origin("/stale/broken", vec![stale_page("old", ", stale-while-revalidate=300"), broken]);
+    get(stand, 0, "/stale/broken");
+    expect_hit(stand, 1, "/stale/broken", "old");
+    await_origin(stand, "/stale/broken", 2);
+    stand.pass(SOON);
+    for worker in [0, 1] {
+        expect_hit(stand, worker, "/stale/broken", "old");
+    }
+}
+
+pub fn a_stale_response_helps_out_when_the_origin_fails(stand: &mut dyn Stand) {
+    let failures = [
+        Reply::status(500).body("oops"),
+        Reply::status(502).body("oops"),
+        Reply::status(503).body("oops"),
+        Reply::status(504).body("oops"),
+        Reply::ok("").ending(Ending::NoResponse),
+    ];
+    for (n, failure) in failures.into_iter().enumerate() {
+        let path = format!("/stale/error-{n}");
+        stand.origin(&path, vec![stale_page("old", ", stale-if-error=300"), failure]);
+        get(stand, 0, &path);
+        for worker in [0, 1] {
+            let hit = expect_hit(stand, worker, &path, "old");
+            assert!(
+                hit.field("cache-status").ends_with("; detail=stale-if-error"),
+                "{}",
+                hit.field("cache-status")
+            );
+        }
+    }
+}
+
+pub fn a_stale_response_helps_out_when_nobody_listens(stand: &mut dyn Stand) {
+    stand.origin("/stale/refused", vec![stale_page("old", ", stale-if-error=300"), page("new")]);
+    stand.origin("/stale/refused-strict", vec![stale_page("old", ", stale-if-error=300, must-revalidate")]);
+    get(stand, 0, "/stale/refused");
+    get(stand, 0, "/stale/refused-strict");
+    stand.origin_listens(false);
+    for worker in [0, 1] {
+        expect_hit(stand, worker, "/stale/refused", "old");
+        assert_eq!(get(stand, worker, "/stale/refused-strict").status, 503);
+        assert_eq!(get(stand, worker, "/stale/refused-unknown").status, 503);
+    }
+    stand.origin_listens(true);
+    stand.pass(Duration::from_millis(1100));
+    expect_miss(stand, 0, "/stale/refused", "new");
+    expect_hit(stand, 1, "/stale/refused", "new");
+}
+
+pub fn nothing_is_served_stale_beyond_what_is_allowed(stand: &mut dyn Stand) {
+    let cases = [
+        ", stale-if-error=10, stale-while-revalidate=10",
+        ", stale-if-error=300, stale-while-revalidate=300, must-revalidate",
+        ", stale-if-error=300, stale-while-revalidate=300, proxy-revalidate",
+        ", stale-if-error=300, stale-while-revalidate=300, s-maxage=60",
+        "",
+    ];
+    for (n, windows) in cases.into_iter().enumerate() {
+        let path = format!("/stale/never-{n}");
+        stand.origin(&path, vec![stale_page("old", windows), Reply::status(503).body("down")]);
+        get(stand, 0, &path);
+        for worker in [0, 1] {
+            let response = get(stand, worker, &path);
+            assert_eq!((response.status, response.text().as_str()), (503, "down"), "{windows}");
+            assert!(!response.is_hit());
+        }
+    }
+}
+
+pub fn windows_can_come_from_rules(stand: &mut dyn Stand) {
+    let rules = r#"{"rules": [{"match": {"path": "/stale/rule-*"}, "stale_while_revalidate": "5m", "stale_if_error": "10m"}]}"#;
+    stand.configure(rules).unwrap();
+    stand.origin("/stale/rule-while", vec![stale_page("old", ""), page("new")]);
+    stand.origin(
+        "/stale/rule-error",
+        vec![stale_page("old", ", stale-while-revalidate=0"), Reply::status(503)],
+    );
+    stand.origin(
+        "/stale/rule-own-word",
+        vec![stale_page("old", ", stale-while-revalidate=10, stale-if-error=10"), page("new")],
+    );
+    for path in ["/stale/rule-while", "/stale/rule-error", "/stale/rule-own-word"] {
+        get(stand, 0, path);
+    }
+    expect_hit(stand, 1, "/stale/rule-while", "old");
+    expect_hit(stand, 1, "/stale/rule-error", "old");
+    expect_miss(stand, 1, "/stale/rule-own-word", "new");
+}
+
+pub fn a_client_may_accept_what_is_stale(stand: &mut dyn Stand) {
+    stand.origin("/stale/accepted", vec![stale_page("old", ""), page("new")]);
+    get(stand, 0, "/stale/accepted");
+    for control in ["max-stale", "max-stale=100"] {
+        let response = stand.send(1, Request::get("/stale/accepted").field("cache-control", control));
+        assert_eq!((response.is_hit(), response.text().as_str()), (true, "old"), "{control}");
+        assert!(response.field("cache-status").ends_with("; detail=max-stale"));
+    }
+    let response = stand.send(1, Request::get("/stale/accepted").field("cache-control", "max-stale=10"));
+    assert_eq!((response.is_hit(), response.text().as_str()), (false, "new"));
+}
+
+pub fn a_client_that_wants_no_stale_response_waits_for_the_origin(stand: &mut dyn Stand) {
+    stand.origin("/stale/unwanted", vec![stale_page("old", ", stale-while-revalidate=300"), page("new")]);
+    get(stand, 0, "/stale/unwanted");
+    let response = stand.send(1, Request::get("/stale/unwanted").field("cache-control", "no-cache"));
+    assert_eq!((response.is_hit(), response.text().as_str()), (false, "new"));
+    expect_hit(stand, 0, "/stale/unwanted", "new");
+}

@@ -1,0 +1,245 @@
+//! What is stored, and in what form (RFC 9111 §3).
+
+use super::telling::{expect_hit, expect_miss, get, page};
+use crate::stand::{Ending, Reply, Request, Stand};
+
+pub fn what_one_worker_stored_is_a_hit_on_both(stand: &mut dyn Stand) {
+    stand.origin("/store/both", vec![page("one"), page("two")]);
+    let miss = expect_miss(stand, 0, "/store/both", "one");
+    assert_eq!(miss.field("cache-status"), "larder; fwd=uri-miss; stored");
+    for worker in [0, 1, 1, 0] {
+        expect_hit(stand, worker, "/store/both", "one");
+    }
+    assert_eq!(stand.origin_count("/store/both"), 1);
+}
+
+pub fn what_may_not_be_shared_is_asked_for_each_time(stand: &mut dyn Stand) {
+    let cases: &[(&str, &str, &str, &str)] = &[
+        ("no-store", "cache-control", "no-store, max-age=60", "no-store"),
+        ("private", "cache-control", "private, max-age=60", "private"),
+        ("any-vary", "vary", "*", "vary-any"),
+        ("cookie", "set-cookie", "a=b", "set-cookie"),
+        ("nothing", "x-nothing", "at all", "no-freshness"),
+        ("expired", "expires", "0", "no-freshness"),
+        ("zero", "cache-control", "max-age=0", "no-freshness"),
+        ("overruled", "cache-control", "s-maxage=0, max-age=60", "no-freshness"),
+    ];
+    for (name, field, value, why) in cases {
+        let path = format!("/store/not-{name}");
+        let fresh = ["any-vary", "cookie"].contains(name).then_some(("cache-control", "max-age=60"));
+        let reply =
+            fresh.into_iter().fold(Reply::ok("for you").field(field, value), |r, (n, v)| r.field(n, v));
+        stand.origin(&path, vec![reply]);
+        for (worker, count) in [(0, 1), (0, 2), (1, 3)] {
+            let response = expect_miss(stand, worker, &path, "for you");
+            if count == 1 {
+                assert_eq!(response.field("cache-status"), format!("larder; fwd=uri-miss; detail={why}"));
+            }
+            assert_eq!(stand.origin_count(&path), count, "{name}");
+        }
+    }
+}
+
+pub fn what_was_asked_for_with_credentials_is_shared_only_by_the_origins_word(stand: &mut dyn Stand) {
+    let cases = [
+        ("max-age=60", false),
+        ("max-age=60, public", true),
+        ("s-maxage=60", true),
+        ("max-age=60, must-revalidate", true),
+        ("max-age=60, private", false),
+    ];
+    for (n, (control, shared)) in cases.into_iter().enumerate() {
+        let path = format!("/store/credentials-{n}");
+        stand.origin(&path, vec![Reply::ok("secret").field("cache-control", control)]);
+        stand.send(0, Request::get(&path).field("authorization", "Basic YTpi"));
+        assert_eq!(get(stand, 1, &path).is_hit(), shared, "{control}");
+    }
+}
+
+pub fn a_request_that_says_no_store_leaves_nothing_behind(stand: &mut dyn Stand) {
+    stand.origin("/store/request", vec![page("one"), page("two")]);
+    let response = stand.send(0, Request::get("/store/request").field("cache-control", "no-store"));
+    assert_eq!(response.field("cache-status"), "larder; fwd=uri-miss; detail=request-no-store");
+    expect_miss(stand, 0, "/store/request", "two");
+}
+
+pub fn a_qualified_private_or_no_cache_withholds_the_fields_it_names(stand: &mut dyn Stand) {
+    for (n, directive) in ["private=\"x-user\"", "no-cache=\"X-User, x-other\""].into_iter().enumerate() {
+        let path = format!("/store/qualified-{n}");
+        let control = format!("max-age=60, {directive}");
+        stand.origin(&path, vec![Reply::ok("all").field("cache-control", control).field("x-user", "me")]);
+        assert_eq!(get(stand, 0, &path).field("x-user"), "me");
+        assert_eq!(expect_hit(stand, 1, &path, "all").all("x-user"), [""; 0]);
+    }
+}
+
+pub fn final_status_codes_are_stored_where_a_lifetime_may_be_given(stand: &mut dyn Stand) {
+    let cases = [
+        (200, true),
+        (203, true),
+        (301, true),
+        (302, true),
+        (307, true),
+        (404, true),
+        (410, true),
+        (418, true),
+        (206, false),
+        (408, false),
+        (429, false),
+        (511, false),
+    ];
+    for (status, stored) in cases {
+        let path = format!("/store/status-{status}");
+        stand.origin(&path, vec![Reply::status(status).body("page").field("cache-control", "max-age=60")]);
+        assert_eq!(get(stand, 0, &path).status, status);
+        let again = get(stand, 1, &path);
+        let seen = (again.status, again.text().as_str() == "page", again.is_hit());
+        assert_eq!(seen, (status, true, stored), "{}", again.field("cache-status"));
+    }
+}
+
+pub fn a_response_without_a_body_is_stored_too(stand: &mut dyn Stand) {
+    for (status, length) in [(204, vec![]), (200, vec!["0".to_string()]), (301, vec!["0".into()])] {
+        let path = format!("/store/empty-{status}");
+        let reply =
+            Reply::status(status).field("cache-control", "max-age=60").field("content-type", "text/css");
+        stand.origin(&path, vec![reply.field("location", "/elsewhere")]);
+        get(stand, 0, &path);
+        let hit = get(stand, 1, &path);
+        assert!(hit.is_hit() && hit.complete && hit.body.is_empty(), "{status}");
+        assert_eq!((hit.status, hit.all("content-length")), (status, length));
+        assert_eq!(
+            (hit.field("content-type").as_str(), hit.field("location").as_str()),
+            ("text/css", "/elsewhere")
+        );
+    }
+}
+
+pub fn fields_come_back_as_the_origin_sent_them(stand: &mut dyn Stand) {
+    let reply = page("page").field("x-twice", "1").field("x-bytes", b"caf\xe9 \xff").field("x-twice", "2");
+    stand.origin("/store/fields", vec![reply.field("link", "</a>; rel=preload").field("x-empty", "")]);
+    get(stand, 0, "/store/fields");
+    for worker in [0, 1] {
+        let hit = expect_hit(stand, worker, "/store/fields", "page");
+        assert_eq!(hit.all("x-twice"), ["1", "2"]);
+        assert!(hit.fields.contains(&("x-bytes".into(), b"caf\xe9 \xff".to_vec())));
+        assert_eq!(
+            (hit.field("link").as_str(), hit.all("x-empty")),
+            ("</a>; rel=preload", vec![String::new()])
+        );
+        assert_eq!(hit.all("content-type"), [""; 0], "the origin gave none");
+        assert_eq!((hit.all("content-length"), hit.all("transfer-encoding")), (vec!["4".into()], vec![]));
+        assert_eq!(hit.all("date").len(), 1);
+    }
+}
+
+pub fn fields_of_one_connection_are_not_stored(stand: &mut dyn Stand) {
+    let reply =
+        page("page").field("connection", "x-hop").field("x-hop", "1").field("proxy-authenticate", "Basic");
+    stand.origin("/store/hops", vec![reply.field("keep-alive", "timeout=5").field("x-end", "2")]);
+    get(stand, 0, "/store/hops");
+    let hit = expect_hit(stand, 1, "/store/hops", "page");
+    assert_eq!(hit.field("x-end"), "2");
+    for name in ["x-hop", "proxy-authenticate", "keep-alive", "x-envoy-upstream-service-time"] {
+        assert_eq!(hit.all(name), [""; 0], "{name}");
+    }
+}
+
+pub fn directives_that_envoy_joined_go_out_readable(stand: &mut dyn Stand) {
+    let reply = Reply::ok("page").field("cache-control", "public").field("cache-control", "max-age=60");
+    stand.origin("/store/joined", vec![reply]);
+    get(stand, 0, "/store/joined");
+    assert_eq!(expect_hit(stand, 1, "/store/joined", "page").field("cache-control"), "public, max-age=60");
+}
+
+pub fn a_chunked_body_with_trailers_is_stored_without_them(stand: &mut dyn Stand) {
+    let trailers = vec![("x-sum".to_string(), b"abc".to_vec())];
+    stand
+        .origin("/store/trailers", vec![page("in chunks").ending(Ending::Trailers(trailers)), page("again")]);
+    let miss = expect_miss(stand, 0, "/store/trailers", "in chunks");
+    assert!(miss.complete && miss.field("content-length").is_empty());
+    let hit = expect_hit(stand, 1, "/store/trailers", "in chunks");
+    assert_eq!(hit.field("content-length"), "9");
+}
+
+pub fn large_bodies_are_the_same_bytes_on_both_workers(stand: &mut dyn Stand) {
+    for bytes in [600_000, 1 << 20] {
+        let path = format!("/store/large-{bytes}");
+        let body: Vec<u8> = (0..bytes as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        stand.origin(&path, vec![page(&body)]);
+        assert!(get(stand, 0, &path).body == body, "the first of {bytes} bytes");
+        for worker in [1, 0, 1] {
+            let hit = get(stand, worker, &path);
+            assert!(hit.is_hit() && hit.complete, "{}", hit.field("cache-status"));
+            assert!(hit.body == body, "{bytes} bytes on worker {worker}");
+        }
+        assert_eq!(stand.origin_count(&path), 1);
+    }
+}
+
+pub fn what_is_too_large_streams_through(stand: &mut dyn Stand) {
+    let body = vec![b'x'; (1 << 20) + 1];
+    stand.origin("/store/too-large", vec![page(&body)]);
+    stand.origin("/store/too-large-chunked", vec![page(&body).ending(Ending::Trailers(Vec::new()))]);
+    for (path, status) in [
+        ("/store/too-large", "larder; fwd=uri-miss; detail=too-large"),
+        // Without a length nobody knows beforehand.
+        ("/store/too-large-chunked", "larder; fwd=uri-miss; stored"),
+    ] {
+        for (worker, count) in [(0, 1), (1, 2)] {
+            let response = get(stand, worker, path);
+            assert!(response.complete && response.body == body, "{path}");
+            assert!(response.field("cache-status").starts_with("larder; fwd=uri-miss"), "{path}");
+            if count == 1 {
+                assert_eq!(response.field("cache-status"), status);
+            }
+            assert_eq!(stand.origin_count(path), count);
+        }
+    }
+}
+
+pub fn rules_decide_about_cookies(stand: &mut dyn Stand) {
+    let rule =
+        |path: &str, what: &str| format!(r#"{{"match": {{"path": "{path}"}}, "set_cookie": "{what}"}}"#);
+    let rules = [rule("/store/strip", "strip"), rule("/store/keep", "store")].join(",");
+    stand.configure(&format!(r#"{{"rules": [{rules}]}}"#)).unwrap();
+    for (path, cookies) in [("/store/strip", vec![]), ("/store/keep", vec!["a=1".to_string(), "b=2".into()])]
+    {
+        stand.origin(path, vec![page("page").field("set-cookie", "a=1").field("set-cookie", "b=2")]);
+        assert_eq!(get(stand, 0, path).all("set-cookie").len(), 2);
+        assert_eq!(expect_hit(stand, 1, path, "page").all("set-cookie"), cookies);
+    }
+}
+
+pub fn host_and_query_tell_resources_apart(stand: &mut dyn Stand) {
+    stand.origin("/store/apart", (0..4).map(|n| page(format!("{n}"))).collect());
+    let requests = [
+        Request::get("/store/apart"),
+        Request::get("/store/apart?a=1"),
+        Request::get("/store/apart?a=2"),
+        Request::get("/store/apart").host("other.example"),
+    ];
+    for worker in [0, 1] {
+        for (n, request) in requests.iter().enumerate() {
+            assert_eq!(stand.send(worker, request.clone()).text(), n.to_string());
+        }
+    }
+    let response = stand.send(1, Request::get("/store/apart").host("SHOP.example:80"));
+    assert_eq!((response.is_hit(), response.text().as_str()), (true, "0"));
+}
+
+pub fn parameters_that_do_not_count_do_not_reach_the_origin(stand: &mut dyn Stand) {
+    let rule = r#"{"rules": [{"match": {"path": "/store/utm"}, "key": {"query": {"drop": ["utm_*"]}, "query_sorted": true}}]}"#;
+    stand.configure(rule).unwrap();
+    stand.origin("/store/utm", pages_by_number(2));
+    assert_eq!(get(stand, 0, "/store/utm?utm_source=a&b=1&a=2").text(), "0");
+    for target in ["/store/utm?a=2&b=1", "/store/utm?b=1&utm_x=y&a=2"] {
+        expect_hit(stand, 1, target, "0");
+    }
+    expect_miss(stand, 1, "/store/utm?a=1&b=2", "1");
+    assert_eq!(stand.origin_log()[0].target, "/store/utm?b=1&a=2");
+}
+
+fn pages_by_number(count: usize) -> Vec<Reply> {
+    (0..count).map(|n| page(n.to_string())).collect()
+}
