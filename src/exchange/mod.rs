@@ -40,6 +40,7 @@ use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::request::{Intent, intent, only_if_cached};
 use crate::policy::reuse::Reuse;
+use crate::policy::storing::request_allows;
 use crate::policy::{key, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -309,7 +310,9 @@ impl Exchange {
             key: key::primary(&request, &options),
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
-            whole: request.method() == b"GET" && !request.fields.contains("range"),
+            whole: request.method() == b"GET"
+                && !request.fields.contains("range")
+                && request_allows(&request, &options).is_ok(),
             waited: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,

@@ -70,7 +70,7 @@ impl<'a> KeyParts<'a> {
     pub fn shown(&self) -> String {
         let mut shown = self.url();
         for (name, value) in self.fields.iter().chain(&self.variant) {
-            let value = value.map_or_else(|| "(absent)".into(), |value| text(value));
+            let value = value.map_or_else(|| "(absent)".into(), text);
             shown.push_str(&format!(" {}: {value}", text(name)));
         }
         shown
