@@ -48,17 +48,20 @@ pub struct NewFlight {
 
 /// Where a request stands with the flights of a set.
 ///
-/// `fetching` says whether a fetch of this generation runs on this worker `me`.
+/// `fetching` says whether a fetch of this generation runs on this worker `me`; `holds` whether why a fetch was of no
+/// use to others says anything about this request's own.
 pub fn seat(
     set: &SetValue,
     fingerprint: Fingerprint,
     me: Option<u8>,
     now: Monotonic,
     fetching: impl Fn(u64) -> bool,
+    holds: impl Fn(NotStored) -> bool,
 ) -> Seat {
     match set.flight_of(fingerprint) {
         Some(flight) if flight.until > now => match flight.state {
-            FlightState::NotStored(reason) => Seat::NotShared(reason),
+            FlightState::NotStored(reason) if holds(reason) => Seat::NotShared(reason),
+            FlightState::NotStored(_) => Seat::Lead,
             FlightState::Flying if fetching(flight.generation) => Seat::Wait,
             FlightState::Flying => match me {
                 Some(me) if flight.waiters & bit(me) == 0 => Seat::Register,
@@ -116,6 +119,27 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
     let mut set = *set;
     *set.flights.get_mut(place)? = flight;
     Some((set, flight))
+}
+
+/// Whether the flight of `generation` is there and its way is still its own: when its lease ran out, another flight
+/// may have reserved that.
+#[must_use]
+pub fn owns_way(set: &SetValue, generation: u64, now: Monotonic) -> bool {
+    let is_taken = |own: &Flight| {
+        set.flights.iter().any(|f| f.is_live(now) && f.way == own.way && f.generation != own.generation)
+    };
+    set.flight(generation).is_some_and(|own| !is_taken(own))
+}
+
+/// The set with a longer lease for the flight of `generation`; none when it has lost its way.
+#[must_use]
+pub fn renewed(set: &SetValue, generation: u64, until: Monotonic, now: Monotonic) -> Option<SetValue> {
+    if !owns_way(set, generation, now) {
+        return None;
+    }
+    let mut set = *set;
+    set.flight_mut(generation)?.until = until;
+    Some(set)
 }
 
 /// What a flight leaves behind. Nothing at all: whoever comes next leads.
@@ -227,14 +251,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_that_ran_out_is_not_renewed_once_another_flight_has_its_way() {
+        let late = Monotonic(10_000);
+        let until = late.after(Duration::from_secs(2));
+        let renewal = renewed(&flying(), GENERATION, until, late).unwrap();
+        assert_eq!(renewal.flight(GENERATION).unwrap().until, until);
+        let way = flying().flight(GENERATION).unwrap().way;
+        let other = NewFlight { fingerprint: Fingerprint(8), generation: 2, owner: 1, until };
+        let (taken, _) = led_in(&flying(), other, way, Monotonic::default()).unwrap();
+        assert_eq!(renewed(&taken, GENERATION, until, late), None);
+        assert!(!owns_way(&taken, GENERATION, late) && owns_way(&taken, 2, late));
+    }
+
+    #[test]
     fn a_flight_lands_once_and_what_it_left_to_remember_stays() {
         let until = Monotonic::default().after(Duration::from_secs(1));
         let left = Left { record: None, not_shared: Some((NotStored::NoFreshness, until)) };
         let landing = landed(&flying(), GENERATION, left).unwrap().set;
         assert_eq!(landed(&landing, GENERATION, Left::default()), None);
         assert_eq!(
-            seat(&landing, KEY, Some(0), Monotonic::default(), |_| false),
+            seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| true),
             Seat::NotShared(NotStored::NoFreshness)
         );
+        assert_eq!(seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| false), Seat::Lead);
     }
 }

@@ -32,5 +32,6 @@ mod properties;
 
 /// Seeded workloads with every fault that the emulated host can show (`make chaos`).
 mod chaos;
+
 /// The invariants of the house, which no compiler checks.
 mod tidy;

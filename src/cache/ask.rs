@@ -32,7 +32,8 @@ pub struct Ask {
     pub arrived: Now,
     /// When it goes to the origin by itself.
     pub deadline: Monotonic,
-    /// Whether its response would be the whole representation, so that it may fetch for others: a GET without `Range`.
+    /// Whether its response would be the whole representation and may be stored, so that it may fetch for others: a
+    /// GET without `Range` or `no-store`.
     pub whole: bool,
     /// What it has waited for, once it has.
     pub waited: Cell<Option<Waited>>,

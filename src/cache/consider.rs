@@ -175,7 +175,7 @@ impl Cache {
         if !ask.whole || ask.only_if_cached {
             return Some(need.alone());
         }
-        let may_wait = ask.options.collapse && need.reason != ForwardReason::Request;
+        let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
         match self.seat(need, set, now) {
             Seat::Lead => self.lead(host, need, set, None, now),
             Seat::NotShared(why) => Some(self.after_failure(need, why, now)),
@@ -190,7 +190,15 @@ impl Cache {
 
     fn seat(&self, need: &Need<'_>, set: &SetSnapshot, now: Now) -> Seat {
         let is_fetching = |generation| self.fetches.contains_key(&generation);
-        collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching)
+        let holds = |reason| holds_for(reason, need.ask);
+        collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching, holds)
+    }
+
+    /// Whether the fetch under way is made on behalf of this very request.
+    fn leads(&self, need: &Need<'_>, set: &SetSnapshot) -> bool {
+        let flight = set.value.flight_of(need.place.fingerprint);
+        let fetch = flight.and_then(|flight| self.fetches.get(&flight.generation));
+        fetch.is_some_and(|fetch| Rc::ptr_eq(&fetch.ask, need.ask))
     }
 
     fn join(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Decision {
@@ -321,6 +329,16 @@ impl Cache {
             (Content::Variants(_), Some(_)) => Judged::Nominated,
             (Content::Response(response), Some(invalidated)) => usable(response, ask, invalidated, now),
         }
+    }
+}
+
+/// Whether what was wrong with another's fetch is wrong with this request's as well. Not, if it was that request's own
+/// credentials: else a stranger who sends some could keep a key from being stored for all.
+fn holds_for(reason: NotStored, ask: &Ask) -> bool {
+    match reason {
+        NotStored::Authorization => ask.request.fields.contains("authorization"),
+        NotStored::Cookie => ask.request.fields.contains("cookie"),
+        _ => true,
     }
 }
 

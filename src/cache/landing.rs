@@ -343,9 +343,10 @@ impl Cache {
         not_shared: Option<(NotStored, Monotonic)>,
         now: Now,
     ) -> bool {
-        // When the lease has run out, somebody else may own the way: write nothing unless the flight is still ours.
+        // When the lease has run out, somebody else may own the way: write nothing unless it is still ours.
         let is_late = now.mono >= lease.until;
-        if is_late && SetSnapshot::read(host, lease.place.set).value.flight(lease.generation).is_none() {
+        let set = || SetSnapshot::read(host, lease.place.set).value;
+        if is_late && !collapse::owns_way(&set(), lease.generation, now.mono) {
             return false;
         }
         if !self.make_room(host, lease.place.set, entry, now) {

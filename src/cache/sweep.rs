@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId, Waited};
+use crate::collapse;
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::store::Fingerprint;
@@ -34,7 +35,9 @@ impl Cache {
         group.asks.push(Rc::clone(ask));
         self.parked_streams.insert(ask.stream, place.fingerprint);
         let before = ask.waited.get();
-        ask.waited.set(Some(before.unwrap_or(waited)));
+        if before.is_none() || waited.leads {
+            ask.waited.set(Some(waited));
+        }
         if before.is_none() {
             host.count(Counter::Waited);
         }
@@ -118,12 +121,9 @@ impl Cache {
                 continue;
             }
             let set = SetSnapshot::read(host, fetch.lease.place.set);
-            let mut value = set.value;
-            if let Some(flight) = value.flight_mut(fetch.lease.generation) {
-                flight.until = until;
-                if set.replace(host, &value) {
-                    fetch.lease.until = until;
-                }
+            let renewed = collapse::renewed(&set.value, fetch.lease.generation, until, now.mono);
+            if renewed.is_some_and(|value| set.replace(host, &value)) {
+                fetch.lease.until = until;
             }
         }
     }

@@ -95,47 +95,25 @@ impl Config {
     }
 
     fn read(at: &At<'_>) -> Read<Config> {
-        let Config {
-            mut name,
-            mut defaults,
-            mut store,
-            mut tags,
-            mut collapse,
-            mut admin,
-            mut unsafe_methods,
-            mut cache_status,
-            ..
-        } = Config::default();
+        let mut config = Config::default();
         let mut options = Overlay::default();
         let mut rules = Vec::new();
         at.object(|object| {
-            object.field("name", &mut name, |at| text(at).map(|CacheName(name)| name))?;
-            object.section("cache_status", |object| cache_status.read(object))?;
-            object.section("store", |object| store.read(object))?;
-            object.section("tags", |object| tags.read(object))?;
-            object.section("collapse", |object| collapse.read(object))?;
-            object.section("admin", |object| admin.read(object))?;
-            object.section("unsafe_methods", |object| unsafe_methods.read(object))?;
+            object.field("name", &mut config.name, |at| text(at).map(|CacheName(name)| name))?;
+            object.section("cache_status", |object| config.cache_status.read(object))?;
+            object.section("store", |object| config.store.read(object))?;
+            object.section("tags", |object| config.tags.read(object))?;
+            object.section("collapse", |object| config.collapse.read(object))?;
+            object.section("admin", |object| config.admin.read(object))?;
+            object.section("unsafe_methods", |object| config.unsafe_methods.read(object))?;
             options.read(object)?;
-            object.field("rules", &mut rules, |at| rules::read(at, &store))
+            object.field("rules", &mut rules, |at| rules::read(at, &config.store))
         })?;
-        options.apply(&mut defaults);
-        defaults.object_bytes_max = store.object_bytes_max;
-        defaults.collapse = collapse.enabled;
-        let rules = Rules::new(defaults.clone(), rules);
-        let source = Source::default();
-        Ok(Config {
-            name,
-            defaults,
-            rules,
-            store,
-            tags,
-            collapse,
-            admin,
-            unsafe_methods,
-            cache_status,
-            source,
-        })
+        options.apply(&mut config.defaults);
+        config.defaults.object_bytes_max = config.store.object_bytes_max;
+        config.defaults.collapse = config.collapse.enabled;
+        config.rules = Rules::new(config.defaults.clone(), rules);
+        Ok(config)
     }
 }
 

@@ -40,6 +40,7 @@ use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::request::{Intent, intent, only_if_cached};
 use crate::policy::reuse::Reuse;
+use crate::policy::storing::request_allows;
 use crate::policy::{key, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -266,6 +267,14 @@ impl Exchange {
         cx.cache.land(cx.host, capturing.generation, landing, cx.now);
     }
 
+    /// Whether the end of the stream has no consequence for the cache any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let answered =
+            matches!(self.state, State::Over | State::Answered(_) | State::Idle | State::Passing(_));
+        answered && self.fetched.is_none()
+    }
+
     /// Whether it matters why the stream ends now.
     #[must_use]
     pub fn is_fetching(&self) -> bool {
@@ -301,7 +310,9 @@ impl Exchange {
             key: key::primary(&request, &options),
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
-            whole: request.method() == b"GET" && !request.fields.contains("range"),
+            whole: request.method() == b"GET"
+                && !request.fields.contains("range")
+                && request_allows(&request, &options).is_ok(),
             waited: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
@@ -364,8 +375,9 @@ impl Exchange {
             Delivery::Entry { entry, status, stored } => {
                 forward.stored = stored;
                 forward.status = (status == 304).then_some(status);
-                self.explain(&Outcome::Forward(forward.clone()), Some(&entry));
-                Reply::fetched(cx, &entry, &ask.request, forward)
+                let outcome = Outcome::Forward(forward);
+                self.explain(&outcome, Some(&entry));
+                Reply::fetched(cx, &entry, &ask.request, &outcome)
             }
             Delivery::Passing { head, body, why } => {
                 forward.stored = Stored::No(why);
@@ -496,8 +508,9 @@ impl Exchange {
         let (entry, stored) = cx.cache.land_confirmed(cx.host, generation, confirmation, cx.now);
         forward.status = Some(304);
         forward.stored = stored;
-        self.explain(&Outcome::Forward(forward.clone()), entry.as_deref());
-        let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, forward.clone()));
+        let outcome = Outcome::Forward(forward.clone());
+        self.explain(&outcome, entry.as_deref());
+        let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, &outcome));
         match reply {
             Some(reply) => self.reply(reply),
             None => Step::Continue(self.response_edits(cx, &forward, response)),

@@ -115,7 +115,11 @@ fn located_at_target(request: &RequestHead, response: &ResponseHead, options: &O
 }
 
 /// Whether the request and the rules let its response be stored.
-pub(super) fn request_allows(request: &RequestHead, options: &Options) -> Result<(), NotStored> {
+///
+/// # Errors
+///
+/// What forbids it.
+pub fn request_allows(request: &RequestHead, options: &Options) -> Result<(), NotStored> {
     if options.bypass {
         return Err(NotStored::Rule);
     }

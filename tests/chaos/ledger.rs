@@ -17,7 +17,15 @@ const FAILED_FOR: Duration = Duration::from_millis(1_000 + 1_500);
 /// All accounts.
 #[derive(Default)]
 pub struct Ledger {
-    reasons: Vec<(u64, Reason)>,
+    reasons: Vec<Noted>,
+}
+
+/// A reason that may come into force from a time on, and has done so at another.
+#[derive(Clone, Debug)]
+struct Noted {
+    from: u64,
+    by: u64,
+    reason: Reason,
 }
 
 /// Why a resource may be asked for once more.
@@ -44,7 +52,10 @@ pub struct Terms {
 /// One resource, or one variant of it.
 #[derive(Default)]
 struct Account {
-    reasons: u64,
+    /// From when on each may be, and from when on it is, in force.
+    reasons: Vec<(u64, u64)>,
+    /// How many of those that were noted are read.
+    read: usize,
     /// Until then asking is free.
     free_until: u64,
     /// On the wall clock, when what was fetched last has to be fetched again.
@@ -53,8 +64,20 @@ struct Account {
 }
 
 impl Ledger {
+    /// There is a reason from now on, or at the latest in a second.
     pub fn note(&mut self, at: u64, reason: Reason) {
-        self.reasons.push((at, reason));
+        self.reasons.push(Noted { from: at, by: at + 1_000_000_000, reason });
+    }
+
+    /// There will be a reason at some time from now on; returns its number.
+    pub fn expect(&mut self, at: u64, reason: Reason) -> usize {
+        self.reasons.push(Noted { from: at, by: u64::MAX, reason });
+        self.reasons.len() - 1
+    }
+
+    /// What was expected has happened by now; a fetch that was decided before may still be on its way to the origin.
+    pub fn settle(&mut self, number: usize, at: u64) {
+        self.reasons[number].by = at + 5_000_000;
     }
 
     /// Goes through the origin's log; an error names the request that nothing explains. `started` says when an
@@ -68,17 +91,11 @@ impl Ledger {
         lifetime: impl Fn(Key) -> Duration,
     ) -> Result<(), String> {
         let mut accounts: BTreeMap<(Key, Option<String>), Account> = BTreeMap::new();
-        let mut reasons = self.reasons.iter().peekable();
         for asked in log.iter().filter(|asked| asked.key.class.is_plain()) {
-            while let Some((_, reason)) = reasons.next_if(|(at, _)| *at <= asked.at) {
-                for (_, account) in accounts.iter_mut().filter(|((key, _), _)| reason.is_for(*key)) {
-                    account.reasons += 1;
-                }
-            }
+            let name = (asked.key, asked.variant.clone());
+            let account = accounts.entry(name).or_insert_with(|| Account::new(asked.at));
+            account.read(&self.reasons, asked);
             let shared = asked.whole && !asked.unsafe_method;
-            let account = accounts
-                .entry((asked.key, asked.variant.clone()))
-                .or_insert_with(|| Account { reasons: 1, ..Account::default() });
             if !shared || (asked.authorized && asked.key.class != super::plan::Class::Public) {
                 continue;
             }
@@ -97,7 +114,7 @@ impl Ledger {
                 };
                 account.free_until = account.free_until.max(over + FAILED_FOR.as_nanos() as u64);
                 account.expires = None;
-                account.reasons = account.reasons.max(1);
+                account.add(account.free_until);
             }
         }
         Ok(())
@@ -105,17 +122,48 @@ impl Ledger {
 }
 
 impl Account {
+    fn new(at: u64) -> Self {
+        let mut account = Account::default();
+        account.add(at);
+        account
+    }
+
+    /// A reason that is in force from a time on.
+    fn add(&mut self, at: u64) {
+        self.reasons.push((at, at));
+    }
+
+    /// Takes the reasons that have come since it was last looked at.
+    fn read(&mut self, noted: &[Noted], asked: &Asked) {
+        let new = noted.iter().skip(self.read).take_while(|noted| noted.from <= asked.at);
+        for noted in new {
+            self.read += 1;
+            // What came before it was ever asked for is no reason to ask twice.
+            if noted.reason.is_for(asked.key) && (noted.by >= asked.at || !self.asked.is_empty()) {
+                self.reasons.push((noted.from, noted.by));
+            }
+        }
+    }
+
     fn ask(&mut self, asked: &Asked, alone: bool, wall: i128) -> Result<(), String> {
         if self.expires.is_some_and(|at| wall >= at) {
-            self.reasons = self.reasons.max(1);
+            self.add(asked.at);
         }
         self.asked.push(asked.at);
         if asked.at <= self.free_until || alone {
             return Ok(());
         }
-        match self.reasons.checked_sub(1) {
-            Some(left) => {
-                self.reasons = left;
+        // One fetch answers all reasons that were in force when it was decided.
+        let before = self.reasons.len();
+        self.reasons.retain(|(_, by)| *by > asked.at);
+        if before > self.reasons.len() {
+            return Ok(());
+        }
+        let first =
+            (0..before).filter(|at| self.reasons[*at].0 <= asked.at).min_by_key(|at| self.reasons[*at].1);
+        match first {
+            Some(first) => {
+                self.reasons.swap_remove(first);
                 Ok(())
             }
             None => Err(format!(

@@ -9,6 +9,7 @@
 //!
 //! `make chaos SEEDS=100000`; `CHAOS_SEED=7 cargo test chaos` plays one seed and tells its story.
 
+mod found;
 mod ledger;
 mod model;
 mod origin;

@@ -16,6 +16,8 @@ pub struct Invalidation {
     pub since: Option<u64>,
     /// When the client knew that.
     pub acknowledged: Option<u64>,
+    /// Its number in the ledger.
+    pub reason: usize,
 }
 
 /// An exchange, from the model's side.
@@ -108,7 +110,7 @@ impl Model {
             }
             made = said.made;
         }
-        if validated >= asking.started {
+        if validated >= asking.started || seen.field("cache-status").contains("fwd-status=304") {
             // The origin was asked for it after the request had begun.
             return Ok(());
         }

@@ -74,7 +74,9 @@ impl Origin {
             over: 0,
             client: request.field("x-client").parse().unwrap_or(usize::MAX),
             dispatched: !request.field("x-envoy-internal").is_empty(),
-            whole: request.method == "GET" && request.field("range").is_empty(),
+            whole: request.method == "GET"
+                && request.field("range").is_empty()
+                && request.field("cache-control") != "no-store",
             authorized: !request.field("authorization").is_empty(),
             good: false,
             unsafe_method,

@@ -243,15 +243,20 @@ impl Selector {
         }
     }
 
-    pub fn json(self) -> String {
+    /// What a client sends to purge it: method, target, and a field. In Varnish's and Fastly's words, which have no
+    /// soft purge of a prefix or host.
+    pub fn command(self, mode: Mode) -> (&'static str, String, (&'static str, String)) {
+        let tags = |name| ("PURGE", "/".to_owned(), name);
+        let soft = mode == Mode::Soft;
         match self {
-            Selector::Key(key) => format!(r#"{{"url":"http://shop.example{}"}}"#, key.path()),
-            Selector::Tag(tag) => format!(r#"{{"tag":"t{tag}"}}"#),
-            Selector::Class(class) => {
-                format!(r#"{{"prefix":"http://shop.example/{}/"}}"#, class.letter())
-            }
-            Selector::Host => r#"{"host":"shop.example"}"#.into(),
-            Selector::All => r#"{"all":true}"#.into(),
+            Selector::Key(key) if soft => ("PURGE", key.path(), ("fastly-soft-purge", "1".into())),
+            Selector::Key(key) => ("PURGE", key.path(), ("x-plain", "1".into())),
+            Selector::Tag(tag) if soft => tags(("xkey-softpurge", format!("t{tag}"))),
+            Selector::Tag(tag) => tags(("xkey-purge", format!("t{tag}"))),
+            _ if soft => tags(("xkey-softpurge", "all".into())),
+            Selector::Class(class) => ("PURGE", format!("/{}/*", class.letter()), ("x-plain", "1".into())),
+            Selector::Host => ("BAN", "/".into(), ("x-plain", "1".into())),
+            Selector::All => tags(("x-magento-tags-pattern", ".*".into())),
         }
     }
 }
@@ -274,7 +279,7 @@ impl Configuration {
             r#"{{"soft_purge_grace":"{grace_s}s","store":{{"entries_max":{entries},"worker_bytes_max":"{worker_bytes}"}},
             "collapse":{{"enabled":{collapse},"fetch":"{fetch}","lease":"{lease_ms}ms","wait_max":"{wait_ms}ms",
             "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters}}},
-            "admin":{{"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
+            "admin":{{"methods":true,"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
         )
     }
 
@@ -366,17 +371,18 @@ impl Plan {
                 authorized: random.chance(weights.odd / 3.0),
             }),
             What::Leave => Act::Leave(random.below(4) as usize),
-            What::Purge => Act::Purge {
-                worker,
-                mode: pick(random, &[Mode::Soft, Mode::Revalidate, Mode::Hard, Mode::Hard]),
-                what: match random.below(10) {
+            What::Purge => {
+                let mode = pick(random, &[Mode::Soft, Mode::Hard, Mode::Hard]);
+                let what = match random.below(10) {
+                    0..3 if mode == Mode::Soft => Selector::All,
                     0 => Selector::All,
                     1 => Selector::Host,
                     2 => Selector::Class(key.class),
                     3 | 4 => Selector::Tag(key.tag()),
                     _ => Selector::Key(key),
-                },
-            },
+                };
+                Act::Purge { worker, mode, what }
+            }
             What::Write => Act::Write { worker, key },
             What::Change => Act::Change(key),
             What::Clock => Act::Clock(pick(random, &[-3_600_000, -2_000, -300, 300, 2_000, 3_600_000])),

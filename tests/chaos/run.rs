@@ -23,7 +23,7 @@ const AFTERWARDS: Duration = Duration::from_secs(70);
 /// `stream_idle_timeout`: what is left when a VM dies ends by it.
 const IDLE: Duration = Duration::from_secs(20);
 /// Steps between two looks at shared data.
-const LOOK_EVERY: u64 = 64;
+const LOOK_EVERY: u64 = 16;
 
 /// What was played.
 #[derive(Default)]
@@ -204,6 +204,7 @@ impl<'a> Stage<'a> {
                 self.model.check(&asking, &seen, lifetime)
             }
             What::Purge(at) => {
+                self.ledger.settle(self.model.invalidations[*at].reason, now);
                 if seen.status == 200 && seen.complete {
                     let purge = &mut self.model.invalidations[*at];
                     (purge.since, purge.acknowledged) = (Some(now), Some(now));
@@ -214,6 +215,7 @@ impl<'a> Stage<'a> {
                 Ok(())
             }
             What::Write(at) => {
+                self.ledger.settle(self.model.invalidations[*at].reason, now);
                 if seen.status == 200 && seen.complete {
                     let purge = &mut self.model.invalidations[*at];
                     purge.since = seen.field("x-asked").parse().ok();
@@ -298,14 +300,9 @@ impl<'a> Stage<'a> {
     }
 
     fn purge(&mut self, worker: usize, mode: Mode, what: Selector) {
-        let word = match mode {
-            Mode::Soft => "soft",
-            Mode::Revalidate => "revalidate",
-            Mode::Hard => "hard",
-        };
-        let body = format!(r#"{{"selectors":[{}],"mode":"{word}"}}"#, what.json());
+        let (method, target, (name, value)) = what.command(mode);
         let request =
-            Request::new("POST", "/_larder/purge").field("authorization", "Bearer secret").body(body);
+            Request::new(method, &target).field("authorization", "Bearer secret").field(name, value);
         let exchange = self.start(worker, request);
         let at = self.expect(mode, what);
         self.open.push(Open { exchange, asked: What::Purge(at) });
@@ -320,8 +317,9 @@ impl<'a> Stage<'a> {
     /// From now on something may be invalidated.
     fn expect(&mut self, mode: Mode, what: Selector) -> usize {
         let sent = self.world.now();
-        self.ledger.note(sent, Reason::Invalidated(what));
-        self.model.invalidations.push(Invalidation { mode, what, sent, since: None, acknowledged: None });
+        let reason = self.ledger.expect(sent, Reason::Invalidated(what));
+        let purge = Invalidation { mode, what, sent, since: None, acknowledged: None, reason };
+        self.model.invalidations.push(purge);
         self.model.invalidations.len() - 1
     }
 
