@@ -16,6 +16,8 @@ mod wire;
 
 /// The emulated host beside it.
 mod agreement;
+/// Official clients of other caches.
+mod clients;
 /// Messages that no filter likes.
 mod hostile;
 /// Configuration pushes.

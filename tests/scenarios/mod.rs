@@ -28,7 +28,7 @@ pub mod incomplete;
 /// What the answers of unsafe requests invalidate.
 pub mod mutations;
 /// What the stories of the admin route have in common.
-mod operating;
+pub mod operating;
 /// Purges of URLs.
 pub mod purge;
 /// Parts of stored responses.
