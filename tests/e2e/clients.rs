@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::real_envoy::RealEnvoy;
 use crate::scenarios::operating::configuration;
 use crate::stand::{Reply, Request, Stand};
 
+const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 const PAGES: [&str; 4] = ["/blog/1", "/blog/2", "/img/a b.png", "/shop/7"];
 
 /// The clients, in a process of their own.
@@ -21,13 +23,8 @@ struct Clients {
 
 impl Clients {
     fn start(envoy: &RealEnvoy, token: &str) -> Clients {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut find = Command::new("python3");
-        find.arg("tools/get.py").arg("clients").current_dir(folder).stderr(Stdio::inherit());
-        let python = find.output().expect("python3 starts");
-        assert!(python.status.success(), "no clients to test with");
-        let mut process = Command::new(String::from_utf8_lossy(&python.stdout).trim())
-            .arg(folder.join("tests/e2e/clients.py"))
+        let mut process = Command::new(python())
+            .arg(Path::new(CHECKOUT).join("tests/e2e/clients.py"))
             .args([&envoy.envoy().listener.to_string(), token])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -51,6 +48,18 @@ impl Drop for Clients {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A Python that has the clients; installs them once.
+fn python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let mut find = Command::new("python3");
+        find.arg("tools/get.py").arg("clients").current_dir(CHECKOUT).stderr(Stdio::inherit());
+        let found = find.output().expect("python3 starts");
+        assert!(found.status.success(), "no clients to test with");
+        String::from_utf8_lossy(&found.stdout).trim().to_owned()
+    })
 }
 
 fn envoy() -> RealEnvoy {
