@@ -73,7 +73,9 @@ pub enum Decision {
     Forward {
         /// Why nothing stored could be used.
         reason: ForwardReason,
-        /// What it may be answered with when the origin fails.
+        /// Why its response is not stored, where that is known beforehand.
+        why: NotStored,
+        /// What it may be validated with, and answered with when the origin fails.
         fallback: Option<Rc<Entry>>,
     },
     /// Answer it with what the root has fetched on its behalf.

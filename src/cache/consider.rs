@@ -232,6 +232,7 @@ impl Cache {
             ask: Rc::clone(ask),
             started: now,
             is_refresh: is_dispatched && serving.is_some(),
+            replaces_fresh: reason == ForwardReason::Request && best.entry.is_some(),
             by: recipe.map_or(Fetcher::Stream, Fetcher::Root),
         };
         self.fetches.insert(flight.generation, fetch);
@@ -286,7 +287,7 @@ impl Cache {
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
         }
-        need.alone()
+        Decision::Forward { reason: need.reason, why, fallback: need.best.entry.clone() }
     }
 
     /// Whether an entry may be served because the origin fails (RFC 5861 §4).
@@ -381,5 +382,5 @@ fn alone(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decis
     if ask.only_if_cached {
         return Decision::NotCached;
     }
-    Decision::Forward { reason, fallback }
+    Decision::Forward { reason, why: NotStored::Request, fallback }
 }
