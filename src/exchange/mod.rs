@@ -305,9 +305,11 @@ impl Exchange {
             key: key::primary(&request, &options),
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
-            whole: request.method() == b"GET"
-                && !request.fields.contains("range")
-                && request_allows(&request, &options).is_ok(),
+            whole: if request.method() == b"GET" && !request.fields.contains("range") {
+                request_allows(&request, &options)
+            } else {
+                Err(NotStored::Request)
+            },
             waited: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
@@ -401,7 +403,7 @@ impl Exchange {
         let mut edits = path_edit(ask);
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = stored.map(|r| validation::validators(&r.stored)).unwrap_or_default();
-        let validates = ask.whole && !validators.is_empty();
+        let validates = ask.whole.is_ok() && !validators.is_empty();
         if validates {
             edits.extend(conditions(ask, validators));
         }
