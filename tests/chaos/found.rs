@@ -23,7 +23,10 @@ fn a_stranger_with_credentials_cannot_keep_a_key_from_being_stored() {
 #[test]
 fn a_request_that_says_no_store_keeps_nobody_from_storing() {
     let mut world = world(2, "{}");
-    world.origin("/a", vec![Reply::ok("a").field("cache-control", "max-age=60").delay(Duration::from_secs(1))]);
+    world.origin(
+        "/a",
+        vec![Reply::ok("a").field("cache-control", "max-age=60").delay(Duration::from_secs(1))],
+    );
     let first = world.start(0, Request::get("/a").field("cache-control", "no-store"));
     world.pass(Duration::from_millis(500));
     // Nobody waits for it either.
