@@ -40,7 +40,7 @@ pub struct Entry<'a> {
     pub verdict: Verdict,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
     /// How old it is (RFC 9111 §4.2.3), in seconds.
     #[must_use]
     pub fn age_secs(&self, now: Timestamp) -> u64 {
@@ -88,7 +88,7 @@ impl Entry<'_> {
 
     /// What selectors look at.
     #[must_use]
-    pub fn subject(&self) -> Subject<'_> {
+    pub fn subject(&self) -> Subject<'a> {
         Subject {
             uri: self.uri,
             tags: self.tags,
@@ -101,7 +101,7 @@ impl Entry<'_> {
 
 /// The answer to a question for entries: one page, and the cursor of the next where there is one.
 #[must_use]
-pub fn entries(shape: Shape, page: &[Entry<'_>], next: Option<&str>, now: Timestamp) -> AdminResponse {
+pub fn entries(shape: Shape, page: &[Entry<'_>], next: Option<u64>, now: Timestamp) -> AdminResponse {
     match shape {
         Shape::Own => {
             let shown: Vec<Value> = page.iter().map(|entry| entry.shown(now)).collect();
@@ -228,8 +228,8 @@ pub(super) mod tests {
     fn pages_have_the_shape_that_was_asked_for() {
         with_entry(&stored(), Verdict::Valid, |entry| {
             let page = [entry, entry];
-            let own = body(&entries(Shape::Own, &page, Some("17"), NOW));
-            assert_eq!((own["entries"].as_array().unwrap().len(), &own["next"]), (2, &json!("17")));
+            let own = body(&entries(Shape::Own, &page, Some(17), NOW));
+            assert_eq!((own["entries"].as_array().unwrap().len(), &own["next"]), (2, &json!(17)));
             assert_eq!(body(&entries(Shape::Keys, &page, None, NOW)), json!(["https h/a", "https h/a"]));
             let expected = json!({"user:42": "https h/a", "feed": "https h/a"});
             assert_eq!(body(&entries(Shape::KeysByTag, &page[..1], None, NOW)), expected);

@@ -24,14 +24,18 @@ pub struct Explanation<'a> {
     pub forward: Option<ForwardReason>,
     /// The records of the journal that cover the entry, in order, as far as they are remembered.
     pub invalidations: &'a [(u64, Invalidation)],
+    /// Whether these are all since it was stored.
+    pub invalidations_complete: bool,
     /// Why the last response was not stored.
     pub last_not_stored: Option<NotStored>,
+    /// Whether it is being fetched right now.
+    pub fetching: bool,
 }
 
 /// The answer to a question for an explanation.
 #[must_use]
 pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
-    let Explanation { url, key, rules, entry, forward, invalidations, last_not_stored } = explanation;
+    let Explanation { url, key, rules, entry, forward, invalidations, last_not_stored, .. } = explanation;
     let mut why = entry.map_or_else(Vec::new, |entry| why(&entry, now));
     why.extend(forward.map(|reason| forwarded(reason).sentence()));
     let mut advice: Vec<&str> = Vec::new();
@@ -49,6 +53,8 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
             "hit": forward.is_none() && entry.is_some(),
             "why": why,
             "invalidations": invalidations.iter().map(|(seq, record)| view::record(*seq, record)).collect::<Vec<_>>(),
+            "invalidations_complete": explanation.invalidations_complete,
+            "fetching": explanation.fetching,
             "last_not_stored": last_not_stored.map(|reason| shown(not_stored(reason))),
             "advice": advice,
         }),
@@ -136,7 +142,9 @@ mod tests {
             entry: None,
             forward: Some(ForwardReason::UriMiss),
             invalidations: &[],
+            invalidations_complete: true,
             last_not_stored: None,
+            fetching: false,
         }
     }
 

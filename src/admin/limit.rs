@@ -2,24 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::Rate;
 use crate::time::Monotonic;
 
 /// The most names whose buckets are remembered.
 const NAMES_MAX: usize = 1024;
 
-/// A rate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rate {
-    /// How much may be taken in a minute.
-    pub per_minute: u32,
-    /// How much may be taken at once.
-    pub burst: u32,
-}
-
 /// Buckets by name: of callers for their commands, of rules for the invalidations that strangers' requests cause.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Limiter {
-    rate: Rate,
     buckets: BTreeMap<String, Bucket>,
 }
 
@@ -34,40 +25,33 @@ struct Bucket {
 const ONE: u64 = 60_000;
 
 impl Limiter {
-    /// Full buckets with this rate.
-    #[must_use]
-    pub const fn new(rate: Rate) -> Limiter {
-        Limiter { rate, buckets: BTreeMap::new() }
-    }
-
-    /// Takes `count` from the bucket of a name; a count beyond the burst takes the full bucket.
+    /// Takes `count` from the bucket of a name, which fills at this rate; a count beyond the burst takes the full bucket.
     ///
     /// # Errors
     /// With the seconds to wait when there is not so much in it. Then nothing is taken.
-    pub fn take(&mut self, name: &str, count: u32, now: Monotonic) -> Result<(), u64> {
-        let full = u64::from(self.rate.burst.max(1)) * ONE;
+    pub fn take(&mut self, name: &str, count: u32, rate: Rate, now: Monotonic) -> Result<(), u64> {
+        let full = u64::from(rate.burst.max(1)) * ONE;
         let wanted = (u64::from(count) * ONE).min(full);
         let parts = match self.buckets.get(name) {
             Some(bucket) => {
-                let gained =
-                    u64::from(self.rate.per_minute).saturating_mul(now.0.saturating_sub(bucket.at.0));
+                let gained = u64::from(rate.per_minute).saturating_mul(now.0.saturating_sub(bucket.at.0));
                 bucket.parts.saturating_add(gained).min(full)
             }
             None => full,
         };
         let Some(left) = parts.checked_sub(wanted) else {
-            let ms = (wanted - parts).div_ceil(u64::from(self.rate.per_minute.max(1)));
+            let ms = (wanted - parts).div_ceil(u64::from(rate.per_minute.max(1)));
             return Err(ms.div_ceil(1000).max(1));
         };
-        self.put(name, Bucket { parts: left, at: now }, full);
+        self.put(name, Bucket { parts: left, at: now }, rate, full);
         Ok(())
     }
 
     /// Remembers a bucket. Those that have filled up again since are forgotten when there are too many; if none
     /// has, the one that would be full the soonest is.
-    fn put(&mut self, name: &str, bucket: Bucket, full: u64) {
+    fn put(&mut self, name: &str, bucket: Bucket, rate: Rate, full: u64) {
         if self.buckets.len() >= NAMES_MAX && !self.buckets.contains_key(name) {
-            let gain = u64::from(self.rate.per_minute);
+            let gain = u64::from(rate.per_minute);
             let level =
                 |b: &Bucket| b.parts.saturating_add(gain.saturating_mul(bucket.at.0.saturating_sub(b.at.0)));
             self.buckets.retain(|_, b| level(b) < full);
@@ -92,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_allowed_and_then_the_rate() {
-        let mut limiter = Limiter::new(RATE);
+        let mut limiter = Limiter::default();
         let cases = [
             (0, 1, Ok(())),
             (0, 2, Ok(())),
@@ -108,31 +92,31 @@ mod tests {
             (0, 1, Err(1)),
         ];
         for (at, count, expected) in cases {
-            assert_eq!(limiter.take("ops", count, Monotonic(at)), expected, "{count} at {at}");
+            assert_eq!(limiter.take("ops", count, RATE, Monotonic(at)), expected, "{count} at {at}");
         }
     }
 
     #[test]
     fn names_have_buckets_of_their_own() {
-        let mut limiter = Limiter::new(Rate { per_minute: 1, burst: 1 });
-        assert_eq!(limiter.take("a", 1, Monotonic(0)), Ok(()));
-        assert_eq!(limiter.take("b", 1, Monotonic(0)), Ok(()));
-        assert_eq!(limiter.take("a", 1, Monotonic(0)), Err(60));
+        let (mut limiter, rate) = (Limiter::default(), Rate { per_minute: 1, burst: 1 });
+        assert_eq!(limiter.take("a", 1, rate, Monotonic(0)), Ok(()));
+        assert_eq!(limiter.take("b", 1, rate, Monotonic(0)), Ok(()));
+        assert_eq!(limiter.take("a", 1, rate, Monotonic(0)), Err(60));
     }
 
     #[test]
     fn the_number_of_names_is_bounded() {
-        let mut limiter = Limiter::new(RATE);
+        let mut limiter = Limiter::default();
         for n in 0..3 * NAMES_MAX as u64 {
-            assert_eq!(limiter.take(&format!("name {n}"), 3, Monotonic(n / 100)), Ok(()));
+            assert_eq!(limiter.take(&format!("name {n}"), 3, RATE, Monotonic(n / 100)), Ok(()));
             assert!(limiter.buckets.len() <= NAMES_MAX);
         }
     }
 
     #[test]
     fn a_rate_of_nothing_still_answers() {
-        let mut limiter = Limiter::new(Rate { per_minute: 0, burst: 0 });
-        assert_eq!(limiter.take("a", 1, Monotonic(0)), Ok(()));
-        assert!(limiter.take("a", 1, Monotonic(u64::MAX)).is_err());
+        let (mut limiter, rate) = (Limiter::default(), Rate { per_minute: 0, burst: 0 });
+        assert_eq!(limiter.take("a", 1, rate, Monotonic(0)), Ok(()));
+        assert!(limiter.take("a", 1, rate, Monotonic(u64::MAX)).is_err());
     }
 }

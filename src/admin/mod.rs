@@ -7,6 +7,7 @@
 
 mod auth;
 mod cloudflare;
+mod desk;
 mod entries;
 mod explain;
 mod fastly;
@@ -19,6 +20,7 @@ mod peer;
 mod purge;
 mod questions;
 mod reasons;
+mod refresh;
 mod response;
 mod selectors;
 mod souin;
@@ -27,18 +29,20 @@ mod varnish;
 mod view;
 
 pub use auth::{Caller, DEBUG_FIELD, may_debug};
+pub use desk::Desk;
 pub use entries::{Entry, Shape, entries, entry};
 pub use explain::{Explanation, explain};
 pub use idempotency::Answers;
-pub use limit::{Limiter, Rate};
+pub use limit::Limiter;
 pub use namespaces::{Bump, NAMESPACES_MAX, Namespaces};
-pub use peer::{Guard, Network, Peer};
+pub use peer::{admits, is_guarded};
 pub use purge::Purge;
 pub use questions::{EntriesQuery, ExplainQuery};
 pub use reasons::{Reason, forwarded, live, not_stored, served_stale};
+pub use refresh::{Refresh, Refreshed, refreshing};
 pub use response::{AdminResponse, Problem};
 pub use selectors::shown;
-pub use view::{JournalState, configuration, health, journal, receipt, stats, would_purge};
+pub use view::{JournalState, Touched, configuration, health, journal, receipt, stats, would_purge};
 
 use crate::config::{AdminConfig, Scope, TagHierarchy};
 use crate::http::RequestHead;
@@ -85,6 +89,8 @@ pub enum Command {
     Receipt {
         /// The position that the purge was answered with.
         seq: u64,
+        /// Where counting goes on; none for its beginning.
+        cursor: Option<u64>,
     },
     /// Stored responses: answer with [`entries`].
     Entries(EntriesQuery),
@@ -101,13 +107,28 @@ pub enum Command {
     Respond(AdminResponse),
 }
 
-/// URLs to fetch again.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Refresh {
-    /// Their canonical URIs.
-    pub uris: Vec<Vec<u8>>,
-    /// The language of the answer.
-    pub dialect: Dialect,
+impl Command {
+    /// How much a command counts towards the rate of its caller: the records of the journal that it takes.
+    #[must_use]
+    pub fn cost(&self) -> u32 {
+        let records = match self {
+            Command::Purge(purge) if purge.dry_run => 1,
+            Command::Purge(purge) => purge.invalidations.len(),
+            Command::Refresh(refresh) => refresh.uris.len(),
+            Command::Namespace(bump) => bump.invalidations.len(),
+            Command::Stats
+            | Command::Health
+            | Command::Config
+            | Command::Journal { .. }
+            | Command::Receipt { .. }
+            | Command::Entries(_)
+            | Command::Entry { .. }
+            | Command::Explain(_)
+            | Command::Namespaces
+            | Command::Respond(_) => 1,
+        };
+        u32::try_from(records.max(1)).unwrap_or(u32::MAX)
+    }
 }
 
 /// The language that a caller speaks.
@@ -155,7 +176,7 @@ pub fn recognise(request: &RequestHead, config: &AdminConfig) -> Recognised {
     }
 }
 
-/// What a request is whose caller is not known, or not let in by the [`Guard`]: the same on every path, so that
+/// What a request is whose caller is not known, or not let in ([`admits`]): the same on every path, so that
 /// nobody learns where the route is.
 #[must_use]
 pub fn unknown(request: &RequestHead, config: &AdminConfig) -> Recognised {
@@ -206,20 +227,17 @@ pub fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminRespo
     }
 }
 
-/// The answer to a refresh that has been taken on.
+/// The answer to a command that is not carried out, in the dialect of its request.
 #[must_use]
-pub fn refreshing(refresh: &Refresh) -> AdminResponse {
-    match refresh.dialect {
-        Dialect::Varnish => AdminResponse::text(200, "Refreshing"),
-        Dialect::Own | Dialect::Fastly | Dialect::Cloudflare | Dialect::Souin => own::refreshing(refresh),
-    }
+pub fn refuse(request: &RequestHead, config: &AdminConfig, problem: &Problem) -> AdminResponse {
+    refused(dialect(request, config).unwrap_or(Dialect::Own), problem)
 }
 
 /// The answer to a body that is longer than the configuration allows.
 #[must_use]
 pub fn too_large(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
     let problem = Problem::new(413, format!("expected a body of at most {} bytes", config.body_bytes_max));
-    refused(dialect(request, config).unwrap_or(Dialect::Own), &problem)
+    refuse(request, config, &problem)
 }
 
 /// The answer to a command whose body does not arrive.

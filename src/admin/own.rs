@@ -18,6 +18,9 @@ const REASON_BYTES_MAX: usize = 256;
 /// The longest idempotency key in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
+/// The longest namespace in bytes: the table of all of them is one value in shared data.
+const NAMESPACE_BYTES_MAX: usize = 1024;
+
 /// Reads a command.
 pub(super) fn command(
     request: &RequestHead,
@@ -47,7 +50,7 @@ pub(super) fn command(
             Err(Problem::method("GET"))
         }
         (b"GET", name) if name.starts_with("receipts/") => {
-            questions::receipt(name.trim_start_matches("receipts/"))
+            questions::receipt(path, name.trim_start_matches("receipts/"))
         }
         _ => Err(Problem::new(404, format!("nothing is at {}", bare_path(path)))),
     }
@@ -72,11 +75,12 @@ fn purge(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Purge, P
 fn namespace(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Bump, Problem> {
     let mut object = Node::parse(body)?.object()?;
     let node = object.require("namespace", "a selector: a prefix, a host or a tag")?;
-    let wrong = node.expected("a selector of one prefix, one host or one tag");
+    let wrong = node.expected("a selector of one prefix, one host or one tag, at most 1024 bytes long");
     let asked = node.value().clone();
     let selector = read(node, context)?;
     match &selector {
-        Selector::Prefix(_) | Selector::Host(_) | Selector::Hostname(_) => {}
+        Selector::Prefix(name) | Selector::Host(name) | Selector::Hostname(name)
+            if name.len() <= NAMESPACE_BYTES_MAX => {}
         Selector::Tags(tags) if tags.len() == 1 => {}
         _ => return Err(wrong),
     }
@@ -137,6 +141,9 @@ pub(super) fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> Adm
     let selectors: Vec<Value> = purge.asked.iter().zip(results).map(|(asked, r)| result(asked, *r)).collect();
     let receipt = results.iter().filter_map(|result| result.ok()).max();
     let mut body = json!({ "receipt": receipt, "mode": purge.mode().as_str(), "selectors": selectors });
+    if let (Some(refreshed), Some(members)) = (&purge.refreshed, body.as_object_mut()) {
+        members.insert("refresh".into(), refreshed.shown());
+    }
     if results.iter().all(Result::is_ok) {
         return AdminResponse::json(200, &body);
     }
@@ -152,12 +159,6 @@ fn result(asked: &Value, result: Result<u64, JournalBusy>) -> Value {
         Ok(seq) => json!({ "selector": asked, "receipt": seq }),
         Err(JournalBusy) => json!({ "selector": asked, "error": "busy" }),
     }
-}
-
-/// The answer to a refresh.
-pub(super) fn refreshing(refresh: &Refresh) -> AdminResponse {
-    let urls: Vec<_> = refresh.uris.iter().map(|uri| String::from_utf8_lossy(uri)).collect();
-    AdminResponse::json(202, &json!({ "refreshing": urls }))
 }
 
 #[cfg(test)]
@@ -349,6 +350,5 @@ mod tests {
         let sent = send("POST /_larder/refresh", &[], r#"{"urls":["http://h/a","h/b"]}"#);
         let Ok(Command::Refresh(refresh)) = sent else { panic!("{sent:?}") };
         assert_eq!(refresh.uris, [b"h/a".to_vec(), b"h/b".to_vec()]);
-        assert_eq!(body(&crate::admin::refreshing(&refresh)), json!({"refreshing": ["h/a", "h/b"]}));
     }
 }

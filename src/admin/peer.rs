@@ -2,71 +2,24 @@
 
 use core::net::IpAddr;
 
-/// A network in CIDR notation, such as `10.0.0.0/8` or `fd00::/8`; a single address without its length.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
+use crate::config::AdminConfig;
+use crate::http::Peer;
+
+/// Whether a configuration looks at the other end of the connection at all.
+#[must_use]
+pub fn is_guarded(config: &AdminConfig) -> bool {
+    !config.networks.is_empty() || !config.client_names.is_empty()
 }
 
-/// Who is on the other end of the connection, as the host says.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Peer {
-    /// The address, with or without a port; empty when it is not known.
-    pub address: String,
-    /// The names in a validated client certificate: its URI and DNS subject alternative names.
-    pub names: Vec<String>,
-}
-
-/// Who may use the admin route, beside having a token. Empty lists let everybody in.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Guard {
-    /// The networks that callers are in.
-    pub networks: Vec<Network>,
-    /// The names in client certificates.
-    pub names: Vec<String>,
-}
-
-impl Guard {
-    /// Whether the peer may use the admin route. One that may not gets what it would get without a token.
-    #[must_use]
-    pub fn admits(&self, peer: &Peer) -> bool {
-        let near = self.networks.is_empty()
-            || address(&peer.address)
-                .is_some_and(|address| self.networks.iter().any(|n| n.contains(address)));
-        near && (self.names.is_empty() || peer.names.iter().any(|name| self.names.contains(name)))
-    }
-}
-
-impl Network {
-    /// The network that a text names.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Network> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-        let address: IpAddr = address.parse().ok()?;
-        let max = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            None => max,
-            Some(bits) => bits.parse().ok().filter(|bits| *bits <= max)?,
-        };
-        Some(Network { address, bits })
-    }
-
-    /// Whether an address lies in it; IPv4 addresses may be written as IPv6 ones.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let distance = u32::from(network) ^ u32::from(address);
-                distance.leading_zeros() >= u32::from(self.bits)
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let distance = u128::from(network) ^ u128::from(address);
-                distance.leading_zeros() >= u32::from(self.bits)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
+/// Whether the peer may use the admin route, beside having a token. One that may not gets what it would get without
+/// a token ([`super::unknown`]).
+#[must_use]
+pub fn admits(config: &AdminConfig, peer: &Peer) -> bool {
+    let near = config.networks.is_empty()
+        || address(&peer.address)
+            .is_some_and(|address| config.networks.iter().any(|network| network.contains(address)));
+    near && (config.client_names.is_empty()
+        || peer.names.iter().any(|name| config.client_names.contains(name)))
 }
 
 /// An address with or without a port, as in `10.0.0.1:443`, `[::1]:443` or `::1`.
@@ -78,53 +31,43 @@ fn address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    #[test]
-    fn networks_contain_addresses() {
-        let cases = [
-            ("10.0.0.0/8", "10.9.8.7:1234", true),
-            ("10.0.0.0/8", "11.0.0.1", false),
-            ("10.1.2.3", "10.1.2.3:80", true),
-            ("10.1.2.3", "10.1.2.4", false),
-            ("0.0.0.0/0", "192.0.2.1", true),
-            ("0.0.0.0/0", "::1", false),
-            ("10.0.0.0/8", "[::ffff:10.1.1.1]:80", true),
-            ("fd00::/8", "[fd12::1]:443", true),
-            ("fd00::/8", "fe80::1", false),
-            ("::/0", "::1", true),
-            ("::1", "[::1]:1", true),
-            ("10.0.0.0/8", "", false),
-            ("10.0.0.0/8", "unix:/x", false),
-        ];
-        for (network, address, expected) in cases {
-            let guard = Guard { networks: vec![Network::parse(network).unwrap()], names: Vec::new() };
-            let peer = Peer { address: address.into(), names: Vec::new() };
-            assert_eq!(guard.admits(&peer), expected, "{network} {address}");
-        }
+    fn config(admin: &str) -> AdminConfig {
+        Config::parse(format!(r#"{{"admin": {admin}}}"#).as_bytes()).unwrap().admin
+    }
+
+    fn peer(address: &str, names: &[&str]) -> Peer {
+        Peer { address: address.into(), names: names.iter().map(|name| (*name).into()).collect() }
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
-        for bad in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "a/8", "10.0.0.0/-1", "10.0.0.0/"] {
-            assert_eq!(Network::parse(bad), None, "{bad}");
+    fn an_address_is_read_with_its_port() {
+        let config = config(r#"{"networks": ["10.0.0.0/8", "::1"]}"#);
+        let cases = [
+            ("10.9.8.7:1234", true),
+            ("10.9.8.7", true),
+            ("[::ffff:10.1.1.1]:80", true),
+            ("[::1]:1", true),
+            ("::1", true),
+            ("11.0.0.1:10", false),
+            ("", false),
+            ("unix:/x", false),
+        ];
+        for (address, expected) in cases {
+            assert_eq!(admits(&config, &peer(address, &[])), expected, "{address}");
         }
     }
 
     #[test]
     fn names_and_networks_must_both_fit() {
-        let guard = Guard {
-            networks: vec![Network::parse("10.0.0.0/8").unwrap()],
-            names: vec!["spiffe://ops".into()],
-        };
-        let peer = |address: &str, names: &[&str]| Peer {
-            address: address.into(),
-            names: names.iter().map(|name| (*name).into()).collect(),
-        };
-        assert!(guard.admits(&peer("10.0.0.1", &["other", "spiffe://ops"])));
-        assert!(!guard.admits(&peer("10.0.0.1", &["other"])));
-        assert!(!guard.admits(&peer("11.0.0.1", &["spiffe://ops"])));
-        assert!(Guard::default().admits(&Peer::default()));
+        let config = config(r#"{"networks": ["10.0.0.0/8"], "client_names": ["spiffe://ops"]}"#);
+        assert!(is_guarded(&config));
+        assert!(admits(&config, &peer("10.0.0.1", &["other", "spiffe://ops"])));
+        assert!(!admits(&config, &peer("10.0.0.1", &["other"])));
+        assert!(!admits(&config, &peer("11.0.0.1", &["spiffe://ops"])));
+        assert!(!is_guarded(&AdminConfig::default()) && admits(&AdminConfig::default(), &Peer::default()));
     }
 }

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Caller, Context, Dialect, JournalBusy, Problem};
-use crate::invalidation::{Invalidation, Mode, Origin, RECORD_BYTES_MAX, Selector, record_bytes};
+use super::{Caller, Context, Dialect, JournalBusy, Problem, Refreshed};
+use crate::invalidation::{
+    Invalidation, Matcher, Mode, Origin, RECORD_BYTES_MAX, Selector, Subject, record_bytes,
+};
 
 /// The most records of one command.
 const RECORDS_MAX: usize = 10_000;
@@ -24,6 +26,8 @@ pub struct Purge {
     pub refresh: bool,
     /// A name for this command: with one that is already known, the first answer is repeated.
     pub idempotency_key: Option<String>,
+    /// What came of fetching it again.
+    pub refreshed: Option<Refreshed>,
     /// For each invalidation, which of those asked for it belongs to.
     of: Vec<usize>,
 }
@@ -44,6 +48,7 @@ impl Purge {
             dry_run: false,
             refresh: false,
             idempotency_key: None,
+            refreshed: None,
             of: Vec::new(),
         };
         for (number, (asked, selector)) in asked.into_iter().enumerate() {
@@ -83,6 +88,13 @@ impl Purge {
         self.invalidations.first().map_or(Mode::Soft, |record| record.mode)
     }
 
+    /// A way to tell which of those asked for cover a stored response.
+    #[must_use]
+    pub fn matchers(&self) -> Matchers {
+        let records = self.of.iter().zip(&self.invalidations);
+        Matchers(records.map(|(asked, record)| (*asked, Matcher::new(&record.selector))).collect())
+    }
+
     /// For each of those asked for its receipt: the position of its last record, if all of them were appended.
     #[must_use]
     pub fn receipts(&self, results: &[Result<u64, JournalBusy>]) -> Vec<Result<u64, JournalBusy>> {
@@ -100,6 +112,44 @@ impl Purge {
             *seen = true;
         }
         receipts
+    }
+}
+
+/// The selectors of a purge, ready to be held against many stored responses.
+#[derive(Debug)]
+pub struct Matchers(Vec<(usize, Matcher)>);
+
+impl Matchers {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether any of them covers this.
+    #[must_use]
+    pub fn cover(&self, subject: &Subject<'_>) -> bool {
+        self.0.iter().any(|(_, matcher)| matcher.covers(subject))
+    }
+
+    /// Counts for each of those asked for how many of these it covers.
+    #[must_use]
+    pub fn counts<'s>(&self, asked: usize, subjects: impl Iterator<Item = Subject<'s>>) -> Vec<u64> {
+        let mut counts = vec![0; asked];
+        for subject in subjects {
+            let mut last = None;
+            for (asked, matcher) in &self.0 {
+                // The parts of one selector follow each other, and count once.
+                if last != Some(*asked)
+                    && matcher.covers(&subject)
+                    && let Some(count) = counts.get_mut(*asked)
+                {
+                    *count += 1;
+                    last = Some(*asked);
+                }
+            }
+        }
+        counts
     }
 }
 

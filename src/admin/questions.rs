@@ -13,9 +13,6 @@ use crate::invalidation::Selector;
 /// How many entries or records a page has unless asked otherwise, and at most.
 const PAGE: (u64, u64) = (100, 1000);
 
-/// The longest cursor in bytes.
-const CURSOR_BYTES_MAX: usize = 128;
-
 /// The most request fields of a question for an explanation.
 const FIELDS_MAX: usize = 64;
 
@@ -25,7 +22,7 @@ pub struct EntriesQuery {
     /// Only those that this covers.
     pub selector: Selector,
     /// Where the last page ended; none for the first page.
-    pub cursor: Option<String>,
+    pub cursor: Option<u64>,
     /// The most entries of the page.
     pub limit: usize,
     /// The shape of the answer.
@@ -97,7 +94,7 @@ pub(super) fn index(context: &Context<'_>) -> Command {
         200,
         &json!({
             "GET": paths(&[
-                "stats", "health", "config", "journal?before=&limit=", "receipts/{receipt}",
+                "stats", "health", "config", "journal?before=&limit=", "receipts/{receipt}?cursor=",
                 "entries?tag=&prefix=&host=&limit=&cursor=", "entry?url=", "explain?url=", "namespaces",
             ]),
             "POST": paths(&["purge", "refresh", "explain", "namespaces", "invalidate"]),
@@ -114,18 +111,19 @@ pub(super) fn journal(path: &str) -> Result<Command, Problem> {
 }
 
 /// A receipt.
-pub(super) fn receipt(number: &str) -> Result<Command, Problem> {
+pub(super) fn receipt(path: &str, number: &str) -> Result<Command, Problem> {
     let wrong = || Problem::new(404, format!("expected the number of a receipt, found \"{number}\""));
-    Ok(Command::Receipt { seq: number.parse().map_err(|_| wrong())? })
+    let seq = number.parse().map_err(|_| wrong())?;
+    let mut query = Parameters::of(path)?;
+    let cursor = query.number("cursor")?;
+    query.end()?;
+    Ok(Command::Receipt { seq, cursor })
 }
 
 /// Entries that a selector covers; its members are query parameters.
 pub(super) fn entries(path: &str, context: &Context<'_>) -> Result<Command, Problem> {
     let mut query = Parameters::of(path)?;
-    let (limit, cursor) = (query.limit()?, query.take("cursor"));
-    if cursor.as_ref().is_some_and(|cursor| cursor.len() > CURSOR_BYTES_MAX) {
-        return Err(Problem::at("cursor", "is not one that a page ended with"));
-    }
+    let (limit, cursor) = (query.limit()?, query.number("cursor")?);
     let mut members: Map<String, Value> = Map::new();
     members.insert("all".into(), true.into());
     for (name, value) in query.0 {
@@ -213,8 +211,7 @@ mod tests {
             .map_err(|response| format!("{} {}", response.status, String::from_utf8(response.body).unwrap()))
     }
 
-    fn entries(selector: Selector, cursor: Option<&str>, limit: usize) -> Command {
-        let cursor = cursor.map(str::to_owned);
+    fn entries(selector: Selector, cursor: Option<u64>, limit: usize) -> Command {
         Command::Entries(EntriesQuery { selector, cursor, limit, shape: Shape::Own })
     }
 
@@ -229,9 +226,10 @@ mod tests {
             ("namespaces", Command::Namespaces),
             ("journal", Command::Journal { before: None, limit: 100 }),
             ("journal?before=42&limit=5", Command::Journal { before: Some(42), limit: 5 }),
-            ("receipts/42", Command::Receipt { seq: 42 }),
+            ("receipts/42", Command::Receipt { seq: 42, cursor: None }),
+            ("receipts/42?cursor=7", Command::Receipt { seq: 42, cursor: Some(7) }),
             ("entries", entries(Selector::All, None, 100)),
-            ("entries?tag=user%3A42&limit=7&cursor=x", entries(tags(&["user:42"]), Some("x"), 7)),
+            ("entries?tag=user%3A42&limit=7&cursor=9", entries(tags(&["user:42"]), Some(9), 7)),
             ("entries?prefix=h/blog/", entries(Selector::Prefix(b"h/blog/".to_vec()), None, 100)),
             ("entries?status=404&host=h", entries(both, None, 100)),
             ("entry?url=https://h/a%3Fb=c", Command::Entry { uri: b"h/a?b=c".to_vec() }),
@@ -269,6 +267,7 @@ mod tests {
             ("journal?after=1", "400 {\"error\":{\"message\":\"is not known in the query"),
             ("receipts/x", "404"),
             ("receipts/", "404"),
+            ("entries?cursor=x", "400 {\"error\":{\"message\":\"expected a whole number"),
             ("entries?tga=x", "400 {\"error\":{\"message\":\"is not known: expected some of"),
             ("entries?tag=a&tag=b", "400 {\"error\":{\"message\":\"stands in the query twice"),
             ("entries?all=1", "400"),

@@ -16,6 +16,18 @@ pub struct JournalState {
     pub hard_below: u64,
 }
 
+/// How many stored responses an invalidation has touched, as far as they were looked at. What has been fetched again
+/// or evicted since is not among them any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Touched {
+    /// Those that it covers, and that are stored still.
+    pub still_stored: u64,
+    /// How many stored responses were looked at.
+    pub looked_at: u64,
+    /// Where counting goes on; none when all were looked at.
+    pub next: Option<u64>,
+}
+
 /// The answer to a question for statistics: counters and gauges by name.
 #[must_use]
 pub fn stats(numbers: &[(&str, u64)]) -> AdminResponse {
@@ -72,7 +84,7 @@ pub(super) fn record(seq: u64, invalidation: &Invalidation) -> Value {
 }
 
 /// The answer to a question for a receipt. `invalidation` is the record, while it is remembered; `touched` how many
-/// stored responses it has stopped from being served fresh so far, where somebody counted.
+/// stored responses it has touched so far, where that could be counted.
 ///
 /// A position that the journal has reached holds on every worker, so there is nothing to wait for.
 #[must_use]
@@ -80,7 +92,7 @@ pub fn receipt(
     seq: u64,
     state: JournalState,
     invalidation: Option<&Invalidation>,
-    touched: Option<u64>,
+    touched: Option<&Touched>,
 ) -> AdminResponse {
     if seq == 0 || seq > state.head {
         return Problem::new(404, format!("the journal has no position {seq}")).response();
@@ -90,7 +102,12 @@ pub fn receipt(
         "holds": true,
         "head": state.head,
         "record": invalidation.map(|invalidation| record(seq, invalidation)),
-        "touched": touched,
+        "touched": touched.map(|touched| json!({
+            "still_stored": touched.still_stored,
+            "looked_at": touched.looked_at,
+            "complete": touched.next.is_none(),
+            "next": touched.next,
+        })),
     });
     AdminResponse::json(200, &body)
 }
@@ -185,8 +202,10 @@ mod tests {
     fn a_receipt_holds_once_the_journal_is_there() {
         assert_eq!(receipt(43, STATE, None, None).status, 404);
         assert_eq!(receipt(0, STATE, None, None).status, 404);
-        let body = body(&receipt(42, STATE, Some(&invalidation()), Some(17)));
-        assert_eq!((&body["holds"], &body["touched"]), (&json!(true), &json!(17)));
+        let touched = Touched { still_stored: 17, looked_at: 100, next: Some(800) };
+        let body = body(&receipt(42, STATE, Some(&invalidation()), Some(&touched)));
+        let expected = json!({"still_stored": 17, "looked_at": 100, "complete": false, "next": 800});
+        assert_eq!((&body["holds"], &body["touched"]), (&json!(true), &expected));
         assert_eq!(body["record"]["reason"], "deploy");
     }
 

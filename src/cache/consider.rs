@@ -362,7 +362,7 @@ fn usable(response: &Response, ask: &Ask, invalidated: Invalidated, now: Now) ->
 }
 
 /// A verdict in the policy's words; none for what is gone.
-fn invalidated(verdict: Verdict) -> Option<Invalidated> {
+pub(super) fn invalidated(verdict: Verdict) -> Option<Invalidated> {
     match verdict {
         Verdict::Valid => Some(Invalidated::No),
         Verdict::Soft { at } => Some(Invalidated::Soft { at }),

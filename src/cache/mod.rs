@@ -8,6 +8,7 @@
 mod ask;
 mod consider;
 mod dispatch;
+mod inspect;
 mod landing;
 mod recipe;
 mod sweep;
@@ -19,12 +20,13 @@ use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
 pub use dispatch::{Call, Reception, is_failure};
+pub use inspect::{Found, Page, Refetch, Seen};
 pub use landing::{Confirmation, Landing};
 pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;
 use crate::config::Config;
-use crate::http::Fields;
+use crate::http::{Fields, Peer};
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::metrics::{Counter, Metrics};
 use crate::store::journal::{Busy, Mirror, Synced};
@@ -39,6 +41,8 @@ pub trait Host: SharedData + Metrics {
     /// The request of a stream as the router sent it, and the cluster that it was sent to. Known at the end of a
     /// stream, while it is being logged.
     fn routed(&self, stream: StreamId) -> Option<(Fields, String)>;
+    /// Who is on the other end of the connection of the stream that the host is asking about.
+    fn peer(&self) -> Peer;
 }
 
 /// Identifies this worker's VM among all that ever were.
@@ -233,22 +237,7 @@ impl Cache {
     /// The verdict of the journal on an entry, remembered until the journal's head moves.
     fn verdict(&self, entry: &Entry) -> Verdict {
         let record = &entry.record;
-        entry.verdict(self.mirror.head(), || {
-            let subject = match &record.content {
-                Content::Response(r) => Subject {
-                    uri: &r.uri,
-                    tags: &r.tags,
-                    status: r.stored.status,
-                    content_type: r.stored.fields.get("content-type").unwrap_or_default(),
-                    stored_at: r.stored.response_time,
-                },
-                Content::Variants(v) => {
-                    let stored_at = Timestamp::default();
-                    Subject { uri: &v.uri, tags: &[], status: 0, content_type: &[], stored_at }
-                }
-            };
-            self.mirror.verdict(&subject, record.stamp)
-        })
+        entry.verdict(self.mirror.head(), || self.mirror.verdict(&subject(&record.content), record.stamp))
     }
 
     fn seed(&mut self, host: &impl Host) -> Seed {
@@ -279,6 +268,23 @@ impl Cache {
 
     fn lease(&self) -> Duration {
         self.config.collapse.lease
+    }
+}
+
+/// What the journal's selectors look at.
+fn subject(content: &Content) -> Subject<'_> {
+    match content {
+        Content::Response(r) => Subject {
+            uri: &r.uri,
+            tags: &r.tags,
+            status: r.stored.status,
+            content_type: r.stored.fields.get("content-type").unwrap_or_default(),
+            stored_at: r.stored.response_time,
+        },
+        Content::Variants(v) => {
+            let stored_at = Timestamp::default();
+            Subject { uri: &v.uri, tags: &[], status: 0, content_type: &[], stored_at }
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::json::{At, Json, Object, Read, boolean};
 use super::names::{Name, digest};
+use super::network::{ClientName, Network};
+use super::sections::Rate;
 use super::text::{keywords, text};
 use super::units::{count, size_within};
 
@@ -18,6 +20,29 @@ pub struct AdminConfig {
     pub body_bytes_max: usize,
     /// The most selectors in one command.
     pub selectors_max: usize,
+    /// How many commands, or records of the journal that they take, a token may send to one worker.
+    pub rate: Rate,
+    /// The networks that callers are in; empty lets in all.
+    pub networks: Vec<Network>,
+    /// The names in client certificates that callers have; empty lets in all.
+    pub client_names: Vec<String>,
+    /// What becomes of purging methods from whoever is no caller.
+    pub strangers: Strangers,
+}
+
+/// What becomes of the methods `PURGE`, `BAN` and `REFRESH` from whoever is no caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strangers {
+    /// They go to the origin like any other method.
+    Pass,
+    /// They are answered with 403.
+    Forbid,
+}
+
+keywords! {
+    Strangers, "what becomes of strangers' purges":
+    "pass" => Strangers::Pass,
+    "forbid" => Strangers::Forbid
 }
 
 /// A bearer token, known by its digest only, because Envoy shows plugin configurations in its config dump.
@@ -57,6 +82,10 @@ impl Default for AdminConfig {
             methods: false,
             body_bytes_max: 64 << 10,
             selectors_max: 256,
+            rate: Rate::default(),
+            networks: Vec::new(),
+            client_names: Vec::new(),
+            strangers: Strangers::Pass,
         }
     }
 }
@@ -70,7 +99,13 @@ impl AdminConfig {
         object.field("body_bytes_max", &mut self.body_bytes_max, |at| {
             Ok(size_within(at, 1024, 1 << 20)? as usize)
         })?;
-        object.field("selectors_max", &mut self.selectors_max, |at| Ok(count(at, 1, 10_000)? as usize))
+        object.field("selectors_max", &mut self.selectors_max, |at| Ok(count(at, 1, 10_000)? as usize))?;
+        object.section("rate", |object| self.rate.read(object))?;
+        object.field("networks", &mut self.networks, |at| at.list(text))?;
+        object.field("client_names", &mut self.client_names, |at| {
+            at.list(|at| text(at).map(|ClientName(name)| name))
+        })?;
+        object.field("strangers", &mut self.strangers, text)
     }
 }
 

@@ -156,7 +156,8 @@ impl Candidates {
 
     /// The rules that are marked, in order, each once.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = u32> {
-        (0..).step_by(64).zip(self.words.iter_mut()).flat_map(|(first, word)| {
+        let words = (0..).step_by(64).zip(self.words.iter_mut());
+        words.filter(|(_, word)| **word != 0).flat_map(|(first, word)| {
             core::iter::from_fn(move || {
                 let bit = word.trailing_zeros();
                 *word &= word.wrapping_sub(1);

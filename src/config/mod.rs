@@ -9,7 +9,9 @@ mod extension;
 mod index;
 mod json;
 mod matcher;
+mod mutation;
 mod names;
+mod network;
 mod options;
 mod overlay;
 mod path;
@@ -22,12 +24,14 @@ mod template;
 mod text;
 mod units;
 
-pub use admin::{AdminConfig, Scope, Token};
+pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use error::ConfigError;
+pub use mutation::Mutation;
+pub use network::Network;
 pub use options::{Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
-pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, StoreConfig};
+pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
 
 use json::{At, Json, Path, Read};
@@ -52,8 +56,23 @@ pub struct Config {
     pub collapse: CollapseConfig,
     /// The admin route.
     pub admin: AdminConfig,
+    /// How many invalidations answers to unsafe methods (RFC 9111 §4.4) write on one worker; those of a rule are
+    /// counted by themselves.
+    pub unsafe_methods: Rate,
     /// The response header field `Cache-Status`.
     pub cache_status: CacheStatusHeader,
+    /// The JSON that it was read from.
+    pub source: Source,
+}
+
+/// The JSON of a configuration. How it was written makes no difference to what it says, so all are equal.
+#[derive(Debug, Default)]
+pub struct Source(pub Box<[u8]>);
+
+impl PartialEq for Source {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Config {
@@ -71,37 +90,30 @@ impl Config {
     pub fn parse(json: &[u8]) -> Result<Config, ConfigError> {
         let json = json.trim_ascii();
         let value = if json.is_empty() { Json::Object(Vec::new()) } else { Json::parse(json)? };
-        Self::read(&At { path: &Path::Whole, value: &value }).map_err(|error| *error)
+        let config = Self::read(&At { path: &Path::Whole, value: &value }).map_err(|error| *error)?;
+        Ok(Config { source: Source(json.into()), ..config })
     }
 
     fn read(at: &At<'_>) -> Read<Config> {
-        let Config {
-            mut name,
-            mut defaults,
-            mut store,
-            mut tags,
-            mut collapse,
-            mut admin,
-            mut cache_status,
-            ..
-        } = Config::default();
+        let mut config = Config::default();
         let mut options = Overlay::default();
         let mut rules = Vec::new();
         at.object(|object| {
-            object.field("name", &mut name, |at| text(at).map(|CacheName(name)| name))?;
-            object.section("cache_status", |object| cache_status.read(object))?;
-            object.section("store", |object| store.read(object))?;
-            object.section("tags", |object| tags.read(object))?;
-            object.section("collapse", |object| collapse.read(object))?;
-            object.section("admin", |object| admin.read(object))?;
+            object.field("name", &mut config.name, |at| text(at).map(|CacheName(name)| name))?;
+            object.section("cache_status", |object| config.cache_status.read(object))?;
+            object.section("store", |object| config.store.read(object))?;
+            object.section("tags", |object| config.tags.read(object))?;
+            object.section("collapse", |object| config.collapse.read(object))?;
+            object.section("admin", |object| config.admin.read(object))?;
+            object.section("unsafe_methods", |object| config.unsafe_methods.read(object))?;
             options.read(object)?;
-            object.field("rules", &mut rules, |at| rules::read(at, &store))
+            object.field("rules", &mut rules, |at| rules::read(at, &config.store))
         })?;
-        options.apply(&mut defaults);
-        defaults.object_bytes_max = store.object_bytes_max;
-        defaults.collapse = collapse.enabled;
-        let rules = Rules::new(defaults.clone(), rules);
-        Ok(Config { name, defaults, rules, store, tags, collapse, admin, cache_status })
+        options.apply(&mut config.defaults);
+        config.defaults.object_bytes_max = config.store.object_bytes_max;
+        config.defaults.collapse = config.collapse.enabled;
+        config.rules = Rules::new(config.defaults.clone(), rules);
+        Ok(config)
     }
 }
 
@@ -116,7 +128,9 @@ impl Default for Config {
             tags: TagsConfig::default(),
             collapse: CollapseConfig::default(),
             admin: AdminConfig::default(),
+            unsafe_methods: Rate::default(),
             cache_status: CacheStatusHeader::default(),
+            source: Source::default(),
         }
     }
 }

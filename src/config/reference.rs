@@ -107,7 +107,7 @@ pub const REFERENCE: &[Row] = &[
         "Tried in order. Each option comes from the first rule that matches and sets it, else from the top level; \
          tags of all rules that match add up."),
     top("rules[].name", "letters, digits, `-_.`", "", r#""images""#,
-        "Names the rule in tags and metrics."),
+        "Names the rule, and tags what it matches with `rule:` and the name."),
     top("rules[].match.host", "one or a list", "", r#"["shop.example", "*.example.com"]"#,
         "Hosts, on any port unless one is given. `*` stands for any text."),
     top("rules[].match.path", "one or a list", "", r#"["/img/**", "/users/{id}"]"#,
@@ -126,6 +126,13 @@ pub const REFERENCE: &[Row] = &[
         "Media types of the response, without parameters."),
     top("rules[].tags", "list of tags", "[]", r#"["images"]"#,
         "Tags for the response, with captures of the path where they say `{name}`, such as `user:{id}`."),
+    top("rules[].invalidates.tags", "list of tags", "[]", r#"["users"]"#,
+        "Mutation rule: after a successful answer to an unsafe request (`PUT`, `POST`, …) that matches, what carries one \
+         of these tags is validated before it is used again. May have captures, such as `user:{id}`."),
+    top("rules[].invalidates.paths", "list of paths", "[]", r#"["/users"]"#,
+        "The same for these paths on the host of the request, with any query."),
+    top("rules[].invalidates.prefixes", "list of paths", "[]", r#"["/users"]"#,
+        "The same for these paths and all below them."),
     top("rules[].object_bytes_max", "size", "", r#""64KiB""#,
         "The largest body of a response that is stored, at most `store.object_bytes_max`."),
     top("rules[].collapse", "boolean", "", "false",
@@ -183,6 +190,20 @@ pub const REFERENCE: &[Row] = &[
         "The largest body of a command."),
     top("admin.selectors_max", "1 to 10000", "256", "16",
         "The most selectors in one command."),
+    top("admin.rate.per_minute", "1 to 1000000", "6000", "60",
+        "How many commands a token may send to one worker in a minute; a purge counts as many times as it takes records \
+         of the journal. Beyond it: 429 with `Retry-After`."),
+    top("admin.rate.burst", "1 to 1000000", "1000", "10",
+        "How many of them at once."),
+    top("admin.networks", "list of addresses and blocks", "[]", r#"["10.0.0.0/8", "fd00::/8"]"#,
+        "The networks that callers are in, by Envoy's `source.address`; empty lets in all. Others get what they would \
+         get without a token."),
+    top("admin.client_names", "list of names", "[]", r#"["spiffe://example/ops"]"#,
+        "The names of callers' client certificates, first URI or DNS subject alternative name; empty lets in all. \
+         Envoy has to validate the certificates (`trusted_ca`)."),
+    top("admin.strangers", "`pass`, `forbid`", r#""pass""#, r#""forbid""#,
+        "What becomes of `PURGE`, `BAN` and `REFRESH` without a known token: to the origin like any other method, or \
+         403."),
     top("admin.tokens", "list of tokens", "[]", "[]",
         "Who may use the admin route; without a token there is none."),
     top("admin.tokens[].name", "letters, digits, `-_.`", "", r#""ops""#,
@@ -192,6 +213,13 @@ pub const REFERENCE: &[Row] = &[
          in its config dump."),
     top("admin.tokens[].scopes", "list of `read`, `purge`, `purge_all`", r#"["read", "purge", "purge_all"]"#, r#"["read"]"#,
         "What the token allows."),
+
+    top("unsafe_methods.per_minute", "1 to 1000000", "6000", "600",
+        "How many invalidations answers to unsafe methods (RFC 9111 §4.4) may write on one worker in a minute, so that \
+         nobody floods the journal; each rule with `invalidates` has as many of its own. What is beyond is not \
+         invalidated, and counted."),
+    top("unsafe_methods.burst", "1 to 1000000", "1000", "100",
+        "How many of them at once."),
 ];
 
 /// The table in Markdown, as the README shows it, with a line break at the end.

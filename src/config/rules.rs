@@ -13,6 +13,7 @@ use super::StoreConfig;
 use super::index::{Candidates, Index};
 use super::json::{At, Object, Read, boolean, repeated};
 use super::matcher::{Match, Phase, Target};
+use super::mutation::{Invalidates, Mutation};
 use super::names::Name;
 use super::options::Options;
 use super::overlay::{Key, Overlay, put};
@@ -30,6 +31,7 @@ pub(super) struct Rule {
     tags: Vec<TagTemplate>,
     object_bytes_max: Option<u64>,
     collapse: Option<bool>,
+    invalidates: Invalidates,
 }
 
 impl Rule {
@@ -51,6 +53,7 @@ impl Rule {
             if body > all { Err(at.error(message())) } else { Ok(body) }
         })?;
         object.optional("collapse", &mut rule.collapse, boolean)?;
+        object.section("invalidates", |object| rule.invalidates.read(object))?;
         rule.check(object).map(|()| rule)
     }
 
@@ -64,9 +67,11 @@ impl Rule {
         let captured = |name: &str| {
             !paths.is_empty() && paths.iter().all(|path| path.names.iter().any(|known| **known == *name))
         };
-        for tag in &self.tags {
-            if let Some(name) = tag.names().find(|name| !captured(name)) {
-                return Err(object.error("tags", format!("{{{name}}} is not in every pattern of match.path")));
+        let tags = self.tags.iter().flat_map(TagTemplate::names).map(|name| ("tags", name));
+        let names = tags.chain(self.invalidates.names().map(|name| ("invalidates", name)));
+        for (field, name) in names {
+            if !captured(name) {
+                return Err(object.error(field, format!("{{{name}}} is not in every pattern of match.path")));
             }
         }
         Ok(())
@@ -123,6 +128,7 @@ pub struct Rules {
     rules: Vec<Rule>,
     index: Index,
     needs_response: bool,
+    mutates: bool,
     work: RefCell<Work>,
 }
 
@@ -145,6 +151,7 @@ impl Rules {
             defaults: Rc::new(defaults),
             index: Index::new(rules.iter().map(|rule| &rule.when)),
             needs_response: rules.iter().any(Rule::looks_at_response),
+            mutates: rules.iter().any(|rule| !rule.invalidates.is_empty()),
             rules,
             work: RefCell::default(),
         }
@@ -185,6 +192,27 @@ impl Rules {
         }
     }
 
+    /// What the rules say that a successful answer to this unsafe request has changed. In doubt whether a path has
+    /// an extension a rule matches: rather too much is validated again than too little.
+    #[must_use]
+    pub fn mutations(&self, request: &RequestHead, status: u16, content_type: &[u8]) -> Vec<Mutation> {
+        if !self.mutates {
+            return Vec::new();
+        }
+        let (target, phase) = (Target::of(request), Phase::Response { status, content_type });
+        let mut work = Work::default();
+        self.index.find(&target, &mut work.candidates, &mut work.key);
+        let rules = work.candidates.drain().filter_map(|at| Some((at, self.rule(at)?)));
+        let mutating = rules.filter(|(_, rule)| !rule.invalidates.is_empty());
+        mutating
+            .filter(|(_, rule)| rule.when.holds(&target, phase, false))
+            .map(|(at, rule)| {
+                let name = rule.name.clone().unwrap_or_else(|| format!("rules[{at}]"));
+                rule.invalidates.expand(name, |name| rule.when.capture(name, target.path))
+            })
+            .collect()
+    }
+
     fn rule(&self, at: u32) -> Option<&Rule> {
         self.rules.get(at as usize)
     }
@@ -212,7 +240,10 @@ impl Rules {
             rule.apply(&mut options);
         }
         for rule in matched.iter().filter_map(|&at| self.rule(at)) {
-            options.rules.extend(rule.name.clone());
+            if let Some(name) = &rule.name {
+                options.rules.push(name.clone());
+                add_tag(&mut options, format!("rule:{name}"));
+            }
             for tag in rule.tags.iter().filter_map(TagTemplate::literal) {
                 add_tag(&mut options, tag.into());
             }
@@ -312,14 +343,64 @@ mod tests {
                 {'name': 'c', 'tags': ['z']}]}",
         );
         for (path, names, tags, all_tags) in [
-            ("/a/7?q", &["a", "c"][..], &["x", "y", "z"][..], &["x", "y", "z", "id:7", "z:7"][..]),
-            ("/a/7/8", &["a", "c"], &["x", "y", "z"], &["x", "y", "z"]),
-            ("/b", &["c"], &["z"], &["z"]),
+            (
+                "/a/7?q",
+                &["a", "c"][..],
+                &["rule:a", "x", "y", "rule:c", "z"][..],
+                &["rule:a", "x", "y", "rule:c", "z", "id:7", "z:7"][..],
+            ),
+            (
+                "/a/7/8",
+                &["a", "c"],
+                &["rule:a", "x", "y", "rule:c", "z"],
+                &["rule:a", "x", "y", "rule:c", "z"],
+            ),
+            ("/b", &["c"], &["rule:c", "z"], &["rule:c", "z"]),
         ] {
             let options = rules.for_request(&get(path));
             assert_eq!(options.rules, names, "{path}");
             assert_eq!(options.tags, tags, "{path}");
             assert_eq!(rules.for_response(&get(path), 200, b"").tags, all_tags, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mutation_rule_says_what_an_answer_has_changed() {
+        let rules = rules(
+            "{'rules': [
+                {'name': 'users', 'match': {'path': '/users/{id}', 'method': ['PUT', 'DELETE'], 'status': '2xx'},
+                 'invalidates': {'tags': ['user:{id}', 'users'], 'prefixes': ['/users'], 'paths': ['/u/{id}']}},
+                {'match': {'path': '/**/*.json'}, 'invalidates': {'tags': ['json']}},
+                {'match': {'path': '/users/**'}, 'ttl': '1h'}]}",
+        );
+        let of =
+            |method, path, status| rules.mutations(&request(method, "h", path, &[]), status, b"text/html");
+        let users = |id: &str, tag: &str| Mutation {
+            rule: "users".into(),
+            tags: vec![format!("user:{tag}"), "users".into()],
+            paths: vec![format!("/u/{id}").into_bytes()],
+            prefixes: vec![b"/users".to_vec()],
+        };
+        let json =
+            Mutation { rule: "rules[1]".into(), tags: vec!["json".into()], paths: vec![], prefixes: vec![] };
+        assert_eq!(of("PUT", "/users/7?x", 204), [users("7", "7")]);
+        assert_eq!(of("PUT", "/users/a%20b", 204), [users("a%20b", "a b")]);
+        assert_eq!(of("DELETE", "/users/7.json", 200), [users("7.json", "7.json"), json]);
+        assert_eq!(of("PUT", "/users/7", 302), []);
+        assert_eq!(of("POST", "/users/7", 200), []);
+    }
+
+    #[test]
+    fn a_mutation_rule_is_refused_where_it_makes_no_sense() {
+        for (rule, error) in [
+            ("{'invalidates': {'tags': ['{id}']}}", "{id} is not in every pattern of match.path"),
+            ("{'invalidates': {'prefixes': ['users']}}", "is not a path"),
+            ("{'invalidates': {'paths': ['/a?b']}}", "is not a path"),
+            ("{'invalidates': {'urls': []}}", "unknown field"),
+        ] {
+            let json = format!("{{'rules': [{rule}]}}").replace('\'', "\"");
+            let refusal = Config::parse(json.as_bytes()).unwrap_err().to_string();
+            assert!(refusal.starts_with("rules[0].invalidates") && refusal.contains(error), "{refusal}");
         }
     }
 

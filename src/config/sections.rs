@@ -1,4 +1,4 @@
-//! The sections that belong to the whole plugin and to no rule: store, collapse, `Cache-Status`.
+//! The sections that belong to the whole plugin and to no rule: store, collapse, `Cache-Status`, rates.
 
 use core::time::Duration;
 
@@ -143,5 +143,27 @@ impl Default for CacheStatusHeader {
 impl CacheStatusHeader {
     pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
         object.field("enabled", &mut self.enabled, boolean)
+    }
+}
+
+/// A rate: a bucket that so much fits into, and that fills so fast.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// How much may be taken in a minute.
+    pub per_minute: u32,
+    /// How much may be taken at once.
+    pub burst: u32,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Rate { per_minute: 6_000, burst: 1_000 }
+    }
+}
+
+impl Rate {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.field("per_minute", &mut self.per_minute, |at| count(at, 1, 1_000_000))?;
+        object.field("burst", &mut self.burst, |at| count(at, 1, 1_000_000))
     }
 }

@@ -67,6 +67,18 @@ impl TagTemplate {
         }
         tag
     }
+
+    /// The text, with what `capture` finds for each name as it was sent.
+    pub(super) fn expand_raw<'p>(&self, capture: impl Fn(&str) -> Option<&'p [u8]>) -> Vec<u8> {
+        let mut text = Vec::new();
+        for part in &self.parts {
+            text.extend_from_slice(match part {
+                Part::Text(text) => text.as_bytes(),
+                Part::Capture(name) => capture(name).unwrap_or_default(),
+            });
+        }
+        text
+    }
 }
 
 /// Percent-decoded (RFC 3986 §2.1), because `/users/%34%32` is the origin's user 42 too and a purge of it must

@@ -1,14 +1,25 @@
 //! Commands of the admin route: their bodies are read, and what they want is done.
 
-use super::{Context, Exchange, Reply, State, Step};
-use crate::admin::{self, AdminResponse, Caller, Command, JournalBusy};
-use crate::cache::Host;
-use crate::config::Config;
+use std::rc::Rc;
+
+use super::{Context, Exchange, Reply, State, Step, inquiries};
+use crate::admin::{
+    self, AdminResponse, Bump, Caller, Command, JournalBusy, Namespaces, Problem, Purge, Recognised, Refresh,
+    Refreshed, shown,
+};
+use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
+use crate::config::{Config, Strangers};
 use crate::http::{Fields, RequestHead};
-use crate::policy::key;
+use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
+use crate::policy::key::{self, KeyParts};
+use crate::store::{Cas, TRIES};
+
+/// Where the versions of all namespaces lie in shared data.
+const NAMESPACES: &str = "namespaces";
 
 /// A command whose body is being read.
 pub(super) struct Commanding {
+    stream: StreamId,
     request: RequestHead,
     caller: Caller,
 }
@@ -20,15 +31,36 @@ impl Exchange {
         matches!(self.state, State::Commanding(_))
     }
 
+    /// Whether a request is for the admin route, and what to do then; none for a request like any other.
+    pub(super) fn command(&mut self, cx: &mut Context<'_, impl Host>, request: &RequestHead) -> Option<Step> {
+        let config = Rc::clone(cx.config);
+        let recognised = match admin::recognise(request, &config.admin) {
+            Recognised::Respond(_) | Recognised::Authorised(_) if !is_admitted(cx) => {
+                admin::unknown(request, &config.admin)
+            }
+            recognised => recognised,
+        };
+        match recognised {
+            Recognised::NotForUs => None,
+            // A stranger's PURGE is a request like any other, unless the operator wants it to end here.
+            Recognised::Stranger => match config.admin.strangers {
+                Strangers::Pass => None,
+                Strangers::Forbid => Some(self.reply(Reply::admin(admin::forbidden()))),
+            },
+            Recognised::Respond(response) => Some(self.reply(Reply::admin(response))),
+            Recognised::Authorised(caller) => Some(self.command_head(cx, request.clone(), caller)),
+        }
+    }
+
     /// The head of a command has arrived, and its caller is known.
-    pub(super) fn command_head(
+    fn command_head(
         &mut self,
         cx: &mut Context<'_, impl Host>,
         request: RequestHead,
         caller: Caller,
     ) -> Step {
         let has_body = request.has_body;
-        let commanding = Commanding { request, caller };
+        let commanding = Commanding { stream: self.stream, request, caller };
         if !has_body {
             let response = commanding.execute(cx, &[]);
             return self.reply(Reply::admin(response));
@@ -70,9 +102,15 @@ impl Exchange {
     }
 }
 
+/// Whether the other end of the connection may be a caller.
+pub(super) fn is_admitted(cx: &Context<'_, impl Host>) -> bool {
+    let config = &cx.config.admin;
+    !admin::is_guarded(config) || admin::admits(config, &cx.host.peer())
+}
+
 impl Commanding {
     fn execute(&self, cx: &mut Context<'_, impl Host>, body: &[u8]) -> AdminResponse {
-        let config = cx.config;
+        let config = Rc::clone(cx.config);
         let canonical = |url: &str| key::uri_of(url, &config.rules.for_request(&get(url)).key);
         let context = admin::Context {
             config: &config.admin,
@@ -80,37 +118,197 @@ impl Commanding {
             hierarchy: &config.tags.parents,
             now: cx.now.wall,
         };
-        match admin::command(&self.request, body, &self.caller, &context) {
-            Err(refusal) => refusal,
-            Ok(Command::Purge(purge)) => {
-                let mut results = Vec::with_capacity(purge.invalidations.len());
-                if !purge.dry_run {
-                    for invalidation in &purge.invalidations {
-                        results.push(cx.cache.invalidate(cx.host, invalidation).map_err(|_| JournalBusy));
-                    }
-                }
-                admin::purged(&purge, &results)
-            }
-            Ok(Command::Stats) => admin::stats(&borrowed(&cx.host.values())),
-            Ok(Command::Health) => {
-                let facts = [("journal_head", cx.cache.journal_head())];
-                admin::health(&[], &facts)
-            }
-            Ok(Command::Respond(response)) => response,
-            Ok(_) => admin::Problem::new(501, "this command is not carried out yet").response(),
+        let command = admin::command(&self.request, body, &self.caller, &context);
+        let cost = command.as_ref().map_or(1, Command::cost);
+        match cx.desk.commands.take(&self.caller.name, cost, config.admin.rate, cx.now.mono) {
+            Err(secs) => self.refuse(cx, &Problem::too_many(secs)),
+            Ok(()) => command.map_or_else(|refusal| refusal, |command| self.carry_out(cx, command, body)),
         }
     }
+
+    fn carry_out(&self, cx: &mut Context<'_, impl Host>, command: Command, body: &[u8]) -> AdminResponse {
+        match command {
+            Command::Purge(purge) => self.purge_once(cx, purge, body),
+            Command::Refresh(refresh) => self.refresh(cx, &refresh),
+            Command::Namespace(bump) => self.bump(cx, &bump),
+            Command::Stats => admin::stats(&borrowed(&cx.host.values())),
+            Command::Health => inquiries::health(cx),
+            Command::Config => admin::configuration(&cx.config.source.0),
+            Command::Journal { before, limit } => inquiries::journal(cx, before, limit),
+            Command::Receipt { seq, cursor } => inquiries::receipt(cx, seq, cursor),
+            Command::Entries(query) => inquiries::entries(cx, &query),
+            Command::Entry { uri } => inquiries::entry(cx, self.stream, &uri),
+            Command::Explain(query) => inquiries::explain(cx, self.stream, query),
+            Command::Namespaces => namespaces(cx).0.answer(),
+            Command::Respond(response) => response,
+        }
+    }
+
+    fn refuse(&self, cx: &Context<'_, impl Host>, problem: &Problem) -> AdminResponse {
+        admin::refuse(&self.request, &cx.config.admin, problem)
+    }
+
+    /// A purge, unless it has been carried out before under the same idempotency key.
+    fn purge_once(&self, cx: &mut Context<'_, impl Host>, purge: Purge, body: &[u8]) -> AdminResponse {
+        let key = purge.idempotency_key.clone();
+        let known = key.as_ref().map(|key| cx.desk.answers.find(&self.caller, key, body, cx.now.mono));
+        match known {
+            Some(Err(problem)) => return self.refuse(cx, &problem),
+            Some(Ok(Some(answer))) => return answer,
+            Some(Ok(None)) | None => {}
+        }
+        let answer = if purge.dry_run { inquiries::would_purge(cx, &purge) } else { self.purge(cx, purge) };
+        if let Some(key) = key {
+            cx.desk.answers.keep(&self.caller, &key, body, &answer, cx.now.mono);
+        }
+        answer
+    }
+
+    fn purge(&self, cx: &mut Context<'_, impl Host>, mut purge: Purge) -> AdminResponse {
+        let results = append(cx, &purge.invalidations);
+        if purge.refresh
+            && let Some(last) = results.iter().filter_map(|result| result.ok()).max()
+        {
+            let matchers = purge.matchers();
+            let limit = cx.config.collapse.refresh_concurrency_max as usize;
+            let bounds = (limit, inquiries::looks_for(matchers.count()));
+            let covered = |subject: &Subject<'_>, stamp| stamp < last && matchers.cover(subject);
+            purge.refreshed = cx
+                .cache
+                .survey(cx.host, 0, bounds, covered)
+                .map(|page| Refreshed { complete: page.next.is_none(), ..self.refetch(cx, &page.seen) });
+        }
+        admin::purged(&purge, &results)
+    }
+
+    /// Marks URLs stale and has them fetched again.
+    fn refresh(&self, cx: &mut Context<'_, impl Host>, refresh: &Refresh) -> AdminResponse {
+        let token = self.caller.name.clone();
+        let soft = |uri: &Vec<u8>| Invalidation {
+            mode: Mode::Soft,
+            selector: Selector::Uri(uri.clone()),
+            issued_at: cx.now.wall,
+            origin: Origin::Admin { token: token.clone() },
+            reason: Some("refresh".into()),
+        };
+        let records: Vec<_> = refresh.uris.iter().map(soft).collect();
+        let results = append(cx, &records);
+        if results.iter().any(Result::is_err) {
+            return self.refuse(cx, &Problem::busy());
+        }
+        let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
+        for uri in &refresh.uris {
+            let found = inquiries::stored_at(cx, self.stream, uri);
+            let Refreshed { started, left, .. } = self.refetch(cx, &found.seen);
+            refreshed.complete &= found.next.is_none();
+            if found.seen.is_empty() {
+                let uri = String::from_utf8_lossy(uri).into_owned();
+                refreshed.left.push((uri, "nothing is stored for it".into()));
+            }
+            refreshed.started.extend(started);
+            refreshed.left.extend(left);
+        }
+        refreshed.receipt = results.into_iter().flatten().max();
+        admin::refreshing(refresh, &refreshed)
+    }
+
+    fn refetch(&self, cx: &mut Context<'_, impl Host>, seen: &[Seen]) -> Refreshed {
+        let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
+        for seen in seen {
+            let key = &seen.entry.record.key;
+            let shown = KeyParts::of(key).map(|parts| parts.shown()).unwrap_or_default();
+            let why = match asked_by(cx, self.stream, key) {
+                None => "no request without somebody's cookies or credentials asks for it".to_owned(),
+                Some(ask) => match cx.cache.refetch(cx.host, &ask, cx.now) {
+                    Refetch::Started => {
+                        refreshed.started.push(shown);
+                        continue;
+                    }
+                    Refetch::NoRoute => "how its route sends it is not known yet".to_owned(),
+                    Refetch::Recently(reason) => {
+                        format!("a fetch has just come to nothing: {}", reason.as_str())
+                    }
+                    Refetch::Busy => "too many fetches run already".to_owned(),
+                    Refetch::NotNeeded => "it has been fetched meanwhile".to_owned(),
+                },
+            };
+            refreshed.left.push((shown, why));
+        }
+        refreshed
+    }
+
+    /// Changes the version of a namespace. The journal makes it true; the table only remembers the number.
+    fn bump(&self, cx: &mut Context<'_, impl Host>, bump: &Bump) -> AdminResponse {
+        let mut written = None;
+        for _ in 0..TRIES {
+            let (mut table, cas) = namespaces(cx);
+            let Some(version) = table.next(bump) else { return table.bumped(bump) };
+            let seq = match written {
+                Some(seq) => seq,
+                None => {
+                    let results = append(cx, &bump.invalidations);
+                    match results.into_iter().collect::<Result<Vec<_>, _>>() {
+                        Ok(positions) => positions.into_iter().max().unwrap_or_default(),
+                        Err(JournalBusy) => return self.refuse(cx, &Problem::busy()),
+                    }
+                }
+            };
+            written = Some(seq);
+            table.set(&bump.selector, version, seq, cx.now.wall);
+            if cx.host.compare_and_set(NAMESPACES, &table.encode(), cas) {
+                return table.bumped(bump);
+            }
+        }
+        let problem = Problem { retry_after_secs: Some(1), ..Problem::new(503, busy_table(bump)) };
+        self.refuse(cx, &problem)
+    }
+}
+
+fn busy_table(bump: &Bump) -> String {
+    format!(
+        "everything under {} is invalidated, but others changed the table of versions all the time",
+        shown(&bump.selector)
+    )
+}
+
+/// The table of namespaces, and what it is to be replaced by compare-and-set with.
+fn namespaces(cx: &Context<'_, impl Host>) -> (Namespaces, Cas) {
+    match cx.host.get(NAMESPACES) {
+        Some(found) => (Namespaces::decode(&found.bytes), found.cas),
+        None => (Namespaces::default(), Cas::Absent),
+    }
+}
+
+fn append(cx: &mut Context<'_, impl Host>, records: &[Invalidation]) -> Vec<Result<u64, JournalBusy>> {
+    records.iter().map(|record| cx.cache.invalidate(cx.host, record).map_err(|_| JournalBusy)).collect()
 }
 
 fn borrowed(values: &[(String, u64)]) -> Vec<(&str, u64)> {
     values.iter().map(|(name, value)| (name.as_str(), *value)).collect()
 }
 
+/// A request on whose behalf what lies under a key may be fetched; none when no request of ours has that key.
+pub(super) fn asked_by(cx: &Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Option<Rc<Ask>> {
+    let parts = KeyParts::of(key)?;
+    let ask = ask_for(cx, stream, parts.request()?);
+    let nominated: Vec<String> =
+        parts.variant.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+    let same = if nominated.is_empty() { ask.key.primary == key } else { ask.variant_key(&nominated) == key };
+    same.then(|| Rc::new(ask))
+}
+
+/// What a request would ask of the cache.
+pub(super) fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, request: RequestHead) -> Ask {
+    let options = cx.config.rules.for_request(&request);
+    Exchange::new(stream).ask(cx, request, options)
+}
+
 /// The request that a URL would be asked with, for the rules that its key depends on.
-fn get(url: &str) -> RequestHead {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+pub(super) fn get(url: &str) -> RequestHead {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     let at = rest.find('/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, "/"));
-    let fields = Fields::from_iter([(":method", "GET"), (":authority", authority), (":path", path)]);
+    let mut fields = Fields::from_iter([(":method", "GET"), (":scheme", scheme), (":authority", authority)]);
+    fields.push(":path", if path.is_empty() { "/" } else { path });
     RequestHead { fields, has_body: false }
 }

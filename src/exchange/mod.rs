@@ -17,6 +17,9 @@
 //! ```
 
 mod commands;
+mod debug;
+mod inquiries;
+mod mutations;
 mod reply;
 
 use core::cell::Cell;
@@ -25,20 +28,20 @@ use std::rc::Rc;
 pub use reply::{Body, Reply};
 
 use commands::Commanding;
+use debug::Debug;
 
-use crate::admin::{Recognised, recognise};
+use crate::admin::Desk;
 use crate::cache::{
     Ask, Cache, Confirmation, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure,
 };
 use crate::config::{Config, Options};
 use crate::http::{RequestHead, ResponseHead, list};
-use crate::invalidation::{Invalidation, Mode, Origin, Selector};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::request::{Intent, intent, only_if_cached};
 use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
-use crate::policy::{key, unsafe_methods, validation};
+use crate::policy::{key, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::time::Now;
@@ -51,6 +54,8 @@ pub struct Context<'a, H> {
     pub config: &'a Rc<Config>,
     /// The world.
     pub host: &'a H,
+    /// What this worker remembers of the admin route.
+    pub desk: &'a mut Desk,
     /// What the clocks said when the callback began.
     pub now: Now,
 }
@@ -94,6 +99,7 @@ pub struct Exchange {
     state: State,
     /// The request, once it has gone to the origin for others too.
     fetched: Option<Rc<Ask>>,
+    debug: Debug,
 }
 
 enum State {
@@ -136,22 +142,21 @@ impl Exchange {
     /// An exchange of which nothing is known yet.
     #[must_use]
     pub fn new(stream: StreamId) -> Self {
-        Exchange { stream, state: State::Idle, fetched: None }
+        Exchange { stream, state: State::Idle, fetched: None, debug: Debug::Off }
     }
 
     /// The header section of the request has arrived.
-    pub fn request_head(&mut self, cx: &mut Context<'_, impl Host>, request: RequestHead) -> Step {
-        let config = Rc::clone(cx.config);
-        match recognise(&request, &config.admin) {
-            // A stranger's PURGE is a request like any other.
-            Recognised::NotForUs | Recognised::Stranger => {}
-            Recognised::Respond(response) => return self.reply(Reply::admin(response)),
-            Recognised::Authorised(caller) => return self.command_head(cx, request, caller),
+    pub fn request_head(&mut self, cx: &mut Context<'_, impl Host>, mut request: RequestHead) -> Step {
+        self.read_debug(cx, &mut request);
+        let step = self.begin(cx, request);
+        self.undebugged(step)
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_, impl Host>, request: RequestHead) -> Step {
+        if let Some(step) = self.command(cx, &request) {
+            return step;
         }
-        let options = config.rules.for_request(&request);
-        if options.bypass {
-            return self.pass(cx, ForwardReason::Bypass(Bypass::Rule));
-        }
+        let options = cx.config.rules.for_request(&request);
         match intent(&request, &options) {
             Intent::Forward(reason) => self.pass(cx, reason),
             Intent::LookupWithBody => self.pass(cx, ForwardReason::Method),
@@ -165,13 +170,19 @@ impl Exchange {
             Intent::Lookup => {
                 let ask = Rc::new(self.ask(cx, request, options));
                 let decision = cx.cache.consider(cx.host, &ask, true, cx.now);
-                self.decided(cx, &ask, decision)
+                self.act(cx, &ask, decision)
             }
         }
     }
 
-    /// The cache has decided about the request, now or after it waited.
+    /// The cache has decided about the request after it waited.
     pub fn decided(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
+        let step = self.act(cx, ask, decision);
+        self.undebugged(step)
+    }
+
+    /// Does what the cache has decided.
+    fn act(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
         match decision {
             Decision::Serve { entry, reuse } => self.serve(cx, ask, &entry, &reuse),
             Decision::Wait => {
@@ -208,7 +219,7 @@ impl Exchange {
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
-        match core::mem::replace(&mut self.state, State::Over) {
+        let step = match core::mem::replace(&mut self.state, State::Over) {
             State::Passing(passing) => self.passing_head(cx, *passing, response),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
             // Envoy itself answers, before or instead of us.
@@ -219,7 +230,8 @@ impl Exchange {
             State::Idle | State::Answered(_) | State::Capturing(_) | State::Commanding(_) | State::Over => {
                 Step::Continue(Vec::new())
             }
-        }
+        };
+        self.explained(step)
     }
 
     /// Whether the chunks of the response body are of interest.
@@ -253,6 +265,14 @@ impl Exchange {
             Landing::NotStored(NotStored::Incomplete)
         };
         cx.cache.land(cx.host, capturing.generation, landing, cx.now);
+    }
+
+    /// Whether the end of the stream has no consequence for the cache any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let answered =
+            matches!(self.state, State::Over | State::Answered(_) | State::Idle | State::Passing(_));
+        answered && self.fetched.is_none()
     }
 
     /// Whether it matters why the stream ends now.
@@ -334,6 +354,7 @@ impl Exchange {
                 Outcome::Hit { ttl, stale }
             }
         };
+        self.explain(&outcome, Some(entry));
         match Reply::stored(cx.config, entry, &ask.request, age, &outcome) {
             Some(reply) => self.reply(reply),
             None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
@@ -354,11 +375,15 @@ impl Exchange {
             Delivery::Entry { entry, status, stored } => {
                 forward.stored = stored;
                 forward.status = (status == 304).then_some(status);
-                Reply::fetched(cx, &entry, &ask.request, forward)
+                let outcome = Outcome::Forward(forward);
+                self.explain(&outcome, Some(&entry));
+                Reply::fetched(cx, &entry, &ask.request, &outcome)
             }
             Delivery::Passing { head, body, why } => {
                 forward.stored = Stored::No(why);
-                Some(Reply::passing(cx.config, head, body, &Outcome::Forward(forward)))
+                let outcome = Outcome::Forward(forward);
+                self.explain(&outcome, None);
+                Some(Reply::passing(cx.config, head, body, &outcome))
             }
         };
         match reply {
@@ -406,9 +431,9 @@ impl Exchange {
             return self.serve(cx, ask, entry, &reuse);
         }
         if let Some((request, options)) = &passing.unsafe_request {
-            invalidate(cx, request, response, options);
+            mutations::invalidate(cx, request, response, options);
         }
-        Step::Continue(response_edits(cx, &passing.forward, response))
+        Step::Continue(self.response_edits(cx, &passing.forward, response))
     }
 
     fn fetched_head(
@@ -444,7 +469,7 @@ impl Exchange {
                 cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
             }
         }
-        Step::Continue(response_edits(cx, &forward, response))
+        Step::Continue(self.response_edits(cx, &forward, response))
     }
 
     fn storable(
@@ -483,46 +508,34 @@ impl Exchange {
         let (entry, stored) = cx.cache.land_confirmed(cx.host, generation, confirmation, cx.now);
         forward.status = Some(304);
         forward.stored = stored;
-        let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, forward.clone()));
+        let outcome = Outcome::Forward(forward.clone());
+        self.explain(&outcome, entry.as_deref());
+        let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, &outcome));
         match reply {
             Some(reply) => self.reply(reply),
-            None => Step::Continue(response_edits(cx, &forward, response)),
+            None => Step::Continue(self.response_edits(cx, &forward, response)),
         }
     }
-}
 
-/// RFC 9111 §4.4: a non-error answer to an unsafe request invalidates what the request may have changed.
-fn invalidate(
-    cx: &mut Context<'_, impl Host>,
-    request: &RequestHead,
-    response: &ResponseHead,
-    options: &Options,
-) {
-    for uri in unsafe_methods::invalidated_uris(request, response, options) {
-        let invalidation = Invalidation {
-            mode: Mode::Revalidate,
-            selector: Selector::Uri(uri),
-            issued_at: cx.now.wall,
-            origin: Origin::UnsafeMethod,
-            reason: None,
-        };
-        // When the journal is too busy the origin's answer still counts; the refusal is counted.
-        let _ = cx.cache.invalidate(cx.host, &invalidation);
+    /// What the client's response says of the cache, and no longer says of its tags.
+    fn response_edits(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        forward: &Forward,
+        response: &ResponseHead,
+    ) -> Vec<Edit> {
+        let config = cx.config;
+        let mut edits = respaced(response);
+        if config.tags.strip {
+            edits.extend(config.tags.headers.iter().map(|name| Edit::Remove(name.clone())));
+        }
+        let outcome = Outcome::Forward(forward.clone());
+        self.explain(&outcome, None);
+        if config.cache_status.enabled {
+            edits.push(Edit::Add("cache-status", outcome.cache_status(&config.name).into_bytes()));
+        }
+        edits
     }
-}
-
-/// What the client's response says of the cache, and no longer says of its tags.
-fn response_edits(cx: &Context<'_, impl Host>, forward: &Forward, response: &ResponseHead) -> Vec<Edit> {
-    let config = cx.config;
-    let mut edits = respaced(response);
-    if config.tags.strip {
-        edits.extend(config.tags.headers.iter().map(|name| Edit::Remove(name.clone())));
-    }
-    if config.cache_status.enabled {
-        let status = Outcome::Forward(forward.clone()).cache_status(&config.name);
-        edits.push(Edit::Add("cache-status", status.into_bytes()));
-    }
-    edits
 }
 
 /// Envoy joins the lines of these fields by a bare comma, which not everyone who reads them expects.

@@ -8,7 +8,7 @@ use crate::admin::AdminResponse;
 use crate::cache::Host;
 use crate::config::Config;
 use crate::http::{Fields, RequestHead, ResponseHead};
-use crate::outcome::{Forward, Outcome};
+use crate::outcome::Outcome;
 use crate::policy::answer::{BodyPart, answer};
 use crate::policy::current_age;
 use crate::policy::hygiene::is_hop_by_hop;
@@ -87,10 +87,10 @@ impl Reply {
         cx: &Context<'_, impl Host>,
         entry: &Rc<Entry>,
         request: &RequestHead,
-        forward: Forward,
+        outcome: &Outcome,
     ) -> Option<Reply> {
         let age = current_age(&entry.response()?.stored, cx.now.wall);
-        Reply::stored(cx.config, entry, request, age, &Outcome::Forward(forward))
+        Reply::stored(cx.config, entry, request, age, outcome)
     }
 
     /// A response that the root has fetched and that is not stored.

@@ -72,3 +72,12 @@ impl ResponseHead {
         core::str::from_utf8(self.fields.get("content-length")?).ok()?.trim().parse().ok()
     }
 }
+
+/// Who is on the other end of a connection, as the host says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Peer {
+    /// The address, with or without a port; empty when it is not known.
+    pub address: String,
+    /// The names in a client certificate: its first URI and DNS subject alternative names.
+    pub names: Vec<String>,
+}

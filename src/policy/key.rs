@@ -3,6 +3,10 @@
 //! The primary key has the target as it was sent: two spellings of one URI are two keys, since an origin may tell
 //! them apart. What purges compare has one spelling for all of them, so that a purge covers rather more than less.
 
+mod parts;
+
+pub use parts::{KeyField, KeyParts};
+
 use sha2::{Digest, Sha256};
 
 use crate::config::{KeyOptions, Options, QueryKey};

@@ -33,6 +33,12 @@ pub fn invalidated_uris(request: &RequestHead, response: &ResponseHead, options:
     uris
 }
 
+/// The canonical URI of another path on the origin of a request.
+#[must_use]
+pub fn uri_beside(request: &RequestHead, path: &[u8], options: &Options) -> Vec<u8> {
+    key::uri(request.scheme(), request.authority(), path, &options.key)
+}
+
 /// The groups of the target's origin that the answer to an unsafe request invalidates (`Cache-Group-Invalidation`).
 #[must_use]
 pub fn invalidated_groups(response: &ResponseHead) -> Vec<String> {

@@ -151,6 +151,9 @@ impl HttpContext for Filter {
     }
 
     fn on_log(&mut self) {
+        if self.exchange.borrow().is_over() {
+            return;
+        }
         self.vm.unpark(self.stream);
         let ending = if self.exchange.borrow().is_fetching() { ending() } else { Ending::ClientLeft };
         self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().end(cx, ending));

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use super::abi;
 use crate::cache::{self, StreamId};
-use crate::http::Fields;
+use crate::http::{Fields, Peer};
 use crate::metrics::{Counter, Gauge, Metrics};
 use crate::store::{Cas, Fingerprint, SharedData, TRIES, Versioned};
 use crate::time::{Monotonic, Now, Timestamp};
@@ -179,5 +179,14 @@ impl cache::Host for ProxyHost {
         let cluster = String::from_utf8(abi::property("xds\0cluster_name")?).ok()?;
         let sent = Fields::from_wire(abi::map(abi::Map::Request)?);
         (!cluster.is_empty() && !sent.is_empty()).then_some((sent, cluster))
+    }
+
+    fn peer(&self) -> Peer {
+        let text = |path| abi::property(path).and_then(|value| String::from_utf8(value).ok());
+        let names = ["connection\0uri_san_peer_certificate", "connection\0dns_san_peer_certificate"];
+        Peer {
+            address: text("source\0address").unwrap_or_default(),
+            names: names.into_iter().filter_map(text).filter(|name| !name.is_empty()).collect(),
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::filter::{perform_elsewhere, send};
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
+use crate::admin::Desk;
 use crate::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
 use crate::config::Config;
 use crate::exchange::{Context, Exchange};
@@ -34,6 +35,7 @@ struct Held {
 pub struct Vm {
     host: ProxyHost,
     cache: RefCell<Option<Cache>>,
+    desk: RefCell<Desk>,
     /// The roots with their configurations, the newest last.
     roots: RefCell<Vec<(u32, Rc<Config>)>>,
     /// The streams that wait. Only these may be answered from other callbacks: the host's own word on whether a
@@ -55,6 +57,7 @@ impl Vm {
         Rc::new(Vm {
             host: ProxyHost::default(),
             cache: RefCell::new(None),
+            desk: RefCell::default(),
             roots: RefCell::default(),
             parked: RefCell::default(),
             held: RefCell::default(),
@@ -104,7 +107,8 @@ impl Vm {
     ) -> Option<T> {
         let mut cache = self.cache.borrow_mut();
         let cache = cache.as_mut()?;
-        Some(event(&mut Context { cache, config, host: &self.host, now: host::now() }))
+        let desk = &mut *self.desk.borrow_mut();
+        Some(event(&mut Context { cache, config, host: &self.host, desk, now: host::now() }))
     }
 
     /// A stream waits.

@@ -6,6 +6,10 @@
 //! newest position of a hard record that was ever forgotten, so that forgetting makes older responses stale or
 //! gone, never fresh.
 
+mod tail;
+
+pub use tail::Covering;
+
 use super::codec::Reader;
 use super::{Cas, SharedData, TRIES};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, decode, encode};
@@ -88,6 +92,12 @@ impl Mirror {
     #[must_use]
     pub fn floor(&self) -> u64 {
         self.floor
+    }
+
+    /// Everything stamped below the floor and below this is gone: a hard record among those forgotten may cover it.
+    #[must_use]
+    pub fn hard_below(&self) -> u64 {
+        self.hard_below
     }
 
     /// How many records are indexed.

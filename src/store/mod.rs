@@ -7,9 +7,13 @@
 //! | `1/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
 //! | `1/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
 //! | `1/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
+//! | `1/p/<set>/<way>` | how a request for the key in that way reaches its origin ([`crate::cache::Recipe`]) |
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
+//! | `namespaces` | the versions of namespaces that the admin route shows ([`crate::admin::Namespaces`]) |
 //! | `workers` | [`workers`]: who can be woken; hints only |
 //! | `seed` | the secret that keys fingerprints |
+//! | `bytes` | the number of bytes stored |
+//! | `epoch` | the journal's clock, where Envoy's gauges do not count |
 //!
 //! Readers never fail: what cannot be decoded, or does not belong together, is a miss.
 

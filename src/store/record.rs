@@ -135,6 +135,17 @@ impl Record {
         Some(record)
     }
 
+    /// Reads whatever record a slot holds, to look at it: a body that lies in chunks is left out. With the length of
+    /// the body.
+    pub fn peek(data: &impl SharedData, slot: Slot) -> Option<(Record, u64)> {
+        let (record, place) = Record::decode(&data.get(&record_key(slot))?.bytes)?;
+        let bytes = match place {
+            BodyPlace::Here => record.body().len() as u64,
+            BodyPlace::Chunks { bytes } => bytes,
+        };
+        Some((record, bytes))
+    }
+
     /// Empties a slot. Only the owner of the flight that reserved it may do so.
     pub fn erase(data: &impl SharedData, slot: Slot, bytes: u32) {
         data.set(&record_key(slot), &[]);
@@ -263,6 +274,8 @@ pub(crate) mod tests {
             assert!(taken as usize > len);
             assert_eq!(Record::read(&data, SLOT, b"k"), Some(written));
             assert_eq!(Record::read(&data, SLOT, b"other"), None);
+            let (seen, bytes) = Record::peek(&data, SLOT).unwrap();
+            assert_eq!((&seen.key[..], bytes), (&b"k"[..], len as u64));
             Record::erase(&data, SLOT, taken as u32);
             assert_eq!(Record::read(&data, SLOT, b"k"), None);
         }

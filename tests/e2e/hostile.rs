@@ -6,8 +6,7 @@ use super::wire::field;
 use crate::stand::{OriginRequest, Reply, Request, Response, Stand};
 
 /// Room for what Envoy's defaults would turn away before the filter sees it.
-const ROOMY: [(&str, &str); 4] = [
-    ("{ enable_trailers: true }\n", "{ enable_trailers: true, allow_custom_methods: true }\n"),
+const ROOMY: [(&str, &str); 3] = [
     ("max_request_headers_kb: 60", "max_request_headers_kb: 96"),
     ("max_headers_count: 100, ", "max_headers_count: 2000, "),
     (

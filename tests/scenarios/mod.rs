@@ -126,6 +126,7 @@ macro_rules! on_both_stands {
                 a_purge_covers_nothing_else
                 a_fetch_in_flight_cannot_bring_back_what_was_purged
                 followers_of_a_fetch_do_not_get_what_was_purged_meanwhile
+                followers_of_a_fetch_get_what_was_softly_purged_meanwhile_and_it_is_refreshed
                 two_purges_during_a_flight_both_hold
                 a_refresh_in_flight_cannot_bring_back_what_was_purged
                 several_selectors_are_answered_one_by_one

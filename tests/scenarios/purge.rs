@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::telling::{admin, await_origin, expect_hit, expect_miss, get, page, pages, purge_url, ttl};
 use crate::stand::{Ending, Reply, Request, Stand};
 
-const SLOW: Duration = Duration::from_millis(300);
+/// Long enough for what happens during a fetch, on a machine that is busy.
+const SLOW: Duration = Duration::from_secs(1);
 
 pub fn a_hard_purge_on_any_worker_holds_at_once_on_all(stand: &mut dyn Stand) {
     admin(stand);
@@ -172,6 +173,30 @@ pub fn followers_of_a_fetch_do_not_get_what_was_purged_meanwhile(stand: &mut dyn
     }
 }
 
+pub fn followers_of_a_fetch_get_what_was_softly_purged_meanwhile_and_it_is_refreshed(stand: &mut dyn Stand) {
+    admin(stand);
+    for purging in [0, 1] {
+        let path = format!("/purge/soft-followers-{purging}");
+        stand.origin(&path, vec![page("old").delay(SLOW), page("new")]);
+        let leader = stand.start(0, Request::get(&path));
+        await_origin(stand, &path, 1);
+        let followers: Vec<_> = (0..6).map(|n| stand.start(n % 2, Request::get(&path))).collect();
+        purge_url(stand, purging, &path, "soft");
+        assert_eq!(stand.finish(leader).text(), "old");
+        for follower in followers {
+            // Within the grace of the purge; the one on whose behalf it is refreshed may get that.
+            let text = stand.finish(follower).text();
+            assert!(text == "old" || text == "new", "{text}");
+        }
+        await_origin(stand, &path, 2);
+        stand.pass(SLOW);
+        for worker in [0, 1] {
+            expect_hit(stand, worker, &path, "new");
+        }
+        assert_eq!(stand.origin_count(&path), 2);
+    }
+}
+
 pub fn two_purges_during_a_flight_both_hold(stand: &mut dyn Stand) {
     admin(stand);
     stand.origin(
@@ -187,7 +212,10 @@ pub fn two_purges_during_a_flight_both_hold(stand: &mut dyn Stand) {
     // The second fetch began after both. A third purge comes while it is under way.
     await_origin(stand, "/purge/two", 2);
     purge_url(stand, 0, "/purge/two", "hard");
-    assert_eq!(stand.finish(follower).text(), "three");
+    let followed = stand.finish(follower).text();
+    // Its own request may have been on its way when the third purge came; what another fetched would not do.
+    assert!(followed == "two" || followed == "three", "{followed}");
+    assert_eq!(get(stand, 1, "/purge/two").text(), "three");
     for worker in [0, 1] {
         expect_hit(stand, worker, "/purge/two", "three");
     }

@@ -67,7 +67,7 @@ pub fn a_soft_purge_of_a_tag_refreshes_what_is_asked_for(stand: &mut dyn Stand) 
 
 pub fn a_fetch_in_flight_does_not_escape_the_purge_of_a_tag_that_nobody_knew(stand: &mut dyn Stand) {
     admin(stand);
-    let reply = |body: &str| page(body).field("cache-tag", "late").delay(Duration::from_millis(300));
+    let reply = |body: &str| page(body).field("cache-tag", "late").delay(Duration::from_secs(1));
     stand.origin("/tags/flight", vec![reply("old"), reply("new")]);
     let leader = stand.start(0, Request::get("/tags/flight"));
     await_origin(stand, "/tags/flight", 1);

@@ -14,9 +14,10 @@ use std::time::Duration;
 use super::{World, stream::ClientState, toy::toy};
 use crate::stand::Exchange;
 
-/// Two workers with the toy, which accepts this configuration.
+/// Two workers with the toy, which accepts this configuration. What `allow_on_headers_stop_iteration` is by default.
 fn world(configuration: &str) -> World {
     let mut world = World::with(toy, 7, 2);
+    world.settings(|s| s.body_while_headers_held = false);
     world.configure_all(configuration).expect("the toy accepts it");
     world
 }

@@ -108,6 +108,15 @@ fn a_paused_request_gets_nothing_until_it_is_woken() {
 }
 
 #[test]
+fn where_headers_alone_are_held_the_body_is_seen_and_lets_them_go() {
+    let mut world = world("queue");
+    world.settings(|s| s.body_while_headers_held = true);
+    let parked = world.start(1, Request::new("POST", "/park").body("some bytes"));
+    assert_eq!(world.finish(parked).status, 404, "the toy lets every body go on");
+    assert_eq!(world.origin_log()[0].body, b"some bytes");
+}
+
+#[test]
 fn answering_others_in_a_response_callback_hangs_the_one_who_does() {
     let mut world = world("{}");
     world.origin("/lead", vec![Reply::ok("body")]);

@@ -1,0 +1,85 @@
+//! Fetching again what has changed: what was asked for and what came of it.
+
+use serde_json::{Value, json};
+
+use super::{AdminResponse, Dialect};
+
+/// URLs to fetch again.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Refresh {
+    /// Their canonical URIs.
+    pub uris: Vec<Vec<u8>>,
+    /// The language of the answer.
+    pub dialect: Dialect,
+}
+
+/// What came of the wish to fetch stored responses again.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Refreshed {
+    /// The position in the journal from which they are stale.
+    pub receipt: Option<u64>,
+    /// The keys of those that are being fetched.
+    pub started: Vec<String>,
+    /// What is not fetched now but with the next request for it, and why.
+    pub left: Vec<(String, String)>,
+    /// Whether these are all that were meant.
+    pub complete: bool,
+}
+
+impl Refreshed {
+    /// What came of it as JSON.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        let left: Vec<Value> = self.left.iter().map(|(key, why)| json!({ "key": key, "why": why })).collect();
+        json!({ "refreshing": self.started, "left": left, "complete": self.complete })
+    }
+}
+
+/// The answer to a refresh.
+#[must_use]
+pub fn refreshing(refresh: &Refresh, refreshed: &Refreshed) -> AdminResponse {
+    if refresh.dialect == Dialect::Varnish {
+        let text = match (refreshed.started.is_empty(), refreshed.left.first()) {
+            (false, _) => "Refreshing".to_owned(),
+            (true, Some((_, why))) => format!("Marked stale: {why}"),
+            (true, None) => "Marked stale: nothing is stored for it".to_owned(),
+        };
+        return AdminResponse::text(200, &text)
+            .with("larder-receipt", refreshed.receipt.map(|seq| seq.to_string()).unwrap_or_default());
+    }
+    let urls: Vec<_> = refresh.uris.iter().map(|uri| String::from_utf8_lossy(uri)).collect();
+    let mut body = json!({ "receipt": refreshed.receipt, "urls": urls });
+    if let (Some(members), Value::Object(more)) = (body.as_object_mut(), refreshed.shown()) {
+        members.extend(more);
+    }
+    AdminResponse::json(if refreshed.started.is_empty() { 200 } else { 202 }, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::body;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn an_answer_says_what_is_fetched_and_what_is_not() {
+        let refresh = |dialect| Refresh { uris: vec![b"h/a".to_vec()], dialect };
+        let left = vec![("http://h/a".to_owned(), "why".to_owned())];
+        let refreshed = Refreshed { receipt: Some(7), started: Vec::new(), left, complete: true };
+        let answer = refreshing(&refresh(Dialect::Own), &refreshed);
+        let expected = json!({
+            "receipt": 7, "urls": ["h/a"], "refreshing": [], "left": [{"key": "http://h/a", "why": "why"}],
+            "complete": true,
+        });
+        assert_eq!((answer.status, body(&answer)), (200, expected));
+        assert_eq!(refreshing(&refresh(Dialect::Varnish), &refreshed).body, b"Marked stale: why\n");
+        let started = Refreshed { started: vec!["http://h/a".into()], ..refreshed };
+        assert_eq!(refreshing(&refresh(Dialect::Own), &started).status, 202);
+        let answer = refreshing(&refresh(Dialect::Varnish), &started);
+        assert_eq!(
+            (&answer.body[..], answer.fields.get("larder-receipt")),
+            (&b"Refreshing\n"[..], Some(&b"7"[..]))
+        );
+    }
+}

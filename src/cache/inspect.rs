@@ -1,0 +1,271 @@
+//! Looking at what is stored, and fetching it again, for the admin route. No other request comes here: a survey
+//! reads many slots, so each has a bound and says whether it came to its end.
+
+use std::rc::Rc;
+
+use super::consider::invalidated;
+use super::{Ask, Cache, Decision, Host, Landing, Place, Waited, subject};
+use crate::invalidation::{Invalidation, Subject, Verdict};
+use crate::outcome::{ForwardReason, NotStored};
+use crate::policy::reuse::{Reuse, reuse};
+use crate::store::journal::Covering;
+use crate::store::memory::Entry;
+use crate::store::record::{Content, Record, Response, Slot};
+use crate::store::set::{FlightState, SetSnapshot, WAYS};
+use crate::time::Now;
+
+/// The most sets that one survey reads.
+const SETS_MAX: u32 = 8192;
+/// The most bytes of records that one survey reads, give or take one record.
+const BYTES_MAX: u64 = 8 << 20;
+
+/// A stored response as it lies in its slot; where its body is large it is left out.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The record.
+    pub entry: Rc<Entry>,
+    /// The bytes that it takes.
+    pub bytes: u64,
+    /// What the journal says about it.
+    pub verdict: Verdict,
+}
+
+/// What a survey came to.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The stored responses that were wanted, in the order of their slots.
+    pub seen: Vec<Seen>,
+    /// How many stored responses were looked at.
+    pub looked_at: u64,
+    /// Where to go on; none when the survey came to its end.
+    pub next: Option<u64>,
+}
+
+/// What a request would find.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The key that it comes to.
+    pub key: Vec<u8>,
+    /// The stored response that fits it.
+    pub seen: Option<Seen>,
+    /// Why it would go to the origin, if it would.
+    pub forward: Option<ForwardReason>,
+    /// Why the last response to it was not stored, while that is remembered.
+    pub not_stored: Option<NotStored>,
+    /// Whether it is being fetched.
+    pub fetching: bool,
+}
+
+/// What became of the wish to fetch something again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refetch {
+    /// It is being fetched, by this call or an earlier one.
+    Started,
+    /// Only a client's own request can fetch it, as it is not known how the route sends it.
+    NoRoute,
+    /// A fetch of it has just failed, or was of no use to others.
+    Recently(NotStored),
+    /// Too many fetches run already.
+    Busy,
+    /// It is fresh, or the request is none that the cache answers.
+    NotNeeded,
+}
+
+impl Seen {
+    /// The response.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        self.entry.response()
+    }
+}
+
+impl Cache {
+    /// Where the journal stands for this worker: its head and both floors. None when it cannot be read.
+    pub fn journal_state(&mut self, host: &impl Host) -> Option<(u64, u64, u64)> {
+        self.sync(host).then(|| (self.mirror.head(), self.mirror.floor(), self.mirror.hard_below()))
+    }
+
+    /// The newest records of the journal before a position, in ascending order.
+    pub fn journal_tail(
+        &self,
+        host: &impl Host,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Vec<(u64, Invalidation)> {
+        self.mirror.tail(host, before, limit)
+    }
+
+    /// The newest records of the journal that cover a stored response.
+    pub fn covering(&self, host: &impl Host, seen: &Seen, limit: usize) -> Covering {
+        let record = &seen.entry.record;
+        self.mirror.covering(host, &subject(&record.content), record.stamp, limit)
+    }
+
+    /// Looks at stored responses from a place on, until enough of those that are `wanted` have been found or so many
+    /// have been looked at. `wanted` gets what selectors look at, and the stamp. None when the journal cannot be read.
+    pub fn survey(
+        &mut self,
+        host: &impl Host,
+        from: u64,
+        (limit, looked_max): (usize, u64),
+        wanted: impl Fn(&Subject<'_>, u64) -> bool,
+    ) -> Option<Page> {
+        if !self.sync(host) {
+            return None;
+        }
+        let (ways, slots) = (WAYS as u64, u64::from(self.sets()) * WAYS as u64);
+        let mut page = Page::default();
+        let mut bytes = 0;
+        for number in (0..self.sets()).skip((from / ways) as usize).take(SETS_MAX as usize) {
+            let set = SetSnapshot::read(host, number).value;
+            for (n, way) in set.ways.iter().enumerate() {
+                let slot = u64::from(number) * ways + n as u64;
+                if slot < from || !way.fingerprint.is_some() {
+                    continue;
+                }
+                if page.seen.len() >= limit || page.looked_at >= looked_max || bytes >= BYTES_MAX {
+                    page.next = Some(slot);
+                    return Some(page);
+                }
+                bytes += u64::from(way.bytes);
+                let Some(seen) = self.seen(host, Slot { set: number, way: n as u8 }, u64::from(way.bytes))
+                else {
+                    continue;
+                };
+                page.looked_at += 1;
+                if wanted(&subject(&seen.entry.record.content), seen.entry.record.stamp) {
+                    page.seen.push(seen);
+                }
+            }
+        }
+        let end = (from / ways + u64::from(SETS_MAX)) * ways;
+        page.next = (end < slots).then_some(end);
+        Some(page)
+    }
+
+    /// The stored responses that a request finds under its URL: the one that there is, or all variants.
+    pub fn variants_of(&mut self, host: &impl Host, ask: &Ask) -> Vec<Seen> {
+        let primary = self.place(host, ask.key.primary.clone());
+        let Some(record) = self.record(host, &primary) else { return Vec::new() };
+        match &record.entry.record.content {
+            Content::Response(_) => vec![record],
+            Content::Variants(variants) => {
+                let places = variants.known.iter().map(|(fingerprint, _)| *fingerprint);
+                places.filter_map(|fingerprint| self.known(host, fingerprint)).collect()
+            }
+        }
+    }
+
+    /// What a request would find, without anything being done about it. None when the journal cannot be read.
+    pub fn find(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Option<Found> {
+        if !self.sync(host) {
+            return None;
+        }
+        let primary = self.place(host, ask.key.primary.clone());
+        let at_primary = self.best(host, &primary);
+        let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
+            Some(Content::Variants(variants)) => Some(variants.nominated.clone()),
+            Some(Content::Response(_)) | None => None,
+        };
+        let Some(nominated) = nominated else {
+            return Some(self.found(host, ask, primary, at_primary, ForwardReason::UriMiss, now));
+        };
+        if at_primary.is_some_and(|seen| seen.verdict == Verdict::Hard) {
+            return Some(self.found(host, ask, primary, None, ForwardReason::Purged, now));
+        }
+        let variant = self.place(host, ask.variant_key(&nominated));
+        let seen = self.best(host, &variant);
+        Some(self.found(host, ask, variant, seen, ForwardReason::VaryMiss, now))
+    }
+
+    /// Has the root fetch what a request asks for. The request is nobody's: it stands for the key.
+    pub fn refetch(&mut self, host: &impl Host, ask: &Rc<Ask>, now: Now) -> Refetch {
+        // As one that has waited already: it is not counted among the clients' requests.
+        ask.waited.set(Some(Waited { reason: ForwardReason::Stale, leads: false }));
+        match self.consider(host, ask, false, now) {
+            Decision::Serve { reuse: Reuse::Stale { .. }, .. } | Decision::Forward { .. } => {
+                match self.find(host, ask, now) {
+                    Some(Found { fetching: true, .. }) => Refetch::Started,
+                    Some(Found { not_stored: Some(reason), .. }) => Refetch::Recently(reason),
+                    Some(_) | None => Refetch::Busy,
+                }
+            }
+            Decision::Serve { .. } | Decision::Deliver { .. } | Decision::NotCached => Refetch::NotNeeded,
+            Decision::Wait => {
+                self.leave(ask.stream);
+                Refetch::Started
+            }
+            // It fell to the request itself, which does not exist.
+            Decision::Fetch { generation, .. } => {
+                self.land(host, generation, Landing::Abandoned, now);
+                Refetch::NoRoute
+            }
+        }
+    }
+
+    fn found(
+        &mut self,
+        host: &impl Host,
+        ask: &Ask,
+        place: Place,
+        seen: Option<Seen>,
+        missing: ForwardReason,
+        now: Now,
+    ) -> Found {
+        let forward = match seen.as_ref().map(|seen| (invalidated(seen.verdict), seen.response())) {
+            Some((Some(invalidated), Some(response))) => {
+                match reuse(&response.stored, &ask.request, &ask.options, invalidated, now.wall) {
+                    Reuse::Validate(reason) => Some(reason),
+                    Reuse::Fresh { .. } | Reuse::Stale { .. } => None,
+                }
+            }
+            Some((None, _)) => Some(ForwardReason::Purged),
+            Some((Some(_), None)) | None => Some(missing),
+        };
+        let set = SetSnapshot::read(host, place.set).value;
+        let flight = set.flight_of(place.fingerprint);
+        let not_stored = flight.and_then(|flight| match flight.state {
+            FlightState::NotStored(reason) => Some(reason),
+            FlightState::Flying => None,
+        });
+        let fetching = flight.is_some_and(|flight| flight.is_live(now.mono));
+        Found { key: place.key, seen, forward, not_stored, fetching }
+    }
+
+    /// The worker's own copy, unless shared data has a newer one.
+    fn best(&self, host: &impl Host, place: &Place) -> Option<Seen> {
+        let own = self.memory.get(place.fingerprint, &place.key).map(|entry| self.judged(entry, None));
+        let shared = self.record(host, place);
+        match (own, shared) {
+            (Some(own), Some(shared)) if shared.entry.record.stamp <= own.entry.record.stamp => Some(own),
+            (own, shared) => shared.or(own),
+        }
+    }
+
+    fn record(&self, host: &impl Host, place: &Place) -> Option<Seen> {
+        let set = SetSnapshot::read(host, place.set).value;
+        let way = set.way_of(place.fingerprint)?;
+        let bytes = set.ways.get(usize::from(way)).map_or(0, |way| u64::from(way.bytes));
+        let (record, _) = Record::peek(host, Slot { set: place.set, way })?;
+        (record.key == place.key).then(|| self.judged(Entry::new(record), Some(bytes)))
+    }
+
+    /// The stored response with this fingerprint.
+    fn known(&self, host: &impl Host, fingerprint: u64) -> Option<Seen> {
+        let number = (fingerprint % u64::from(self.sets())) as u32;
+        let set = SetSnapshot::read(host, number).value;
+        let (n, way) = (0..).zip(&set.ways).find(|(_, way)| way.fingerprint.0 == fingerprint)?;
+        self.seen(host, Slot { set: number, way: n }, u64::from(way.bytes))
+    }
+
+    /// The stored response in a slot, if it holds one.
+    fn seen(&self, host: &impl Host, slot: Slot, bytes: u64) -> Option<Seen> {
+        let (record, _) = Record::peek(host, slot)?;
+        matches!(record.content, Content::Response(_)).then(|| self.judged(Entry::new(record), Some(bytes)))
+    }
+
+    fn judged(&self, entry: Rc<Entry>, bytes: Option<u64>) -> Seen {
+        let verdict = self.verdict(&entry);
+        Seen { bytes: bytes.unwrap_or_else(|| entry.bytes()), verdict, entry }
+    }
+}

@@ -1,0 +1,198 @@
+//! Questions of the admin route: what is stored, what the journal says, what a request would find. Nothing changes.
+
+use super::Context;
+use super::commands::{ask_for, get};
+use crate::admin::{
+    self, AdminResponse, EntriesQuery, Entry, ExplainQuery, Explanation, JournalState, Problem, Purge, Shape,
+    Touched,
+};
+use crate::cache::{Host, Page, Seen, StreamId};
+use crate::invalidation::{Matcher, Selector, Subject};
+use crate::outcome::{Bypass, ForwardReason};
+use crate::policy::key::KeyParts;
+use crate::policy::request::{Intent, intent};
+use crate::store::record::Response;
+
+/// The most selectors held against stored responses by one command.
+const MATCHES_MAX: u64 = 200_000;
+/// The most stored responses of one URL that are shown in full.
+const VARIANTS_MAX: usize = 64;
+/// The most records of the journal that an explanation lists.
+const RECORDS_MAX: usize = 20;
+
+/// How many stored responses a survey may look at with so many selectors.
+pub(super) fn looks_for(selectors: usize) -> u64 {
+    MATCHES_MAX / (selectors as u64).max(1)
+}
+
+/// Whether the cache can do its work, and a few facts.
+pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
+    let state = cx.cache.journal_state(cx.host);
+    let wrong = if state.is_some() { &[][..] } else { &["the journal cannot be read"] };
+    let (head, floor, _) = state.unwrap_or_default();
+    let (parked, fetches) = cx.cache.in_flight();
+    let facts = [
+        ("journal_head", head),
+        ("journal_floor", floor),
+        ("stored_bytes", cx.host.bytes()),
+        ("worker_bytes", cx.cache.memory_bytes()),
+        ("worker_waiting", parked as u64),
+        ("worker_fetches", fetches as u64),
+    ];
+    admin::health(wrong, &facts)
+}
+
+/// The journal's tail.
+pub(super) fn journal(cx: &mut Context<'_, impl Host>, before: Option<u64>, limit: usize) -> AdminResponse {
+    let Some(state) = journal_state(cx) else { return unreadable() };
+    admin::journal(state, &cx.cache.journal_tail(cx.host, before, limit))
+}
+
+/// What became of a purge.
+pub(super) fn receipt(cx: &mut Context<'_, impl Host>, seq: u64, cursor: Option<u64>) -> AdminResponse {
+    let Some(state) = journal_state(cx) else { return unreadable() };
+    let tail = cx.cache.journal_tail(cx.host, seq.checked_add(1), 1);
+    let record = tail.first().filter(|(at, _)| *at == seq).map(|(_, record)| record);
+    let touched = record.and_then(|record| {
+        let matcher = Matcher::new(&record.selector);
+        let covered = |subject: &Subject<'_>, stamp| stamp < seq && matcher.covers(subject);
+        let page = cx.cache.survey(cx.host, cursor.unwrap_or(0), (usize::MAX, looks_for(1)), covered)?;
+        Some(Touched { still_stored: page.seen.len() as u64, looked_at: page.looked_at, next: page.next })
+    });
+    admin::receipt(seq, state, record, touched.as_ref())
+}
+
+/// How many stored responses a purge would cover.
+pub(super) fn would_purge(cx: &mut Context<'_, impl Host>, purge: &Purge) -> AdminResponse {
+    let matchers = purge.matchers();
+    let bounds = (usize::MAX, looks_for(matchers.count()));
+    let Some(page) = cx.cache.survey(cx.host, 0, bounds, |subject, _| matchers.cover(subject)) else {
+        return unreadable();
+    };
+    let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, Shape::Own)).collect();
+    let subjects = shown.iter().map(|shown| shown.entry().subject());
+    let counts = matchers.counts(purge.asked.len(), subjects);
+    admin::would_purge(purge, &counts, page.next.is_none())
+}
+
+/// A page of stored responses.
+pub(super) fn entries(cx: &mut Context<'_, impl Host>, query: &EntriesQuery) -> AdminResponse {
+    let matcher = Matcher::new(&query.selector);
+    let bounds = (query.limit, looks_for(1));
+    let wanted = |subject: &Subject<'_>, _| matcher.covers(subject);
+    let Some(page) = cx.cache.survey(cx.host, query.cursor.unwrap_or(0), bounds, wanted) else {
+        return unreadable();
+    };
+    let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, query.shape)).collect();
+    let entries: Vec<Entry<'_>> = shown.iter().map(Shown::entry).collect();
+    admin::entries(query.shape, &entries, page.next, cx.now.wall)
+}
+
+/// The stored responses of one URL in full.
+pub(super) fn entry(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> AdminResponse {
+    let page = stored_at(cx, stream, uri);
+    let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, Shape::Own)).collect();
+    let entries: Vec<Entry<'_>> = shown.iter().map(Shown::entry).collect();
+    admin::entry(&entries, cx.now.wall)
+}
+
+/// What a request would find, and why.
+pub(super) fn explain(
+    cx: &mut Context<'_, impl Host>,
+    stream: StreamId,
+    query: ExplainQuery,
+) -> AdminResponse {
+    let ask = ask_for(cx, stream, query.request);
+    let Some(found) = cx.cache.find(cx.host, &ask, cx.now) else { return unreadable() };
+    let forward = match intent(&ask.request, &ask.options) {
+        _ if ask.options.bypass => Some(ForwardReason::Bypass(Bypass::Rule)),
+        Intent::Forward(reason) => Some(reason),
+        Intent::Unsafe => Some(ForwardReason::Method),
+        Intent::Lookup | Intent::LookupWithBody => found.forward,
+    };
+    let covering = found.seen.as_ref().map(|seen| cx.cache.covering(cx.host, seen, RECORDS_MAX));
+    let covering = covering.unwrap_or_default();
+    let shown = found.seen.as_ref().and_then(|seen| Shown::of(seen, Shape::Own));
+    let rules = match found.seen.as_ref().and_then(Seen::response) {
+        Some(response) => {
+            let content_type = response.stored.fields.get("content-type").unwrap_or_default();
+            cx.config.rules.for_response(&ask.request, response.stored.status, content_type)
+        }
+        None => ask.options.clone(),
+    };
+    let explanation = Explanation {
+        url: &query.url,
+        key: &KeyParts::of(&found.key).map(|parts| parts.shown()).unwrap_or_default(),
+        rules: &rules.rules,
+        entry: shown.as_ref().map(Shown::entry),
+        forward,
+        invalidations: &covering.records,
+        invalidations_complete: covering.complete || found.seen.is_none(),
+        last_not_stored: found.not_stored,
+        fetching: found.fetching,
+    };
+    admin::explain(&explanation, cx.now.wall)
+}
+
+/// The stored responses of one canonical URI: those that a plain GET leads to, else those that a survey finds.
+pub(super) fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> Page {
+    let mut page = Page::default();
+    let text = String::from_utf8_lossy(uri).into_owned();
+    let mut keyed = false;
+    for scheme in ["http", "https"] {
+        let ask = ask_for(cx, stream, get(&format!("{scheme}://{text}")));
+        // Fields that are part of the key multiply what is stored for one URI.
+        keyed |= !ask.options.key.headers.is_empty() || !ask.options.key.cookies.is_empty();
+        page.seen.extend(cx.cache.variants_of(cx.host, &ask));
+    }
+    if !page.seen.is_empty() && !keyed {
+        page.seen.truncate(VARIANTS_MAX);
+        return page;
+    }
+    let matcher = Matcher::new(&Selector::Uri(uri.to_vec()));
+    let wanted = |subject: &Subject<'_>, _| matcher.covers(subject);
+    cx.cache.survey(cx.host, 0, (VARIANTS_MAX, looks_for(1)), wanted).unwrap_or(page)
+}
+
+fn journal_state(cx: &mut Context<'_, impl Host>) -> Option<JournalState> {
+    let (head, floor, hard_below) = cx.cache.journal_state(cx.host)?;
+    Some(JournalState { head, floor, hard_below })
+}
+
+fn unreadable() -> AdminResponse {
+    let problem = Problem::new(503, "the journal cannot be read");
+    Problem { retry_after_secs: Some(1), ..problem }.response()
+}
+
+/// A stored response with its key in readable form.
+struct Shown<'a> {
+    seen: &'a Seen,
+    response: &'a Response,
+    key: String,
+    variant: Vec<(String, String)>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(seen: &'a Seen, shape: Shape) -> Option<Shown<'a>> {
+        let response = seen.response()?;
+        let parts = KeyParts::of(&seen.entry.record.key)?;
+        let key = match shape {
+            Shape::Own => parts.shown(),
+            Shape::Keys | Shape::KeysByTag => parts.souin(),
+        };
+        Some(Shown { seen, response, key, variant: parts.variant_fields() })
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        Entry {
+            uri: &self.response.uri,
+            key: &self.key,
+            stored: &self.response.stored,
+            variant: &self.variant,
+            tags: &self.response.tags,
+            bytes: self.seen.bytes,
+            stamp: self.seen.entry.record.stamp,
+            verdict: self.seen.verdict,
+        }
+    }
+}

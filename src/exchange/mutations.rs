@@ -1,0 +1,71 @@
+//! What the answer to an unsafe request invalidates: its target and what that names (RFC 9111 §4.4), groups of its
+//! origin (RFC 9875 §3), and what mutation rules say.
+//!
+//! Strangers cause these records, so there is a rate for them: nobody rolls the journal over with POSTs.
+
+use super::Context;
+use crate::cache::Host;
+use crate::config::{Mutation, Options};
+use crate::http::{RequestHead, ResponseHead};
+use crate::invalidation::{Invalidation, Mode, Origin, Selector, Tag, Term};
+use crate::metrics::Counter;
+use crate::policy::unsafe_methods;
+
+/// Writes to the journal what the answer to an unsafe request says has changed.
+pub(super) fn invalidate(
+    cx: &mut Context<'_, impl Host>,
+    request: &RequestHead,
+    response: &ResponseHead,
+    options: &Options,
+) {
+    let uris = unsafe_methods::invalidated_uris(request, response, options);
+    // An error has changed nothing.
+    let Some(target) = uris.first().cloned() else { return };
+    let mut selectors: Vec<Selector> = uris.into_iter().map(Selector::Uri).collect();
+    selectors.extend(groups(&target, response));
+    write(cx, "", Origin::UnsafeMethod, selectors);
+    let content_type = response.fields.get("content-type").unwrap_or_default();
+    for mutation in cx.config.rules.mutations(request, response.status, content_type) {
+        let selectors = of_rule(&mutation, request, options);
+        write(cx, &mutation.rule, Origin::MutationRule, selectors);
+    }
+}
+
+/// The groups that a response invalidates, on the origin of its target only: so that nobody can invalidate for
+/// others.
+fn groups(target: &[u8], response: &ResponseHead) -> Option<Selector> {
+    let names = unsafe_methods::invalidated_groups(response);
+    let tags: Vec<Tag> = names.iter().filter_map(|name| Tag::new(name)).collect();
+    let authority = target.split(|b| *b == b'/').next().unwrap_or_default();
+    let terms = [Selector::Host(authority.to_vec()), Selector::Tags(tags.clone())];
+    (!tags.is_empty()).then(|| Selector::And(terms.into_iter().map(Term::is).collect()))
+}
+
+fn of_rule(mutation: &Mutation, request: &RequestHead, options: &Options) -> Vec<Selector> {
+    let tags: Vec<Tag> = mutation.tags.iter().filter_map(|name| Tag::new(name)).collect();
+    let uri = |path: &Vec<u8>| unsafe_methods::uri_beside(request, path, options);
+    let mut selectors: Vec<Selector> = Vec::new();
+    selectors.extend((!tags.is_empty()).then_some(Selector::Tags(tags)));
+    selectors.extend(mutation.paths.iter().map(uri).map(Selector::UriAnyQuery));
+    selectors.extend(mutation.prefixes.iter().map(uri).map(Selector::Prefix));
+    selectors
+}
+
+fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: Origin, selectors: Vec<Selector>) {
+    let parents = &cx.config.tags.parents;
+    for selector in selectors.into_iter().flat_map(|selector| selector.expanded(parents)) {
+        if cx.desk.unsafe_methods.take(rule, 1, cx.config.unsafe_methods, cx.now.mono).is_err() {
+            cx.host.count(Counter::InvalidationLimited);
+            continue;
+        }
+        let invalidation = Invalidation {
+            mode: Mode::Revalidate,
+            selector,
+            issued_at: cx.now.wall,
+            origin: origin.clone(),
+            reason: (!rule.is_empty()).then(|| rule.to_owned()),
+        };
+        // When the journal is too busy the origin's answer still counts; the refusal is counted.
+        let _ = cx.cache.invalidate(cx.host, &invalidation);
+    }
+}

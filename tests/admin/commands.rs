@@ -1,0 +1,277 @@
+//! Larder's own language.
+
+use serde_json::json;
+
+use super::{command, configure, fill, is_hit, json, page, purge, told};
+use crate::stand::{Request, Stand};
+use std::time::Duration;
+
+const HOST: &str = "http://shop.example";
+
+/// A purge holds on every worker, its receipt counts what it touched, and the journal tells of it.
+pub fn a_purge_is_followed_by_its_receipt(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    for n in 0..5 {
+        stand.origin(&format!("/p/{n}"), vec![page("v", if n < 3 { "few, all" } else { "all" })]);
+        fill(stand, &[&format!("/p/{n}")]);
+    }
+    let receipt = purge(stand, "hard", r#"{"tag": "few"}"#);
+    let answer = told(stand, "GET", &format!("/_larder/receipts/{receipt}"), "");
+    assert_eq!(answer["holds"], true);
+    assert_eq!(answer["touched"]["still_stored"], 3, "{answer}");
+    assert_eq!(answer["touched"]["complete"], true);
+    assert_eq!(answer["record"]["selector"], json!({"tag": "few"}));
+    assert!(!is_hit(stand, 0, "/p/0") && !is_hit(stand, 1, "/p/1") && is_hit(stand, 1, "/p/4"));
+    let answer = told(stand, "GET", &format!("/_larder/receipts/{receipt}"), "");
+    assert_eq!(answer["touched"]["still_stored"], 1, "two have been fetched again: {answer}");
+    let journal = told(stand, "GET", "/_larder/journal?limit=1", "");
+    assert_eq!(journal["records"][0]["receipt"], receipt);
+    assert_eq!(journal["records"][0]["token"], "all");
+    assert_eq!(command(stand, "GET", &format!("/_larder/receipts/{}", receipt + 1), "").status, 404);
+}
+
+/// A dry run says what would be covered, and covers nothing.
+pub fn a_dry_run_purges_nothing(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    for path in ["/dry/a", "/dry/b"] {
+        stand.origin(path, vec![page("v", "dry")]);
+    }
+    fill(stand, &["/dry/a", "/dry/b"]);
+    let body = r#"{"selectors": [{"tag": "dry"}, {"url": "http://shop.example/dry/a"}, {"tag": "none"}], "dry_run": true}"#;
+    let answer = told(stand, "POST", "/_larder/purge", body);
+    let covers: Vec<_> =
+        answer["selectors"].as_array().unwrap().iter().map(|s| s["covers"].as_u64()).collect();
+    assert_eq!((covers, &answer["complete"]), (vec![Some(2), Some(1), Some(0)], &json!(true)));
+    assert!(is_hit(stand, 0, "/dry/a"));
+}
+
+/// What is stored can be listed page by page, and one URL seen in full.
+pub fn what_is_stored_can_be_listed(stand: &mut dyn Stand) {
+    configure(
+        stand,
+        "",
+        r#", "rules": [{"name": "listed", "match": {"path": "/list/**"}, "tags": ["ruled"]}]"#,
+    );
+    for n in 0..7 {
+        stand.origin(&format!("/list/{n}"), vec![page("v", "listed")]);
+        fill(stand, &[&format!("/list/{n}")]);
+    }
+    let (mut seen, mut next) = (Vec::new(), String::new());
+    for _ in 0..9 {
+        let answer = told(stand, "GET", &format!("/_larder/entries?tag=listed&limit=3{next}"), "");
+        let entries = answer["entries"].as_array().unwrap();
+        assert!(entries.len() <= 3);
+        seen.extend(entries.iter().map(|entry| entry["url"].as_str().unwrap().to_owned()));
+        match answer["next"].as_u64() {
+            Some(cursor) => next = format!("&cursor={cursor}"),
+            None => break,
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, (0..7).map(|n| format!("shop.example/list/{n}")).collect::<Vec<_>>());
+    for query in
+        ["prefix=http://shop.example/list", "tag=rule:listed", "tag=ruled&prefix=http://shop.example/list"]
+    {
+        let answer = told(stand, "GET", &format!("/_larder/entries?{query}"), "");
+        assert_eq!(answer["entries"].as_array().unwrap().len(), 7, "{query}");
+    }
+    let answer = told(stand, "GET", "/_larder/entry?url=http://shop.example/list/3", "");
+    let entry = &answer["entries"][0];
+    assert_eq!((&entry["key"], &entry["state"]), (&json!("http://shop.example/list/3"), &json!("fresh")));
+    assert_eq!(entry["tags"], json!(["listed", "rule:listed", "ruled"]));
+    assert_eq!(command(stand, "GET", "/_larder/entry?url=http://shop.example/list/99", "").status, 404);
+}
+
+/// Variants of one URL are shown one by one, with what selects them.
+pub fn the_variants_of_a_url_are_shown(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    stand.origin("/vary", vec![page("v", "vary").field("vary", "accept-language")]);
+    for language in ["de", "en"] {
+        stand.send(0, Request::get("/vary").field("accept-language", language));
+    }
+    let answer = told(stand, "GET", "/_larder/entry?url=http://shop.example/vary", "");
+    let mut variants: Vec<_> = answer["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["variant"]["accept-language"].clone())
+        .collect();
+    variants.sort_by_key(ToString::to_string);
+    assert_eq!(variants, [json!("de"), json!("en")], "{answer}");
+    let of = |stand: &mut dyn Stand, language: &str| {
+        told(
+            stand,
+            "GET",
+            &format!("/_larder/explain?url=http://shop.example/vary&header=accept-language:{language}"),
+            "",
+        )
+    };
+    assert_eq!(of(stand, "de")["hit"], true);
+    let french = of(stand, "fr");
+    assert_eq!((&french["hit"], &french["stored"]), (&json!(false), &json!(false)));
+    assert!(
+        french["why"][0].as_str().unwrap().contains("other values of the fields that Vary names"),
+        "{french}"
+    );
+}
+
+/// An explanation says what a request would find, which purges hit it, and what to change.
+pub fn a_url_is_explained(stand: &mut dyn Stand) {
+    configure(stand, "", r#", "rules": [{"name": "why", "match": {"path": "/why/**"}}]"#);
+    stand.origin("/why/page", vec![page("v", "why")]);
+    stand.origin("/why/private", vec![page("v", "why").field("cache-control", "private")]);
+    stand.origin("/why/cookie", vec![page("v", "why").field("set-cookie", "a=b")]);
+    let of = |stand: &mut dyn Stand, path: &str| {
+        told(stand, "GET", &format!("/_larder/explain?url={HOST}{path}"), "")
+    };
+    let before = of(stand, "/why/page");
+    assert_eq!(
+        (&before["stored"], &before["why"][0].as_str().unwrap().contains("No response is stored")),
+        (&json!(false), &true)
+    );
+    fill(stand, &["/why/page", "/why/private", "/why/cookie"]);
+    let stored = of(stand, "/why/page");
+    assert_eq!((&stored["hit"], &stored["key"]), (&json!(true), &json!("http://shop.example/why/page")));
+    assert_eq!(stored["rules"], json!(["why"]));
+    assert!(stored["why"][0].as_str().unwrap().contains("RFC 9111 §4.2"), "{stored}");
+    let private = of(stand, "/why/private");
+    assert_eq!(private["last_not_stored"]["section"], "RFC 9111 §5.2.2.7", "{private}");
+    assert_eq!(of(stand, "/why/cookie")["last_not_stored"]["reason"], "set-cookie");
+    purge(stand, "soft", r#"{"tag": "why"}"#);
+    let receipt = purge(stand, "hard", r#"{"prefix": "http://shop.example/why/"}"#);
+    let purged = of(stand, "/why/page");
+    assert_eq!((&purged["hit"], &purged["invalidations_complete"]), (&json!(false), &json!(true)));
+    assert_eq!(purged["invalidations"].as_array().unwrap().len(), 2, "{purged}");
+    assert_eq!(purged["invalidations"][1]["receipt"], receipt);
+}
+
+/// A live request with the debug field is explained in its own response, and the origin does not see the field.
+pub fn a_live_request_explains_itself(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    stand.origin("/live", vec![page("v", "live, page")]);
+    let ask = |stand: &mut dyn Stand, token: &str| {
+        stand.send(0, Request::get("/live").field("larder-debug", token))
+    };
+    let miss = ask(stand, "read").field("larder-debug");
+    assert!(
+        miss.contains("No response is stored for this URL") && miss.contains("The response is stored"),
+        "{miss}"
+    );
+    let hit = ask(stand, "all").field("larder-debug");
+    assert!(hit.starts_with("Fresh for another") && hit.contains("Tags: live, page."), "{hit}");
+    for stranger in ["purge", "wrong", ""] {
+        assert_eq!(ask(stand, stranger).field("larder-debug"), "", "{stranger}");
+    }
+    purge(stand, "hard", r#"{"tag": "live"}"#);
+    ask(stand, "wrong");
+    let log = stand.origin_log();
+    assert!(log.iter().all(|request| request.field("larder-debug").is_empty()), "{log:?}");
+    assert_eq!(stand.origin_count("/live"), 2);
+}
+
+/// The version of a namespace is raised, set and shown; what was stored under the old one is gone.
+pub fn a_namespace_is_bumped(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    for path in ["/ns/a", "/other"] {
+        stand.origin(path, vec![page("v", "ns")]);
+    }
+    fill(stand, &["/ns/a", "/other"]);
+    let bump = |stand: &mut dyn Stand, more: &str| {
+        told(
+            stand,
+            "POST",
+            "/_larder/namespaces",
+            &format!(r#"{{"namespace": {{"prefix": "http://shop.example/ns"}}{more}}}"#),
+        )
+    };
+    assert_eq!(bump(stand, "")["version"], 1);
+    assert!(!is_hit(stand, 0, "/ns/a") && is_hit(stand, 0, "/other"));
+    assert_eq!(bump(stand, r#", "version": 1"#)["version"], 1);
+    assert!(is_hit(stand, 1, "/ns/a"), "it has that version already");
+    assert_eq!(bump(stand, r#", "version": 7"#)["version"], 7);
+    assert!(!is_hit(stand, 1, "/ns/a"));
+    let all = told(stand, "GET", "/_larder/namespaces", "");
+    let of_ours = |n: &&serde_json::Value| n["namespace"]["prefix"] == "shop.example/ns";
+    assert_eq!(all["namespaces"].as_array().unwrap().iter().find(of_ours).unwrap()["version"], 7, "{all}");
+}
+
+/// A refresh fetches again right away: who asks meanwhile is served what there was, who asks later finds the new one.
+pub fn a_refresh_fetches_again_by_itself(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    stand.origin("/again", vec![page("one", "again"), page("two", "again")]);
+    fill(stand, &["/again"]);
+    let answer = told(
+        stand,
+        "POST",
+        "/_larder/refresh",
+        r#"{"urls": ["http://shop.example/again", "http://shop.example/unknown"]}"#,
+    );
+    assert_eq!(answer["refreshing"], json!(["http://shop.example/again"]), "{answer}");
+    assert_eq!(answer["left"][0]["why"], "nothing is stored for it");
+    stand.pass(Duration::from_millis(300));
+    assert_eq!(stand.origin_count("/again"), 2);
+    let response = stand.send(0, Request::get("/again"));
+    assert_eq!((response.text().as_str(), response.is_hit()), ("two", true));
+    assert_eq!(stand.origin_count("/again"), 2);
+}
+
+/// A purge can fetch again what it covers, even what is gone.
+pub fn a_purge_can_refresh(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    for path in ["/warm/a", "/warm/b"] {
+        stand.origin(path, vec![page("one", "warm"), page("two", "warm")]);
+    }
+    stand.origin("/warm/c", vec![page("one", "cold")]);
+    fill(stand, &["/warm/a", "/warm/b", "/warm/c"]);
+    let body = r#"{"selectors": [{"tag": "warm"}], "mode": "hard", "refresh": true}"#;
+    let answer = told(stand, "POST", "/_larder/purge", body);
+    assert_eq!(answer["refresh"]["refreshing"].as_array().unwrap().len(), 2, "{answer}");
+    stand.pass(Duration::from_millis(300));
+    for path in ["/warm/a", "/warm/b"] {
+        let response = stand.send(0, Request::get(path));
+        assert_eq!((response.text().as_str(), response.is_hit()), ("two", true), "{path}");
+        assert_eq!(stand.origin_count(path), 2);
+    }
+    assert_eq!(stand.origin_count("/warm/c"), 1);
+}
+
+/// A command that is repeated under its key is answered again and not carried out again.
+pub fn a_command_with_a_key_is_carried_out_once(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    let body = r#"{"selectors": [{"tag": "once"}], "idempotency_key": "k1"}"#;
+    let first = told(stand, "POST", "/_larder/purge", body);
+    assert_eq!(told(stand, "POST", "/_larder/purge", body), first);
+    let other = body.replace("once", "twice");
+    assert_eq!(command(stand, "POST", "/_larder/purge", &other).status, 409);
+    let head = told(stand, "GET", "/_larder/journal", "")["head"].clone();
+    assert_eq!(head, first["receipt"]);
+}
+
+/// The configuration is shown as it was pushed, without the digests of tokens.
+pub fn the_configuration_is_shown(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true"#, r#", "ttl": "7s""#);
+    let shown = told(stand, "GET", "/_larder/config", "");
+    assert_eq!((&shown["ttl"], &shown["admin"]["methods"]), (&json!("7s"), &json!(true)));
+    assert_eq!(shown["admin"]["tokens"][0]["sha256"], "(hidden)");
+    let health = command(stand, "GET", "/_larder/health", "");
+    assert_eq!((health.status, &json(&health)["status"]), (200, &json!("ok")));
+    let stats = told(stand, "GET", "/_larder/stats", "");
+    assert!(stats["larder_hits"].is_u64(), "{stats}");
+}
+
+#[cfg(test)]
+mod emulated {
+    super::super::on_the_emulated_host!(
+        a_purge_is_followed_by_its_receipt,
+        a_dry_run_purges_nothing,
+        what_is_stored_can_be_listed,
+        the_variants_of_a_url_are_shown,
+        a_url_is_explained,
+        a_live_request_explains_itself,
+        a_namespace_is_bumped,
+        a_refresh_fetches_again_by_itself,
+        a_purge_can_refresh,
+        a_command_with_a_key_is_carried_out_once,
+        the_configuration_is_shown,
+    );
+}

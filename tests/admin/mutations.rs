@@ -1,0 +1,87 @@
+//! What the answers of unsafe requests invalidate.
+
+use serde_json::json;
+
+use super::{configure, fill, is_hit, page, purge, told};
+use crate::stand::{Reply, Request, Stand};
+
+const RULES: &str = r#", "rules": [
+    {"name": "users", "match": {"path": "/users/{id}", "method": "PUT"},
+     "invalidates": {"tags": ["user:{id}"], "prefixes": ["/users"], "paths": ["/top"]}},
+    {"match": {"path": "/users/**"}, "tags": ["listing"]}]"#;
+
+/// A successful PUT invalidates what its rule says, in the RFC's sense: validated before its next use.
+pub fn a_mutation_rule_invalidates(stand: &mut dyn Stand) {
+    configure(stand, "", RULES);
+    for (path, tags) in
+        [("/users/7", ""), ("/users", ""), ("/top", ""), ("/profile", "user:7"), ("/else", "user:8")]
+    {
+        stand.origin(path, vec![page("v", tags), Reply::status(304).field("etag", "\"v\"")]);
+    }
+    fill(stand, &["/users", "/top?x=1", "/profile", "/else"]);
+    stand.origin("/users/7", vec![Reply::status(500), Reply::ok("changed")]);
+    stand.send(0, Request::new("PUT", "/users/7").body("x"));
+    assert!(is_hit(stand, 1, "/profile"), "an error has changed nothing");
+    stand.send(0, Request::new("PUT", "/users/7").body("x"));
+    for path in ["/users", "/top?x=1", "/profile"] {
+        let response = stand.send(1, Request::get(path));
+        assert!(
+            response.field("cache-status").contains("fwd-status=304"),
+            "{path}: {}",
+            response.field("cache-status")
+        );
+    }
+    assert!(is_hit(stand, 1, "/else"));
+    let records = told(stand, "GET", "/_larder/journal?limit=4", "")["records"].clone();
+    assert_eq!(records[0]["origin"], "unsafe-method");
+    assert_eq!(
+        (&records[1]["origin"], &records[1]["reason"]),
+        (&json!("mutation-rule"), &json!("users")),
+        "{records}"
+    );
+    assert_eq!(records[1]["mode"], "revalidate");
+}
+
+/// `Cache-Group-Invalidation` invalidates groups of its own origin, and of no other.
+pub fn a_group_is_invalidated_on_its_own_origin(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    for path in ["/g/a", "/g/b", "/g/c"] {
+        let groups = if path == "/g/c" { "\"other\"" } else { "\"news\", \"x\"" };
+        stand.origin(path, vec![page("v", "").field("cache-groups", groups)]);
+    }
+    fill(stand, &["/g/a", "/g/b", "/g/c"]);
+    stand.send(0, Request::get("/g/a").host("other.example"));
+    stand.origin("/post", vec![Reply::ok("").field("cache-group-invalidation", "\"news\"")]);
+    stand.send(1, Request::new("POST", "/post").body("x"));
+    assert!(!is_hit(stand, 0, "/g/a") && !is_hit(stand, 0, "/g/b") && is_hit(stand, 0, "/g/c"));
+    assert!(stand.send(0, Request::get("/g/a").host("other.example")).is_hit(), "another origin's group");
+}
+
+/// Strangers' requests write no more records than their rate allows; commands are not affected.
+pub fn unsafe_methods_cannot_flood_the_journal(stand: &mut dyn Stand) {
+    configure(stand, "", r#", "unsafe_methods": {"per_minute": 1, "burst": 3}"#);
+    stand.origin("/flood", vec![page("v", "flood")]);
+    fill(stand, &["/flood"]);
+    let head = |stand: &mut dyn Stand| told(stand, "GET", "/_larder/journal", "")["head"].as_u64().unwrap();
+    let before = head(stand);
+    for n in 0..10 {
+        stand.send(0, Request::new("POST", &format!("/flood/{n}")).body("x"));
+    }
+    stand.origin("/flood/0", vec![Reply::ok("")]);
+    for _ in 0..10 {
+        stand.send(0, Request::new("POST", "/flood/0").body("x"));
+    }
+    assert_eq!(head(stand) - before, 3);
+    assert_eq!(stand.metric("invalidations_limited"), 7);
+    purge(stand, "hard", r#"{"tag": "flood"}"#);
+    assert!(!is_hit(stand, 0, "/flood"));
+}
+
+#[cfg(test)]
+mod emulated {
+    super::super::on_the_emulated_host!(
+        a_mutation_rule_invalidates,
+        a_group_is_invalidated_on_its_own_origin,
+        unsafe_methods_cannot_flood_the_journal,
+    );
+}

@@ -1,0 +1,130 @@
+//! Who is let in, and how often.
+
+use super::{command, configure, fill, is_hit, json, page};
+use crate::stand::{Reply, Request, Stand};
+
+/// Without a known token the route is a page like any other, and purging methods go to the origin.
+pub fn strangers_meet_the_origin(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true"#, "");
+    stand.origin("/page", vec![page("v", "t")]);
+    fill(stand, &["/page"]);
+    stand.origin("/page", vec![Reply::status(405)]);
+    for token in [None, Some("Bearer wrong")] {
+        for (method, target) in [
+            ("PURGE", "/page"),
+            ("BAN", "/page"),
+            ("REFRESH", "/page"),
+            ("GET", "/_larder/stats"),
+            ("GET", "/nothing"),
+        ] {
+            let mut request = Request::new(method, target);
+            if let Some(token) = token {
+                request = request.field("authorization", token);
+            }
+            let expected = if target == "/page" { 405 } else { 404 };
+            assert_eq!(stand.send(0, request).status, expected, "{method} {target}");
+        }
+    }
+    let log = stand.origin_log();
+    assert_eq!(log.iter().filter(|r| r.method == "PURGE" && r.target == "/page").count(), 2);
+    assert!(command(stand, "GET", "/_larder/stats", "").status == 200);
+}
+
+/// A stranger's purge does not purge. (As an unsafe method that succeeded it would invalidate, RFC 9111 §4.4.)
+pub fn a_strangers_purge_purges_nothing(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true"#, "");
+    stand.origin("/kept", vec![page("v", "t"), Reply::status(405)]);
+    fill(stand, &["/kept"]);
+    assert_eq!(stand.send(0, Request::new("PURGE", "/kept")).status, 405);
+    assert!(is_hit(stand, 1, "/kept"));
+}
+
+/// Where the operator wants it, a stranger's purge ends at the cache.
+pub fn strangers_purges_can_be_forbidden(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true, "strangers": "forbid""#, "");
+    stand.origin("/page", vec![page("v", "t")]);
+    assert_eq!(
+        stand.send(0, Request::new("PURGE", "/page").field("authorization", "Bearer wrong")).status,
+        403
+    );
+    assert_eq!(stand.origin_count("/page"), 0);
+    assert_eq!(command(stand, "PURGE", "/page", "").status, 200);
+}
+
+/// A token counts for nothing from a network where no caller is.
+pub fn callers_come_from_their_networks(stand: &mut dyn Stand) {
+    let stats = |stand: &mut dyn Stand| command(stand, "GET", "/_larder/stats", "").status;
+    for (networks, status) in [
+        (r#"["127.0.0.0/8", "::1"]"#, 200),
+        (r#"["192.0.2.0/24"]"#, 404),
+        (r#"["192.0.2.1", "127.0.0.1"]"#, 200),
+    ] {
+        configure(stand, &format!(r#", "networks": {networks}"#), "");
+        assert_eq!(stats(stand), status, "{networks}");
+    }
+    // No certificate, no name.
+    configure(stand, r#", "client_names": ["spiffe://example/ops"]"#, "");
+    assert_eq!(stats(stand), 404);
+}
+
+/// Too many commands are answered with 429 and when to come again.
+pub fn commands_have_a_rate(stand: &mut dyn Stand) {
+    configure(stand, r#", "rate": {"per_minute": 60, "burst": 3}"#, "");
+    for _ in 0..3 {
+        assert_eq!(command(stand, "GET", "/_larder/stats", "").status, 200);
+    }
+    let response = command(stand, "GET", "/_larder/stats", "");
+    assert_eq!(response.status, 429);
+    assert!(matches!(response.field("retry-after").as_str(), "1"), "{response:?}");
+    let other = stand.send(1, Request::get("/_larder/stats").field("authorization", "Bearer read"));
+    assert_eq!(other.status, 200, "another token has its own rate");
+    stand.pass(std::time::Duration::from_millis(1100));
+    assert_eq!(command(stand, "GET", "/_larder/stats", "").status, 200);
+}
+
+/// A token does what its scopes allow, and a command that is wrong anywhere does nothing at all.
+pub fn nothing_is_half_applied(stand: &mut dyn Stand) {
+    configure(stand, r#", "selectors_max": 3, "body_bytes_max": 1024"#, "");
+    stand.origin("/half", vec![page("v", "half")]);
+    fill(stand, &["/half"]);
+    let send = |stand: &mut dyn Stand, token: &str, body: &str| {
+        let request =
+            Request::new("POST", "/_larder/purge").field("authorization", format!("Bearer {token}"));
+        stand.send(1, request.body(body))
+    };
+    let long = "x".repeat(2000);
+    let cases = [
+        ("read", r#"{"selectors": [{"tag": "half"}]}"#.to_owned(), 403, None),
+        ("purge", r#"{"selectors": [{"tag": "half"}, {"all": true}]}"#.into(), 403, None),
+        ("all", r#"{"selectors": [{"tag": "half"}, {"glob": "["}]}"#.into(), 400, Some("selectors[1].glob")),
+        ("all", r#"{"selectors": [{"tag": "half"}], "mood": "hard"}"#.into(), 400, Some("mood")),
+        ("all", r#"{"selectors": [{"tag": "half"}"#.into(), 400, None),
+        (
+            "all",
+            r#"{"selectors": [{"tag": "half"}, {"tag": "b"}, {"tag": "c"}, {"tag": "d"}]}"#.into(),
+            400,
+            Some("selectors"),
+        ),
+        ("all", format!(r#"{{"selectors": [{{"tag": "half"}}], "reason": "{long}"}}"#), 413, None),
+    ];
+    for (token, body, status, path) in cases {
+        let response = send(stand, token, &body);
+        assert_eq!(response.status, status, "{token} {body}: {}", response.text());
+        if let Some(path) = path {
+            assert_eq!(json(&response)["error"]["path"], path, "{body}");
+        }
+    }
+    assert!(is_hit(stand, 0, "/half"));
+}
+
+#[cfg(test)]
+mod emulated {
+    super::super::on_the_emulated_host!(
+        strangers_meet_the_origin,
+        a_strangers_purge_purges_nothing,
+        strangers_purges_can_be_forbidden,
+        callers_come_from_their_networks,
+        commands_have_a_rate,
+        nothing_is_half_applied,
+    );
+}
