@@ -8,7 +8,7 @@ RUNNER := $(CURDIR)/.tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-ru
 INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-default-features \
   --bin wasm-bindgen-test-runner --root .tools/wasm-bindgen-$(WASM_BINDGEN)
 
-.PHONY: help build envoy demo run test unit wasm-test e2e conformance lint clean rust
+.PHONY: help build envoy demo run test unit wasm-test chaos e2e conformance lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +36,9 @@ wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-un
 $(RUNNER):
 	@echo "Building wasm-bindgen-cli $(WASM_BINDGEN) once, into .tools: this takes some minutes …"
 	$(INSTALL_RUNNER) --locked || $(INSTALL_RUNNER)
+
+chaos: rust ## seeded chaos on the emulated host: make chaos SEEDS=100000 [SEED=7 for one, with its story]
+	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) cargo test --profile chaos --test main chaos:: -- --nocapture
 
 e2e: build ## scenarios on a real Envoy with two workers
 	@envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::

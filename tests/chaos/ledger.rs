@@ -56,8 +56,6 @@ struct Account {
     reasons: Vec<(u64, u64)>,
     /// How many of those that were noted are read.
     read: usize,
-    /// Until then asking is free.
-    free_until: u64,
     /// On the wall clock, when what was fetched last has to be fetched again.
     expires: Option<i128>,
     asked: Vec<u64>,
@@ -91,6 +89,8 @@ impl Ledger {
         lifetime: impl Fn(Key) -> Duration,
     ) -> Result<(), String> {
         let mut accounts: BTreeMap<(Key, Option<String>), Account> = BTreeMap::new();
+        // Until when asking is free; a failure is remembered for all variants.
+        let mut free: BTreeMap<Key, u64> = BTreeMap::new();
         for asked in log.iter().filter(|asked| asked.key.class.is_plain()) {
             let name = (asked.key, asked.variant.clone());
             let account = accounts.entry(name).or_insert_with(|| Account::new(asked.at));
@@ -101,7 +101,8 @@ impl Ledger {
             }
             let waited = started(asked.client).map_or(0, |at| asked.at.saturating_sub(at));
             let alone = !asked.dispatched && waited + 100_000_000 >= terms.wait.as_nanos() as u64;
-            account.ask(asked, alone, wall(asked.at))?;
+            let free_until = free.entry(asked.key).or_default();
+            account.ask(asked, alone || asked.at <= *free_until, wall(asked.at))?;
             let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100));
             account.expires = Some(wall(asked.at) + fresh.as_nanos() as i128);
             let takes = Duration::from_nanos(asked.over - asked.at) + Duration::from_millis(100);
@@ -112,9 +113,9 @@ impl Ledger {
                 } else {
                     asked.over
                 };
-                account.free_until = account.free_until.max(over + FAILED_FOR.as_nanos() as u64);
+                *free_until = (*free_until).max(over + FAILED_FOR.as_nanos() as u64);
                 account.expires = None;
-                account.add(account.free_until);
+                account.add(*free_until);
             }
         }
         Ok(())
@@ -145,12 +146,12 @@ impl Account {
         }
     }
 
-    fn ask(&mut self, asked: &Asked, alone: bool, wall: i128) -> Result<(), String> {
+    fn ask(&mut self, asked: &Asked, is_free: bool, wall: i128) -> Result<(), String> {
         if self.expires.is_some_and(|at| wall >= at) {
             self.add(asked.at);
         }
         self.asked.push(asked.at);
-        if asked.at <= self.free_until || alone {
+        if is_free {
             return Ok(());
         }
         // One fetch answers all reasons that were in force when it was decided.

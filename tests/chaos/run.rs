@@ -98,7 +98,8 @@ struct Open {
 }
 
 enum What {
-    Ask(Ask),
+    /// With the number of a reason that it alone has.
+    Ask(Ask, Option<usize>),
     /// With its position in the model.
     Purge(usize),
     Write(usize),
@@ -194,7 +195,10 @@ impl<'a> Stage<'a> {
         let seen = self.world.seen(open.exchange);
         let left = self.world.client(open.exchange) == ClientState::Left;
         match &open.asked {
-            What::Ask(ask) => {
+            What::Ask(ask, reason) => {
+                if let Some(reason) = reason {
+                    self.ledger.settle(*reason, now);
+                }
                 if left {
                     return Ok(());
                 }
@@ -282,18 +286,17 @@ impl<'a> Stage<'a> {
             Kind::NoStore => request.field("cache-control", "no-store"),
             Kind::Conditional => request.field("if-none-match", "W/\"0--\""),
         };
-        if ask.kind == Kind::Reload {
-            self.ledger.note(self.world.now(), Reason::Of(ask.key));
-        }
+        let reason =
+            (ask.kind == Kind::Reload).then(|| self.ledger.expect(self.world.now(), Reason::Of(ask.key)));
         let exchange = self.start(ask.worker, request);
         self.totals.requests += 1;
-        self.open.push(Open { exchange, asked: What::Ask(ask.clone()) });
+        self.open.push(Open { exchange, asked: What::Ask(ask.clone(), reason) });
     }
 
     fn leave(&mut self, back: usize) {
         let Some(at) = self.open.len().checked_sub(back + 1) else { return };
         let open = self.open.remove(at);
-        if let What::Ask(ask) = &open.asked {
+        if let What::Ask(ask, _) = &open.asked {
             self.ledger.note(self.world.now(), Reason::Of(ask.key));
         }
         self.world.leave(open.exchange);
