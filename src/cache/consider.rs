@@ -255,13 +255,14 @@ impl Cache {
     /// The root fetches what is known to be cacheable, as it then belongs to no client; on behalf of a request that
     /// carries credentials only while something stored is served meanwhile, because it sends none.
     fn recipe_for(
-        &self,
+        &mut self,
         host: &impl Host,
         need: &Need<'_>,
         set: &SetValue,
         is_refresh: bool,
     ) -> Option<Recipe> {
-        let (ask, collapse) = (need.ask, &self.config.collapse);
+        let (ask, config) = (need.ask, Rc::clone(&self.config));
+        let collapse = &config.collapse;
         let is_anonymous =
             || !["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
         let by_root = match collapse.fetch {
@@ -270,7 +271,7 @@ impl Cache {
             FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
             FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
         };
-        if !by_root {
+        if !by_root || !self.is_anyones(host, ask, need.place) {
             return None;
         }
         if let Some(cluster) = &collapse.cluster {

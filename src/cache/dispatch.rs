@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing};
-use crate::http::{Fields, ResponseHead};
+use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored, Stored};
 use crate::policy::validation;
@@ -175,6 +175,13 @@ impl Cache {
 #[must_use]
 pub fn is_failure(response: &ResponseHead) -> bool {
     matches!(response.status, 500 | 502 | 503 | 504)
+}
+
+/// A request as a call sends it, before the route's own changes: without what is the client's own affair.
+pub(super) fn as_anyone(request: &RequestHead) -> RequestHead {
+    let mut request = request.clone();
+    request.fields.retain(|name, _| is_passed_on(name));
+    request
 }
 
 /// What a call sends: what the request would have sent, without what is the client's own affair. None when it

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
 use crate::config::{Fetch as FetchMode, TagsConfig};
@@ -10,10 +11,10 @@ use crate::http::ResponseHead;
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
-use crate::policy::StoredResponse;
 use crate::policy::reuse::expires;
 use crate::policy::storing::storable;
 use crate::policy::validation::{self, Unfreshened};
+use crate::policy::{StoredResponse, key};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot, Variants};
 use crate::store::set::{Flight, SetSnapshot, Way};
@@ -60,7 +61,7 @@ impl Cache {
     /// Why it may not be stored.
     pub fn assess(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
         let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
-        let request = &fetch.ask.request;
+        let request = &*fetch.request();
         let content_type = response.fields.get("content-type").unwrap_or_default();
         let options = fetch.ask.config.rules.for_response(request, response.status, content_type);
         let stored = storable(request, response, &options, fetch.started.wall, now.wall)?;
@@ -74,7 +75,7 @@ impl Cache {
         let fetch = self.fetches.get(&generation);
         let old = fetch.and_then(|fetch| fetch.validated.as_deref()).and_then(Entry::response);
         let (Some(fetch), Some(old)) = (fetch, old) else { return Confirmation::OfAnother };
-        let request = &fetch.ask.request;
+        let request = &*fetch.request();
         let content_type = old.stored.fields.get("content-type").unwrap_or_default();
         let options = fetch.ask.config.rules.for_response(request, old.stored.status, content_type);
         // Tags of old and new: a purge of either must find it.
@@ -162,7 +163,9 @@ impl Cache {
             }
             Landing::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
-                Record::erase(host, fetch.lease.slot, 0);
+                if self.owns_way(host, &fetch.lease, now) {
+                    Record::erase(host, fetch.lease.slot, 0);
+                }
                 self.end_not_stored(host, &fetch.lease, Some(Way::default()), reason, now);
                 None
             }
@@ -190,7 +193,7 @@ impl Cache {
     pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let recipe = self.route_of(host, &ask);
+        let recipe = self.route_of(host, &ask).filter(|_| self.is_anyones(host, &ask, &place));
         self.due.push(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
@@ -223,6 +226,27 @@ impl Cache {
             && Recipe::read(host, slot, place.fingerprint).as_ref() != Some(&recipe)
         {
             recipe.write(host, slot, place.fingerprint);
+        }
+    }
+
+    /// Whether a request would be told apart from no other by what the root does not send: else what the root fetches
+    /// on its behalf would belong under another key.
+    pub(super) fn is_anyones(&mut self, host: &impl Host, ask: &Ask, place: &Place) -> bool {
+        let sent = as_anyone(&ask.request);
+        if key::primary(&sent, &ask.options).primary != ask.key.primary {
+            return false;
+        }
+        if place.key == ask.key.primary {
+            return true;
+        }
+        let primary = self.place(host, ask.key.primary.clone());
+        let known = self.memory.get(primary.fingerprint, &primary.key);
+        let directory = known.or_else(|| self.read(host, &primary).map(Entry::new));
+        match directory.as_ref().map(|entry| &entry.record.content) {
+            Some(Content::Variants(variants)) => {
+                key::variant(&ask.key.primary, &variants.nominated, &sent) == place.key
+            }
+            Some(Content::Response(_)) | None => false,
         }
     }
 
@@ -267,7 +291,7 @@ impl Cache {
         let home = if nominated.is_empty() {
             primary.clone()
         } else {
-            self.place(host, ask.variant_key(&nominated))
+            self.place(host, key::variant(&ask.key.primary, &nominated, &fetch.request()))
         };
         let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
@@ -354,6 +378,12 @@ impl Cache {
         Record::read(host, Slot { set: place.set, way }, &place.key)
     }
 
+    /// Whether the way that the lease reserves may be written: when it has run out, somebody else may own it.
+    fn owns_way(&self, host: &impl Host, lease: &Lease, now: Now) -> bool {
+        let set = || SetSnapshot::read(host, lease.place.set).value;
+        now.mono < lease.until || collapse::owns_way(&set(), lease.generation, now.mono)
+    }
+
     /// Writes a record into the way that the lease reserves, publishes it and ends the flight, at once.
     fn publish(
         &mut self,
@@ -364,10 +394,7 @@ impl Cache {
         not_shared: Option<(NotStored, Monotonic)>,
         now: Now,
     ) -> bool {
-        // When the lease has run out, somebody else may own the way: write nothing unless it is still ours.
-        let is_late = now.mono >= lease.until;
-        let set = || SetSnapshot::read(host, lease.place.set).value;
-        if is_late && !collapse::owns_way(&set(), lease.generation, now.mono) {
+        if !self.owns_way(host, lease, now) {
             return false;
         }
         if !self.make_room(host, lease.place.set, entry, now) {

@@ -15,6 +15,7 @@ mod sweep;
 
 use core::time::Duration;
 use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -26,7 +27,7 @@ pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;
 use crate::config::Config;
-use crate::http::{Fields, Peer};
+use crate::http::{Fields, Peer, RequestHead};
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::metrics::{Counter, Metrics};
 use crate::store::journal::{Busy, Mirror, Synced};
@@ -118,6 +119,17 @@ struct Fetch {
     /// Whether other workers may hold a copy of what it replaces that is still fresh.
     replaces_fresh: bool,
     by: Fetcher,
+}
+
+impl Fetch {
+    /// The request that is sent, which decides what its response is stored as: what the root sends carries nobody's
+    /// credentials.
+    fn request(&self) -> Cow<'_, RequestHead> {
+        match self.by {
+            Fetcher::Stream => Cow::Borrowed(&self.ask.request),
+            Fetcher::Root(_) => Cow::Owned(dispatch::as_anyone(&self.ask.request)),
+        }
+    }
 }
 
 /// Who makes a fetch.

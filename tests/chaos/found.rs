@@ -60,3 +60,40 @@ fn a_reload_that_has_waited_for_another_s_fetch_makes_one_of_its_own() {
     world.pass(Duration::from_secs(3));
     assert!(world.origin_log().len() <= 2, "{}", world.story());
 }
+
+const ADMIN: &str = r#"{"admin":{"methods":true,"tokens":[{"name":"ops",
+    "sha256":"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"}]}}"#;
+
+fn soft_purge(world: &mut World, path: &str) {
+    let purge = Request::new("PURGE", path).field("authorization", "Bearer secret");
+    assert_eq!(world.send(0, purge.field("fastly-soft-purge", "1")).status, 200);
+}
+
+#[test]
+fn a_refresh_on_behalf_of_a_request_with_credentials_is_stored_because_it_sends_none() {
+    let mut world = world(1, ADMIN);
+    world.origin("/a", vec![Reply::ok("a").field("cache-control", "max-age=60")]);
+    world.send(0, Request::get("/a"));
+    soft_purge(&mut world, "/a");
+    let stale = world.send(0, Request::get("/a").field("authorization", "Basic YTpi"));
+    assert!(stale.is_hit(), "{stale:?}");
+    world.pass(Duration::from_secs(1));
+    let fresh = world.send(0, Request::get("/a")).field("cache-status");
+    assert!(fresh.contains("hit") && !fresh.contains("soft-purged"), "{fresh}\n{}", world.story());
+    assert_eq!(world.origin_log().len(), 2);
+}
+
+#[test]
+fn what_the_root_fetches_without_a_cookie_never_answers_requests_with_one() {
+    let mut world = world(1, ADMIN);
+    let reply = |body| Reply::ok(body).field("cache-control", "max-age=60").field("vary", "cookie");
+    world.origin("/a", vec![reply("member"), reply("whoever")]);
+    let ask = || Request::get("/a").field("cookie", "member");
+    assert_eq!(world.send(0, ask()).text(), "member");
+    soft_purge(&mut world, "/a");
+    world.send(0, ask());
+    world.pass(Duration::from_secs(1));
+    world.send(0, ask());
+    let asked = world.origin_log();
+    assert!(asked.len() > 1 && asked.iter().all(|r| r.field("cookie") == "member"), "{}", world.story());
+}

@@ -45,6 +45,8 @@ pub struct Terms {
     pub fetch_timeout: Duration,
     /// The shortest of all timeouts of a fetch.
     pub least_timeout: Duration,
+    /// How long the root may take to dispatch what was decided.
+    pub dispatch: Duration,
     /// Calls of the root may be lost.
     pub loses_calls: bool,
 }
@@ -103,7 +105,8 @@ impl Ledger {
             let alone = !asked.dispatched && waited + 100_000_000 >= terms.wait.as_nanos() as u64;
             let free_until = free.entry(asked.key).or_default();
             account.ask(asked, alone || asked.at <= *free_until, wall(asked.at))?;
-            let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100));
+            let before = if asked.dispatched { terms.dispatch } else { Duration::ZERO };
+            let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100) + before);
             account.expires = Some(wall(asked.at) + fresh.as_nanos() as i128);
             let takes = Duration::from_nanos(asked.over - asked.at) + Duration::from_millis(100);
             let lost = asked.dispatched && (terms.loses_calls || takes > terms.least_timeout);

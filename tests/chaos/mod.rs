@@ -64,6 +64,11 @@ fn play_all(next: &AtomicU64, end: u64) -> Totals {
         let plan = Plan::new(seed);
         match play(&plan, false) {
             Ok(more) => totals.add(&more),
+            // A list of all that fail, to see what they have in common.
+            Err(failure) if std::env::var_os("CHAOS_LIST").is_some() => {
+                let line: String = failure.chars().take(240).collect();
+                println!("seed {seed}: {line}");
+            }
             Err(failure) => {
                 next.store(end, Ordering::Relaxed);
                 report(&plan, &failure);
