@@ -30,6 +30,8 @@ pub struct Ask {
     pub key: CacheKey,
     /// When it came.
     pub arrived: Now,
+    /// The journal's head when it was last considered.
+    pub stamp: Cell<u64>,
     /// When it goes to the origin by itself.
     pub deadline: Monotonic,
     /// Whether its response would be the whole representation and may be stored, so that it may fetch for others, as

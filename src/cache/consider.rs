@@ -60,6 +60,7 @@ impl Cache {
         if !self.sync(host) {
             return alone(ask, unavailable, None);
         }
+        ask.stamp.set(self.mirror.head());
         let primary = self.place(host, ask.key.primary.clone());
         let nominated = match self.level(host, ask, primary, false, newcomer, now) {
             Level::Decided(decision) => return decision,

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
-use crate::config::{Fetch as FetchMode, TagsConfig};
-use crate::http::ResponseHead;
+use crate::config::{Config, Fetch as FetchMode, TagsConfig};
+use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
@@ -19,7 +19,7 @@ use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot, Variants};
 use crate::store::set::{Flight, SetSnapshot, Way};
 use crate::store::{Fingerprint, TRIES, workers};
-use crate::time::{Monotonic, Now};
+use crate::time::{Monotonic, Now, Timestamp};
 
 /// How long nobody waits for a key whose response was of no use to others.
 const NOT_SHARED_FOR: Duration = Duration::from_secs(10);
@@ -61,12 +61,8 @@ impl Cache {
     /// Why it may not be stored.
     pub fn assess(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
         let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
-        let request = &*fetch.request();
-        let content_type = response.fields.get("content-type").unwrap_or_default();
-        let options = fetch.ask.config.rules.for_response(request, response.status, content_type);
-        let stored = storable(request, response, &options, fetch.started.wall, now.wall)?;
-        let tags = tags(&fetch.ask.config.tags, response, options.tags.iter().map(String::as_str))?;
-        Ok(response_of(fetch, stored, tags))
+        let (config, uri) = (&fetch.ask.config, &fetch.ask.key.uri);
+        assessed(config, &fetch.request(), response, uri, (fetch.started.wall, now.wall))
     }
 
     /// What a 304 to a fetch says of the stored response that was to be validated.
@@ -333,7 +329,7 @@ impl Cache {
         entry
     }
 
-    fn entry(&mut self, place: &Place, stamp: u64, content: Content) -> Rc<Entry> {
+    pub(super) fn entry(&mut self, place: &Place, stamp: u64, content: Content) -> Rc<Entry> {
         let generation = self.next_generation();
         Entry::new(Record { key: place.key.clone(), generation, stamp, content })
     }
@@ -372,7 +368,7 @@ impl Cache {
         Directory::Write(Variants { nominated, uri: fetch.ask.key.uri.clone(), known })
     }
 
-    fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
+    pub(super) fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
         let set = SetSnapshot::read(host, place.set);
         let way = set.value.way_of(place.fingerprint)?;
         Record::read(host, Slot { set: place.set, way }, &place.key)
@@ -416,7 +412,14 @@ impl Cache {
 
     /// Stores a record at a place that the fetch has no flight for, under a flight of its own; nothing happens when
     /// that place is being fetched, when something newer is there, or when there is no room.
-    fn put(&mut self, host: &impl Host, place: &Place, entry: &Rc<Entry>, until: u32, now: Now) -> bool {
+    pub(super) fn put(
+        &mut self,
+        host: &impl Host,
+        place: &Place,
+        entry: &Rc<Entry>,
+        until: u32,
+        now: Now,
+    ) -> bool {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
@@ -541,14 +544,37 @@ fn tags<'a>(
     Ok(tags)
 }
 
-fn response_of(fetch: &Fetch, mut stored: StoredResponse, tags: Vec<Tag>) -> Response {
-    let limits = &fetch.ask.config.tags;
+/// What the response to a request may be stored as, from its head, by the rules for it; its body is still empty.
+///
+/// # Errors
+/// Why it may not be stored.
+pub fn assessed(
+    config: &Config,
+    request: &RequestHead,
+    response: &ResponseHead,
+    uri: &[u8],
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> Result<Response, NotStored> {
+    let content_type = response.fields.get("content-type").unwrap_or_default();
+    let options = config.rules.for_response(request, response.status, content_type);
+    let stored = storable(request, response, &options, request_time, response_time)?;
+    let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
+    Ok(untagged(&config.tags, Response { stored, uri: uri.to_vec(), tags, body: Vec::new() }))
+}
+
+fn response_of(fetch: &Fetch, stored: StoredResponse, tags: Vec<Tag>) -> Response {
+    let response = Response { stored, uri: fetch.ask.key.uri.clone(), tags, body: Vec::new() };
+    untagged(&fetch.ask.config.tags, response)
+}
+
+/// The response without the fields that tags came in, where clients shall not see them.
+fn untagged(limits: &TagsConfig, mut response: Response) -> Response {
     if limits.strip {
         for name in &limits.headers {
-            stored.fields.remove(name);
+            response.stored.fields.remove(name);
         }
     }
-    Response { stored, uri: fetch.ask.key.uri.clone(), tags, body: Vec::new() }
+    response
 }
 
 /// How long a reason not to store keeps others from waiting.

@@ -9,6 +9,7 @@ mod ask;
 mod consider;
 mod dispatch;
 mod inspect;
+mod keep;
 mod landing;
 mod recipe;
 mod sweep;
@@ -22,7 +23,7 @@ use std::rc::Rc;
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
 pub use dispatch::{Call, Reception, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen};
-pub use landing::{Confirmation, Landing};
+pub use landing::{Confirmation, Landing, assessed};
 pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;

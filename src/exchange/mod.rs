@@ -16,6 +16,7 @@
 //!      └───────────◄───────────────┴──────◄───────┴──────◄──────┘
 //! ```
 
+mod capture;
 mod commands;
 mod debug;
 mod inquiries;
@@ -27,6 +28,7 @@ use std::rc::Rc;
 
 pub use reply::{Body, Reply};
 
+use capture::{Capturing, Target};
 use commands::Commanding;
 use debug::Debug;
 
@@ -43,7 +45,6 @@ use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
 use crate::policy::{key, validation};
 use crate::store::memory::Entry;
-use crate::store::record::Response;
 use crate::time::Now;
 
 /// What an event is judged with.
@@ -132,14 +133,6 @@ struct Fetching {
     ask: Rc<Ask>,
 }
 
-/// A response on its way to the client, being captured.
-struct Capturing {
-    generation: u64,
-    response: Response,
-    length: Option<u64>,
-    bytes_max: u64,
-}
-
 impl Exchange {
     /// An exchange of which nothing is known yet.
     #[must_use]
@@ -215,7 +208,7 @@ impl Exchange {
         ends: bool,
     ) -> Step {
         let step = match core::mem::replace(&mut self.state, State::Over) {
-            State::Passing(passing) => self.passing_head(cx, *passing, response),
+            State::Passing(passing) => self.passing_head(cx, *passing, response, ends),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
             // Envoy itself answers, before or instead of us.
             State::Parked => {
@@ -227,39 +220,6 @@ impl Exchange {
             }
         };
         self.explained(step)
-    }
-
-    /// Whether the chunks of the response body are of interest.
-    #[must_use]
-    pub fn captures(&self) -> bool {
-        matches!(self.state, State::Capturing(_))
-    }
-
-    /// A chunk of the response body is on its way to the client.
-    pub fn response_body(&mut self, cx: &mut Context<'_, impl Host>, chunk: &[u8], ends: bool) {
-        let State::Capturing(capturing) = &mut self.state else { return };
-        if capturing.response.body.len() as u64 + chunk.len() as u64 > capturing.bytes_max {
-            let generation = capturing.generation;
-            self.state = State::Over;
-            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::TooLarge), cx.now);
-            return;
-        }
-        capturing.response.body.extend_from_slice(chunk);
-        if ends {
-            self.response_end(cx);
-        }
-    }
-
-    /// The response is complete: its last chunk, or its trailers, have arrived.
-    pub fn response_end(&mut self, cx: &mut Context<'_, impl Host>) {
-        let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) else { return };
-        let body = capturing.response.body.len() as u64;
-        let landing = if capturing.length.is_none_or(|length| length == body) {
-            Landing::Stored(Box::new(capturing.response))
-        } else {
-            Landing::NotStored(NotStored::Incomplete)
-        };
-        cx.cache.land(cx.host, capturing.generation, landing, cx.now);
     }
 
     /// Whether the end of the stream has no consequence for the cache any more.
@@ -283,7 +243,10 @@ impl Exchange {
         }
         let generation = match core::mem::replace(&mut self.state, State::Over) {
             State::Fetching(fetching) => fetching.generation,
-            State::Capturing(capturing) => capturing.generation,
+            State::Capturing(capturing) => match capturing.target {
+                Target::Flight(generation) => generation,
+                Target::Own { .. } => return,
+            },
             State::Parked => return cx.cache.leave(self.stream),
             State::Idle | State::Passing(_) | State::Answered(_) | State::Commanding(_) | State::Over => {
                 return;
@@ -310,6 +273,7 @@ impl Exchange {
             } else {
                 Err(NotStored::Request)
             },
+            stamp: Cell::new(0),
             waited: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
@@ -438,6 +402,7 @@ impl Exchange {
         cx: &mut Context<'_, impl Host>,
         passing: Passing,
         response: &ResponseHead,
+        ends: bool,
     ) -> Step {
         if is_failure(response)
             && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
@@ -458,7 +423,22 @@ impl Exchange {
         if let Some((request, options)) = &passing.unsafe_request {
             mutations::invalidate(cx, request, response, options);
         }
-        Step::Continue(self.response_edits(cx, &passing.forward, response))
+        let mut forward = passing.forward;
+        match capture::own(cx, passing.request.as_deref(), passing.unsafe_request.as_ref(), response) {
+            Some(Ok(capturing)) => {
+                forward.stored = Stored::Yes;
+                self.state = State::Capturing(Box::new(capturing));
+                if ends {
+                    self.response_end(cx);
+                }
+            }
+            Some(Err(why)) => forward.stored = Stored::No(why),
+            None => {}
+        }
+        if let (Some(ask), Some(entry)) = (&passing.request, &passing.fallback) {
+            capture::updated_by_head(cx, ask, entry, response);
+        }
+        Step::Continue(self.response_edits(cx, &forward, response))
     }
 
     fn fetched_head(
@@ -480,7 +460,7 @@ impl Exchange {
         if response.status == 304 && validated.is_some() {
             return self.confirmed(cx, generation, forward, &ask, response);
         }
-        match self.storable(cx, generation, &ask, response) {
+        match capture::for_all(cx, generation, &ask, response) {
             Ok(capturing) => {
                 forward.stored = Stored::Yes;
                 self.fetched = Some(ask);
@@ -495,26 +475,6 @@ impl Exchange {
             }
         }
         Step::Continue(self.response_edits(cx, &forward, response))
-    }
-
-    fn storable(
-        &self,
-        cx: &Context<'_, impl Host>,
-        generation: u64,
-        ask: &Ask,
-        response: &ResponseHead,
-    ) -> Result<Capturing, NotStored> {
-        if is_failure(response) && !response.fields.contains("x-envoy-upstream-service-time") {
-            // Envoy's own words for a failure to reach the origin.
-            return Err(NotStored::Error);
-        }
-        let stored = cx.cache.assess(generation, response, cx.now)?;
-        let length = response.content_length();
-        let bytes_max = ask.options.object_bytes_max;
-        if length.is_some_and(|length| length > bytes_max) {
-            return Err(NotStored::TooLarge);
-        }
-        Ok(Capturing { generation, response: stored, length, bytes_max })
     }
 
     /// The origin has confirmed what is stored: that, brought up to date, is the answer.

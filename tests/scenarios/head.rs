@@ -1,7 +1,9 @@
 //! HEAD, answered by stored GETs (RFC 9110 §9.3.2).
 
+use std::time::Duration;
+
 use super::telling::{expect_hit, expect_miss, get, page};
-use crate::stand::{Request, Stand};
+use crate::stand::{Reply, Request, Stand};
 
 pub fn a_stored_get_answers_a_head(stand: &mut dyn Stand) {
     stand.origin(
@@ -33,4 +35,23 @@ pub fn a_head_without_a_stored_get_goes_to_the_origin_and_stores_nothing(stand: 
     assert_eq!(stand.origin_log().iter().map(|r| r.method.as_str()).collect::<Vec<_>>(), ["HEAD", "HEAD"]);
     expect_miss(stand, 0, "/head/missing", "0123456789");
     expect_hit(stand, 1, "/head/missing", "0123456789");
+}
+
+pub fn the_answer_to_a_head_brings_the_stored_response_up_to_date(stand: &mut dyn Stand) {
+    let path = "/head/update";
+    let page = |control: &str| {
+        Reply::ok("page")
+            .field("cache-control", control)
+            .field("etag", "\"v\"")
+            .field("content-type", "text/plain")
+    };
+    stand.origin(path, vec![page("max-age=1"), page("max-age=600")]);
+    assert_eq!(stand.send(0, Request::get(path)).text(), "page");
+    stand.pass(Duration::from_millis(1_500));
+    assert!(!stand.send(0, Request::new("HEAD", path)).is_hit());
+    for worker in [0, 1] {
+        let response = stand.send(worker, Request::get(path));
+        assert!(response.is_hit(), "{}", response.field("cache-status"));
+        assert_eq!(response.text(), "page");
+    }
 }

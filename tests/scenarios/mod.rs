@@ -98,8 +98,10 @@ macro_rules! on_both_stands {
             head {
                 a_stored_get_answers_a_head
                 a_head_without_a_stored_get_goes_to_the_origin_and_stores_nothing
+                the_answer_to_a_head_brings_the_stored_response_up_to_date
             }
             ranges {
+                a_part_is_stored_served_and_completed_by_its_other_part
                 a_stored_response_answers_for_its_parts
                 a_part_is_sent_only_while_the_client_has_the_same_response
                 a_part_of_what_is_not_stored_comes_from_the_origin_and_is_not_taken_for_the_whole

@@ -78,3 +78,23 @@ pub fn a_large_response_answers_for_its_parts(stand: &mut dyn Stand) {
         assert!(response.body == body[first..=last], "{first}-{last}");
     }
 }
+
+pub fn a_part_is_stored_served_and_completed_by_its_other_part(stand: &mut dyn Stand) {
+    let path = "/ranges/part";
+    let part = |body: &str, range: &str| {
+        let reply = Reply::status(206).body(body).field("content-range", range).field("etag", "\"v\"");
+        reply.field("cache-control", "max-age=600")
+    };
+    stand.origin(path, vec![part("01234", "bytes 0-4/10"), part("56789", "bytes 5-9/10")]);
+    let get = |stand: &mut dyn Stand, worker, range: &str| {
+        let response = stand.send(worker, Request::get(path).field("range", format!("bytes={range}")));
+        (response.status, response.text(), response.is_hit())
+    };
+    assert_eq!(get(stand, 0, "0-4"), (206, "01234".into(), false));
+    assert_eq!(get(stand, 1, "1-3"), (206, "123".into(), true));
+    assert_eq!(get(stand, 0, "5-9"), (206, "56789".into(), false));
+    assert_eq!(get(stand, 1, "3-6"), (206, "3456".into(), true));
+    let whole = stand.send(0, Request::get(path));
+    assert_eq!((whole.status, whole.text(), whole.is_hit()), (200, "0123456789".into(), true));
+    assert_eq!(stand.origin_count(path), 2);
+}

@@ -1,0 +1,165 @@
+//! Responses on their way to clients are captured beside them, and stored when they are complete.
+
+use std::rc::Rc;
+
+use super::{Context, Exchange, State};
+use crate::cache::{Ask, Host, Landing, assessed, is_failure};
+use crate::config::Options;
+use crate::http::{RequestHead, ResponseHead};
+use crate::outcome::NotStored;
+use crate::policy::key::{self, CacheKey};
+use crate::policy::partial::is_whole_part;
+use crate::policy::{HeadUpdate, updated_by_head as freshened_by_head};
+use crate::store::memory::Entry;
+use crate::store::record::Response;
+
+/// A response on its way to the client, being captured.
+pub(super) struct Capturing {
+    pub(super) target: Target,
+    response: Response,
+    length: Option<u64>,
+    bytes_max: u64,
+}
+
+/// What a captured response is for.
+pub(super) enum Target {
+    /// The fetch of this generation, for which others may wait.
+    Flight(u64),
+    /// A key that nobody waits for: a part of a representation, or what a POST has made of it.
+    Own {
+        key: CacheKey,
+        /// The journal's head when it was asked for.
+        stamp: u64,
+    },
+}
+
+/// The capture of a response that was fetched for all who ask for the same.
+pub(super) fn for_all(
+    cx: &Context<'_, impl Host>,
+    generation: u64,
+    ask: &Ask,
+    response: &ResponseHead,
+) -> Result<Capturing, NotStored> {
+    if is_failure(response) && !response.fields.contains("x-envoy-upstream-service-time") {
+        // Envoy's own words for a failure to reach the origin.
+        return Err(NotStored::Error);
+    }
+    let stored = cx.cache.assess(generation, response, cx.now)?;
+    Capturing::new(Target::Flight(generation), stored, response, ask.options.object_bytes_max)
+}
+
+/// The capture of a response to a request that went alone: a part (206) to a request for one (RFC 9111 §3.3), or the
+/// answer to a POST that is good for later GETs (RFC 9110 §9.3.3). None when it is neither.
+pub(super) fn own(
+    cx: &mut Context<'_, impl Host>,
+    ask: Option<&Ask>,
+    unsafe_request: Option<&(RequestHead, Rc<Options>)>,
+    response: &ResponseHead,
+) -> Option<Result<Capturing, NotStored>> {
+    let (request, options, stamp) = match (ask, unsafe_request) {
+        (Some(ask), _) if response.status == 206 => (&ask.request, &ask.options, ask.stamp.get()),
+        (_, Some((request, options))) if options.store_post && request.method() == b"POST" => {
+            // After what this very request has invalidated.
+            (request, options, cx.cache.newest_stamp(cx.host)?)
+        }
+        _ => return None,
+    };
+    let key = key::primary(request, options);
+    let asked = ask.map_or(cx.now, |ask| ask.arrived);
+    let stored = assessed(cx.config, request, response, &key.uri, (asked.wall, cx.now.wall));
+    let target = Target::Own { key, stamp };
+    Some(stored.and_then(|stored| Capturing::new(target, stored, response, options.object_bytes_max)))
+}
+
+/// The answer to a HEAD brings the stored response of a GET up to date, or shows that it has changed (RFC 9111
+/// §4.3.5).
+pub(super) fn updated_by_head(
+    cx: &mut Context<'_, impl Host>,
+    ask: &Ask,
+    entry: &Entry,
+    response: &ResponseHead,
+) {
+    let Some(old) = entry.response().filter(|_| ask.request.method() == b"HEAD") else { return };
+    let times = (ask.arrived.wall, cx.now.wall);
+    let bytes = old.body.len() as u64;
+    if let HeadUpdate::Freshened(stored) =
+        freshened_by_head(&old.stored, bytes, &ask.request, response, &ask.options, times)
+    {
+        let response = Response { stored: *stored, ..old.clone() };
+        cx.cache.keep(cx.host, &ask.key, entry.record.stamp, response, cx.now);
+    }
+}
+
+impl Capturing {
+    fn new(
+        target: Target,
+        response: Response,
+        head: &ResponseHead,
+        bytes_max: u64,
+    ) -> Result<Capturing, NotStored> {
+        let length = head.content_length();
+        if length.is_some_and(|length| length > bytes_max) {
+            return Err(NotStored::TooLarge);
+        }
+        Ok(Capturing { target, response, length, bytes_max })
+    }
+
+    fn is_complete(&self) -> bool {
+        let bytes = self.response.body.len() as u64;
+        self.length.is_none_or(|length| length == bytes) && is_whole_part(&self.response.stored, bytes)
+    }
+
+    /// Stores what has been captured.
+    fn land(self, cx: &mut Context<'_, impl Host>) {
+        let is_complete = self.is_complete();
+        match self.target {
+            Target::Flight(generation) if is_complete => {
+                cx.cache.land(cx.host, generation, Landing::Stored(Box::new(self.response)), cx.now);
+            }
+            Target::Flight(generation) => {
+                cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
+            }
+            Target::Own { key, stamp } if is_complete => {
+                cx.cache.keep(cx.host, &key, stamp, self.response, cx.now);
+            }
+            Target::Own { .. } => {}
+        }
+    }
+
+    /// Gives up a response that turned out larger than what is stored.
+    fn too_large(self, cx: &mut Context<'_, impl Host>) {
+        if let Target::Flight(generation) = self.target {
+            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::TooLarge), cx.now);
+        }
+    }
+}
+
+impl Exchange {
+    /// Whether the chunks of the response body are of interest.
+    #[must_use]
+    pub fn captures(&self) -> bool {
+        matches!(self.state, State::Capturing(_))
+    }
+
+    /// A chunk of the response body is on its way to the client.
+    pub fn response_body(&mut self, cx: &mut Context<'_, impl Host>, chunk: &[u8], ends: bool) {
+        let State::Capturing(capturing) = &mut self.state else { return };
+        if capturing.response.body.len() as u64 + chunk.len() as u64 > capturing.bytes_max {
+            if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
+                capturing.too_large(cx);
+            }
+            return;
+        }
+        capturing.response.body.extend_from_slice(chunk);
+        if ends {
+            self.response_end(cx);
+        }
+    }
+
+    /// The response is complete: its last chunk, or its trailers, have arrived.
+    pub fn response_end(&mut self, cx: &mut Context<'_, impl Host>) {
+        if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
+            capturing.land(cx);
+        }
+    }
+}
