@@ -75,9 +75,9 @@ impl Ledger {
         self.reasons.len() - 1
     }
 
-    /// What was expected has happened by now; a fetch that was decided before may still be on its way to the origin.
+    /// What was expected has happened by now.
     pub fn settle(&mut self, number: usize, at: u64) {
-        self.reasons[number].by = at + 5_000_000;
+        self.reasons[number].by = at;
     }
 
     /// Goes through the origin's log; an error names the request that nothing explains. `started` says when an
@@ -96,7 +96,10 @@ impl Ledger {
         for asked in log.iter().filter(|asked| asked.key.class.is_plain()) {
             let name = (asked.key, asked.variant.clone());
             let account = accounts.entry(name).or_insert_with(|| Account::new(asked.at));
-            account.read(&self.reasons, asked);
+            // A fetch that was decided earlier may still be on its way to the origin.
+            let slack = if asked.dispatched { terms.dispatch } else { Duration::from_millis(5) };
+            let decided = asked.at.saturating_sub(slack.as_nanos() as u64);
+            account.read(&self.reasons, asked, decided);
             let shared = asked.whole && !asked.unsafe_method;
             if !shared || (asked.authorized && asked.key.class != super::plan::Class::Public) {
                 continue;
@@ -104,7 +107,7 @@ impl Ledger {
             let waited = started(asked.client).map_or(0, |at| asked.at.saturating_sub(at));
             let alone = !asked.dispatched && waited + 100_000_000 >= terms.wait.as_nanos() as u64;
             let free_until = free.entry(asked.key).or_default();
-            account.ask(asked, alone || asked.at <= *free_until, wall(asked.at))?;
+            account.ask(asked, decided, alone || asked.at <= *free_until, wall(asked.at))?;
             let before = if asked.dispatched { terms.dispatch } else { Duration::ZERO };
             let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100) + before);
             account.expires = Some(wall(asked.at) + fresh.as_nanos() as i128);
@@ -138,18 +141,18 @@ impl Account {
     }
 
     /// Takes the reasons that have come since it was last looked at.
-    fn read(&mut self, noted: &[Noted], asked: &Asked) {
+    fn read(&mut self, noted: &[Noted], asked: &Asked, decided: u64) {
         let new = noted.iter().skip(self.read).take_while(|noted| noted.from <= asked.at);
         for noted in new {
             self.read += 1;
             // What came before it was ever asked for is no reason to ask twice.
-            if noted.reason.is_for(asked.key) && (noted.by >= asked.at || !self.asked.is_empty()) {
+            if noted.reason.is_for(asked.key) && (noted.by >= decided || !self.asked.is_empty()) {
                 self.reasons.push((noted.from, noted.by));
             }
         }
     }
 
-    fn ask(&mut self, asked: &Asked, is_free: bool, wall: i128) -> Result<(), String> {
+    fn ask(&mut self, asked: &Asked, decided: u64, is_free: bool, wall: i128) -> Result<(), String> {
         if self.expires.is_some_and(|at| wall >= at) {
             self.add(asked.at);
         }
@@ -159,7 +162,7 @@ impl Account {
         }
         // One fetch answers all reasons that were in force when it was decided.
         let before = self.reasons.len();
-        self.reasons.retain(|(_, by)| *by > asked.at);
+        self.reasons.retain(|(_, by)| *by > decided);
         if before > self.reasons.len() {
             return Ok(());
         }
