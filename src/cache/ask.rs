@@ -32,9 +32,9 @@ pub struct Ask {
     pub arrived: Now,
     /// When it goes to the origin by itself.
     pub deadline: Monotonic,
-    /// Whether its response would be the whole representation and may be stored, so that it may fetch for others: a
-    /// GET without `Range` or `no-store`.
-    pub whole: bool,
+    /// Whether its response would be the whole representation and may be stored, so that it may fetch for others, as
+    /// that of a GET without `Range` or `no-store`; or why not.
+    pub whole: Result<(), NotStored>,
     /// What it has waited for, once it has.
     pub waited: Cell<Option<Waited>>,
     /// Whether it must not be sent to the origin (`only-if-cached`).
@@ -73,7 +73,9 @@ pub enum Decision {
     Forward {
         /// Why nothing stored could be used.
         reason: ForwardReason,
-        /// What it may be answered with when the origin fails.
+        /// Why its response is not stored, where that is known beforehand.
+        why: NotStored,
+        /// What it may be validated with, and answered with when the origin fails.
         fallback: Option<Rc<Entry>>,
     },
     /// Answer it with what the root has fetched on its behalf.

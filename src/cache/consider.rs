@@ -165,14 +165,14 @@ impl Cache {
     ) -> Option<Decision> {
         let ask = need.ask;
         if let Some(serve) = serving {
-            let may_refresh = ask.whole && !ask.only_if_cached && !self.refreshes_enough();
+            let may_refresh = ask.whole.is_ok() && !ask.only_if_cached && !self.refreshes_enough();
             return match self.seat(need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
                 // Somebody refreshes it, or it was tried a moment ago.
                 Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
             };
         }
-        if !ask.whole || ask.only_if_cached {
+        if ask.whole.is_err() || ask.only_if_cached {
             return Some(need.alone());
         }
         let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
@@ -232,6 +232,7 @@ impl Cache {
             ask: Rc::clone(ask),
             started: now,
             is_refresh: is_dispatched && serving.is_some(),
+            replaces_fresh: reason == ForwardReason::Request && best.entry.is_some(),
             by: recipe.map_or(Fetcher::Stream, Fetcher::Root),
         };
         self.fetches.insert(flight.generation, fetch);
@@ -287,7 +288,7 @@ impl Cache {
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
         }
-        need.alone()
+        Decision::Forward { reason: need.reason, why, fallback: need.best.entry.clone() }
     }
 
     /// Whether an entry may be served because the origin fails (RFC 5861 §4).
@@ -299,7 +300,7 @@ impl Cache {
 
     fn joins_locally(&self, ask: &Ask, place: &Place, best: &Best) -> bool {
         ask.options.collapse
-            && ask.whole
+            && ask.whole.is_ok()
             && !ask.only_if_cached
             && best.reason != Some(ForwardReason::Request)
             && self.parked.contains_key(&place.fingerprint)
@@ -382,5 +383,6 @@ fn alone(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decis
     if ask.only_if_cached {
         return Decision::NotCached;
     }
-    Decision::Forward { reason, fallback }
+    let why = ask.whole.err().unwrap_or(NotStored::NoFlight);
+    Decision::Forward { reason, why, fallback }
 }

@@ -18,7 +18,7 @@ use crate::policy::{StoredResponse, key};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot, Variants};
 use crate::store::set::{Flight, SetSnapshot, Way};
-use crate::store::{Fingerprint, TRIES};
+use crate::store::{Fingerprint, TRIES, workers};
 use crate::time::{Monotonic, Now};
 
 /// How long nobody waits for a key whose response was of no use to others.
@@ -95,6 +95,26 @@ impl Cache {
         }
     }
 
+    /// The stored response that a 304 to a request of its own confirms, for that request alone.
+    #[must_use]
+    pub fn confirmed_once(
+        &self,
+        ask: &Ask,
+        old: &Entry,
+        response: &ResponseHead,
+        now: Now,
+    ) -> Option<Rc<Entry>> {
+        let stored = &old.response()?.stored;
+        let (request, arrived) = (&ask.request, ask.arrived.wall);
+        let once = match validation::freshened(stored, request, response, &ask.options, arrived, now.wall) {
+            Ok(once) => once,
+            Err(Unfreshened::Drop { once, .. } | Unfreshened::Keep { once, .. }) => *once,
+            Err(Unfreshened::Refetch) => stored.clone(),
+        };
+        let response = Box::new(Response { stored: once, ..old.response()?.clone() });
+        Some(old.with(response))
+    }
+
     /// Ends a fetch whose stored response was confirmed, as far as it was. Returns what answers the request that
     /// asked, and why it is not stored if it is not.
     pub fn land_confirmed(
@@ -115,11 +135,7 @@ impl Cache {
             Confirmation::OfAnother => (None, Landing::Dropped(NotStored::Status), NotStored::Status),
         };
         self.land(host, generation, landing, now);
-        let once = response.zip(old.clone()).map(|(response, old)| {
-            let Record { key, generation, stamp, .. } = &old.record;
-            let (key, content) = (key.clone(), Content::Response(response));
-            Entry::new(Record { key, generation: *generation, stamp: *stamp, content })
-        });
+        let once = response.zip(old.clone()).map(|(response, old)| old.with(response));
         (once.or(old), Stored::No(why))
     }
 
@@ -308,6 +324,11 @@ impl Cache {
         // Whatever was not published above ends here; an ended flight is not found again.
         self.finish(host, &fetch.lease, Left::default());
         host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
+        if fetch.replaces_fresh {
+            // §4: "a cache MUST use the most recently stored response".
+            let others = workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w));
+            others.for_each(|worker| host.wake(worker, home.fingerprint));
+        }
         self.memory.insert(home.fingerprint, &entry);
         entry
     }

@@ -116,6 +116,8 @@ struct Fetch {
     started: Now,
     /// Whether something stored is served meanwhile.
     is_refresh: bool,
+    /// Whether other workers may hold a copy of what it replaces that is still fresh.
+    replaces_fresh: bool,
     by: Fetcher,
 }
 

@@ -26,7 +26,7 @@ impl Cache {
     ) -> Decision {
         if self.parked_streams.len() >= self.config.collapse.waiters_max as usize {
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            return Decision::Forward { reason, fallback: None };
+            return Decision::Forward { reason, why: NotStored::NoFlight, fallback: None };
         }
         let group = self.parked.entry(place.fingerprint).or_default();
         if group.asks.is_empty() {
@@ -55,8 +55,12 @@ impl Cache {
         }
     }
 
-    /// Something happened at a fingerprint, or so it is said.
+    /// Something happened at a fingerprint, or so it is said: what this worker has of it may not be the newest.
     pub fn hint(&mut self, host: &impl Host, fingerprint: Fingerprint, now: Now) {
+        // Who waits has no copy that is fresh.
+        if !self.parked.contains_key(&fingerprint) {
+            self.memory.remove(fingerprint);
+        }
         self.visit(host, fingerprint, now);
     }
 
@@ -108,7 +112,10 @@ impl Cache {
         for ask in overdue {
             self.parked_streams.remove(&ask.stream);
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            self.effects.push_back(Effect::Decided(ask, Decision::Forward { reason, fallback: None }));
+            self.effects.push_back(Effect::Decided(
+                ask,
+                Decision::Forward { reason, why: NotStored::NoFlight, fallback: None },
+            ));
         }
     }
 

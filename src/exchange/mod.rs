@@ -121,6 +121,8 @@ struct Passing {
     request: Option<Rc<Ask>>,
     unsafe_request: Option<(RequestHead, Rc<Options>)>,
     fallback: Option<Rc<Entry>>,
+    /// Whether it asks the origin to confirm the fallback.
+    validates: bool,
 }
 
 /// A request that goes to the origin for all who ask for the same.
@@ -190,14 +192,7 @@ impl Exchange {
                 Step::Wait
             }
             Decision::Fetch { generation, reason } => self.fetch(cx, ask, generation, reason),
-            Decision::Forward { reason, fallback } => {
-                cx.host.count(Counter::Forward(reason));
-                let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
-                let request = Some(Rc::clone(ask));
-                self.state =
-                    State::Passing(Box::new(Passing { forward, request, unsafe_request: None, fallback }));
-                Step::Continue(path_edit(ask))
-            }
+            Decision::Forward { reason, why, fallback } => self.forward(cx, ask, reason, why, fallback),
             Decision::Deliver { delivery, reason } => self.deliver(cx, ask, delivery, reason),
             Decision::NotCached => self.reply(Reply::not_cached(cx.config)),
         }
@@ -310,9 +305,11 @@ impl Exchange {
             key: key::primary(&request, &options),
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
-            whole: request.method() == b"GET"
-                && !request.fields.contains("range")
-                && request_allows(&request, &options).is_ok(),
+            whole: if request.method() == b"GET" && !request.fields.contains("range") {
+                request_allows(&request, &options)
+            } else {
+                Err(NotStored::Request)
+            },
             waited: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
@@ -327,6 +324,7 @@ impl Exchange {
             request: None,
             unsafe_request: None,
             fallback: None,
+            validates: false,
         }));
         Step::Continue(Vec::new())
     }
@@ -392,6 +390,31 @@ impl Exchange {
         }
     }
 
+    /// Sends the request to the origin for itself alone.
+    fn forward(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ask: &Rc<Ask>,
+        reason: ForwardReason,
+        why: NotStored,
+        fallback: Option<Rc<Entry>>,
+    ) -> Step {
+        cx.host.count(Counter::Forward(reason));
+        let mut edits = path_edit(ask);
+        let stored = fallback.as_deref().and_then(Entry::response);
+        let validators = stored.map(|r| validation::validators(&r.stored)).unwrap_or_default();
+        let validates = ask.whole.is_ok() && !validators.is_empty();
+        if validates {
+            edits.extend(conditions(ask, validators));
+        }
+        let stored = Stored::No(why);
+        let forward = Forward { reason, status: None, stored, collapsed: ask.collapsed(false) };
+        let request = Some(Rc::clone(ask));
+        let passing = Passing { forward, request, unsafe_request: None, fallback, validates };
+        self.state = State::Passing(Box::new(passing));
+        Step::Continue(edits)
+    }
+
     /// Sends the request to the origin for everyone who asks for the same.
     fn fetch(
         &mut self,
@@ -402,17 +425,9 @@ impl Exchange {
     ) -> Step {
         cx.host.count(Counter::Forward(reason));
         let mut edits = path_edit(ask);
-        // The response has to be the whole one, whatever this client has already.
-        for name in ["if-none-match", "if-modified-since", "if-range"] {
-            if ask.request.fields.contains(name) {
-                edits.push(Edit::Remove(name.to_owned()));
-            }
-        }
         let validated = cx.cache.validated(generation);
-        if let Some(stored) = validated.as_deref().and_then(Entry::response) {
-            let validators = validation::validators(&stored.stored);
-            edits.extend(validators.into_iter().map(|(name, value)| Edit::Set(name, value)));
-        }
+        let stored = validated.as_deref().and_then(Entry::response);
+        edits.extend(conditions(ask, stored.map(|r| validation::validators(&r.stored)).unwrap_or_default()));
         let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
         self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
         Step::Continue(edits)
@@ -429,6 +444,16 @@ impl Exchange {
             && let Some(reuse) = cx.cache.on_error(entry, ask, cx.now)
         {
             return self.serve(cx, ask, entry, &reuse);
+        }
+        if let (304, true, Some(ask), Some(entry)) =
+            (response.status, passing.validates, &passing.request, &passing.fallback)
+            && let Some(entry) = cx.cache.confirmed_once(ask, entry, response, cx.now)
+        {
+            let forward = Forward { status: Some(304), ..passing.forward };
+            if let Some(reply) = Reply::fetched(cx, &entry, &ask.request, &Outcome::Forward(forward)) {
+                return self.reply(reply);
+            }
+            return Step::Continue(Vec::new());
         }
         if let Some((request, options)) = &passing.unsafe_request {
             mutations::invalidate(cx, request, response, options);
@@ -551,6 +576,15 @@ fn respaced(response: &ResponseHead) -> Vec<Edit> {
         }
     }
     edits
+}
+
+/// The conditions of a request that has to bring the whole response, whatever its client has already: those on what is
+/// stored instead of the client's own.
+fn conditions(ask: &Ask, validators: Vec<(&'static str, Vec<u8>)>) -> impl Iterator<Item = Edit> {
+    const OWN: [&str; 3] = ["if-none-match", "if-modified-since", "if-range"];
+    let own = OWN.into_iter().filter(|name| ask.request.fields.contains(name));
+    let own: Vec<Edit> = own.map(|name| Edit::Remove(name.to_owned())).collect();
+    own.into_iter().chain(validators.into_iter().map(|(name, value)| Edit::Set(name, value)))
 }
 
 /// Query parameters that are dropped from the key do not reach the origin either, unless the rules want it.

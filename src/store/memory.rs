@@ -45,6 +45,14 @@ impl Entry {
         }
     }
 
+    /// The entry with another response in its place, as good as this one.
+    #[must_use]
+    pub fn with(&self, response: Box<Response>) -> Rc<Entry> {
+        let Record { key, generation, stamp, .. } = &self.record;
+        let (key, content) = (key.clone(), Content::Response(response));
+        Entry::new(Record { key, generation: *generation, stamp: *stamp, content })
+    }
+
     /// The bytes of memory that it takes, roughly.
     #[must_use]
     pub fn bytes(&self) -> u64 {

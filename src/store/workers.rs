@@ -35,6 +35,13 @@ pub fn claim(data: &impl SharedData, nonce: u32, now: Monotonic) -> Option<u8> {
     None
 }
 
+/// The workers that have shown a sign of life lately.
+pub fn present(data: &impl SharedData, now: Monotonic) -> Vec<u8> {
+    let seats = data.get(KEY).map_or([Seat::default(); WORKERS_MAX], |f| decode(&f.bytes));
+    let lives = |seat: &Seat| seat.nonce != 0 && now.since(seat.seen) <= GONE_AFTER;
+    seats.iter().enumerate().filter(|(_, seat)| lives(seat)).map(|(at, _)| at as u8).collect()
+}
+
 fn encode(seats: &[Seat; WORKERS_MAX]) -> Vec<u8> {
     seats.iter().flat_map(|s| s.nonce.to_le_bytes().into_iter().chain(s.seen.0.to_le_bytes())).collect()
 }

@@ -14,8 +14,12 @@ mod real_envoy;
 /// HTTP/1.1 as it is on the wire.
 mod wire;
 
+/// The admin route on a listener of its own.
+mod admin_listener;
 /// The emulated host beside it.
 mod agreement;
+/// Official clients of other caches.
+mod clients;
 /// Messages that no filter likes.
 mod hostile;
 /// Configuration pushes.

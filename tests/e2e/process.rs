@@ -51,6 +51,42 @@ impl Envoy {
         let folder = new_folder();
         let (bootstrap, template) = configurations(&folder, origin_port, setup);
         fs::write(folder.join("listener.yaml"), listener(&template, "{}", 0)).unwrap();
+        let mut envoy = Envoy::run(folder, &bootstrap, template);
+        envoy.listener = wait_for("a listener", || {
+            envoy.refused(0);
+            (envoy.stat("listener_manager.listener_create_success") >= 2).then_some(())?;
+            envoy.listening("larder")
+        });
+        envoy
+    }
+
+    /// Starts an Envoy with another configuration of the repository, as it is but for its ports and the module.
+    pub fn start_as_written(file: &str, origin_port: u16) -> Envoy {
+        let mut yaml = fs::read_to_string(Path::new(CHECKOUT).join("envoy").join(file)).unwrap();
+        let module = Path::new(CHECKOUT).join("dist/larder.wasm");
+        let origin = format!("port_value: {origin_port}");
+        for (from, to) in [
+            ("dist/larder.wasm", module.to_str().unwrap()),
+            ("port_value: 9901", "port_value: 0"),
+            ("0.0.0.0, port_value: 10000", "127.0.0.1, port_value: 0"),
+            ("port_value: 10001", "port_value: 0"),
+            ("port_value: 8000", &origin),
+        ] {
+            replace(&mut yaml, from, to);
+        }
+        let mut envoy = Envoy::run(new_folder(), &yaml, String::new());
+        envoy.listener = wait_for("a listener", || envoy.listening("larder"));
+        envoy
+    }
+
+    /// The address of a listener, once both workers accept its connections.
+    pub fn listening(&self, name: &str) -> Option<SocketAddr> {
+        let listeners = self.get("/listeners");
+        let address = listeners.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("::"))?;
+        (self.stat("listener_manager.workers_started") == 1).then_some(address.trim().parse().ok()?)
+    }
+
+    fn run(folder: PathBuf, bootstrap: &str, template: String) -> Envoy {
         fs::write(folder.join("envoy.yaml"), bootstrap).unwrap();
         let mut child = spawn(&folder);
         let watchdog = watch(child.id(), &folder);
@@ -61,13 +97,7 @@ impl Envoy {
             fs::read_to_string(folder.join("admin")).ok()?.trim().parse().ok()
         });
         let listener = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut envoy = Envoy { child, watchdog, folder, admin, listener, template, pushes: 0 };
-        envoy.listener = wait_for("a listener", || {
-            envoy.refused(0);
-            (envoy.stat("listener_manager.listener_create_success") >= 2).then_some(())?;
-            envoy.get("/listeners").trim().strip_prefix("larder::")?.parse().ok()
-        });
-        envoy
+        Envoy { child, watchdog, folder, admin, listener, template, pushes: 0 }
     }
 
     /// Pushes a plugin configuration; returns when both workers use it, or with what Envoy and Larder said against it.

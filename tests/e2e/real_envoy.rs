@@ -78,6 +78,12 @@ impl RealEnvoy {
         Self::new(Envoy::start(origin.port(), setup), origin)
     }
 
+    /// A new Envoy with another configuration that is in the repository.
+    pub fn start_as_written(file: &str) -> Self {
+        let origin = Origin::start();
+        Self::new(Envoy::start_as_written(file, origin.port()), origin)
+    }
+
     fn new(envoy: Envoy, origin: Origin) -> Self {
         RealEnvoy {
             envoy,

@@ -11,8 +11,12 @@ pub mod admin;
 pub mod cache_status;
 /// Many clients, one request to the origin.
 pub mod collapse;
+/// Commands in Larder's own language: receipts, lists, explanations, namespaces, refreshes.
+pub mod commands;
 /// Configuration pushes.
 pub mod config;
+/// Commands in the languages of others.
+pub mod dialects;
 /// The emulated host alone: what takes long, or what only it can script.
 pub mod emulated;
 /// How long a response answers, and how old it says it is.
@@ -21,6 +25,10 @@ pub mod freshness;
 pub mod head;
 /// Responses that break off, and clients that leave.
 pub mod incomplete;
+/// What the answers of unsafe requests invalidate.
+pub mod mutations;
+/// What the stories of the admin route have in common.
+pub mod operating;
 /// Purges of URLs.
 pub mod purge;
 /// Parts of stored responses.
@@ -33,6 +41,8 @@ pub mod storing;
 pub mod tags;
 /// What scenarios have in common.
 mod telling;
+/// Who is let in to the admin route, and how often.
+pub mod trust;
 /// POST and its like.
 pub mod unsafe_methods;
 /// Conditional requests, from the client and to the origin.
@@ -187,6 +197,39 @@ macro_rules! on_both_stands {
                 a_token_may_do_what_its_scopes_say
                 the_path_can_be_another
                 a_strangers_purge_is_a_request_like_any_other
+            }
+            commands {
+                a_purge_is_followed_by_its_receipt
+                a_dry_run_purges_nothing
+                what_is_stored_can_be_listed
+                the_variants_of_a_url_are_shown
+                a_url_is_explained
+                a_live_request_explains_itself
+                a_namespace_is_bumped
+                a_refresh_fetches_again_by_itself
+                a_purge_can_refresh
+                a_command_with_a_key_is_carried_out_once
+                the_configuration_is_shown
+            }
+            dialects {
+                varnish_foshttpcache_and_nginx_purge
+                soft_purges_and_refreshes_of_varnish
+                fastly_purges
+                cloudflare_purges
+                souin_purges
+            }
+            mutations {
+                a_mutation_rule_invalidates
+                a_group_is_invalidated_on_its_own_origin
+                unsafe_methods_cannot_flood_the_journal
+            }
+            trust {
+                strangers_meet_the_origin
+                a_strangers_purge_purges_nothing
+                strangers_purges_can_be_forbidden
+                callers_come_from_their_networks
+                commands_have_a_rate
+                nothing_is_half_applied
             }
             config {
                 a_push_keeps_what_is_stored

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{configure, fill, is_hit, page, purge, told};
+use super::operating::{configure, fill, is_hit, page, purge, told};
 use crate::stand::{Reply, Request, Stand};
 
 const RULES: &str = r#", "rules": [
@@ -75,13 +75,4 @@ pub fn unsafe_methods_cannot_flood_the_journal(stand: &mut dyn Stand) {
     assert_eq!(stand.metric("invalidations_limited"), 7);
     purge(stand, "hard", r#"{"tag": "flood"}"#);
     assert!(!is_hit(stand, 0, "/flood"));
-}
-
-#[cfg(test)]
-mod emulated {
-    super::super::on_the_emulated_host!(
-        a_mutation_rule_invalidates,
-        a_group_is_invalidated_on_its_own_origin,
-        unsafe_methods_cannot_flood_the_journal,
-    );
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{command, configure, fill, is_hit, json, page, purge, told};
+use super::operating::{command, configure, fill, is_hit, json, page, purge, told};
 use crate::stand::{Request, Stand};
 use std::time::Duration;
 
@@ -257,21 +257,4 @@ pub fn the_configuration_is_shown(stand: &mut dyn Stand) {
     assert_eq!((health.status, &json(&health)["status"]), (200, &json!("ok")));
     let stats = told(stand, "GET", "/_larder/stats", "");
     assert!(stats["larder_hits"].is_u64(), "{stats}");
-}
-
-#[cfg(test)]
-mod emulated {
-    super::super::on_the_emulated_host!(
-        a_purge_is_followed_by_its_receipt,
-        a_dry_run_purges_nothing,
-        what_is_stored_can_be_listed,
-        the_variants_of_a_url_are_shown,
-        a_url_is_explained,
-        a_live_request_explains_itself,
-        a_namespace_is_bumped,
-        a_refresh_fetches_again_by_itself,
-        a_purge_can_refresh,
-        a_command_with_a_key_is_carried_out_once,
-        the_configuration_is_shown,
-    );
 }

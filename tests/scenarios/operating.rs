@@ -1,18 +1,4 @@
-//! What operators and applications tell the cache, and what it tells them: stories for both stands.
-
-/// Purges, receipts, explanations, namespaces, refreshes.
-mod commands;
-/// The languages of others.
-mod dialects;
-/// What the answers of unsafe requests say.
-mod mutations;
-/// Who is let in, and how often.
-mod trust;
-
-pub use commands::*;
-pub use dialects::*;
-pub use mutations::*;
-pub use trust::*;
+//! What the stories of the admin route have in common: three tokens, and commands that must be carried out.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -35,12 +21,12 @@ pub fn configuration(admin: &str, more: &str) -> String {
 }
 
 /// Puts such a configuration in force.
-fn configure(stand: &mut dyn Stand, admin: &str, more: &str) {
+pub fn configure(stand: &mut dyn Stand, admin: &str, more: &str) {
     stand.configure(&configuration(admin, more)).expect("the configuration is right");
 }
 
 /// A stored page: fresh for ten minutes, with a validator and these tags.
-fn page(body: &str, tags: &str) -> Reply {
+pub fn page(body: &str, tags: &str) -> Reply {
     Reply::ok(body)
         .field("cache-control", "max-age=600")
         .field("etag", format!("\"{body}\""))
@@ -48,12 +34,12 @@ fn page(body: &str, tags: &str) -> Reply {
 }
 
 /// Sends a command with the token `all`.
-fn command(stand: &mut dyn Stand, method: &str, target: &str, body: &str) -> Response {
+pub fn command(stand: &mut dyn Stand, method: &str, target: &str, body: &str) -> Response {
     stand.send(1, Request::new(method, target).field("authorization", "Bearer all").body(body))
 }
 
 /// Sends a command that must be carried out, and reads its answer.
-fn told(stand: &mut dyn Stand, method: &str, target: &str, body: &str) -> Value {
+pub fn told(stand: &mut dyn Stand, method: &str, target: &str, body: &str) -> Value {
     let response = command(stand, method, target, body);
     assert!(
         matches!(response.status, 200 | 202),
@@ -64,35 +50,24 @@ fn told(stand: &mut dyn Stand, method: &str, target: &str, body: &str) -> Value 
     json(&response)
 }
 
-fn json(response: &Response) -> Value {
+pub fn json(response: &Response) -> Value {
     serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {}", response.text()))
 }
 
 /// Purges what a selector covers.
-fn purge(stand: &mut dyn Stand, mode: &str, selector: &str) -> u64 {
+pub fn purge(stand: &mut dyn Stand, mode: &str, selector: &str) -> u64 {
     let body = format!(r#"{{"selectors": [{selector}], "mode": "{mode}"}}"#);
     told(stand, "POST", "/_larder/purge", &body)["receipt"].as_u64().expect("a receipt")
 }
 
 /// Asks for pages so that they are stored.
-fn fill(stand: &mut dyn Stand, paths: &[&str]) {
+pub fn fill(stand: &mut dyn Stand, paths: &[&str]) {
     for path in paths {
         assert_eq!(stand.send(0, Request::get(path)).status, 200, "{path}");
     }
 }
 
 /// Whether a page is answered from the cache.
-fn is_hit(stand: &mut dyn Stand, worker: usize, path: &str) -> bool {
+pub fn is_hit(stand: &mut dyn Stand, worker: usize, path: &str) -> bool {
     stand.send(worker, Request::get(path)).is_hit()
 }
-
-/// Plays a story on the emulated host.
-macro_rules! on_the_emulated_host {
-    ($($story:ident),* $(,)?) => { $(
-        #[test]
-        fn $story() {
-            super::$story(&mut crate::host::stand::Emulated::new("{}"));
-        }
-    )* };
-}
-use on_the_emulated_host;

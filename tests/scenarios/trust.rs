@@ -1,6 +1,6 @@
 //! Who is let in, and how often.
 
-use super::{command, configure, fill, is_hit, json, page};
+use super::operating::{command, configure, fill, is_hit, json, page};
 use crate::stand::{Reply, Request, Stand};
 
 /// Without a known token the route is a page like any other, and purging methods go to the origin.
@@ -96,7 +96,12 @@ pub fn nothing_is_half_applied(stand: &mut dyn Stand) {
     let cases = [
         ("read", r#"{"selectors": [{"tag": "half"}]}"#.to_owned(), 403, None),
         ("purge", r#"{"selectors": [{"tag": "half"}, {"all": true}]}"#.into(), 403, None),
-        ("all", r#"{"selectors": [{"tag": "half"}, {"glob": "["}]}"#.into(), 400, Some("selectors[1].glob")),
+        (
+            "all",
+            r#"{"selectors": [{"tag": "half"}, {"regex": "("}]}"#.into(),
+            400,
+            Some("selectors[1].regex"),
+        ),
         ("all", r#"{"selectors": [{"tag": "half"}], "mood": "hard"}"#.into(), 400, Some("mood")),
         ("all", r#"{"selectors": [{"tag": "half"}"#.into(), 400, None),
         (
@@ -115,16 +120,4 @@ pub fn nothing_is_half_applied(stand: &mut dyn Stand) {
         }
     }
     assert!(is_hit(stand, 0, "/half"));
-}
-
-#[cfg(test)]
-mod emulated {
-    super::super::on_the_emulated_host!(
-        strangers_meet_the_origin,
-        a_strangers_purge_purges_nothing,
-        strangers_purges_can_be_forbidden,
-        callers_come_from_their_networks,
-        commands_have_a_rate,
-        nothing_is_half_applied,
-    );
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{configure, fill, is_hit, json, page};
+use super::operating::{configure, fill, is_hit, json, page};
 use crate::stand::{Request, Response, Stand};
 use std::time::Duration;
 
@@ -174,16 +174,6 @@ pub fn souin_purges(stand: &mut dyn Stand) {
     let keys = json(&stand.send(0, bearer("GET", API)));
     assert!(keys.as_array().unwrap().contains(&json!("GET-http-shop.example-/blog/1")), "{keys}");
     let by_tag = json(&stand.send(0, bearer("GET", &format!("{API}/surrogate_keys"))));
-    assert_eq!(by_tag["page:7"], "GET-http-shop.example-/shop/7");
-}
-
-#[cfg(test)]
-mod emulated {
-    super::super::on_the_emulated_host!(
-        varnish_foshttpcache_and_nginx_purge,
-        soft_purges_and_refreshes_of_varnish,
-        fastly_purges,
-        cloudflare_purges,
-        souin_purges,
-    );
+    let keys = by_tag["page:7"].as_str().unwrap_or_default();
+    assert!(keys.split(',').any(|key| key == "GET-http-shop.example-/shop/7"), "{by_tag}");
 }
