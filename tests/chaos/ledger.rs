@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::origin::Asked;
-use super::plan::{Key, Selector};
+use super::plan::{Class, Key, Selector};
 
 /// Virtual time for which a failed fetch is remembered, and what sweeps and late ticks may add.
 const FAILED_FOR: Duration = Duration::from_millis(1_000 + 1_500);
@@ -100,31 +100,46 @@ impl Ledger {
             let slack = if asked.dispatched { terms.dispatch } else { Duration::from_millis(5) };
             let decided = asked.at.saturating_sub(slack.as_nanos() as u64);
             account.read(&self.reasons, asked, decided);
-            let shared = asked.whole && !asked.unsafe_method;
-            if !shared || (asked.authorized && asked.key.class != super::plan::Class::Public) {
+            if !asked.whole || asked.unsafe_method {
                 continue;
             }
-            let waited = started(asked.client).map_or(0, |at| asked.at.saturating_sub(at));
-            let alone = !asked.dispatched && waited + 100_000_000 >= terms.wait.as_nanos() as u64;
             let free_until = free.entry(asked.key).or_default();
-            account.ask(asked, decided, alone || asked.at <= *free_until, wall(asked.at))?;
-            let before = if asked.dispatched { terms.dispatch } else { Duration::ZERO };
-            let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100) + before);
-            account.expires = Some(wall(asked.at) + fresh.as_nanos() as i128);
-            let takes = Duration::from_nanos(asked.over - asked.at) + Duration::from_millis(100);
-            let lost = asked.dispatched && (terms.loses_calls || takes > terms.least_timeout);
-            if !asked.good || lost {
-                let over = if lost {
-                    asked.over.max(asked.at + terms.fetch_timeout.as_nanos() as u64)
-                } else {
-                    asked.over
-                };
+            let is_free = asked.at <= *free_until || terms.is_overdue(asked, &started);
+            let failed = terms.failed(asked);
+            if let Some(over) = failed {
                 *free_until = (*free_until).max(over + FAILED_FOR.as_nanos() as u64);
-                account.expires = None;
                 account.add(*free_until);
             }
+            // What is fetched with credentials is for others only where the response says so.
+            if asked.authorized && asked.key.class != Class::Public {
+                continue;
+            }
+            account.ask(asked, decided, is_free, wall(asked.at))?;
+            let before = if asked.dispatched { terms.dispatch } else { Duration::ZERO };
+            let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100) + before);
+            account.expires = failed.is_none().then(|| wall(asked.at) + fresh.as_nanos() as i128);
         }
         Ok(())
+    }
+}
+
+impl Terms {
+    /// Whether a request comes from a client that has waited for as long as anybody may.
+    fn is_overdue(&self, asked: &Asked, started: impl Fn(usize) -> Option<u64>) -> bool {
+        let waited = started(asked.client).map_or(0, |at| asked.at.saturating_sub(at));
+        !asked.dispatched && waited + 100_000_000 >= self.wait.as_nanos() as u64
+    }
+
+    /// When a fetch is over that is, or may be, of no use to anyone.
+    fn failed(&self, asked: &Asked) -> Option<u64> {
+        let takes = Duration::from_nanos(asked.over - asked.at) + Duration::from_millis(100);
+        let lost = asked.dispatched && (self.loses_calls || takes > self.least_timeout);
+        let given_up = asked.at + self.fetch_timeout.as_nanos() as u64;
+        match (lost, asked.good) {
+            (true, _) => Some(asked.over.max(given_up)),
+            (false, false) => Some(asked.over),
+            (false, true) => None,
+        }
     }
 }
 
