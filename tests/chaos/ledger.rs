@@ -56,6 +56,9 @@ pub struct Terms {
 struct Account {
     /// From when on each may be, and from when on it is, in force.
     reasons: Vec<(u64, u64)>,
+    /// Fetches that may be in vain: a purge that covers a variant in flight covers the URI's list of variants too. The
+    /// next fetch is then made for the list, and its response is not stored while the variant's own is in flight.
+    spare: u64,
     /// How many of those that were noted are read.
     read: usize,
     /// On the wall clock, when what was fetched last has to be fetched again.
@@ -163,6 +166,8 @@ impl Account {
             // What came before it was ever asked for is no reason to ask twice.
             if noted.reason.is_for(asked.key) && (noted.by >= decided || !self.asked.is_empty()) {
                 self.reasons.push((noted.from, noted.by));
+                let is_purge = matches!(noted.reason, Reason::Invalidated(_));
+                self.spare += u64::from(is_purge && asked.variant.is_some());
             }
         }
     }
@@ -186,6 +191,10 @@ impl Account {
         match first {
             Some(first) => {
                 self.reasons.swap_remove(first);
+                Ok(())
+            }
+            None if self.spare > 0 => {
+                self.spare -= 1;
                 Ok(())
             }
             None => Err(format!(
