@@ -35,7 +35,8 @@ pub struct Reception {
 impl Cache {
     /// The call of a fetch; none when it cannot be made, and the fetch has ended then.
     pub fn call(&mut self, host: &impl Host, generation: u64, now: Now) -> Option<Call> {
-        let fetch = self.fetches.get(&generation)?;
+        let fetch = self.fetches.get_mut(&generation)?;
+        (fetch.started, fetch.deadline) = (now, now.mono.after(self.config.collapse.fetch_timeout));
         let validators =
             fetch.validated.as_deref().and_then(Entry::response).map(|r| validation::validators(&r.stored));
         let call = match &fetch.by {

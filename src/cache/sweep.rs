@@ -137,7 +137,14 @@ impl Cache {
 
     /// Calls of the root that never came back, for instance because their root has been replaced.
     fn give_up_lost_calls(&mut self, host: &impl Host, now: Now) {
-        let lost = |fetch: &super::Fetch| matches!(fetch.by, Fetcher::Root(_)) && fetch.deadline <= now.mono;
+        // What is still to be dispatched, for instance because the tick is late, is not lost.
+        let to_come = |fetch: &super::Fetch| {
+            let own = fetch.lease.generation;
+            self.effects.iter().any(|effect| matches!(effect, Effect::Dispatch(one) if *one == own))
+        };
+        let lost = |fetch: &super::Fetch| {
+            matches!(fetch.by, Fetcher::Root(_)) && fetch.deadline <= now.mono && !to_come(fetch)
+        };
         let calls: Vec<u64> = self.fetches.values().filter(|f| lost(f)).map(|f| f.lease.generation).collect();
         for generation in calls {
             host.count(Counter::DispatchFailed);

@@ -240,8 +240,10 @@ impl Found {
         } else if since.revalidate > self.stamp {
             Verdict::Revalidate
         } else {
-            match since.soft.iter().find(|(seq, _)| *seq > self.stamp) {
-                Some((_, at)) => Verdict::Soft { at: *at },
+            // The first of them, or a later one from after the clock was set back.
+            let after = since.soft.iter().filter(|(seq, _)| *seq > self.stamp);
+            match after.map(|(_, at)| *at).min() {
+                Some(at) => Verdict::Soft { at },
                 None => return,
             }
         };
@@ -321,6 +323,16 @@ mod tests {
         };
         // The last three are exact, before them the oldest counts.
         assert_eq!([0, 3, 5, 6, 7].map(since), [100, 100, 600, 700, 800]);
+    }
+
+    #[test]
+    fn a_soft_purge_from_before_the_clock_was_set_back_lengthens_no_grace() {
+        let mut index = Index::new(100);
+        for (seq, at) in [(1, 9000), (2, 100)] {
+            let record = Invalidation { issued_at: Timestamp(at), ..record(Mode::Soft, Selector::All) };
+            index.insert(seq, &record).unwrap();
+        }
+        assert_eq!(index.verdict(&subject("h/", &[]), 0), Verdict::Soft { at: Timestamp(100) });
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::host::World;
+use crate::host::faults::{FaultKind, MessageHarm};
 use crate::stand::{Reply, Request};
 
 fn world(workers: usize, configuration: &str) -> World {
@@ -96,4 +97,18 @@ fn what_the_root_fetches_without_a_cookie_never_answers_requests_with_one() {
     world.send(0, ask());
     let asked = world.origin_log();
     assert!(asked.len() > 1 && asked.iter().all(|r| r.field("cookie") == "member"), "{}", world.story());
+}
+
+#[test]
+fn a_fetch_whose_dispatch_is_late_is_made_all_the_same() {
+    let mut world = world(1, r#"{"collapse":{"fetch_timeout":"100ms"}}"#);
+    world.origin("/a", vec![Reply::ok("a").field("cache-control", "max-age=1")]);
+    world.send(0, Request::get("/a"));
+    world.pass(Duration::from_secs(2));
+    // The hint that would have it dispatched is lost, and the tick comes after its timeout.
+    world.fault(FaultKind::Message { prefix: b"w/0".to_vec(), harm: MessageHarm::Lost });
+    world.look(|h| h.faults.rates.late_tick = 1.0);
+    let late = world.start(0, Request::get("/a"));
+    let seen = world.finish(late).field("cache-status");
+    assert!(!seen.contains("error") && world.metric("larder_dispatched") == 1, "{seen}\n{}", world.story());
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::origin::Asked;
-use super::plan::{Key, Selector};
+use super::plan::{Class, Key, Selector};
 
 /// Virtual time for which a failed fetch is remembered, and what sweeps and late ticks may add.
 const FAILED_FOR: Duration = Duration::from_millis(1_000 + 1_500);
@@ -56,6 +56,9 @@ pub struct Terms {
 struct Account {
     /// From when on each may be, and from when on it is, in force.
     reasons: Vec<(u64, u64)>,
+    /// Fetches that may be in vain: a purge that covers a variant in flight covers the URI's list of variants too. The
+    /// next fetch is then made for the list, and its response is not stored while the variant's own is in flight.
+    spare: u64,
     /// How many of those that were noted are read.
     read: usize,
     /// On the wall clock, when what was fetched last has to be fetched again.
@@ -75,9 +78,9 @@ impl Ledger {
         self.reasons.len() - 1
     }
 
-    /// What was expected has happened by now; a fetch that was decided before may still be on its way to the origin.
+    /// What was expected has happened by now.
     pub fn settle(&mut self, number: usize, at: u64) {
-        self.reasons[number].by = at + 5_000_000;
+        self.reasons[number].by = at;
     }
 
     /// Goes through the origin's log; an error names the request that nothing explains. `started` says when an
@@ -96,32 +99,50 @@ impl Ledger {
         for asked in log.iter().filter(|asked| asked.key.class.is_plain()) {
             let name = (asked.key, asked.variant.clone());
             let account = accounts.entry(name).or_insert_with(|| Account::new(asked.at));
-            account.read(&self.reasons, asked);
-            let shared = asked.whole && !asked.unsafe_method;
-            if !shared || (asked.authorized && asked.key.class != super::plan::Class::Public) {
+            // A fetch that was decided earlier may still be on its way to the origin.
+            let slack = if asked.dispatched { terms.dispatch } else { Duration::from_millis(5) };
+            let decided = asked.at.saturating_sub(slack.as_nanos() as u64);
+            account.read(&self.reasons, asked, decided);
+            if !asked.whole || asked.unsafe_method {
                 continue;
             }
-            let waited = started(asked.client).map_or(0, |at| asked.at.saturating_sub(at));
-            let alone = !asked.dispatched && waited + 100_000_000 >= terms.wait.as_nanos() as u64;
             let free_until = free.entry(asked.key).or_default();
-            account.ask(asked, alone || asked.at <= *free_until, wall(asked.at))?;
-            let before = if asked.dispatched { terms.dispatch } else { Duration::ZERO };
-            let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100) + before);
-            account.expires = Some(wall(asked.at) + fresh.as_nanos() as i128);
-            let takes = Duration::from_nanos(asked.over - asked.at) + Duration::from_millis(100);
-            let lost = asked.dispatched && (terms.loses_calls || takes > terms.least_timeout);
-            if !asked.good || lost {
-                let over = if lost {
-                    asked.over.max(asked.at + terms.fetch_timeout.as_nanos() as u64)
-                } else {
-                    asked.over
-                };
+            let is_free = asked.at <= *free_until || terms.is_overdue(asked, &started);
+            let failed = terms.failed(asked);
+            if let Some(over) = failed {
                 *free_until = (*free_until).max(over + FAILED_FOR.as_nanos() as u64);
-                account.expires = None;
                 account.add(*free_until);
             }
+            // What is fetched with credentials is for others only where the response says so.
+            if asked.authorized && asked.key.class != Class::Public {
+                continue;
+            }
+            account.ask(asked, decided, is_free, wall(asked.at))?;
+            let before = if asked.dispatched { terms.dispatch } else { Duration::ZERO };
+            let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100) + before);
+            account.expires = failed.is_none().then(|| wall(asked.at) + fresh.as_nanos() as i128);
         }
         Ok(())
+    }
+}
+
+impl Terms {
+    /// Whether a request comes from a client that has waited for as long as anybody may.
+    fn is_overdue(&self, asked: &Asked, started: impl Fn(usize) -> Option<u64>) -> bool {
+        let waited = started(asked.client).map_or(0, |at| asked.at.saturating_sub(at));
+        !asked.dispatched && waited + 100_000_000 >= self.wait.as_nanos() as u64
+    }
+
+    /// When a fetch is over that is, or may be, of no use to anyone.
+    fn failed(&self, asked: &Asked) -> Option<u64> {
+        let takes = Duration::from_nanos(asked.over - asked.at) + Duration::from_millis(100);
+        let lost = asked.dispatched && (self.loses_calls || takes > self.least_timeout);
+        let given_up = asked.at + self.fetch_timeout.as_nanos() as u64;
+        match (lost, asked.good) {
+            (true, _) => Some(asked.over.max(given_up)),
+            (false, false) => Some(asked.over),
+            (false, true) => None,
+        }
     }
 }
 
@@ -138,18 +159,20 @@ impl Account {
     }
 
     /// Takes the reasons that have come since it was last looked at.
-    fn read(&mut self, noted: &[Noted], asked: &Asked) {
+    fn read(&mut self, noted: &[Noted], asked: &Asked, decided: u64) {
         let new = noted.iter().skip(self.read).take_while(|noted| noted.from <= asked.at);
         for noted in new {
             self.read += 1;
             // What came before it was ever asked for is no reason to ask twice.
-            if noted.reason.is_for(asked.key) && (noted.by >= asked.at || !self.asked.is_empty()) {
+            if noted.reason.is_for(asked.key) && (noted.by >= decided || !self.asked.is_empty()) {
                 self.reasons.push((noted.from, noted.by));
+                let is_purge = matches!(noted.reason, Reason::Invalidated(_));
+                self.spare += u64::from(is_purge && asked.variant.is_some());
             }
         }
     }
 
-    fn ask(&mut self, asked: &Asked, is_free: bool, wall: i128) -> Result<(), String> {
+    fn ask(&mut self, asked: &Asked, decided: u64, is_free: bool, wall: i128) -> Result<(), String> {
         if self.expires.is_some_and(|at| wall >= at) {
             self.add(asked.at);
         }
@@ -159,7 +182,7 @@ impl Account {
         }
         // One fetch answers all reasons that were in force when it was decided.
         let before = self.reasons.len();
-        self.reasons.retain(|(_, by)| *by > asked.at);
+        self.reasons.retain(|(_, by)| *by > decided);
         if before > self.reasons.len() {
             return Ok(());
         }
@@ -168,6 +191,10 @@ impl Account {
         match first {
             Some(first) => {
                 self.reasons.swap_remove(first);
+                Ok(())
+            }
+            None if self.spare > 0 => {
+                self.spare -= 1;
                 Ok(())
             }
             None => Err(format!(

@@ -96,7 +96,7 @@ impl Origin {
         };
         // A body on its way may be torn.
         if let Health::Flaky(percent) = self.health
-            && reply.status == 200
+            && asked.good
             && self.random.below(100) < percent / 2
         {
             asked.good = false;
