@@ -44,8 +44,9 @@ e2e: build ## scenarios on a real Envoy with two workers
 	@envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::
 
 conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="id …": these alone, in full)
-	@envoy=$$(python3 tools/get.py envoy) && node=$$(python3 tools/get.py node) && set -x && \
-	  PATH="$$(dirname "$$node"):$$PATH" && npm ci --prefix tests/conformance --silent && \
+	@envoy=$$(python3 tools/get.py envoy) && node=$$(python3 tools/get.py node) && \
+	  npm=$$(python3 tools/get.py npm) && set -x && PATH="$$(dirname "$$node"):$$PATH" && \
+	  node "$$npm" ci --prefix tests/conformance --silent && \
 	  LARDER_ENVOY=$$envoy node --no-warnings tests/conformance/run.mjs $(TESTS)
 
 envoy: ## the path of the Envoy that demo and tests start

