@@ -36,6 +36,8 @@ pub enum Counter {
     InvalidationRefused,
     /// An invalidation that the answer to an unsafe request asked for beyond the rate for such.
     InvalidationLimited,
+    /// A damaged part of the journal that was replaced by purges of everything.
+    JournalHealed,
     /// A compare-and-set that had to be tried again.
     Conflict,
 }
@@ -110,6 +112,7 @@ impl Counter {
             Counter::Evicted,
             Counter::InvalidationRefused,
             Counter::InvalidationLimited,
+            Counter::JournalHealed,
             Counter::Conflict,
         ];
         single
@@ -149,6 +152,7 @@ impl Counter {
             Counter::Invalidation(mode) => ("invalidations", mode.as_str()),
             Counter::InvalidationRefused => ("invalidations_refused", ""),
             Counter::InvalidationLimited => ("invalidations_limited", ""),
+            Counter::JournalHealed => ("journal_healed", ""),
             Counter::Conflict => ("conflicts", ""),
         };
         let mut name = format!("larder_{family}");
