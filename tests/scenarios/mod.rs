@@ -223,7 +223,7 @@ macro_rules! on_both_stands {
             mutations {
                 a_mutation_rule_invalidates
                 a_group_is_invalidated_on_its_own_origin
-                unsafe_methods_cannot_flood_the_journal
+                a_flood_of_unsafe_requests_costs_few_records_and_loses_none
             }
             trust {
                 strangers_meet_the_origin
