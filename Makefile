@@ -1,4 +1,4 @@
-# Needs rustup, Python 3 and make; everything else is fetched into .venv, .tools and target.
+# Needs rustup, Python 3 and make (the tests openssl as well); everything else is fetched into .venv, .tools and target.
 .DEFAULT_GOAL := help
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The runner of wasm-bindgen tests must be of exactly the version that Cargo.lock names.
