@@ -223,8 +223,9 @@ pub const REFERENCE: &[Row] = &[
 
     top("unsafe_methods.per_minute", "1 to 1000000", "6000", "600",
         "How many invalidations answers to unsafe methods (RFC 9111 §4.4) may write on one worker in a minute, so that \
-         nobody floods the journal; each rule with `invalidates` has as many of its own. What is beyond is not \
-         invalidated, and counted."),
+         nobody floods the journal; each rule with `invalidates` has as many of its own. What is beyond is not lost: \
+         it is gathered, and written within 50 ms as a few records that cover it all, such as one for the whole \
+         host."),
     top("unsafe_methods.burst", "1 to 1000000", "1000", "100",
         "How many of them at once."),
 ];

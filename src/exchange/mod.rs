@@ -27,6 +27,7 @@ mod reply;
 use core::cell::Cell;
 use std::rc::Rc;
 
+pub use mutations::catch_up;
 pub use reply::{Body, Reply};
 
 use capture::{Capturing, Target};

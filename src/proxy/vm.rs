@@ -12,7 +12,7 @@ use super::{abi, root::Root};
 use crate::admin::Desk;
 use crate::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
 use crate::config::Config;
-use crate::exchange::{Context, Exchange};
+use crate::exchange::{Context, Exchange, catch_up};
 use crate::store::{Fingerprint, Seed};
 use crate::time::Monotonic;
 
@@ -183,6 +183,8 @@ impl Vm {
         if let Some(cache) = &mut *self.cache.borrow_mut() {
             cache.tick(&self.host, host::now());
         }
+        let newest = self.roots.borrow().last().map(|(_, config)| Rc::clone(config));
+        newest.and_then(|config| self.with_cache(&config, catch_up));
         self.give_up_missing_bodies();
         self.host.report();
     }

@@ -156,6 +156,24 @@ pub fn damaged_records_are_misses(stand: &mut Emulated) {
     expect_miss(stand, 1, "/damaged", "fresh");
 }
 
+/// Damage to the journal costs fetches, and no purge.
+pub fn a_damaged_journal_forgets_to_the_safe_side(stand: &mut Emulated) {
+    stand.configure(&with_admin("")).unwrap();
+    stand.origin("/torn", (0..9).map(|n| page(n.to_string())).collect());
+    get(stand, 0, "/torn");
+    for (n, segment) in [(1, "j/1"), (3, "j/2"), (5, "j/3")] {
+        purge_url(stand, n % 2, "/torn", "hard");
+        expect_miss(stand, 0, "/torn", &n.to_string());
+        let mut value = stand.world.shared(segment).expect("the segment where the journal ends");
+        value.truncate(value.len() / 2);
+        stand.world.set_shared(segment, &value);
+        stand.pass(Duration::from_millis(60)); // The next tick looks at it.
+        expect_miss(stand, 1, "/torn", &(n + 1).to_string());
+        expect_hit(stand, 0, "/torn", &(n + 1).to_string());
+    }
+    assert_eq!(stand.metric("journal_healed"), 3);
+}
+
 /// Takes a hundred purges, and pushes the very same configuration again, which Envoy would not take up.
 pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emulated) {
     let (a, b) = (with_admin(r#""name": "a","#), with_admin(r#""name": "b","#));

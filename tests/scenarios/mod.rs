@@ -233,7 +233,7 @@ macro_rules! on_both_stands {
             mutations {
                 a_mutation_rule_invalidates
                 a_group_is_invalidated_on_its_own_origin
-                unsafe_methods_cannot_flood_the_journal
+                a_flood_of_unsafe_requests_costs_few_records_and_loses_none
             }
             trust {
                 strangers_meet_the_origin
@@ -268,6 +268,7 @@ macro_rules! on_the_emulated_host_only {
                 a_purge_that_cannot_be_written_is_not_acknowledged
                 followers_of_a_dead_leader_are_served_within_its_lease
                 purges_hold_where_a_stats_filter_silences_the_epoch
+                a_damaged_journal_forgets_to_the_safe_side
                 damaged_records_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
                 a_query_whose_content_is_held_back_goes_to_the_origin
