@@ -165,10 +165,12 @@ impl HttpContext for Filter {
     }
 }
 
-/// Why the stream is over although its response is not.
+/// Why the stream is over although its response is not. A client that leaves closes its connection or, in HTTP/2 and
+/// HTTP/3, resets its stream; one that stays may be too slow. All else is told of the upstream.
 fn ending() -> Ending {
     let details = abi::property("response\0code_details").unwrap_or_default();
-    if details.starts_with(b"downstream") { Ending::ClientLeft } else { Ending::ResponseBroke }
+    let of_upstream = [&b"upstream"[..], b"via_upstream"].iter().any(|prefix| details.starts_with(prefix));
+    if of_upstream { Ending::ResponseBroke } else { Ending::ClientLeft }
 }
 
 impl Drop for Filter {

@@ -118,6 +118,8 @@ pub struct Settings {
     /// How deep the host may be in what one callback deferred: each reply to another stream calls the filter again,
     /// and on its return the host goes on with the next, on the same stack. (Envoy took 125 and died of 250.)
     pub nesting_max: usize,
+    /// Clients speak HTTP/2, in which one that leaves resets its stream.
+    pub http2: bool,
     pub log_level: u32,
 }
 
@@ -174,6 +176,7 @@ impl Settings {
             post: Duration::from_micros(40),
             deferred_delete: Duration::from_micros(60),
             nesting_max: 100,
+            http2: false,
             log_level: 2,
         }
     }

@@ -156,6 +156,14 @@ pub fn commands_without_their_bodies_are_answered_bit_by_bit(stand: &mut Emulate
     }
 }
 
+/// Only this stand's clients speak HTTP/2. (`e2e/crowds.rs` has the real ones.)
+pub fn when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request(
+    stand: &mut Emulated,
+) {
+    stand.world.settings(|s| s.http2 = true);
+    super::collapse::when_the_first_client_leaves_the_others_are_served_by_one_more_request(stand);
+}
+
 /// Only this stand can silence statistics: then the journal's clock is in shared data.
 pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated) {
     stand.world.silence_metrics();
