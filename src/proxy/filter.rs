@@ -91,6 +91,10 @@ impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {
         let fields = abi::map(Map::Request).map(Fields::from_wire).unwrap_or_default();
         let request = RequestHead { fields, has_body: !ends };
+        #[cfg(all(feature = "trap", target_arch = "wasm32"))]
+        if request.fields.contains("x-larder-trap") {
+            core::arch::wasm32::unreachable();
+        }
         let step =
             self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().request_head(cx, request));
         self.perform(Map::Request, step)
