@@ -18,6 +18,7 @@ from typing import Callable, NoReturn
 
 SERVER_CORE, LOAD_CORE = 0, 1
 SECONDS_TO_START = 60
+STARTED = time.monotonic()
 
 
 class Server:
@@ -161,7 +162,9 @@ def free_port() -> int:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """Progress, with the time since the start."""
+    seconds = int(time.monotonic() - STARTED)
+    print(f"{seconds // 60:3}:{seconds % 60:02}  {text}", file=sys.stderr, flush=True)
 
 
 def give_up(text: str) -> NoReturn:
