@@ -16,7 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import Callable, NoReturn
 
-SERVER_CORE, LOAD_CORE = 0, 1
+# The first and the last that this program may use; with one alone nothing is measured.
+SERVER_CORE, LOAD_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 SECONDS_TO_START = 60
 STARTED = time.monotonic()
 
