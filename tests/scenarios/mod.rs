@@ -71,6 +71,7 @@ macro_rules! on_both_stands {
                 fields_of_one_connection_are_not_stored
                 directives_that_envoy_joined_go_out_readable
                 a_chunked_body_with_trailers_is_stored_without_them
+                interim_responses_reach_the_client_and_are_not_stored
                 large_bodies_are_the_same_bytes_on_both_workers
                 what_is_too_large_streams_through
                 rules_decide_about_cookies
