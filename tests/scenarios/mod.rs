@@ -273,6 +273,8 @@ macro_rules! on_the_emulated_host_only {
                 damaged_records_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
                 a_query_whose_content_is_held_back_goes_to_the_origin
+                what_a_route_adds_is_not_doubled_on_hits
+                a_routes_metadata_is_read_again_when_it_changes
             }
         }
     };
