@@ -30,7 +30,7 @@ def main() -> None:
         COUNTS.write_text(json.dumps({"architecture": platform.machine(), "instructions": now}, indent=2) + "\n")
     written = json.loads(COUNTS.read_text())
     if written["architecture"] != platform.machine():
-        sys.exit(f"core.json was written on {written['architecture']}, this is {platform.machine()}: nothing to compare.")
+        sys.exit(f"core.json holds counts of {written['architecture']}, and this is {platform.machine()}.")
     verdicts = [compare(case, instructions, written["instructions"].get(case)) for case, instructions in now.items()]
     if not all(verdicts):
         sys.exit(f"More than {TOLERANCE:.0%} worse than core.json. If that is worth it: UPDATE=1 make bench-core")
