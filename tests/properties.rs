@@ -388,7 +388,7 @@ fn what_is_written_is_read_back() {
         );
 
         let fields: Fields = (0..by.below(9)).map(|_| (value(by).to_ascii_lowercase(), value(by))).collect();
-        assert_eq!(Fields::from_wire(fields.to_wire()), fields);
+        assert_eq!(Fields::from_wire(fields.wire().to_vec()), fields);
 
         const VARIANCES: [&str; 9] = [
             "key-order",
