@@ -463,7 +463,7 @@ fn no_message_makes_the_policy_panic() {
         let (options, request, response) = (options(by), request(by), response(by));
         let _ = (policy::intent(&request, &options), policy::only_if_cached(&request, &options));
         let key = policy::primary(&request, &options);
-        let _ = policy::variant(&key.primary, &["accept-encoding".into(), "cookie".into()], &request);
+        let _ = policy::variant(&key, &["accept-encoding".into(), "cookie".into()], &request);
         let _ = policy::forwarded_path(&request, &options);
         let _ = policy::storable(&request, &response, &options, T0, T0);
         let _ = policy::invalidated_uris(&request, &response, &options);

@@ -61,7 +61,7 @@ impl Cache {
     /// Why it may not be stored.
     pub fn assess(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
         let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
-        let (config, uri) = (&fetch.ask.config, &fetch.ask.key.uri);
+        let (config, uri) = (&fetch.ask.config, fetch.ask.uri());
         assessed(config, &fetch.request(), response, uri, (fetch.started.wall, now.wall))
     }
 
@@ -229,18 +229,18 @@ impl Cache {
     /// on its behalf would belong under another key.
     pub(super) fn is_anyones(&mut self, host: &impl Host, ask: &Ask, place: &Place) -> bool {
         let sent = as_anyone(&ask.request);
-        if key::primary(&sent, &ask.options).primary != ask.key.primary {
+        if key::primary(&sent, &ask.options) != ask.key {
             return false;
         }
-        if place.key == ask.key.primary {
+        if place.key == ask.key {
             return true;
         }
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let known = self.memory.get(primary.fingerprint, &primary.key);
         let directory = known.or_else(|| self.read(host, &primary).map(Entry::new));
         match directory.as_ref().map(|entry| &entry.record.content) {
             Some(Content::Variants(variants)) => {
-                key::variant(&ask.key.primary, &variants.nominated, &sent) == place.key
+                key::variant(&ask.key, &variants.nominated, &sent) == place.key
             }
             Some(Content::Response(_)) | None => false,
         }
@@ -256,7 +256,7 @@ impl Cache {
 
     /// Where the response to a request that this worker has just fetched is stored.
     fn home_of(&mut self, host: &impl Host, ask: &Ask) -> Option<Place> {
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let entry = self.memory.get(primary.fingerprint, &primary.key)?;
         match &entry.record.content {
             Content::Response(_) => Some(primary),
@@ -283,11 +283,11 @@ impl Cache {
         let ask = Rc::clone(&fetch.ask);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let nominated = response.stored.vary.clone();
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let home = if nominated.is_empty() {
             primary.clone()
         } else {
-            self.place(host, key::variant(&ask.key.primary, &nominated, &fetch.request()))
+            self.place(host, key::variant(&ask.key, &nominated, &fetch.request()))
         };
         let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
@@ -365,7 +365,7 @@ impl Cache {
         } else {
             known.push((home.fingerprint.0, until));
         }
-        Directory::Write(Variants { nominated, uri: fetch.ask.key.uri.clone(), known })
+        Directory::Write(Variants { nominated, uri: fetch.ask.uri(), known })
     }
 
     pub(super) fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
@@ -552,18 +552,18 @@ pub fn assessed(
     config: &Config,
     request: &RequestHead,
     response: &ResponseHead,
-    uri: &[u8],
+    uri: Vec<u8>,
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<Response, NotStored> {
     let content_type = response.fields.get("content-type").unwrap_or_default();
     let options = config.rules.for_response(request, response.status, content_type);
     let stored = storable(request, response, &options, request_time, response_time)?;
     let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
-    Ok(untagged(&config.tags, Response { stored, uri: uri.to_vec(), tags, body: Vec::new() }))
+    Ok(untagged(&config.tags, Response { stored, uri, tags, body: Vec::new() }))
 }
 
 fn response_of(fetch: &Fetch, stored: StoredResponse, tags: Vec<Tag>) -> Response {
-    let response = Response { stored, uri: fetch.ask.key.uri.clone(), tags, body: Vec::new() };
+    let response = Response { stored, uri: fetch.ask.uri(), tags, body: Vec::new() };
     untagged(&fetch.ask.config.tags, response)
 }
 

@@ -262,6 +262,10 @@ impl Cache {
     /// The place of a cache key.
     fn place(&mut self, host: &impl Host, key: Vec<u8>) -> Place {
         let fingerprint = self.seed(host).fingerprint(&key);
+        self.place_of(fingerprint, key)
+    }
+
+    fn place_of(&self, fingerprint: Fingerprint, key: Vec<u8>) -> Place {
         Place { set: (fingerprint.0 % u64::from(self.sets())) as u32, fingerprint, key }
     }
 

@@ -104,7 +104,7 @@ impl Cache {
         let mut overdue = Vec::new();
         self.parked.retain(|_, group| {
             let (late, waiting) =
-                core::mem::take(&mut group.asks).into_iter().partition(|ask| ask.deadline <= now.mono);
+                core::mem::take(&mut group.asks).into_iter().partition(|ask| ask.deadline() <= now.mono);
             group.asks = waiting;
             overdue.extend::<Vec<_>>(late);
             !group.asks.is_empty()

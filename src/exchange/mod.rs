@@ -40,9 +40,8 @@ use crate::config::{Config, Options};
 use crate::http::{RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
-use crate::policy::request::{Intent, intent, only_if_cached};
+use crate::policy::request::{Intent, intent};
 use crate::policy::reuse::Reuse;
-use crate::policy::storing::request_allows;
 use crate::policy::{key, validation};
 use crate::store::memory::Entry;
 use crate::time::Now;
@@ -261,21 +260,13 @@ impl Exchange {
     }
 
     fn ask(&self, cx: &Context<'_, impl Host>, request: RequestHead, options: Rc<Options>) -> Ask {
-        let wait = cx.config.collapse.wait_max;
         Ask {
             stream: self.stream,
             config: Rc::clone(cx.config),
             key: key::primary(&request, &options),
             arrived: cx.now,
-            deadline: cx.now.mono.after(wait),
-            whole: if request.method() == b"GET" && !request.fields.contains("range") {
-                request_allows(&request, &options)
-            } else {
-                Err(NotStored::Request)
-            },
             stamp: Cell::new(0),
             waited: Cell::new(None),
-            only_if_cached: only_if_cached(&request, &options),
             request,
             options,
         }
@@ -367,7 +358,7 @@ impl Exchange {
         let mut edits = path_edit(ask);
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = stored.map(|r| validation::validators(&r.stored)).unwrap_or_default();
-        let validates = ask.whole.is_ok() && !validators.is_empty();
+        let validates = ask.whole().is_ok() && !validators.is_empty();
         if validates {
             edits.extend(conditions(ask, validators));
         }

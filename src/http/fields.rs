@@ -1,6 +1,8 @@
 //! Field lines as bytes, in the very form in which the host passes header maps: what it gives is read where it lies,
 //! and what it takes is there already.
 
+use super::uri::push_lower_case;
+
 /// A header or trailer section: field lines in order, names in lower case, values as they came (any byte).
 ///
 /// Decoding is total: a damaged buffer is an empty section, never an error.
@@ -91,10 +93,30 @@ impl Fields {
 
     /// A copy with room for some bytes of further lines.
     #[must_use]
-    pub fn copied_with_room(&self, bytes: usize) -> Fields {
-        let mut wire = Vec::with_capacity(self.wire.len() + bytes);
+    pub fn copied(&self, room: usize) -> Fields {
+        let mut wire = Vec::with_capacity(self.wire.len() + room);
         wire.extend_from_slice(&self.wire);
         Fields { wire }
+    }
+
+    /// A copy of the lines for which `keep(name, value)` holds, with room for some bytes of further lines.
+    #[must_use]
+    pub fn kept(&self, room: usize, mut keep: impl FnMut(&[u8], &[u8]) -> bool) -> Fields {
+        let mut contents = Vec::with_capacity(self.wire.len());
+        let mut wire = Vec::with_capacity(self.wire.len() + room);
+        wire.extend_from_slice(&[0; COUNT]);
+        let mut count = 0u32;
+        for (name, value) in self.iter().filter(|(name, value)| keep(name, value)) {
+            count += 1;
+            wire.extend_from_slice(&lengths(name, value));
+            for part in [name, value] {
+                contents.extend_from_slice(part);
+                contents.push(0);
+            }
+        }
+        write(&mut wire, 0, &count.to_le_bytes());
+        wire.extend_from_slice(&contents);
+        if count == 0 { Fields::new() } else { Fields { wire } }
     }
 
     /// Adds a line at the end. The name is put into lower case.
@@ -127,8 +149,8 @@ impl Fields {
     }
 
     /// Keeps the lines for which `keep(name, value)` holds.
-    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        *self = self.iter().filter(|(name, value)| keep(name, value)).collect();
+    pub fn retain(&mut self, keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        *self = self.kept(0, keep);
     }
 }
 
@@ -174,7 +196,7 @@ fn lengths(name: &[u8], value: &[u8]) -> [u8; LENGTHS] {
 }
 
 fn push_contents(wire: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    wire.extend(name.iter().map(u8::to_ascii_lowercase));
+    push_lower_case(wire, name);
     wire.push(0);
     wire.extend_from_slice(value);
     wire.push(0);
@@ -225,16 +247,18 @@ impl<'de> serde::Deserialize<'de> for Fields {
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(lines: I) -> Self {
-        let (mut wire, mut contents) = (vec![0; COUNT], Vec::new());
+        // Room for what sections usually have.
+        let (mut all, mut contents) = (Vec::with_capacity(32 * LENGTHS), Vec::with_capacity(1024));
         for (name, value) in lines {
             let (name, value) = (name.as_ref(), value.as_ref());
-            wire.extend_from_slice(&lengths(name, value));
+            all.extend_from_slice(&lengths(name, value));
             push_contents(&mut contents, name, value);
         }
-        let count = (wire.len() - COUNT) / LENGTHS;
-        write(&mut wire, 0, &(count as u32).to_le_bytes());
-        wire.extend_from_slice(&contents);
-        if count == 0 { Fields::new() } else { Fields { wire } }
+        if all.is_empty() {
+            return Fields::new();
+        }
+        let count = (all.len() / LENGTHS) as u32;
+        Fields { wire: [&count.to_le_bytes(), all.as_slice(), &contents].concat() }
     }
 }
 
