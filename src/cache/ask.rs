@@ -134,7 +134,7 @@ impl Ask {
     /// # Errors
     /// Why not.
     pub fn whole(&self) -> Result<(), NotStored> {
-        if self.request.method() != b"GET" || self.request.fields.contains("range") {
+        if self.request.method() == b"HEAD" || self.request.fields.contains("range") {
             return Err(NotStored::Request);
         }
         request_allows(&self.request, &self.options)

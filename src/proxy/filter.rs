@@ -12,6 +12,9 @@ use crate::config::Config;
 use crate::exchange::{Edit, Ending, Exchange, Reply, Step};
 use crate::http::{Fields, RequestHead, ResponseHead};
 
+/// More than any body that is read.
+const BODY_BYTES_MAX: usize = 16 << 20;
+
 /// The filter of one stream.
 pub struct Filter {
     stream: StreamId,
@@ -78,7 +81,7 @@ fn apply(map: Map, edits: &[Edit]) {
 }
 
 /// Answers the effective stream.
-pub(super) fn send(reply: &Reply) {
+fn send(reply: &Reply) {
     abi::reply(reply.status, reply.details, reply.fields.wire(), reply.body.bytes());
 }
 
@@ -88,6 +91,10 @@ impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {
         let fields = abi::map(Map::Request).map(Fields::from_wire).unwrap_or_default();
         let request = RequestHead { fields, has_body: !ends };
+        #[cfg(all(feature = "trap", target_arch = "wasm32"))]
+        if request.fields.contains("x-larder-trap") {
+            core::arch::wasm32::unreachable();
+        }
         let step =
             self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().request_head(cx, request));
         self.perform(Map::Request, step)
@@ -106,12 +113,13 @@ impl HttpContext for Filter {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        // The end of a chunked body. Let go, a command would reach the origin, token and all.
+        // The end of a chunked body. Let go, a command would reach the origin, token and all. What is too large has
+        // been found out before.
         if !self.exchange.borrow().collects() {
             return Action::Continue;
         }
         self.vm.unpark(self.stream);
-        let body = abi::buffer(Buffer::RequestBody, 0, self.config.admin.body_bytes_max).unwrap_or_default();
+        let body = abi::buffer(Buffer::RequestBody, 0, BODY_BYTES_MAX).unwrap_or_default();
         let size = body.len();
         let step = self
             .vm
@@ -161,10 +169,12 @@ impl HttpContext for Filter {
     }
 }
 
-/// Why the stream is over although its response is not.
+/// Why the stream is over although its response is not. A client that leaves closes its connection or, in HTTP/2 and
+/// HTTP/3, resets its stream; one that stays may be too slow. All else is told of the upstream.
 fn ending() -> Ending {
     let details = abi::property("response\0code_details").unwrap_or_default();
-    if details.starts_with(b"downstream") { Ending::ClientLeft } else { Ending::ResponseBroke }
+    let of_upstream = [&b"upstream"[..], b"via_upstream"].iter().any(|prefix| details.starts_with(prefix));
+    if of_upstream { Ending::ResponseBroke } else { Ending::ClientLeft }
 }
 
 impl Drop for Filter {

@@ -5,6 +5,8 @@
 
 /// Names of a scenario's own.
 mod alias;
+/// Clients by the hundred.
+mod load;
 /// An origin that does what the scenario says.
 mod origin;
 /// An Envoy process with its configuration, statistics and log.
@@ -18,8 +20,12 @@ mod wire;
 mod admin_listener;
 /// The emulated host beside it.
 mod agreement;
+/// The admin route behind mutual TLS.
+mod client_names;
 /// Official clients of other caches.
 mod clients;
+/// Five hundred clients at once.
+mod crowds;
 /// Messages that no filter likes.
 mod hostile;
 /// Configuration pushes.

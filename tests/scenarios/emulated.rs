@@ -122,6 +122,48 @@ pub fn followers_of_a_dead_leader_are_served_within_its_lease(stand: &mut Emulat
     stand.vm_deaths_expected(1);
 }
 
+/// Takes hundreds of connections to one worker, which no Envoy promises. (`e2e/crowds.rs` has the real ones.)
+pub fn a_crowd_on_one_worker_is_answered_bit_by_bit(stand: &mut Emulated) {
+    stand.origin("/crowd", vec![page("page").delay(Duration::from_millis(300)), page("again")]);
+    let exchanges: Vec<_> = (0..500).map(|_| stand.start(0, Request::get("/crowd"))).collect();
+    let before = stand.world.now();
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "page");
+    }
+    assert!(stand.world.now() - before < 400_000_000, "one callback follows the other");
+    assert_eq!(stand.origin_count("/crowd"), 1);
+    // The same for those who go to the origin after all.
+    stand.origin(
+        "/private",
+        vec![Reply::ok("mine").field("cache-control", "private").delay(Duration::from_millis(300))],
+    );
+    let exchanges: Vec<_> = (0..500).map(|_| stand.start(0, Request::get("/private"))).collect();
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "mine");
+    }
+}
+
+/// Takes hundreds of connections to one worker.
+pub fn commands_without_their_bodies_are_answered_bit_by_bit(stand: &mut Emulated) {
+    admin(stand);
+    stand.world.settings(|s| s.body_while_headers_held = false);
+    let command = || super::telling::commanding("POST", "/_larder/purge", r#"{"selectors": [{"tag": "t"}]}"#);
+    let exchanges: Vec<_> = (0..300).map(|_| stand.start(0, command())).collect();
+    stand.pass(Duration::from_secs(6));
+    for exchange in exchanges {
+        let response = stand.finish(exchange);
+        assert_eq!(response.status, 408, "{}", response.text());
+    }
+}
+
+/// Only this stand's clients speak HTTP/2. (`e2e/crowds.rs` has the real ones.)
+pub fn when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request(
+    stand: &mut Emulated,
+) {
+    stand.world.settings(|s| s.http2 = true);
+    super::collapse::when_the_first_client_leaves_the_others_are_served_by_one_more_request(stand);
+}
+
 /// Only this stand can silence statistics: then the journal's clock is in shared data.
 pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated) {
     stand.world.silence_metrics();
@@ -156,6 +198,24 @@ pub fn damaged_records_are_misses(stand: &mut Emulated) {
     expect_miss(stand, 1, "/damaged", "fresh");
 }
 
+/// Damage to the journal costs fetches, and no purge.
+pub fn a_damaged_journal_forgets_to_the_safe_side(stand: &mut Emulated) {
+    stand.configure(&with_admin("")).unwrap();
+    stand.origin("/torn", (0..9).map(|n| page(n.to_string())).collect());
+    get(stand, 0, "/torn");
+    for (n, segment) in [(1, "j/1"), (3, "j/2"), (5, "j/3")] {
+        purge_url(stand, n % 2, "/torn", "hard");
+        expect_miss(stand, 0, "/torn", &n.to_string());
+        let mut value = stand.world.shared(segment).expect("the segment where the journal ends");
+        value.truncate(value.len() / 2);
+        stand.world.set_shared(segment, &value);
+        stand.pass(Duration::from_millis(60)); // The next tick looks at it.
+        expect_miss(stand, 1, "/torn", &(n + 1).to_string());
+        expect_hit(stand, 0, "/torn", &(n + 1).to_string());
+    }
+    assert_eq!(stand.metric("journal_healed"), 3);
+}
+
 /// Takes a hundred purges, and pushes the very same configuration again, which Envoy would not take up.
 pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emulated) {
     let (a, b) = (with_admin(r#""name": "a","#), with_admin(r#""name": "b","#));
@@ -168,5 +228,19 @@ pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emula
         let hit = expect_hit(stand, n % 2, "/back", &n.to_string());
         assert!(hit.field("cache-status").starts_with(if n % 2 == 0 { "a;" } else { "b;" }));
         stand.pass(Duration::from_secs(n as u64 % 7));
+    }
+}
+
+/// Only this stand can hold bodies back while it holds a header section, as Envoy does without
+/// `allow_on_headers_stop_iteration`; and it takes seconds.
+pub fn a_query_whose_content_is_held_back_goes_to_the_origin(stand: &mut Emulated) {
+    stand.world.settings(|s| s.body_while_headers_held = false);
+    stand.origin("/held-back", vec![page("found")]);
+    let query = Request::new("QUERY", "/held-back").field("content-type", "text/plain").body("q");
+    for _ in 0..2 {
+        let response = stand.send(0, query.clone());
+        assert_eq!((response.status, response.text().as_str()), (200, "found"));
+        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=request-body");
+        assert_eq!(stand.origin_log().pop().unwrap().body, b"q");
     }
 }
