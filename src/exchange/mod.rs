@@ -34,13 +34,14 @@ use capture::{Capturing, Target};
 use commands::Commanding;
 use content::Reading;
 use debug::Debug;
+use reply::Repairs;
 
 use crate::admin::Desk;
 use crate::cache::{
     Ask, Cache, Confirmation, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure,
 };
 use crate::config::{Config, Options};
-use crate::http::{RequestHead, ResponseHead, list};
+use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::request::{Intent, intent};
@@ -84,6 +85,8 @@ pub enum Edit {
     Set(&'static str, Vec<u8>),
     /// One more line.
     Add(&'static str, Vec<u8>),
+    /// These lines of this field, instead of whatever there is.
+    Lines(String, Vec<Vec<u8>>),
     /// No line of this field.
     Remove(String),
 }
@@ -112,8 +115,8 @@ enum State {
     Passing(Box<Passing>),
     Fetching(Fetching),
     Capturing(Box<Capturing>),
-    /// With the changes that make Envoy's version of our reply right.
-    Answered(Vec<Edit>),
+    /// With what makes Envoy's version of our reply right.
+    Answered(Repairs),
     Commanding(Box<Commanding>),
     Reading(Box<Reading>),
     Over,
@@ -196,10 +199,11 @@ impl Exchange {
         }
     }
 
-    /// What Envoy made of our own reply passes by: the changes that put it right. None for any other response.
-    pub fn own_reply(&mut self) -> Option<Vec<Edit>> {
+    /// What Envoy made of our own reply passes by, in so many lines; `fields` reads them. The changes that put it right,
+    /// or none for any other response.
+    pub fn own_reply(&mut self, lines: usize, fields: impl FnOnce() -> Fields) -> Option<Vec<Edit>> {
         match &mut self.state {
-            State::Answered(repairs) => Some(core::mem::take(repairs)),
+            State::Answered(repairs) => Some(core::mem::take(repairs).edits(lines, fields)),
             _ => None,
         }
     }
@@ -572,7 +576,6 @@ fn path_edit(ask: &Ask) -> Vec<Edit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Fields;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

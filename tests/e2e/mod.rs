@@ -30,6 +30,8 @@ mod crowds;
 mod hostile;
 /// Configuration pushes.
 mod reload;
+/// What routes add and say.
+mod routes;
 /// What must hold for the other tests to mean anything.
 mod stand_itself;
 
