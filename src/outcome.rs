@@ -299,6 +299,12 @@ impl NotStored {
         NotStored::Admission,
     ];
 
+    /// Whether the origin, or the way to it, has failed.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, NotStored::Error | NotStored::Incomplete)
+    }
+
     /// The reason as one byte that is never zero, for shared data.
     #[must_use]
     pub fn code(self) -> u8 {

@@ -165,8 +165,9 @@ impl Cache {
         now: Now,
     ) -> Option<Decision> {
         let ask = need.ask;
-        if let Some(serve) = serving {
-            let may_refresh = ask.whole.is_ok() && !ask.only_if_cached && !self.refreshes_enough();
+        let rests = collapse::rests(&set.value, need.place.fingerprint, now.mono);
+        if let Some(serve) = serving.or_else(|| rests.then(|| self.makes_do(need, now)).flatten()) {
+            let may_refresh = ask.whole.is_ok() && !ask.only_if_cached && !rests && !self.refreshes_enough();
             return match self.seat(need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
                 // Somebody refreshes it, or it was tried a moment ago.
@@ -284,7 +285,7 @@ impl Cache {
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
     fn after_failure(&self, need: &Need<'_>, why: NotStored, now: Now) -> Decision {
-        if let (NotStored::Error, Some(entry)) = (why, &need.best.entry)
+        if let (true, Some(entry)) = (why.is_failure(), &need.best.entry)
             && let Some(reuse) = self.on_error(entry, need.ask, now)
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
@@ -292,11 +293,50 @@ impl Cache {
         Decision::Forward { reason: need.reason, why, fallback: need.best.entry.clone() }
     }
 
-    /// Whether an entry may be served because the origin fails (RFC 5861 §4).
-    pub fn on_error(&self, entry: &Rc<Entry>, ask: &Ask, now: Now) -> Option<Reuse> {
+    /// What may be served instead of asking an origin that fails; nothing to a client that wants it to be asked.
+    fn makes_do(&self, need: &Need<'_>, now: Now) -> Option<Decision> {
+        let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
+        let reuse = self.on_error(entry, need.ask, now)?;
+        Some(Decision::Serve { entry: Rc::clone(entry), reuse })
+    }
+
+    /// Whether an entry may be served because the origin fails: in a window of its own (RFC 5861 §4), or where it may
+    /// be served while it is refreshed.
+    pub fn on_error(&self, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
         let Content::Response(response) = &entry.record.content else { return None };
         let invalidated = invalidated(self.verdict(entry))?;
-        on_error(&response.stored, &ask.request, &ask.options, invalidated, now.wall)
+        let (stored, request, options) = (&response.stored, &ask.request, &ask.options);
+        on_error(stored, request, options, invalidated, now.wall).or_else(|| {
+            let meanwhile = reuse(stored, request, options, invalidated, now.wall);
+            wants_refresh(&meanwhile).then_some(meanwhile)
+        })
+    }
+
+    /// Whether what a fetch would replace may still be served for lack of anything better, so that an error must not
+    /// take its place.
+    #[must_use]
+    pub fn holds_better(&self, generation: u64, now: Now) -> bool {
+        let fetch = self.fetches.get(&generation);
+        let better = fetch.and_then(|fetch| self.on_error(fetch.validated.as_ref()?, &fetch.ask, now));
+        better.is_some()
+    }
+
+    /// What answers a request although the origin does not.
+    pub(super) fn stale_for(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Option<Decision> {
+        if !self.sync(host) {
+            return None;
+        }
+        let primary = self.place(host, ask.key.primary.clone());
+        let at_primary = self.stored(host, &primary)?;
+        let entry = match &at_primary.record.content {
+            Content::Response(_) => at_primary,
+            Content::Variants(variants) => {
+                let variant = self.place(host, ask.variant_key(&variants.nominated));
+                self.stored(host, &variant)?
+            }
+        };
+        let reuse = self.on_error(&entry, ask, now)?;
+        Some(Decision::Serve { entry, reuse })
     }
 
     fn joins_locally(&self, ask: &Ask, place: &Place, best: &Best) -> bool {

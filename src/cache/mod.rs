@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
-pub use dispatch::{Call, Reception, is_failure};
+pub use dispatch::{Call, Reception, is_envoys_own, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen};
 pub use landing::{Confirmation, Landing, assessed};
 pub use recipe::Recipe;

@@ -79,7 +79,7 @@ impl Cache {
         self.renew_leases(host, now);
         self.give_up_lost_calls(host, now);
         self.settle(host, now);
-        self.release_overdue(now);
+        self.release_overdue(host, now);
         let due = |visited| now.mono.since(visited) >= SWEEP;
         let groups: Vec<Fingerprint> =
             self.parked.iter().filter(|(_, group)| due(group.visited)).map(|(f, _)| *f).collect();
@@ -100,7 +100,8 @@ impl Cache {
         }
     }
 
-    fn release_overdue(&mut self, now: Now) {
+    /// Who has waited for as long as anybody may makes do with what is stored, or goes to the origin.
+    fn release_overdue(&mut self, host: &impl Host, now: Now) {
         let mut overdue = Vec::new();
         self.parked.retain(|_, group| {
             let (late, waiting) =
@@ -111,11 +112,12 @@ impl Cache {
         });
         for ask in overdue {
             self.parked_streams.remove(&ask.stream);
-            let reason = ForwardReason::Bypass(Bypass::NotShared);
-            self.effects.push_back(Effect::Decided(
-                ask,
-                Decision::Forward { reason, why: NotStored::NoFlight, fallback: None },
-            ));
+            let decision = self.stale_for(host, &ask, now).unwrap_or(Decision::Forward {
+                reason: ForwardReason::Bypass(Bypass::NotShared),
+                why: NotStored::NoFlight,
+                fallback: None,
+            });
+            self.effects.push_back(Effect::Decided(ask, decision));
         }
     }
 
