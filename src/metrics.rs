@@ -26,6 +26,8 @@ pub enum Counter {
     Revalidated,
     /// A fetch that the cache made by itself.
     Dispatched,
+    /// A stored response that was to be refreshed before it expired, because it is in demand.
+    RefreshedAhead,
     /// A fetch by the cache itself that failed.
     DispatchFailed,
     /// A stored response that was evicted to make room.
@@ -106,6 +108,7 @@ impl Counter {
             Counter::Stored,
             Counter::Revalidated,
             Counter::Dispatched,
+            Counter::RefreshedAhead,
             Counter::DispatchFailed,
             Counter::Evicted,
             Counter::InvalidationRefused,
@@ -144,6 +147,7 @@ impl Counter {
             Counter::NotStored(reason) => ("not_stored", reason.as_str()),
             Counter::Revalidated => ("revalidated", ""),
             Counter::Dispatched => ("dispatched", ""),
+            Counter::RefreshedAhead => ("refreshed_ahead", ""),
             Counter::DispatchFailed => ("dispatched_failed", ""),
             Counter::Evicted => ("evicted", ""),
             Counter::Invalidation(mode) => ("invalidations", mode.as_str()),

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe, Waited};
-use crate::collapse::{self, Seat};
+use crate::collapse::{self, Seat, mixed};
 use crate::config::Fetch as FetchMode;
 use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
+use crate::policy::ahead::is_due;
 use crate::policy::reuse::{Reuse, on_error, reuse};
 use crate::store::TRIES;
 use crate::store::memory::Entry;
@@ -90,10 +91,10 @@ impl Cache {
         if let Some(entry) = self.memory.get(place.fingerprint, &place.key) {
             match self.judge(&entry, ask, now) {
                 Judged::Nominated => return Level::Nominated(entry),
-                Judged::Usable(found) if !wants_refresh(&found) => {
-                    return Level::Decided(Decision::Serve { entry, reuse: found });
+                Judged::Usable { reuse, refresh: false } => {
+                    return Level::Decided(Decision::Serve { entry, reuse });
                 }
-                Judged::Usable(_) => best.entry = Some(entry),
+                Judged::Usable { .. } => best.entry = Some(entry),
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
                 Judged::Gone => {
                     self.memory.remove(place.fingerprint);
@@ -125,11 +126,10 @@ impl Cache {
                     self.memory.insert(place.fingerprint, &entry);
                     return Level::Nominated(entry);
                 }
-                Some((Judged::Usable(found), entry)) => {
+                Some((Judged::Usable { reuse, refresh }, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
-                    let done = !wants_refresh(&found);
-                    let serve = Decision::Serve { entry, reuse: found };
-                    if done {
+                    let serve = Decision::Serve { entry, reuse };
+                    if !refresh {
                         return Level::Decided(serve);
                     }
                     best.reason = Some(ForwardReason::Stale);
@@ -217,6 +217,11 @@ impl Cache {
         now: Now,
     ) -> Option<Decision> {
         let Need { ask, place, best, reason } = *need;
+        let recipe = self.recipe_for(host, need, &set.value, serving.is_some());
+        let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
+        if is_ahead && recipe.is_none() {
+            return serving;
+        }
         let new = self.new_flight(place.fingerprint, now);
         let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
             return Some(serving.unwrap_or_else(|| need.alone()));
@@ -224,7 +229,9 @@ impl Cache {
         if !set.replace(host, &value) {
             return None;
         }
-        let recipe = self.recipe_for(host, need, &set.value, serving.is_some());
+        if is_ahead {
+            host.count(Counter::RefreshedAhead);
+        }
         let is_dispatched = recipe.is_some();
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight),
@@ -234,7 +241,7 @@ impl Cache {
             ask: Rc::clone(ask),
             started: now,
             is_refresh: is_dispatched && serving.is_some(),
-            replaces_fresh: reason == ForwardReason::Request && best.entry.is_some(),
+            replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
             by: recipe.map_or(Fetcher::Stream, Fetcher::Root),
         };
         self.fetches.insert(flight.generation, fetch);
@@ -370,7 +377,9 @@ impl Cache {
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Gone,
             (Content::Variants(_), Some(_)) => Judged::Nominated,
-            (Content::Response(response), Some(invalidated)) => usable(response, ask, invalidated, now),
+            (Content::Response(response), Some(invalidated)) => {
+                usable(response, ask, invalidated, entry.record.generation, now)
+            }
         }
     }
 }
@@ -390,17 +399,27 @@ enum Judged {
     /// It says which fields select.
     Nominated,
     /// It may be served.
-    Usable(Reuse),
+    Usable {
+        /// Why.
+        reuse: Reuse,
+        /// Whether it is to be refreshed meanwhile.
+        refresh: bool,
+    },
     /// It may be validated, at best.
     Unusable(ForwardReason),
     /// It is hard purged.
     Gone,
 }
 
-fn usable(response: &Response, ask: &Ask, invalidated: Invalidated, now: Now) -> Judged {
+fn usable(response: &Response, ask: &Ask, invalidated: Invalidated, generation: u64, now: Now) -> Judged {
     match reuse(&response.stored, &ask.request, &ask.options, invalidated, now.wall) {
         Reuse::Validate(reason) => Judged::Unusable(reason),
-        found => Judged::Usable(found),
+        stale @ Reuse::Stale { refresh, .. } => Judged::Usable { reuse: stale, refresh },
+        fresh @ Reuse::Fresh { ttl, .. } => {
+            // The number that this request draws: its own, and the same whenever the same happens.
+            let chance = || mixed(generation ^ mixed(now.mono.0 << 32 ^ u64::from(ask.stream)));
+            Judged::Usable { reuse: fresh, refresh: is_due(&response.stored, ttl, chance) }
+        }
     }
 }
 

@@ -65,6 +65,13 @@ pub const REFERENCE: &[Row] = &[
         "How long a stale response is served while it is refreshed, where the origin gave no window (RFC 5861 §3)."),
     policy("stale_if_error", "duration", r#""0s""#, r#""10m""#,
         "How long a stale response is served when the origin fails, where the origin gave no window (RFC 5861 §4)."),
+    policy("stale_if_down", "duration", r#""0s""#, r#""1d""#,
+        "How long a stale response is served while the circuit breaker of its cluster is open, where that is longer than \
+         its window for errors (see `breaker`)."),
+    policy("refresh_ahead.percent", "0 to 10000", "100", "0",
+        "How eagerly a response that is asked for often is refreshed before it expires (β of XFetch, times 100): twice \
+         as much begins twice as early. Counted in what the last fetch took, and never in the first half of the \
+         lifetime; 0 turns it off."),
     policy("soft_purge_grace", "duration", r#""60s""#, r#""5m""#,
         "How long after a soft purge the response is served stale while it is refreshed."),
     policy("keep", "duration", r#""1h""#, r#""1d""#,

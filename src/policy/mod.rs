@@ -1,6 +1,7 @@
 //! RFC 9111 as pure functions: which requests concern the cache, what may be stored, how long it is fresh, when it
 //! may be reused and with what answer. Nothing here does I/O, asks a clock or can fail.
 
+pub mod ahead;
 pub mod answer;
 mod freshness;
 pub mod hygiene;
@@ -46,6 +47,10 @@ pub struct StoredResponse {
     pub stale_if_error: Duration,
     /// How long after a soft purge it may be served while it is refreshed.
     pub soft_purge_grace: Duration,
+    /// How long past its lifetime it may be served while its cluster is taken to be down.
+    pub stale_if_down: Duration,
+    /// How long before it expires it may be refreshed for those who ask often; see [`ahead`].
+    pub refresh_ahead: Duration,
     /// How long past its lifetime it is worth keeping at all.
     pub keep: Duration,
     /// Never served stale (`must-revalidate`, `proxy-revalidate`, `s-maxage`, §4.2.4).

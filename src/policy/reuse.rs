@@ -113,7 +113,8 @@ fn within_error_window(
 /// Until when a stored response is worth keeping: past that it neither answers nor is worth validating.
 #[must_use]
 pub fn expires(stored: &StoredResponse) -> Timestamp {
-    let windows = stored.stale_while_revalidate.max(stored.stale_if_error).max(stored.soft_purge_grace);
+    let on_error = stored.stale_if_error.max(stored.stale_if_down);
+    let windows = stored.stale_while_revalidate.max(on_error).max(stored.soft_purge_grace);
     let kept = stored.lifetime.saturating_add(windows).saturating_add(stored.keep);
     stored.response_time.after(kept.saturating_sub(stored.initial_age))
 }
@@ -213,6 +214,8 @@ mod tests {
             stale_while_revalidate: Duration::from_secs(10),
             stale_if_error: Duration::from_secs(20),
             soft_purge_grace: Duration::from_secs(30),
+            stale_if_down: Duration::ZERO,
+            refresh_ahead: Duration::ZERO,
             keep: Duration::from_secs(100),
             must_revalidate: false,
             no_cache: false,
@@ -270,6 +273,7 @@ mod tests {
             must_revalidate: true,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
+            stale_if_down: Duration::ZERO,
             ..stored()
         };
         assert_eq!(ask(&strict, "", Invalidated::No, 59), "fresh 59 1");

@@ -7,6 +7,8 @@
 
 /// The admin route: who may use it and what it says of a wrong command.
 pub mod admin;
+/// Refreshes before anything expires.
+pub mod ahead;
 /// What `Cache-Status` says (RFC 9211).
 pub mod cache_status;
 /// Many clients, one request to the origin.
@@ -130,6 +132,11 @@ macro_rules! on_both_stands {
                 windows_can_come_from_rules
                 a_client_may_accept_what_is_stale
                 a_client_that_wants_no_stale_response_waits_for_the_origin
+            }
+            ahead {
+                what_is_in_demand_never_expires
+                a_refresh_ahead_can_be_turned_off_by_a_rule
+                what_only_its_own_client_can_fetch_is_served_until_it_expires
             }
             trouble {
                 what_may_be_served_meanwhile_helps_out_when_its_own_request_fails
