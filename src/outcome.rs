@@ -138,6 +138,8 @@ pub enum NotStored {
 pub enum StaleReason {
     /// `stale-while-revalidate` (RFC 5861 §3).
     WhileRevalidate,
+    /// The circuit breaker of its cluster is open.
+    IfDown,
     /// `stale-if-error` (RFC 5861 §4).
     IfError,
     /// Soft purged, within its grace.
@@ -353,6 +355,7 @@ impl StaleReason {
         match self {
             StaleReason::WhileRevalidate => "stale-while-revalidate",
             StaleReason::IfError => "stale-if-error",
+            StaleReason::IfDown => "stale-if-down",
             StaleReason::SoftPurged => "soft-purged",
             StaleReason::MaxStale => "max-stale",
         }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::trouble::{Asking, known_recipe};
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe, Waited};
 use crate::collapse::{self, Seat, mixed};
 use crate::config::Fetch as FetchMode;
@@ -19,19 +20,19 @@ use crate::time::Now;
 
 /// The best stored response for a request, as far as it was looked for.
 #[derive(Default)]
-struct Best {
-    entry: Option<Rc<Entry>>,
+pub(super) struct Best {
+    pub(super) entry: Option<Rc<Entry>>,
     /// Why it may not simply be served.
     reason: Option<ForwardReason>,
 }
 
 /// A request that nothing simply answers, and why.
 #[derive(Clone, Copy)]
-struct Need<'a> {
-    ask: &'a Rc<Ask>,
-    place: &'a Place,
-    best: &'a Best,
-    reason: ForwardReason,
+pub(super) struct Need<'a> {
+    pub(super) ask: &'a Rc<Ask>,
+    pub(super) place: &'a Place,
+    pub(super) best: &'a Best,
+    pub(super) reason: ForwardReason,
 }
 
 impl Need<'_> {
@@ -166,7 +167,10 @@ impl Cache {
     ) -> Option<Decision> {
         let ask = need.ask;
         let rests = collapse::rests(&set.value, need.place.fingerprint, now.mono);
-        if let Some(serve) = serving.or_else(|| rests.then(|| self.makes_do(need, now)).flatten()) {
+        let serving = serving
+            .or_else(|| rests.then(|| self.makes_do(need, now)).flatten())
+            .or_else(|| self.outage(host, need, &set.value, now));
+        if let Some(serve) = serving {
             let may_refresh = ask.whole.is_ok() && !ask.only_if_cached && !rests && !self.refreshes_enough();
             return match self.seat(need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
@@ -217,10 +221,18 @@ impl Cache {
         now: Now,
     ) -> Option<Decision> {
         let Need { ask, place, best, reason } = *need;
-        let recipe = self.recipe_for(host, need, &set.value, serving.is_some());
+        let (recipe, cluster) = self.recipe_for(host, need, &set.value, serving.is_some());
         let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
         if is_ahead && recipe.is_none() {
             return serving;
+        }
+        let mut timeout = self.config.collapse.fetch_timeout;
+        if serving.is_some() {
+            match self.asking(host, cluster.as_ref(), now) {
+                Asking::Yes => {}
+                Asking::Probe => timeout = timeout.min(self.config.breaker.probe_interval),
+                Asking::No => return serving,
+            }
         }
         let new = self.new_flight(place.fingerprint, now);
         let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
@@ -236,7 +248,9 @@ impl Cache {
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight),
             stamp: self.mirror.head(),
-            deadline: now.mono.after(self.config.collapse.fetch_timeout),
+            timeout,
+            deadline: now.mono.after(timeout),
+            cluster,
             validated: best.entry.clone(),
             ask: Rc::clone(ask),
             started: now,
@@ -259,7 +273,8 @@ impl Cache {
         running >= self.config.collapse.refresh_concurrency_max as usize
     }
 
-    /// How the root fetches what this request asks for; none when the request itself has to go.
+    /// How the root fetches what this request asks for; none when the request itself has to go. And which cluster
+    /// answers, where that is known.
     ///
     /// The root fetches what is known to be cacheable, as it then belongs to no client; on behalf of a request that
     /// carries credentials only while something stored is served meanwhile, because it sends none.
@@ -269,25 +284,29 @@ impl Cache {
         need: &Need<'_>,
         set: &SetValue,
         is_refresh: bool,
-    ) -> Option<Recipe> {
+    ) -> (Option<Recipe>, Option<String>) {
         let (ask, config) = (need.ask, Rc::clone(&self.config));
         let collapse = &config.collapse;
         let is_anonymous =
             || !["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
         let by_root = match collapse.fetch {
-            _ if is_refresh => true,
             FetchMode::Inline => false,
+            _ if is_refresh => true,
             FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
             FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
         };
-        if !by_root || !self.is_anyones(host, ask, need.place) {
-            return None;
+        if !by_root {
+            return (None, None);
         }
-        if let Some(cluster) = &collapse.cluster {
-            return Some(Recipe::to_cluster(cluster.clone()));
+        let known = known_recipe(host, need, set);
+        let cluster = known.as_ref().map(|known| known.cluster.clone());
+        if !self.is_anyones(host, ask, need.place) {
+            return (None, cluster);
         }
-        let place = need.place;
-        Recipe::read(host, Slot { set: place.set, way: set.way_of(place.fingerprint)? }, place.fingerprint)
+        match &collapse.cluster {
+            Some(own) => (Some(Recipe::to_cluster(own.clone())), cluster.or_else(|| Some(own.clone()))),
+            None => (known, cluster),
+        }
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
@@ -317,15 +336,6 @@ impl Cache {
             let meanwhile = reuse(stored, request, options, invalidated, now.wall);
             wants_refresh(&meanwhile).then_some(meanwhile)
         })
-    }
-
-    /// Whether what a fetch would replace may still be served for lack of anything better, so that an error must not
-    /// take its place.
-    #[must_use]
-    pub fn holds_better(&self, generation: u64, now: Now) -> bool {
-        let fetch = self.fetches.get(&generation);
-        let better = fetch.and_then(|fetch| self.on_error(fetch.validated.as_ref()?, &fetch.ask, now));
-        better.is_some()
     }
 
     /// What answers a request although the origin does not.

@@ -36,7 +36,7 @@ impl Cache {
     /// The call of a fetch; none when it cannot be made, and the fetch has ended then.
     pub fn call(&mut self, host: &impl Host, generation: u64, now: Now) -> Option<Call> {
         let fetch = self.fetches.get_mut(&generation)?;
-        (fetch.started, fetch.deadline) = (now, now.mono.after(self.config.collapse.fetch_timeout));
+        (fetch.started, fetch.deadline) = (now, now.mono.after(fetch.timeout));
         let validators =
             fetch.validated.as_deref().and_then(Entry::response).map(|r| validation::validators(&r.stored));
         let call = match &fetch.by {
@@ -46,19 +46,25 @@ impl Cache {
                 request_fields(&request, &validators.unwrap_or_default()).map(|fields| Call {
                     cluster: recipe.cluster.clone(),
                     fields,
-                    timeout: self.config.collapse.fetch_timeout,
+                    timeout: fetch.timeout,
                 })
             }
         };
         match call {
             Some(_) => host.count(Counter::Dispatched),
-            None => self.call_failed(host, generation, now),
+            None => self.call_ended(host, generation, now),
         }
         call
     }
 
-    /// A call could not be dispatched.
+    /// A call could not be dispatched, or has come to no answer.
     pub fn call_failed(&mut self, host: &impl Host, generation: u64, now: Now) {
+        let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
+        self.origin_answered(host, || cluster, true, now);
+        self.call_ended(host, generation, now);
+    }
+
+    fn call_ended(&mut self, host: &impl Host, generation: u64, now: Now) {
         host.count(Counter::DispatchFailed);
         self.land(host, generation, Landing::NotStored(NotStored::Error), now);
     }
@@ -66,10 +72,11 @@ impl Cache {
     /// A call has come back.
     pub fn received(&mut self, host: &impl Host, generation: u64, reception: Reception, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
-        let ask = Rc::clone(&fetch.ask);
+        let (ask, cluster) = (Rc::clone(&fetch.ask), fetch.cluster.clone());
         let leader = self.led(&ask);
         let reason = leader.unwrap_or(ForwardReason::Stale);
         let Some(head) = reception.head else { return self.call_failed(host, generation, now) };
+        self.origin_answered(host, || cluster, is_failure(&head), now);
         let decision = if head.status == 304 {
             self.received_confirmation(host, generation, &head, reason, now)
         } else {
@@ -112,6 +119,7 @@ impl Cache {
     ) -> Option<Decision> {
         let status = head.status;
         let validated = self.validated(generation);
+        let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
         let delivery = match self.storable(generation, &head, &body, now) {
             Ok(response) => {
                 let landing = Landing::Stored(Box::new(Response { body, ..response }));
@@ -122,7 +130,9 @@ impl Cache {
                 self.land(host, generation, Landing::NotStored(why), now);
                 if why.is_failure() {
                     host.count(Counter::DispatchFailed);
-                    let reuse = validated.as_ref().and_then(|entry| self.on_error(entry, ask, now));
+                    let reuse = validated
+                        .as_ref()
+                        .and_then(|entry| self.on_failure(host, entry, ask, || cluster, now));
                     if let (Some(entry), Some(reuse)) = (validated, reuse) {
                         return Some(Decision::Serve { entry, reuse });
                     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
-use crate::config::{Config, Fetch as FetchMode, TagsConfig};
+use crate::config::{Config, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
@@ -193,7 +193,8 @@ impl Cache {
     pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let recipe = self.route_of(host, &ask).filter(|_| self.is_anyones(host, &ask, &place));
+        let own = self.config.collapse.cluster.clone().map(Recipe::to_cluster);
+        let recipe = own.or_else(|| route_of(host, &ask)).filter(|_| self.is_anyones(host, &ask, &place));
         self.due.push(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
@@ -215,11 +216,8 @@ impl Cache {
 
     /// The stream of this request is being logged: now it is known what the router made of it.
     pub fn learn_route(&mut self, host: &impl Host, ask: &Ask) {
-        if self.config.collapse.cluster.is_some() || self.config.collapse.fetch == FetchMode::Inline {
-            return;
-        }
         let Some(place) = self.home_of(host, ask) else { return };
-        if let Some(recipe) = self.route_of(host, ask) {
+        if let Some(recipe) = route_of(host, ask) {
             keep_recipe(host, &place, &recipe);
         }
     }
@@ -243,14 +241,6 @@ impl Cache {
         }
     }
 
-    fn route_of(&self, host: &impl Host, ask: &Ask) -> Option<Recipe> {
-        if let Some(cluster) = &self.config.collapse.cluster {
-            return Some(Recipe::to_cluster(cluster.clone()));
-        }
-        let (sent, cluster) = host.routed(ask.stream)?;
-        Recipe::learned(&ask.forwarded(), &sent, cluster)
-    }
-
     /// Where the response to a request that this worker has just fetched is stored.
     fn home_of(&mut self, host: &impl Host, ask: &Ask) -> Option<Place> {
         let primary = self.place(host, ask.key.primary.clone());
@@ -265,6 +255,7 @@ impl Cache {
         let head = self.mirror.head();
         let deadline = now.mono.after(self.config.collapse.fetch_timeout);
         let Some(fetch) = self.fetches.get_mut(&generation) else { return };
+        fetch.cluster = Some(recipe.cluster.clone());
         fetch.stamp = head;
         fetch.started = now;
         fetch.deadline = deadline;
@@ -531,6 +522,12 @@ impl Lease {
         let slot = Slot { set: place.set, way: flight.way };
         Lease { place, slot, generation: flight.generation, until: flight.until }
     }
+}
+
+/// What the router has made of a request whose stream is being logged.
+fn route_of(host: &impl Host, ask: &Ask) -> Option<Recipe> {
+    let (sent, cluster) = host.routed(ask.stream)?;
+    Recipe::learned(&ask.forwarded(), &sent, cluster)
 }
 
 /// Keeps how a key reaches its origin beside what is stored under it.

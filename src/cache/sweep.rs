@@ -76,6 +76,7 @@ impl Cache {
     /// after whether anybody woke them or not, and the journal's head is checked even if its epoch stands still.
     pub fn tick(&mut self, host: &impl Host, now: Now) {
         self.mirror.distrust();
+        self.hear_of_trouble(host);
         self.renew_leases(host, now);
         self.give_up_lost_calls(host, now);
         self.settle(host, now);

@@ -196,6 +196,17 @@ pub const REFERENCE: &[Row] = &[
     top("collapse.refresh_concurrency_max", "1 to 10000", "32", "8",
         "The most refreshes under way on one worker."),
 
+    top("breaker.enabled", "boolean", "true", "false",
+        "Whether clusters that fail are taken to be down: then what may be served stale is served without asking, and \
+         one request at a time looks whether the origin is back."),
+    top("breaker.failures", "1 to 1000", "5", "20",
+        "How many failures of a cluster in a row, as one worker sees them, open its breaker: 500, 502, 503, 504, and what \
+         comes to no answer."),
+    top("breaker.window", "duration, 1s to 10m", r#""10s""#, r#""1m""#,
+        "Within what time after the first of them."),
+    top("breaker.probe_interval", "duration, 100ms to 10m", r#""5s""#, r#""1s""#,
+        "How often one request looks whether the origin is back, and how long that may take."),
+
     top("admin.path", "path with a slash at both ends", r#""/_larder/""#, r#""/cache/""#,
         "Where the admin route is."),
     top("admin.methods", "boolean", "false", "true",

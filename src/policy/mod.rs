@@ -16,7 +16,7 @@ pub mod validation;
 pub use answer::{Answer, BodyPart, answer};
 pub use key::{CacheKey, forwarded_path, primary, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};
-pub use reuse::{Reuse, current_age, expires, on_error, reuse, usable_on_error};
+pub use reuse::{Reuse, current_age, expires, on_error, on_outage, reuse, usable_on_error};
 pub use storing::storable;
 pub use unsafe_methods::{invalidated_groups, invalidated_uris};
 pub use validation::{HeadUpdate, Unfreshened, confirms, freshened, updated_by_head, validators};

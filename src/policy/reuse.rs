@@ -86,6 +86,25 @@ pub fn on_error(
     within_error_window(stored, stored.stale_if_error.max(permitted), invalidated, now)
 }
 
+/// Whether a stored response may answer a request now that the origin is taken to be down, without it being asked.
+#[must_use]
+pub fn on_outage(
+    stored: &StoredResponse,
+    request: &RequestHead,
+    options: &Options,
+    invalidated: Invalidated,
+    now: Timestamp,
+) -> Option<Reuse> {
+    let longer =
+        StoredResponse { stale_if_error: stored.stale_if_error.max(stored.stale_if_down), ..stored.clone() };
+    match on_error(&longer, request, options, invalidated, now)? {
+        Reuse::Stale { age, ttl, refresh, .. } => {
+            Some(Reuse::Stale { age, ttl, reason: StaleReason::IfDown, refresh })
+        }
+        other => Some(other),
+    }
+}
+
 /// [`on_error`] where the request is not at hand: its own wish does not count, and no part is served.
 #[must_use]
 pub fn usable_on_error(stored: &StoredResponse, invalidated: Invalidated, now: Timestamp) -> Option<Reuse> {

@@ -154,6 +154,9 @@ macro_rules! on_both_stands {
                 errors_are_remembered_for_a_time_of_their_own
                 who_has_waited_long_enough_makes_do_with_what_is_stale
                 a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored
+                a_cluster_that_is_down_is_not_asked_about_what_can_be_served
+                what_is_not_stored_is_asked_for_and_shows_that_the_origin_is_back
+                a_page_that_fails_among_others_that_answer_opens_no_breaker
                 a_refresh_asks_for_nothing_that_does_not_count
                 a_refresh_needs_no_copy_in_the_worker
                 what_the_root_has_fetched_it_can_fetch_again

@@ -109,6 +109,102 @@ pub fn a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored(stand: &m
     assert!(stand.metric("dispatched_failed") >= 6);
 }
 
+/// So that the breaker opens with the third failure, and a probe a second looks whether the origin is back.
+const BREAKER: &str = r#""breaker": {"failures": 3, "probe_interval": "1s"}, "stale_if_down": "1d","#;
+
+pub fn a_cluster_that_is_down_is_not_asked_about_what_can_be_served(stand: &mut dyn Stand) {
+    stand.configure(&super::telling::with_admin(BREAKER)).unwrap();
+    let windows = [", stale-while-revalidate=300", ", stale-if-error=300", ""];
+    let strict = ", stale-while-revalidate=300, must-revalidate";
+    for (n, window) in windows.iter().chain([&strict]).enumerate() {
+        stand.origin(&format!("/down/{n}"), vec![stale_page("old", window)]);
+        get(stand, 0, &format!("/down/{n}"));
+    }
+    stand.origin_listens(false);
+    for n in 0..3 {
+        assert_eq!(get(stand, n % 2, &format!("/down/never-{n}")).status, 503);
+    }
+    // Now it is known to be down.
+    assert_eq!((stand.metric("breaker_opened"), stand.metric("breaker_probes")), (1, 0));
+    for worker in [0, 1] {
+        assert_eq!(why(&expect_hit(stand, worker, "/down/0", "old")), "stale-while-revalidate");
+        for path in ["/down/1", "/down/2"] {
+            assert_eq!(why(&expect_hit(stand, worker, path, "old")), "stale-if-down");
+        }
+        assert_eq!(get(stand, worker, "/down/3").status, 503, "nothing forbidden is served, trouble or not");
+    }
+    let dispatched = stand.metric("dispatched");
+    stand.pass(Duration::from_millis(60));
+    let shown = super::telling::command(stand, 1, "GET", "/_larder/health", "");
+    assert!(shown.text().contains(r#""breaker":"open""#), "{}", shown.text());
+    let url = "/_larder/explain?url=http://shop.example/down/2";
+    let shown = super::telling::command(stand, 1, "GET", url, "").text();
+    assert!(shown.contains("is taken to be down") && shown.contains(r#""breaker":"open""#), "{shown}");
+    let shown = super::telling::command(stand, 0, "GET", "/_larder/stats", "").text();
+    assert!(shown.contains(r#""larder_breakers_open":1"#), "{shown}");
+    // A probe an interval, however many ask.
+    for _ in 0..22 {
+        for n in 0..3 {
+            expect_hit(stand, n % 2, &format!("/down/{n}"), "old");
+        }
+        stand.pass(Duration::from_millis(100));
+    }
+    let probes = stand.metric("breaker_probes");
+    assert!((1..=3).contains(&probes), "{probes} probes in some 2.3 s");
+    assert!(stand.metric("dispatched") - dispatched <= probes + 1, "only probes ask");
+    stand.origin_listens(true);
+    for n in 0..3 {
+        stand.origin(&format!("/down/{n}"), vec![page("new")]);
+    }
+    for _ in 0..12 {
+        for n in 0..3 {
+            assert_eq!(get(stand, n % 2, &format!("/down/{n}")).status, 200);
+        }
+        stand.pass(Duration::from_millis(100));
+    }
+    assert_eq!(stand.metric("breaker_closed"), 1);
+    stand.pass(Duration::from_millis(1000));
+    for n in 0..3 {
+        let path = format!("/down/{n}");
+        for worker in [0, 1] {
+            get(stand, worker, &path);
+        }
+        stand.pass(Duration::from_millis(200));
+        expect_hit(stand, 1, &path, "new");
+    }
+}
+
+pub fn what_is_not_stored_is_asked_for_and_shows_that_the_origin_is_back(stand: &mut dyn Stand) {
+    stand.configure(&format!(r#"{{{} "name": "l"}}"#, BREAKER.replace("1s", "1m"))).unwrap();
+    let error = || Reply::status(500).body("oops");
+    stand.origin("/back/stale", vec![stale_page("old", ", stale-while-revalidate=300"), page("new")]);
+    stand.origin("/back/other", vec![error(), error(), error(), page("yes")]);
+    get(stand, 0, "/back/stale");
+    for n in 0..3 {
+        assert_eq!(get(stand, n % 2, "/back/other").status, 500);
+    }
+    for _ in 0..3 {
+        expect_hit(stand, 1, "/back/stale", "old");
+    }
+    stand.pass(Duration::from_millis(100));
+    assert_eq!(stand.origin_count("/back/stale"), 1, "nobody asks");
+    expect_miss(stand, 1, "/back/other", "yes");
+    assert_eq!(stand.metric("breaker_closed"), 1);
+    expect_hit(stand, 0, "/back/stale", "old");
+    await_origin(stand, "/back/stale", 2);
+}
+
+pub fn a_page_that_fails_among_others_that_answer_opens_no_breaker(stand: &mut dyn Stand) {
+    stand.configure(&format!(r#"{{{} "name": "l"}}"#, BREAKER)).unwrap();
+    stand.origin("/one/broken", vec![Reply::status(500).body("oops")]);
+    for n in 0..8 {
+        assert_eq!(get(stand, 0, "/one/broken").status, 500);
+        stand.pass(Duration::from_millis(100));
+        assert_eq!(get(stand, 1, &format!("/one/missing-{n}")).status, 404);
+    }
+    assert_eq!(stand.metric("breaker_opened"), 0);
+}
+
 pub fn a_refresh_asks_for_nothing_that_does_not_count(stand: &mut dyn Stand) {
     for (fetch, cluster) in [("auto", "null"), ("dispatched", r#""origin""#)] {
         let collapse = format!(r#""collapse": {{"fetch": "{fetch}", "cluster": {cluster}}}"#);
