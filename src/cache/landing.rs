@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
-use crate::config::{Config, Fetch as FetchMode, TagsConfig};
+use crate::config::{Config, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
@@ -23,8 +23,8 @@ use crate::time::{Monotonic, Now, Timestamp};
 
 /// How long nobody waits for a key whose response was of no use to others.
 const NOT_SHARED_FOR: Duration = Duration::from_secs(10);
-/// How long a key whose fetch failed is not fetched again for others.
-const FAILED_FOR: Duration = Duration::from_secs(1);
+/// How long nobody waits for a key whose responses have to be validated each time.
+const VALIDATED_FOR: Duration = Duration::from_secs(1);
 /// The most records of other sets that one landing evicts to stay within the byte budget.
 const RECLAIMS_MAX: u32 = 16;
 
@@ -181,15 +181,20 @@ impl Cache {
         now: Now,
     ) {
         host.count(Counter::NotStored(reason));
-        let not_shared = Some((reason, now.mono.after(memory_of(reason))));
-        self.finish(host, lease, Left { record, not_shared });
+        let until = if reason.is_failure() {
+            collapse::failed_until(lease.place.fingerprint, lease.generation, now.mono)
+        } else {
+            now.mono.after(NOT_SHARED_FOR)
+        };
+        self.finish(host, lease, Left { record, not_shared: Some((reason, until)) });
     }
 
     /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight.
     pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let recipe = self.route_of(host, &ask).filter(|_| self.is_anyones(host, &ask, &place));
+        let own = self.config.collapse.cluster.clone().map(Recipe::to_cluster);
+        let recipe = own.or_else(|| route_of(host, &ask)).filter(|_| self.is_anyones(host, &ask, &place));
         self.due.push(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
@@ -211,17 +216,9 @@ impl Cache {
 
     /// The stream of this request is being logged: now it is known what the router made of it.
     pub fn learn_route(&mut self, host: &impl Host, ask: &Ask) {
-        if self.config.collapse.cluster.is_some() || self.config.collapse.fetch == FetchMode::Inline {
-            return;
-        }
         let Some(place) = self.home_of(host, ask) else { return };
-        let set = SetSnapshot::read(host, place.set);
-        let Some(way) = set.value.way_of(place.fingerprint) else { return };
-        let slot = Slot { set: place.set, way };
-        if let Some(recipe) = self.route_of(host, ask)
-            && Recipe::read(host, slot, place.fingerprint).as_ref() != Some(&recipe)
-        {
-            recipe.write(host, slot, place.fingerprint);
+        if let Some(recipe) = route_of(host, ask) {
+            keep_recipe(host, &place, &recipe);
         }
     }
 
@@ -236,9 +233,7 @@ impl Cache {
             return true;
         }
         let primary = self.place(host, ask.key.clone());
-        let known = self.memory.get(primary.fingerprint, &primary.key);
-        let directory = known.or_else(|| self.read(host, &primary).map(Entry::new));
-        match directory.as_ref().map(|entry| &entry.record.content) {
+        match self.stored(host, &primary).as_ref().map(|entry| &entry.record.content) {
             Some(Content::Variants(variants)) => {
                 key::variant(&ask.key, &variants.nominated, &sent) == place.key
             }
@@ -246,19 +241,10 @@ impl Cache {
         }
     }
 
-    fn route_of(&self, host: &impl Host, ask: &Ask) -> Option<Recipe> {
-        if let Some(cluster) = &self.config.collapse.cluster {
-            return Some(Recipe::to_cluster(cluster.clone()));
-        }
-        let (sent, cluster) = host.routed(ask.stream)?;
-        Recipe::learned(&ask.request, &sent, cluster)
-    }
-
     /// Where the response to a request that this worker has just fetched is stored.
     fn home_of(&mut self, host: &impl Host, ask: &Ask) -> Option<Place> {
         let primary = self.place(host, ask.key.clone());
-        let entry = self.memory.get(primary.fingerprint, &primary.key)?;
-        match &entry.record.content {
+        match &self.stored(host, &primary)?.record.content {
             Content::Response(_) => Some(primary),
             Content::Variants(variants) => Some(self.place(host, ask.variant_key(&variants.nominated))),
         }
@@ -269,6 +255,7 @@ impl Cache {
         let head = self.mirror.head();
         let deadline = now.mono.after(self.config.collapse.fetch_timeout);
         let Some(fetch) = self.fetches.get_mut(&generation) else { return };
+        fetch.cluster = Some(recipe.cluster.clone());
         fetch.stamp = head;
         fetch.started = now;
         fetch.deadline = deadline;
@@ -293,7 +280,7 @@ impl Cache {
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
         let reusable = !response.stored.no_cache
             && (!response.stored.lifetime.is_zero() || !response.stored.stale_while_revalidate.is_zero());
-        let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(FAILED_FOR)));
+        let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(VALIDATED_FOR)));
         let entry = self.entry(&home, fetch.stamp, Content::Response(Box::new(response)));
         if directory == Directory::Full {
             self.end_not_stored(host, &fetch.lease, None, NotStored::Limits, now);
@@ -326,6 +313,10 @@ impl Cache {
             others.for_each(|worker| host.wake(worker, home.fingerprint));
         }
         self.memory.insert(home.fingerprint, &entry);
+        if let (Fetcher::Root(recipe), None) = (&fetch.by, &self.config.collapse.cluster) {
+            // It may lie in another way now, or be the first under this key.
+            keep_recipe(host, &home, recipe);
+        }
         entry
     }
 
@@ -366,6 +357,12 @@ impl Cache {
             known.push((home.fingerprint.0, until));
         }
         Directory::Write(Variants { nominated, uri: fetch.ask.uri(), known })
+    }
+
+    /// What is stored in this place, as far as this worker knows.
+    pub(super) fn stored(&self, host: &impl Host, place: &Place) -> Option<Rc<Entry>> {
+        let own = self.memory.get(place.fingerprint, &place.key);
+        own.or_else(|| self.read(host, place).map(Entry::new))
     }
 
     pub(super) fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
@@ -527,6 +524,22 @@ impl Lease {
     }
 }
 
+/// What the router has made of a request whose stream is being logged.
+fn route_of(host: &impl Host, ask: &Ask) -> Option<Recipe> {
+    let (sent, cluster) = host.routed(ask.stream)?;
+    Recipe::learned(&ask.forwarded(), &sent, cluster)
+}
+
+/// Keeps how a key reaches its origin beside what is stored under it.
+fn keep_recipe(host: &impl Host, place: &Place, recipe: &Recipe) {
+    let set = SetSnapshot::read(host, place.set);
+    let Some(way) = set.value.way_of(place.fingerprint) else { return };
+    let slot = Slot { set: place.set, way };
+    if Recipe::read(host, slot, place.fingerprint).as_ref() != Some(recipe) {
+        recipe.write(host, slot, place.fingerprint);
+    }
+}
+
 /// The tags of a response: its own and more.
 fn tags<'a>(
     limits: &TagsConfig,
@@ -575,12 +588,4 @@ fn untagged(limits: &TagsConfig, mut response: Response) -> Response {
         }
     }
     response
-}
-
-/// How long a reason not to store keeps others from waiting.
-fn memory_of(reason: NotStored) -> Duration {
-    match reason {
-        NotStored::Error | NotStored::Incomplete => FAILED_FOR,
-        _ => NOT_SHARED_FOR,
-    }
 }

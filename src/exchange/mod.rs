@@ -216,6 +216,15 @@ impl Exchange {
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
+        let is_lookup = match &self.state {
+            State::Passing(passing) => passing.request.is_some(),
+            State::Fetching(_) => true,
+            _ => false,
+        };
+        if is_lookup {
+            let cluster = || cx.host.cluster(self.stream);
+            cx.cache.origin_answered(cx.host, cluster, is_failure(response), cx.now);
+        }
         let step = match core::mem::replace(&mut self.state, State::Over) {
             State::Passing(passing) => self.passing_head(cx, *passing, response, ends),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
@@ -270,6 +279,7 @@ impl Exchange {
         match ending {
             Ending::ClientLeft => cx.cache.leader_left(cx.host, generation, cx.now),
             Ending::ResponseBroke => {
+                cx.cache.origin_answered(cx.host, || cx.host.cluster(self.stream), true, cx.now);
                 cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
             }
         }
@@ -419,7 +429,7 @@ impl Exchange {
     ) -> Step {
         if is_failure(response)
             && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
-            && let Some(reuse) = cx.cache.on_error(entry, ask, cx.now)
+            && let Some(reuse) = self.on_failure(cx, entry, ask)
         {
             return self.serve(cx, ask, entry, &reuse);
         }
@@ -454,6 +464,10 @@ impl Exchange {
         Step::Continue(self.response_edits(cx, &forward, response))
     }
 
+    fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
+        cx.cache.on_failure(cx.host, entry, ask, || cx.host.cluster(self.stream), cx.now)
+    }
+
     fn fetched_head(
         &mut self,
         cx: &mut Context<'_, impl Host>,
@@ -465,7 +479,7 @@ impl Exchange {
         let validated = cx.cache.validated(generation);
         if is_failure(response)
             && let Some(entry) = &validated
-            && let Some(reuse) = cx.cache.on_error(entry, &ask, cx.now)
+            && let Some(reuse) = self.on_failure(cx, entry, &ask)
         {
             cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
             return self.serve(cx, &ask, entry, &reuse);

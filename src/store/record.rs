@@ -98,7 +98,7 @@ enum BodyPlace {
     Chunks { bytes: u64 },
 }
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 impl Record {
     /// Writes the record, its chunks first. Only the owner of the flight that reserved the slot may do so.

@@ -42,6 +42,8 @@ pub struct Flight {
     pub until: Monotonic,
     /// What it is.
     pub state: FlightState,
+    /// How many fetches have failed in a row, as far as that is remembered.
+    pub failures: u8,
 }
 
 /// Whether a flight is in the air.
@@ -142,6 +144,7 @@ impl SetValue {
                 FlightState::Flying => FLYING,
                 FlightState::NotStored(reason) => reason.code(),
             });
+            bytes.push(flight.failures);
         }
         bytes
     }
@@ -172,12 +175,13 @@ impl SetValue {
                 FLYING => FlightState::Flying,
                 code => FlightState::NotStored(NotStored::from_code(code)?),
             };
+            flight.failures = bytes.u8()?;
         }
         Some(value)
     }
 }
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 const FLYING: u8 = 0;
 
 impl Flight {
@@ -214,6 +218,7 @@ mod tests {
                 waiters: 1 << 63,
                 until: Monotonic(5),
                 state: if n == 1 { FlightState::NotStored(NotStored::Private) } else { FlightState::Flying },
+                failures: n as u8,
             };
         }
         value
@@ -223,7 +228,7 @@ mod tests {
     fn a_value_round_trips_and_any_cut_of_it_is_nothing() {
         let bytes = full().encode();
         assert_eq!(SetValue::decode(&bytes), Some(full()));
-        let whole_flights = |cut: usize| cut > WAYS * 17 && (cut - 1 - WAYS * 17).is_multiple_of(35);
+        let whole_flights = |cut: usize| cut > WAYS * 17 && (cut - 1 - WAYS * 17).is_multiple_of(36);
         for cut in (0..bytes.len()).filter(|cut| !whole_flights(*cut)) {
             assert_eq!(SetValue::decode(&bytes[..cut]), None, "{cut}");
         }
