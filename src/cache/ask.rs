@@ -10,6 +10,7 @@ use crate::policy::key::{self, CacheKey};
 use crate::policy::reuse::Reuse;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
+use crate::store::record::Slot;
 use crate::time::{Monotonic, Now};
 
 /// The host's number of a stream, unique in its worker.
@@ -39,6 +40,8 @@ pub struct Ask {
     pub whole: Result<(), NotStored>,
     /// What it has waited for, once it has.
     pub waited: Cell<Option<Waited>>,
+    /// Where its response was stored, once it has been.
+    pub home: Cell<Option<(Slot, Fingerprint)>>,
     /// Whether it must not be sent to the origin (`only-if-cached`).
     pub only_if_cached: bool,
 }

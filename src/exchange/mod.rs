@@ -275,6 +275,7 @@ impl Exchange {
             },
             stamp: Cell::new(0),
             waited: Cell::new(None),
+            home: Cell::new(None),
             only_if_cached: only_if_cached(&request, &options),
             request,
             options,
