@@ -18,7 +18,7 @@ from typing import NamedTuple, NoReturn
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDER = CHECKOUT / "target" / "bench"
 TRACES = FOLDER / "eviction"
-POLICIES = ["LRU", "Sieve", "S3FIFO", "WTinyLFU"]
+POLICIES = ["LRU", "Sieve", "S3FIFO"]
 # A trace beyond the goals, in which popularity changes all the time.
 BEYOND = "drift"
 WITHIN = 0.01

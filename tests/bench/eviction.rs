@@ -237,7 +237,8 @@ impl Default for Entry {
 
 fn response(body: u64, now: Now) -> Response {
     let lifetime = Duration::from_secs(10 * 86_400);
-    let stored = StoredResponse { status: 200, response_time: now.wall, lifetime, ..StoredResponse::default() };
+    let stored =
+        StoredResponse { status: 200, response_time: now.wall, lifetime, ..StoredResponse::default() };
     Response { stored, uri: Vec::new(), tags: Vec::new(), body: vec![0; body as usize] }
 }
 
