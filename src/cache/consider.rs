@@ -126,12 +126,14 @@ impl Cache {
             let serving = match judged {
                 Some((Judged::Nominated, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
+                    use_once(host, &set, &place);
                     return Level::Nominated(entry);
                 }
                 Some((Judged::Usable { reuse, refresh }, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
                     let serve = Decision::Serve { entry, reuse };
                     if !refresh {
+                        use_once(host, &set, &place);
                         return Level::Decided(serve);
                     }
                     best.reason = Some(ForwardReason::Stale);
@@ -248,7 +250,7 @@ impl Cache {
         }
         let is_dispatched = recipe.is_some();
         let fetch = Fetch {
-            lease: Lease::of(place.clone(), flight),
+            lease: Lease::of(place.clone(), flight, &set.value),
             stamp: self.mirror.head(),
             timeout,
             deadline: now.mono.after(timeout),
@@ -403,6 +405,16 @@ fn holds_for(reason: NotStored, ask: &Ask) -> bool {
         NotStored::Authorization => ask.request.fields.contains("authorization"),
         NotStored::Cookie => ask.request.fields.contains("cookie"),
         _ => true,
+    }
+}
+
+/// Tells a set that the record of a key was of use: this worker has its own copy from now on, and tells the set of
+/// further uses now and then ([`Cache::report_uses`]).
+fn use_once(host: &impl Host, set: &SetSnapshot, place: &Place) {
+    let way = set.value.way_of(place.fingerprint);
+    if let Some(value) = way.and_then(|way| set.value.used(way, 1)) {
+        // Whoever was faster has more to say.
+        let _ = set.replace(host, &value);
     }
 }
 

@@ -81,6 +81,8 @@ impl Cache {
         self.give_up_lost_calls(host, now);
         self.settle(host, now);
         self.release_overdue(host, now);
+        self.report_uses(host);
+        self.shrink(host, now);
         let due = |visited| now.mono.since(visited) >= SWEEP;
         let groups: Vec<Fingerprint> =
             self.parked.iter().filter(|(_, group)| due(group.visited)).map(|(f, _)| *f).collect();

@@ -299,6 +299,7 @@ impl Exchange {
             arrived: cx.now,
             stamp: Cell::new(0),
             waited: Cell::new(None),
+            home: Cell::new(None),
             request,
             options,
         }

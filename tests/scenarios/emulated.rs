@@ -105,7 +105,7 @@ pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated)
     for n in 0..8 {
         let path = format!("/cas-{n}");
         stand.origin(&path, vec![page("old"), page("new")]);
-        for prefix in ["1/s/", "j/"] {
+        for prefix in ["2/s/", "j/"] {
             stand.world.faults(FaultKind::LoseCas { prefix: prefix.into() }, n / 2, 1);
         }
         get(stand, 0, &path);
@@ -214,7 +214,7 @@ pub fn damaged_records_are_misses(stand: &mut Emulated) {
     get(stand, 0, "/damaged");
     expect_hit(stand, 1, "/damaged", "good");
     let keys: Vec<(String, usize)> =
-        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("1/r/")).collect();
+        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("2/r/")).collect();
     for (key, _) in keys {
         let mut value = stand.world.shared(&key).unwrap();
         if let Some(byte) = value.last_mut() {
