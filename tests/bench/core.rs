@@ -260,8 +260,8 @@ impl SharedData for World {
         self.data.wake(worker, fingerprint);
     }
 
-    fn add_bytes(&self, delta: i64) {
-        self.data.add_bytes(delta);
+    fn add_bytes(&self, delta: i64) -> u64 {
+        self.data.add_bytes(delta)
     }
 
     fn bytes(&self) -> u64 {
