@@ -24,6 +24,8 @@ mod client_names;
 mod clients;
 /// Messages that no filter likes.
 mod hostile;
+/// What pages show.
+mod pages;
 /// Configuration pushes.
 mod reload;
 /// What must hold for the other tests to mean anything.
