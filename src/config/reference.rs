@@ -98,8 +98,15 @@ pub const REFERENCE: &[Row] = &[
         "Request header fields whose values are part of the key."),
     policy("key.cookies", "list of names", "[]", r#"["currency"]"#,
         "Cookies whose values are part of the key."),
+    policy("key.content_bytes_max", "size, up to 1MiB", r#""64KiB""#, r#""256KiB""#,
+        "The largest content of a `QUERY` (RFC 10008) that is made part of the key; one with more goes to the origin. \
+         Must not be more than Envoy's `per_connection_buffer_limit_bytes`."),
     policy("store_post", "boolean", "false", "true",
-        "Store POST responses that have explicit freshness and a matching `Content-Location` (RFC 9110 §9.3.3)."),
+        "Store POST responses that have explicit freshness and a matching `Content-Location`, for later GETs (RFC 9110 \
+         §9.3.3)."),
+    policy("post_as_query", "boolean", "false", "true",
+        "A POST only asks, as with GraphQL or a search: it is treated like a `QUERY`, changes nothing, and its response \
+         answers later ones with the same content. It is stored where the origin or `ttl` gives it a lifetime."),
     policy("variants_max", "1 to 1000", "16", "4",
         "The most variants that are stored for one URL."),
 

@@ -188,3 +188,17 @@ pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emula
         stand.pass(Duration::from_secs(n as u64 % 7));
     }
 }
+
+/// Only this stand can hold bodies back while it holds a header section, as Envoy does without
+/// `allow_on_headers_stop_iteration`; and it takes seconds.
+pub fn a_query_whose_content_is_held_back_goes_to_the_origin(stand: &mut Emulated) {
+    stand.world.settings(|s| s.body_while_headers_held = false);
+    stand.origin("/held-back", vec![page("found")]);
+    let query = Request::new("QUERY", "/held-back").field("content-type", "text/plain").body("q");
+    for _ in 0..2 {
+        let response = stand.send(0, query.clone());
+        assert_eq!((response.status, response.text().as_str()), (200, "found"));
+        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=request-body");
+        assert_eq!(stand.origin_log().pop().unwrap().body, b"q");
+    }
+}
