@@ -54,11 +54,11 @@ bench: build ## what the cache costs, next to others, with a report (QUICK=1: in
 	cargo build --release --examples --target wasm32-wasip1
 	@QUICK="$(QUICK)" ONLY="$(ONLY)" python3 tests/bench/bench.py
 
-bench-eviction: rust ## what eviction costs in misses, next to libCacheSim's on the same traces (QUICK=1: fewer requests)
-	@QUICK="$(QUICK)" python3 tests/bench/eviction.py
-
 bench-core: rust ## instructions that the core takes for a request, against tests/bench/core.json (UPDATE=1: write them)
 	@UPDATE="$(UPDATE)" python3 tests/bench/core.py
+
+bench-eviction: rust ## what eviction costs in misses, next to libCacheSim's on the same traces (QUICK=1: fewer requests)
+	@QUICK="$(QUICK)" python3 tests/bench/eviction.py
 
 envoy: ## the path of the Envoy that demo and tests start
 	@python3 tools/get.py envoy

@@ -14,6 +14,7 @@
 //! ```
 
 use core::cmp::Reverse;
+use core::time::Duration;
 
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
@@ -78,6 +79,52 @@ pub fn seat(
     }
 }
 
+/// How long a key whose fetch failed is not fetched again for others.
+const FAILED_FOR: Duration = Duration::from_secs(1);
+/// The longest that a key is left alone after failures in a row.
+const RESTS_MAX: Duration = Duration::from_secs(10);
+
+/// Until when a failure keeps others from waiting for the next fetch.
+#[must_use]
+pub fn failed_until(fingerprint: Fingerprint, generation: u64, now: Monotonic) -> Monotonic {
+    now.after(rest(fingerprint, generation, 1))
+}
+
+/// Whether fetches of a key have failed so lately that the origin is left alone as long as something stored answers:
+/// longer after each failure in a row.
+#[must_use]
+pub fn rests(set: &SetValue, fingerprint: Fingerprint, now: Monotonic) -> bool {
+    set.flight_of(fingerprint).is_some_and(|flight| now < rests_until(flight))
+}
+
+/// Until when a key is left alone after failures; in the past where there were none.
+#[must_use]
+pub fn rests_until(flight: &Flight) -> Monotonic {
+    let of = |failures| rest(flight.fingerprint, flight.generation, failures);
+    match flight.state {
+        FlightState::NotStored(reason) if reason.is_failure() => {
+            flight.until.after(of(flight.failures).saturating_sub(of(1)))
+        }
+        FlightState::NotStored(_) | FlightState::Flying => Monotonic::default(),
+    }
+}
+
+/// How long a key rests after so many failures in a row: twice as long each time, less up to half of it, so that keys
+/// that failed together are not tried again together.
+fn rest(fingerprint: Fingerprint, generation: u64, failures: u8) -> Duration {
+    let whole = FAILED_FOR.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(RESTS_MAX);
+    let luck = mixed(fingerprint.0 ^ mixed(generation)) % 1024;
+    whole / 2 + whole / 2048 * luck as u32
+}
+
+/// A number's bits, well mixed: the same for the same number (the finaliser of SplitMix64).
+#[must_use]
+pub fn mixed(number: u64) -> u64 {
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
+}
+
 /// The set with worker `me` among the waiters of the flight of `fingerprint`.
 #[must_use]
 pub fn registered(set: &SetValue, fingerprint: Fingerprint, me: u8) -> SetValue {
@@ -118,6 +165,7 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
         waiters,
         until: new.until,
         state: FlightState::Flying,
+        failures: if inherits { before.failures } else { 0 },
     };
     let mut set = *set;
     *set.flights.get_mut(place)? = flight;
@@ -189,7 +237,8 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     }
     *set.flight_mut(generation)? = match left.not_shared {
         Some((reason, until)) => {
-            Flight { waiters: 0, until, state: FlightState::NotStored(reason), ..flight }
+            let failures = if reason.is_failure() { flight.failures.saturating_add(1) } else { 0 };
+            Flight { waiters: 0, until, state: FlightState::NotStored(reason), failures, ..flight }
         }
         None => Flight::default(),
     };
@@ -273,7 +322,6 @@ fn bit(worker: u8) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::time::Duration;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -310,5 +358,39 @@ mod tests {
             Seat::NotShared(NotStored::NoFreshness)
         );
         assert_eq!(seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| false), Seat::Lead);
+    }
+
+    #[test]
+    fn a_key_rests_longer_after_each_failure_and_no_longer_than_a_limit() {
+        let (mut set, mut now, mut rested) = (flying(), Monotonic(0), Duration::ZERO);
+        for generation in 1..12 {
+            let until = failed_until(KEY, generation, now);
+            let left = Left { record: None, not_shared: Some((NotStored::Error, until)), counted: false };
+            set = landed(&set, generation, left).unwrap().set;
+            let end = rests_until(set.flight_of(KEY).unwrap());
+            let nominal = FAILED_FOR.saturating_mul(1 << (generation - 1)).min(RESTS_MAX);
+            rested = end.since(now);
+            assert!(nominal / 2 <= rested && rested <= nominal, "{rested:?} after {generation} failures");
+            assert!(rests(&set, KEY, Monotonic(end.0 - 1)) && !rests(&set, KEY, end));
+            now = end;
+            let new = NewFlight {
+                fingerprint: KEY,
+                generation: generation + 1,
+                owner: 0,
+                until: now.after(Duration::from_secs(2)),
+            };
+            set = led(&set, new, now, Timestamp::default()).unwrap().0;
+            assert!(!rests(&set, KEY, now), "it is being fetched");
+        }
+        assert!(rested >= RESTS_MAX / 2);
+        let stored = landed(&set, 12, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
+        assert!(!rests(&stored, KEY, now), "a success ends it");
+    }
+
+    #[test]
+    fn keys_that_failed_together_do_not_rest_equally_long() {
+        let ends: Vec<Duration> = (1..50).map(|key| rest(Fingerprint(key), key, 3)).collect();
+        let (least, most) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
+        assert!(most.saturating_sub(*least) > Duration::from_secs(1), "{least:?} to {most:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
-use crate::config::{Config, Fetch as FetchMode, TagsConfig};
+use crate::config::{Config, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
@@ -23,8 +23,8 @@ use crate::time::{Monotonic, Now, Timestamp};
 
 /// How long nobody waits for a key whose response was of no use to others.
 const NOT_SHARED_FOR: Duration = Duration::from_secs(10);
-/// How long a key whose fetch failed is not fetched again for others.
-const FAILED_FOR: Duration = Duration::from_secs(1);
+/// How long nobody waits for a key whose responses have to be validated each time.
+const VALIDATED_FOR: Duration = Duration::from_secs(1);
 
 /// What a 304 says of the stored response that was to be validated (RFC 9111 §4.3.4).
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Cache {
     /// Why it may not be stored.
     pub fn assess(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
         let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
-        let (config, uri) = (&fetch.ask.config, &fetch.ask.key.uri);
+        let (config, uri) = (&fetch.ask.config, fetch.ask.uri());
         assessed(config, &fetch.request(), response, uri, (fetch.started.wall, now.wall))
     }
 
@@ -180,7 +180,12 @@ impl Cache {
         now: Now,
     ) {
         host.count(Counter::NotStored(reason));
-        let not_shared = Some((reason, now.mono.after(memory_of(reason))));
+        let until = if reason.is_failure() {
+            collapse::failed_until(lease.place.fingerprint, lease.generation, now.mono)
+        } else {
+            now.mono.after(NOT_SHARED_FOR)
+        };
+        let not_shared = Some((reason, until));
         self.finish(host, lease, Left { record, not_shared, ..Left::default() }, 0);
     }
 
@@ -188,7 +193,8 @@ impl Cache {
     pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let recipe = self.route_of(host, &ask).filter(|_| self.is_anyones(host, &ask, &place));
+        let own = self.config.collapse.cluster.clone().map(Recipe::to_cluster);
+        let recipe = own.or_else(|| route_of(host, &ask)).filter(|_| self.is_anyones(host, &ask, &place));
         self.due.push(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
@@ -210,14 +216,9 @@ impl Cache {
 
     /// The stream of this request is being logged: now it is known what the router made of it.
     pub fn learn_route(&mut self, host: &impl Host, ask: &Ask) {
-        if self.config.collapse.cluster.is_some() || self.config.collapse.fetch == FetchMode::Inline {
-            return;
-        }
         let Some((slot, fingerprint)) = ask.home.get() else { return };
-        if let Some(recipe) = self.route_of(host, ask)
-            && Recipe::read(host, slot, fingerprint).as_ref() != Some(&recipe)
-        {
-            recipe.write(host, slot, fingerprint);
+        if let Some(recipe) = route_of(host, ask) {
+            keep_recipe(host, slot, fingerprint, &recipe);
         }
     }
 
@@ -225,29 +226,19 @@ impl Cache {
     /// on its behalf would belong under another key.
     pub(super) fn is_anyones(&mut self, host: &impl Host, ask: &Ask, place: &Place) -> bool {
         let sent = as_anyone(&ask.request);
-        if key::primary(&sent, &ask.options).primary != ask.key.primary {
+        if key::primary(&sent, &ask.options) != ask.key {
             return false;
         }
-        if place.key == ask.key.primary {
+        if place.key == ask.key {
             return true;
         }
-        let primary = self.place(host, ask.key.primary.clone());
-        let known = self.memory.get(primary.fingerprint, &primary.key);
-        let directory = known.or_else(|| self.read(host, &primary).map(Entry::new));
-        match directory.as_ref().map(|entry| &entry.record.content) {
+        let primary = self.place(host, ask.key.clone());
+        match self.stored(host, &primary).as_ref().map(|entry| &entry.record.content) {
             Some(Content::Variants(variants)) => {
-                key::variant(&ask.key.primary, &variants.nominated, &sent) == place.key
+                key::variant(&ask.key, &variants.nominated, &sent) == place.key
             }
             Some(Content::Response(_)) | None => false,
         }
-    }
-
-    fn route_of(&self, host: &impl Host, ask: &Ask) -> Option<Recipe> {
-        if let Some(cluster) = &self.config.collapse.cluster {
-            return Some(Recipe::to_cluster(cluster.clone()));
-        }
-        let (sent, cluster) = host.routed(ask.stream)?;
-        Recipe::learned(&ask.request, &sent, cluster)
     }
 
     /// Turns an inline fetch into one of the root, which asks anew: with a new stamp.
@@ -255,6 +246,7 @@ impl Cache {
         let head = self.mirror.head();
         let deadline = now.mono.after(self.config.collapse.fetch_timeout);
         let Some(fetch) = self.fetches.get_mut(&generation) else { return };
+        fetch.cluster = Some(recipe.cluster.clone());
         fetch.stamp = head;
         fetch.started = now;
         fetch.deadline = deadline;
@@ -269,17 +261,17 @@ impl Cache {
         let ask = Rc::clone(&fetch.ask);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let nominated = response.stored.vary.clone();
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let home = if nominated.is_empty() {
             primary.clone()
         } else {
-            self.place(host, key::variant(&ask.key.primary, &nominated, &fetch.request()))
+            self.place(host, key::variant(&ask.key, &nominated, &fetch.request()))
         };
         let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
         let reusable = !response.stored.no_cache
             && (!response.stored.lifetime.is_zero() || !response.stored.stale_while_revalidate.is_zero());
-        let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(FAILED_FOR)));
+        let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(VALIDATED_FOR)));
         let entry = self.entry(&home, fetch.stamp, Content::Response(Box::new(response)));
         if directory == Directory::Full {
             self.end_not_stored(host, &fetch.lease, None, NotStored::Limits, now);
@@ -316,6 +308,11 @@ impl Cache {
             self.memory.update(home.fingerprint, &entry);
         } else {
             self.memory.insert(home.fingerprint, &entry);
+        }
+        if let (Fetcher::Root(recipe), None, Some(slot)) = (&fetch.by, &self.config.collapse.cluster, stored)
+        {
+            // It may lie in another way now, or be the first under this key.
+            keep_recipe(host, slot, home.fingerprint, recipe);
         }
         entry
     }
@@ -356,7 +353,13 @@ impl Cache {
         } else {
             known.push((home.fingerprint.0, until));
         }
-        Directory::Write(Variants { nominated, uri: fetch.ask.key.uri.clone(), known })
+        Directory::Write(Variants { nominated, uri: fetch.ask.uri(), known })
+    }
+
+    /// What is stored in this place, as far as this worker knows.
+    pub(super) fn stored(&self, host: &impl Host, place: &Place) -> Option<Rc<Entry>> {
+        let own = self.memory.get(place.fingerprint, &place.key);
+        own.or_else(|| self.read(host, place).map(Entry::new))
     }
 
     pub(super) fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
@@ -515,6 +518,19 @@ fn adjust(host: &impl Host, bytes: i64) {
     }
 }
 
+/// What the router has made of a request whose stream is being logged.
+fn route_of(host: &impl Host, ask: &Ask) -> Option<Recipe> {
+    let (sent, cluster) = host.routed(ask.stream)?;
+    Recipe::learned(&ask.forwarded(), &sent, cluster)
+}
+
+/// Keeps how a key reaches its origin beside what is stored under it.
+fn keep_recipe(host: &impl Host, slot: Slot, fingerprint: Fingerprint, recipe: &Recipe) {
+    if Recipe::read(host, slot, fingerprint).as_ref() != Some(recipe) {
+        recipe.write(host, slot, fingerprint);
+    }
+}
+
 /// The tags of a response: its own and more.
 fn tags<'a>(
     limits: &TagsConfig,
@@ -540,18 +556,18 @@ pub fn assessed(
     config: &Config,
     request: &RequestHead,
     response: &ResponseHead,
-    uri: &[u8],
+    uri: Vec<u8>,
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<Response, NotStored> {
     let content_type = response.fields.get("content-type").unwrap_or_default();
     let options = config.rules.for_response(request, response.status, content_type);
     let stored = storable(request, response, &options, request_time, response_time)?;
     let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
-    Ok(untagged(&config.tags, Response { stored, uri: uri.to_vec(), tags, body: Vec::new() }))
+    Ok(untagged(&config.tags, Response { stored, uri, tags, body: Vec::new() }))
 }
 
 fn response_of(fetch: &Fetch, stored: StoredResponse, tags: Vec<Tag>) -> Response {
-    let response = Response { stored, uri: fetch.ask.key.uri.clone(), tags, body: Vec::new() };
+    let response = Response { stored, uri: fetch.ask.uri(), tags, body: Vec::new() };
     untagged(&fetch.ask.config.tags, response)
 }
 
@@ -563,12 +579,4 @@ fn untagged(limits: &TagsConfig, mut response: Response) -> Response {
         }
     }
     response
-}
-
-/// How long a reason not to store keeps others from waiting.
-fn memory_of(reason: NotStored) -> Duration {
-    match reason {
-        NotStored::Error | NotStored::Incomplete => FAILED_FOR,
-        _ => NOT_SHARED_FOR,
-    }
 }

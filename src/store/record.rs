@@ -106,7 +106,7 @@ enum BodyPlace {
     Chunks { bytes: u64 },
 }
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// A record as it is written.
 pub struct Encoded<'a> {

@@ -60,6 +60,8 @@ pub struct Flight {
     pub until: Monotonic,
     /// What it is.
     pub state: FlightState,
+    /// How many fetches have failed in a row, as far as that is remembered.
+    pub failures: u8,
 }
 
 /// Whether a flight is in the air.
@@ -239,6 +241,7 @@ impl SetValue {
                 FlightState::Flying => FLYING,
                 FlightState::NotStored(reason) => reason.code(),
             });
+            bytes.push(flight.failures);
         }
         let (seal, rest) = bytes.split_at_mut(SEAL);
         seal.copy_from_slice(&checksum(rest, number).to_le_bytes());
@@ -275,6 +278,7 @@ impl SetValue {
                 FLYING => FlightState::Flying,
                 code => FlightState::NotStored(NotStored::from_code(code)?),
             };
+            flight.failures = bytes.u8()?;
         }
         Some(value)
     }
@@ -283,7 +287,7 @@ impl SetValue {
 const LAYOUT: u8 = 2;
 const FLYING: u8 = 0;
 const SEAL: usize = 4;
-const ENCODED_MAX: usize = SEAL + 1 + WAYS * 22 + GHOSTS * 2 + FLIGHTS * 35;
+const ENCODED_MAX: usize = SEAL + 1 + WAYS * 22 + GHOSTS * 2 + FLIGHTS * 36;
 
 fn checksum(bytes: &[u8], number: u32) -> u32 {
     xxh3_64_with_seed(bytes, u64::from(number)) as u32
@@ -324,6 +328,7 @@ mod tests {
                 waiters: 1 << 63,
                 until: Monotonic(5),
                 state: if n == 1 { FlightState::NotStored(NotStored::Private) } else { FlightState::Flying },
+                failures: n as u8,
             };
         }
         value

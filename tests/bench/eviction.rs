@@ -19,7 +19,6 @@ use larder::config::{Config, Options};
 use larder::http::{Fields, Peer, RequestHead};
 use larder::metrics::{Counter, Metrics};
 use larder::policy::StoredResponse;
-use larder::policy::key::CacheKey;
 use larder::store::record::{Content, Record, Response};
 use larder::store::{Cas, Fingerprint, Seed, SharedData, Versioned};
 use larder::time::{Monotonic, Now, Timestamp};
@@ -245,17 +244,14 @@ fn response(body: u64, now: Now) -> Response {
 fn ask(config: &Rc<Config>, key: u32, now: Now) -> Rc<Ask> {
     Rc::new(Ask {
         stream: 1,
-        request: RequestHead { fields: Fields::default(), has_body: false },
+        request: RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false },
         config: Rc::clone(config),
         options: OPTIONS.with(Rc::clone),
-        key: CacheKey { uri: Vec::new(), primary: key.to_le_bytes().to_vec() },
+        key: key.to_le_bytes().to_vec(),
         arrived: now,
         stamp: Cell::new(0),
-        deadline: now.mono.after(Duration::from_secs(10)),
-        whole: Ok(()),
         waited: Cell::new(None),
         home: Cell::new(None),
-        only_if_cached: false,
     })
 }
 
@@ -324,6 +320,8 @@ impl SharedData for Memory {
 impl Metrics for Memory {
     fn count(&self, _: Counter) {}
 
+    fn show_breakers(&self, _: u64) {}
+
     fn values(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
@@ -331,6 +329,10 @@ impl Metrics for Memory {
 
 impl Host for Memory {
     fn routed(&self, _: StreamId) -> Option<(Fields, String)> {
+        None
+    }
+
+    fn cluster(&self, _: StreamId) -> Option<String> {
         None
     }
 

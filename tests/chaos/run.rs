@@ -406,6 +406,7 @@ impl<'a> Stage<'a> {
             wait: Duration::from_millis(least(|c| c.wait_ms)),
             fetch_timeout: Duration::from_millis(most(|c| c.fetch_timeout_ms)),
             least_timeout: Duration::from_millis(least(|c| c.fetch_timeout_ms)),
+            ahead_percent: configurations.iter().map(|c| c.ahead_percent).max().unwrap_or_default(),
             dispatch: Duration::from_millis(if self.plan.rates.late_tick > 0.0 { 1_100 } else { 100 }),
             loses_calls: self.plan.rates.lost_call_response > 0.0
                 || self.plan.acts.iter().any(|(_, act)| pushes(act)),
