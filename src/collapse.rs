@@ -13,11 +13,13 @@
 //!                   Flying (another owner, another generation)
 //! ```
 
+use core::cmp::Reverse;
 use core::time::Duration;
 
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
-use crate::store::set::{Flight, FlightState, SetValue, WAYS, Way};
+use crate::store::record::EMPTY_BYTES;
+use crate::store::set::{Flight, FlightState, LARGE_WAYS, SetValue, WAYS, Way};
 use crate::time::{Monotonic, Timestamp};
 
 /// What a request that found nothing to reuse may do about it.
@@ -141,7 +143,7 @@ pub fn led(set: &SetValue, new: NewFlight, now: Monotonic, wall: Timestamp) -> O
     let before = set.flight_of(new.fingerprint);
     // A late landing of the flight that ran out must not meet ours.
     let avoid = before.filter(|f| f.state == FlightState::Flying).map(|f| f.way);
-    let way = reserve(set, new.fingerprint, new.generation, avoid, now, wall)?;
+    let way = reserve(set, new.fingerprint, avoid, now, wall)?;
     led_in(set, new, way, now)
 }
 
@@ -198,6 +200,8 @@ pub struct Left {
     pub record: Option<Way>,
     /// Why others should not wait for the next fetch either, and until when.
     pub not_shared: Option<(NotStored, Monotonic)>,
+    /// Whether the set remembers that the key was asked for, although nothing was stored.
+    pub counted: bool,
 }
 
 /// A set after a landing.
@@ -219,11 +223,17 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     let mut set = *set;
     let replaced = *set.ways.get(usize::from(flight.way))?;
     if let Some(record) = left.record {
+        evict(&mut set, &replaced, &record);
+        let uses = if record.is_some() { set.uses_of(record.fingerprint) } else { 0 };
+        set.forget(record.fingerprint);
         // The old record of the same key may lie in another way. Its bytes stay until somebody writes there.
         for way in set.ways.iter_mut().filter(|w| w.fingerprint == flight.fingerprint) {
             way.fingerprint = Fingerprint::default();
         }
-        *set.ways.get_mut(usize::from(flight.way))? = record;
+        *set.ways.get_mut(usize::from(flight.way))? = Way { uses, ..record };
+    } else if left.counted {
+        let uses = set.uses_of(flight.fingerprint);
+        set.remember(&Way { fingerprint: flight.fingerprint, uses, ..Way::default() });
     }
     *set.flight_mut(generation)? = match left.not_shared {
         Some((reason, until)) => {
@@ -235,45 +245,70 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     Some(Landed { set, waiters: flight.waiters, replaced })
 }
 
-/// The way for a new flight: the key's own, an empty one, one that is not worth keeping, or a victim; never one
-/// that a live flight has reserved.
+/// The set with a large-body way for the flight of `generation` instead of the one that it has reserved, and that way;
+/// none when all such ways are reserved, or the flight has lost its own.
+#[must_use]
+pub fn enlarged(set: &SetValue, generation: u64, now: Monotonic, wall: Timestamp) -> Option<(SetValue, u8)> {
+    let flight = *set.flight(generation).filter(|_| owns_way(set, generation, now))?;
+    let is_others =
+        |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way && f.generation != generation);
+    let open = (0u8..).zip(&set.ways).take(LARGE_WAYS).filter(|(n, _)| !is_others(*n));
+    let is_own = |way: &Way| way.fingerprint == flight.fingerprint;
+    let (way, _) = open.min_by_key(|(_, way)| (!is_own(way), way.is_some(), worth(way, wall)))?;
+    let mut set = *set;
+    set.flight_mut(generation)?.way = way;
+    Some((set, way))
+}
+
+/// Takes a record out of a set for another, or for none.
+fn evict(set: &mut SetValue, evicted: &Way, newcomer: &Way) {
+    if newcomer.is_some() {
+        set.ways.iter_mut().for_each(|way| way.age = way.age.saturating_add(1));
+    }
+    if !evicted.is_some() || evicted.fingerprint == newcomer.fingerprint {
+        return;
+    }
+    set.remember(evicted);
+    // Where the least useful record had its uses, the uses of the others are old as well.
+    let rest = set.ways.iter().filter(|way| way.is_some() && way.fingerprint != evicted.fingerprint);
+    let least = rest.map(|way| way.uses).min().map_or(0, |least| least.min(evicted.uses));
+    set.ways.iter_mut().for_each(|way| way.uses -= way.uses.min(least));
+}
+
+/// The way for a new flight: the key's own, an empty one, or that of a victim; never one that a live flight has
+/// reserved.
 fn reserve(
     set: &SetValue,
     fingerprint: Fingerprint,
-    generation: u64,
     avoid: Option<u8>,
     now: Monotonic,
     wall: Timestamp,
 ) -> Option<u8> {
-    let reserved = |way: usize| {
-        set.flights
-            .iter()
-            .any(|f| f.is_live(now) && usize::from(f.way) == way && f.fingerprint != fingerprint)
-    };
-    let open = |way: &usize| !reserved(*way) && avoid != Some(*way as u8);
-    let candidates = || (0..WAYS).filter(open);
-    let at = |way: usize| set.ways.get(way).copied().unwrap_or_default();
-    candidates()
-        .find(|w| at(*w).fingerprint == fingerprint)
-        .or_else(|| candidates().find(|w| at(*w).fingerprint == Fingerprint::default()))
-        .or_else(|| candidates().find(|w| u64::from(at(*w).expires) <= wall.secs()))
-        .or_else(|| candidates().nth(generation as usize % candidates().count().max(1)))
+    let reserved =
+        |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way && f.fingerprint != fingerprint);
+    let open = || (0u8..).zip(&set.ways).filter(|(n, _)| !reserved(*n) && avoid != Some(*n));
+    open()
+        .find(|(_, way)| way.fingerprint == fingerprint)
+        // What was written before and is empty has its key in shared data already.
+        .or_else(|| open().filter(|(_, way)| !way.is_some()).max_by_key(|(_, way)| way.bytes))
+        .or_else(|| open().min_by_key(|(_, way)| worth(way, wall)))
+        .map(|(n, _)| n)
         // Better the old leader's way than none.
-        .or_else(|| (0..WAYS).find(|w| !reserved(*w)))
-        .map(|way| way as u8)
+        .or_else(|| (0..WAYS as u8).find(|n| !reserved(*n)))
 }
 
-/// The way to empty when room is needed: what nobody can use any more first; never one that a live flight has
-/// reserved.
+/// The way to empty when room is needed, and its rank; never one that a live flight has reserved.
 #[must_use]
-pub fn victim(set: &SetValue, random: u64, now: Monotonic, wall: Timestamp) -> Option<(u8, Way)> {
-    let reserved = |way: usize| set.flights.iter().any(|f| f.is_live(now) && usize::from(f.way) == way);
-    let ways = || set.ways.iter().enumerate().filter(|(n, w)| w.bytes > 0 && !reserved(*n));
-    let useless = |w: &Way| !w.fingerprint.is_some() || u64::from(w.expires) <= wall.secs();
-    ways()
-        .find(|(_, w)| useless(w))
-        .or_else(|| ways().nth((random % ways().count().max(1) as u64) as usize))
-        .map(|(n, w)| (n as u8, *w))
+pub fn victim(set: &SetValue, now: Monotonic, wall: Timestamp) -> Option<(u8, i32)> {
+    let reserved = |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way);
+    let ways = (0u8..).zip(&set.ways).filter(|(n, way)| way.bytes > EMPTY_BYTES && !reserved(*n));
+    ways.map(|(n, way)| (worth(way, wall), n)).min().map(|((rank, _), n)| (n, rank))
+}
+
+/// By what ways are compared: what nobody can use any more comes first, then what is worth least, the oldest first.
+fn worth(way: &Way, wall: Timestamp) -> (i32, Reverse<u8>) {
+    let is_useless = !way.is_some() || u64::from(way.expires) <= wall.secs();
+    (if is_useless { i32::MIN } else { way.rank() }, Reverse(way.age))
 }
 
 fn is_free(flight: &Flight, now: Monotonic) -> bool {
@@ -315,7 +350,7 @@ mod tests {
     #[test]
     fn a_flight_lands_once_and_what_it_left_to_remember_stays() {
         let until = Monotonic::default().after(Duration::from_secs(1));
-        let left = Left { record: None, not_shared: Some((NotStored::NoFreshness, until)) };
+        let left = Left { record: None, not_shared: Some((NotStored::NoFreshness, until)), counted: false };
         let landing = landed(&flying(), GENERATION, left).unwrap().set;
         assert_eq!(landed(&landing, GENERATION, Left::default()), None);
         assert_eq!(
@@ -330,7 +365,7 @@ mod tests {
         let (mut set, mut now, mut rested) = (flying(), Monotonic(0), Duration::ZERO);
         for generation in 1..12 {
             let until = failed_until(KEY, generation, now);
-            let left = Left { record: None, not_shared: Some((NotStored::Error, until)) };
+            let left = Left { record: None, not_shared: Some((NotStored::Error, until)), counted: false };
             set = landed(&set, generation, left).unwrap().set;
             let end = rests_until(set.flight_of(KEY).unwrap());
             let nominal = FAILED_FOR.saturating_mul(1 << (generation - 1)).min(RESTS_MAX);
@@ -348,7 +383,7 @@ mod tests {
             assert!(!rests(&set, KEY, now), "it is being fetched");
         }
         assert!(rested >= RESTS_MAX / 2);
-        let stored = landed(&set, 12, Left { record: Some(Way::default()), not_shared: None }).unwrap().set;
+        let stored = landed(&set, 12, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
         assert!(!rests(&stored, KEY, now), "a success ends it");
     }
 

@@ -156,7 +156,8 @@ impl Outcome {
         text.push_str(cache);
         match self {
             Outcome::Hit { ttl, stale } => {
-                let _ = write!(text, "; hit; ttl={ttl}");
+                text.push_str("; hit; ttl=");
+                text.push_str(itoa::Buffer::new().format(*ttl));
                 if let Some(stale) = stale {
                     let _ = write!(text, "; detail={}", stale.as_str());
                 }

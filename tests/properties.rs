@@ -394,7 +394,7 @@ fn what_is_written_is_read_back() {
         );
 
         let fields: Fields = (0..by.below(9)).map(|_| (value(by).to_ascii_lowercase(), value(by))).collect();
-        assert_eq!(Fields::from_wire(fields.to_wire()), fields);
+        assert_eq!(Fields::from_wire(fields.wire().to_vec()), fields);
 
         const VARIANCES: [&str; 9] = [
             "key-order",
@@ -469,7 +469,7 @@ fn no_message_makes_the_policy_panic() {
         let (options, request, response) = (options(by), request(by), response(by));
         let _ = (policy::intent(&request, &options), policy::only_if_cached(&request, &options));
         let key = policy::primary(&request, &options);
-        let _ = policy::variant(&key.primary, &["accept-encoding".into(), "cookie".into()], &request);
+        let _ = policy::variant(&key, &["accept-encoding".into(), "cookie".into()], &request);
         let _ = policy::forwarded_path(&request, &options);
         let _ = policy::storable(&request, &response, &options, T0, T0);
         let _ = policy::invalidated_uris(&request, &response, &options);

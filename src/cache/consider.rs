@@ -63,33 +63,33 @@ impl Cache {
             return alone(ask, unavailable, None);
         }
         ask.stamp.set(self.mirror.head());
-        let primary = self.place(host, ask.key.primary.clone());
-        let nominated = match self.level(host, ask, primary, false, newcomer, now) {
+        let nominated = match self.level(host, ask, &ask.key, ForwardReason::UriMiss, newcomer, now) {
             Level::Decided(decision) => return decision,
             Level::Nominated(nominated) => nominated,
         };
         let Content::Variants(variants) = &nominated.record.content else {
             return alone(ask, unavailable, None);
         };
-        let variant = self.place(host, ask.variant_key(&variants.nominated));
-        match self.level(host, ask, variant, true, newcomer, now) {
+        let variant = ask.variant_key(&variants.nominated);
+        match self.level(host, ask, &variant, ForwardReason::VaryMiss, newcomer, now) {
             Level::Decided(decision) => decision,
             Level::Nominated(_) => alone(ask, unavailable, None),
         }
     }
 
+    /// One level of the lookup. What this worker remembers usually suffices; then nothing else is touched.
     fn level(
         &mut self,
         host: &impl Host,
         ask: &Rc<Ask>,
-        place: Place,
-        is_variant: bool,
+        key: &[u8],
+        missing: ForwardReason,
         newcomer: bool,
         now: Now,
     ) -> Level {
-        let missing = if is_variant { ForwardReason::VaryMiss } else { ForwardReason::UriMiss };
+        let fingerprint = self.seed(host).fingerprint(key);
         let mut best = Best::default();
-        if let Some(entry) = self.memory.get(place.fingerprint, &place.key) {
+        if let Some(entry) = self.memory.get(fingerprint, key) {
             match self.judge(&entry, ask, now) {
                 Judged::Nominated => return Level::Nominated(entry),
                 Judged::Usable { reuse, refresh: false } => {
@@ -98,11 +98,12 @@ impl Cache {
                 Judged::Usable { .. } => best.entry = Some(entry),
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
                 Judged::Gone => {
-                    self.memory.remove(place.fingerprint);
+                    self.memory.remove(fingerprint);
                     best.reason = Some(ForwardReason::Purged);
                 }
             }
         }
+        let place = self.place_of(fingerprint, key.to_vec());
         // Only new requests join a group without looking at shared data: a woken one that did so could go round
         // for as long as an overtaken fetch of this worker runs, with the answer already there.
         let servable = best.entry.is_some() && best.reason.is_none();
@@ -125,12 +126,14 @@ impl Cache {
             let serving = match judged {
                 Some((Judged::Nominated, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
+                    use_once(host, &set, &place);
                     return Level::Nominated(entry);
                 }
                 Some((Judged::Usable { reuse, refresh }, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
                     let serve = Decision::Serve { entry, reuse };
                     if !refresh {
+                        use_once(host, &set, &place);
                         return Level::Decided(serve);
                     }
                     best.reason = Some(ForwardReason::Stale);
@@ -171,14 +174,15 @@ impl Cache {
             .or_else(|| rests.then(|| self.makes_do(need, now)).flatten())
             .or_else(|| self.outage(host, need, &set.value, now));
         if let Some(serve) = serving {
-            let may_refresh = ask.whole.is_ok() && !ask.only_if_cached && !rests && !self.refreshes_enough();
+            let may_refresh =
+                ask.whole().is_ok() && !ask.only_if_cached() && !rests && !self.refreshes_enough();
             return match self.seat(need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
                 // Somebody refreshes it, or it was tried a moment ago.
                 Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
             };
         }
-        if ask.whole.is_err() || ask.only_if_cached {
+        if ask.whole().is_err() || ask.only_if_cached() {
             return Some(need.alone());
         }
         let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
@@ -246,7 +250,7 @@ impl Cache {
         }
         let is_dispatched = recipe.is_some();
         let fetch = Fetch {
-            lease: Lease::of(place.clone(), flight),
+            lease: Lease::of(place.clone(), flight, &set.value),
             stamp: self.mirror.head(),
             timeout,
             deadline: now.mono.after(timeout),
@@ -343,7 +347,7 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let at_primary = self.stored(host, &primary)?;
         let entry = match &at_primary.record.content {
             Content::Response(_) => at_primary,
@@ -358,8 +362,8 @@ impl Cache {
 
     fn joins_locally(&self, ask: &Ask, place: &Place, best: &Best) -> bool {
         ask.options.collapse
-            && ask.whole.is_ok()
-            && !ask.only_if_cached
+            && ask.whole().is_ok()
+            && !ask.only_if_cached()
             && best.reason != Some(ForwardReason::Request)
             && self.parked.contains_key(&place.fingerprint)
     }
@@ -401,6 +405,16 @@ fn holds_for(reason: NotStored, ask: &Ask) -> bool {
         NotStored::Authorization => ask.request.fields.contains("authorization"),
         NotStored::Cookie => ask.request.fields.contains("cookie"),
         _ => true,
+    }
+}
+
+/// Tells a set that the record of a key was of use: this worker has its own copy from now on, and tells the set of
+/// further uses now and then ([`Cache::report_uses`]).
+fn use_once(host: &impl Host, set: &SetSnapshot, place: &Place) {
+    let way = set.value.way_of(place.fingerprint);
+    if let Some(value) = way.and_then(|way| set.value.used(way, 1)) {
+        // Whoever was faster has more to say.
+        let _ = set.replace(host, &value);
     }
 }
 
@@ -450,9 +464,9 @@ fn wants_refresh(found: &Reuse) -> bool {
 
 /// To the origin, without a flight.
 fn alone(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decision {
-    if ask.only_if_cached {
+    if ask.only_if_cached() {
         return Decision::NotCached;
     }
-    let why = ask.whole.err().unwrap_or(NotStored::NoFlight);
+    let why = ask.whole().err().unwrap_or(NotStored::NoFlight);
     Decision::Forward { reason, why, fallback }
 }

@@ -136,9 +136,8 @@ impl Cache {
                     page.next = Some(slot);
                     return Some(page);
                 }
-                bytes += u64::from(way.bytes);
-                let Some(seen) = self.seen(host, Slot { set: number, way: n as u8 }, u64::from(way.bytes))
-                else {
+                bytes += way.bytes;
+                let Some(seen) = self.seen(host, Slot { set: number, way: n as u8 }, way.bytes) else {
                     continue;
                 };
                 page.looked_at += 1;
@@ -154,7 +153,7 @@ impl Cache {
 
     /// The stored responses that a request finds under its URL: the one that there is, or all variants.
     pub fn variants_of(&mut self, host: &impl Host, ask: &Ask) -> Vec<Seen> {
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let Some(record) = self.record(host, &primary) else { return Vec::new() };
         match &record.entry.record.content {
             Content::Response(_) => vec![record],
@@ -170,7 +169,7 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let at_primary = self.best(host, &primary);
         let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
             Some(Content::Variants(variants)) => Some(variants.nominated.clone()),
@@ -262,7 +261,7 @@ impl Cache {
     fn record(&self, host: &impl Host, place: &Place) -> Option<Seen> {
         let set = SetSnapshot::read(host, place.set).value;
         let way = set.way_of(place.fingerprint)?;
-        let bytes = set.ways.get(usize::from(way)).map_or(0, |way| u64::from(way.bytes));
+        let bytes = set.ways.get(usize::from(way)).map_or(0, |way| way.bytes);
         let (record, _) = Record::peek(host, Slot { set: place.set, way })?;
         (record.key == place.key).then(|| self.judged(Entry::new(record), Some(bytes)))
     }
@@ -272,7 +271,7 @@ impl Cache {
         let number = (fingerprint % u64::from(self.sets())) as u32;
         let set = SetSnapshot::read(host, number).value;
         let (n, way) = (0..).zip(&set.ways).find(|(_, way)| way.fingerprint.0 == fingerprint)?;
-        self.seen(host, Slot { set: number, way: n }, u64::from(way.bytes))
+        self.seen(host, Slot { set: number, way: n }, way.bytes)
     }
 
     /// The stored response in a slot, if it holds one.

@@ -12,6 +12,7 @@ mod inspect;
 mod keep;
 mod landing;
 mod recipe;
+mod room;
 mod sweep;
 mod trouble;
 
@@ -81,6 +82,7 @@ pub struct Cache {
     worker: Option<u8>,
     mirror: Mirror,
     memory: WorkerMemory,
+    victims: room::Victims,
     /// Ordered, like the fetches, so that the same events always have the same consequences.
     parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
@@ -106,6 +108,8 @@ struct Lease {
     slot: Slot,
     generation: u64,
     until: Monotonic,
+    /// The bytes in the slot before.
+    before: u64,
 }
 
 /// A fetch that this worker makes under a flight.
@@ -157,6 +161,7 @@ impl Cache {
     pub fn new(config: Rc<Config>, identity: Identity) -> Self {
         Cache {
             memory: WorkerMemory::new(config.store.worker_bytes_max),
+            victims: room::Victims::starting_at(identity.nonce),
             config,
             identity,
             seed: None,
@@ -276,7 +281,15 @@ impl Cache {
     /// The place of a cache key.
     fn place(&mut self, host: &impl Host, key: Vec<u8>) -> Place {
         let fingerprint = self.seed(host).fingerprint(&key);
-        Place { set: (fingerprint.0 % u64::from(self.sets())) as u32, fingerprint, key }
+        self.place_of(fingerprint, key)
+    }
+
+    fn place_of(&self, fingerprint: Fingerprint, key: Vec<u8>) -> Place {
+        Place { set: self.set_of(fingerprint), fingerprint, key }
+    }
+
+    fn set_of(&self, fingerprint: Fingerprint) -> u32 {
+        (fingerprint.0 % u64::from(self.sets())) as u32
     }
 
     /// The number of sets that the entries are spread over.

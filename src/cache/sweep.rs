@@ -81,6 +81,8 @@ impl Cache {
         self.give_up_lost_calls(host, now);
         self.settle(host, now);
         self.release_overdue(host, now);
+        self.report_uses(host);
+        self.shrink(host, now);
         let due = |visited| now.mono.since(visited) >= SWEEP;
         let groups: Vec<Fingerprint> =
             self.parked.iter().filter(|(_, group)| due(group.visited)).map(|(f, _)| *f).collect();
@@ -106,7 +108,7 @@ impl Cache {
         let mut overdue = Vec::new();
         self.parked.retain(|_, group| {
             let (late, waiting) =
-                core::mem::take(&mut group.asks).into_iter().partition(|ask| ask.deadline <= now.mono);
+                core::mem::take(&mut group.asks).into_iter().partition(|ask| ask.deadline() <= now.mono);
             group.asks = waiting;
             overdue.extend::<Vec<_>>(late);
             !group.asks.is_empty()

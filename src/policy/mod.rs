@@ -14,7 +14,7 @@ pub mod unsafe_methods;
 pub mod validation;
 
 pub use answer::{Answer, BodyPart, answer};
-pub use key::{CacheKey, forwarded_path, primary, uri_of, variant};
+pub use key::{forwarded_path, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};
 pub use reuse::{Reuse, current_age, expires, on_error, on_outage, reuse, usable_on_error};
 pub use storing::storable;

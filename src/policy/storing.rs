@@ -119,8 +119,8 @@ fn located_at_target(request: &RequestHead, response: &ResponseHead, options: &O
     let Some(location) = response.fields.get("content-location") else { return false };
     uri::resolve(scheme, authority, request.path(), location).is_some_and(|at| {
         uri::same_origin((&at.scheme, &at.authority), (scheme, authority))
-            && key::uri(scheme, authority, &at.target, &options.key)
-                == key::uri(scheme, authority, request.path(), &options.key)
+            && key::uri_on(scheme, authority, &at.target, &options.key)
+                == key::uri_on(scheme, authority, request.path(), &options.key)
     })
 }
 

@@ -150,11 +150,12 @@ impl SharedData for ProxyHost {
         }
     }
 
-    fn add_bytes(&self, delta: i64) {
+    fn add_bytes(&self, delta: i64) -> u64 {
         let (seen, pending) = self.bytes.get();
         let pending = pending + delta;
         // What cannot be added now is added with the next change.
         self.bytes.set(self.add(BYTES_KEY, pending).map_or((seen, pending), |total| (total, 0)));
+        self.bytes()
     }
 
     fn bytes(&self) -> u64 {

@@ -75,6 +75,7 @@ macro_rules! on_both_stands {
                 fields_of_one_connection_are_not_stored
                 directives_that_envoy_joined_go_out_readable
                 a_chunked_body_with_trailers_is_stored_without_them
+                interim_responses_reach_the_client_and_are_not_stored
                 large_bodies_are_the_same_bytes_on_both_workers
                 what_is_too_large_streams_through
                 rules_decide_about_cookies
@@ -298,6 +299,8 @@ macro_rules! on_the_emulated_host_only {
                 damaged_records_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
                 a_query_whose_content_is_held_back_goes_to_the_origin
+                what_a_route_adds_is_not_doubled_on_hits
+                a_routes_metadata_is_read_again_when_it_changes
             }
         }
     };
