@@ -89,7 +89,7 @@ struct Head<'a> {
 #[derive(Serialize, Deserialize)]
 enum Kind<'a> {
     #[serde(borrow)]
-    Response(Facts<'a>),
+    Response(Box<Facts<'a>>),
     Variants(Variants),
 }
 
@@ -197,9 +197,11 @@ impl Record {
 
     fn encode(&self, body: BodyPlace) -> Vec<u8> {
         let kind = match &self.content {
-            Content::Response(r) => {
-                Kind::Response(Facts { stored: r.stored.clone(), uri: &r.uri, tags: r.tags.clone() })
-            }
+            Content::Response(r) => Kind::Response(Box::new(Facts {
+                stored: r.stored.clone(),
+                uri: &r.uri,
+                tags: r.tags.clone(),
+            })),
             Content::Variants(variants) => Kind::Variants(variants.clone()),
         };
         let head = Head { key: &self.key, generation: self.generation, stamp: self.stamp, body, kind };
