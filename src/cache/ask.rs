@@ -1,9 +1,10 @@
 //! What a request asks of the cache and what the cache decides.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
+use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::{ForwardReason, NotStored, Stored};
 use crate::policy::key::{self, CacheKey};
@@ -28,6 +29,8 @@ pub struct Ask {
     pub options: Rc<Options>,
     /// Its cache key.
     pub key: CacheKey,
+    /// Which part of its query selects the response, as far as that is known; none when all of it does.
+    pub search: RefCell<Option<SearchVariance>>,
     /// When it came.
     pub arrived: Now,
     /// The journal's head when it was last considered.
@@ -134,9 +137,18 @@ impl Ask {
         self.waited.get().filter(|waited| !waited.leads).map(|_| answered)
     }
 
+    /// The key that the responses for its URI lie under, before their variants are told apart.
+    #[must_use]
+    pub fn base_key(&self) -> Vec<u8> {
+        match &*self.search.borrow() {
+            Some(variance) => key::modulo_search(&self.request, &self.options, variance),
+            None => self.key.primary.clone(),
+        }
+    }
+
     /// The cache key of the variant that these nominated fields select for this request.
     #[must_use]
     pub fn variant_key(&self, nominated: &[String]) -> Vec<u8> {
-        key::variant(&self.key.primary, nominated, &self.request)
+        key::variant(&self.base_key(), nominated, &self.request)
     }
 }

@@ -61,8 +61,8 @@ impl Cache {
             return alone(ask, unavailable, None);
         }
         ask.stamp.set(self.mirror.head());
-        let primary = self.place(host, ask.key.primary.clone());
-        let nominated = match self.level(host, ask, primary, false, newcomer, now) {
+        let base = self.base(host, ask);
+        let nominated = match self.level(host, ask, base, false, newcomer, now) {
             Level::Decided(decision) => return decision,
             Level::Nominated(nominated) => nominated,
         };
@@ -295,7 +295,7 @@ impl Cache {
     /// Whether an entry may be served because the origin fails (RFC 5861 §4).
     pub fn on_error(&self, entry: &Rc<Entry>, ask: &Ask, now: Now) -> Option<Reuse> {
         let Content::Response(response) = &entry.record.content else { return None };
-        let invalidated = invalidated(self.verdict(entry))?;
+        let invalidated = invalidated(self.verdict_for(entry, ask))?;
         on_error(&response.stored, &ask.request, &ask.options, invalidated, now.wall)
     }
 
@@ -326,10 +326,12 @@ impl Cache {
     }
 
     fn judge(&self, entry: &Entry, ask: &Ask, now: Now) -> Judged {
-        let verdict = self.verdict(entry);
+        let verdict = self.verdict_for(entry, ask);
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Gone,
             (Content::Variants(_), Some(_)) => Judged::Nominated,
+            // Nobody looks for a response where such a record lies.
+            (Content::Search(_), Some(_)) => Judged::Gone,
             (Content::Response(response), Some(invalidated)) => usable(response, ask, invalidated, now),
         }
     }

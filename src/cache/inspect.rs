@@ -145,7 +145,7 @@ impl Cache {
 
     /// The stored responses that a request finds under its URL: the one that there is, or all variants.
     pub fn variants_of(&mut self, host: &impl Host, ask: &Ask) -> Vec<Seen> {
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.base(host, ask);
         let Some(record) = self.record(host, &primary) else { return Vec::new() };
         match &record.entry.record.content {
             Content::Response(_) => vec![record],
@@ -153,6 +153,7 @@ impl Cache {
                 let places = variants.known.iter().map(|(fingerprint, _)| *fingerprint);
                 places.filter_map(|fingerprint| self.known(host, fingerprint)).collect()
             }
+            Content::Search(_) => Vec::new(),
         }
     }
 
@@ -161,11 +162,11 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.base(host, ask);
         let at_primary = self.best(host, &primary);
         let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
             Some(Content::Variants(variants)) => Some(variants.nominated.clone()),
-            Some(Content::Response(_)) | None => None,
+            Some(Content::Response(_) | Content::Search(_)) | None => None,
         };
         let Some(nominated) = nominated else {
             return Some(self.found(host, ask, primary, at_primary, ForwardReason::UriMiss, now));

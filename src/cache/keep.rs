@@ -1,6 +1,7 @@
 //! Storing what was not fetched for others: parts of a representation, answers to POST, what a HEAD has told.
 
 use super::{Cache, Host};
+use crate::http::search::SearchVariance;
 use crate::invalidation::{Tag, Verdict};
 use crate::policy::expires;
 use crate::policy::key::CacheKey;
@@ -17,9 +18,11 @@ impl Cache {
     }
 
     /// Stores a response under the key of its URI, beside any flight. A part is combined with what is there
-    /// (RFC 9111 §3.4). What selects by `Vary` is left to the fetches that others wait for.
+    /// (RFC 9111 §3.4). What selects by `Vary` or `No-Vary-Search` is left to the fetches that others wait for.
     pub fn keep(&mut self, host: &impl Host, key: &CacheKey, stamp: u64, response: Response, now: Now) {
-        if !response.stored.vary.is_empty() || !self.sync(host) {
+        let selects =
+            !response.stored.vary.is_empty() || SearchVariance::of(&response.stored.fields).is_some();
+        if selects || !self.sync(host) {
             return;
         }
         let place = self.place(host, key.primary.clone());

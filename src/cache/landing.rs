@@ -232,17 +232,16 @@ impl Cache {
         if key::primary(&sent, &ask.options).primary != ask.key.primary {
             return false;
         }
-        if place.key == ask.key.primary {
+        let base = ask.base_key();
+        if place.key == base {
             return true;
         }
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, base.clone());
         let known = self.memory.get(primary.fingerprint, &primary.key);
         let directory = known.or_else(|| self.read(host, &primary).map(Entry::new));
         match directory.as_ref().map(|entry| &entry.record.content) {
-            Some(Content::Variants(variants)) => {
-                key::variant(&ask.key.primary, &variants.nominated, &sent) == place.key
-            }
-            Some(Content::Response(_)) | None => false,
+            Some(Content::Variants(variants)) => key::variant(&base, &variants.nominated, &sent) == place.key,
+            Some(Content::Response(_) | Content::Search(_)) | None => false,
         }
     }
 
@@ -256,11 +255,12 @@ impl Cache {
 
     /// Where the response to a request that this worker has just fetched is stored.
     fn home_of(&mut self, host: &impl Host, ask: &Ask) -> Option<Place> {
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.base_key());
         let entry = self.memory.get(primary.fingerprint, &primary.key)?;
         match &entry.record.content {
             Content::Response(_) => Some(primary),
             Content::Variants(variants) => Some(self.place(host, ask.variant_key(&variants.nominated))),
+            Content::Search(_) => None,
         }
     }
 
@@ -278,16 +278,19 @@ impl Cache {
         self.effects.push_back(Effect::Dispatch(generation));
     }
 
-    /// Stores a response where it belongs: under its URI, or, with `Vary`, under its variant.
+    /// Stores a response where it belongs: under its URI or, with `No-Vary-Search`, under what of that counts; with
+    /// `Vary`, under its variant.
     fn store(&mut self, host: &impl Host, fetch: &Fetch, response: Response, now: Now) -> Rc<Entry> {
         let ask = Rc::clone(&fetch.ask);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let nominated = response.stored.vary.clone();
-        let primary = self.place(host, ask.key.primary.clone());
+        let moved = self.search_changes(host, fetch, &response, until, now);
+        let base = ask.base_key();
+        let primary = self.place(host, base.clone());
         let home = if nominated.is_empty() {
             primary.clone()
         } else {
-            self.place(host, key::variant(&ask.key.primary, &nominated, &fetch.request()))
+            self.place(host, key::variant(&base, &nominated, &fetch.request()))
         };
         let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
@@ -317,13 +320,25 @@ impl Cache {
             }
             Directory::Right | Directory::Full => {}
         }
-        // Whatever was not published above ends here; an ended flight is not found again.
-        self.finish(host, &fetch.lease, Left::default());
+        // Whatever was not published above ends here; an ended flight is not found again. What answered the request
+        // under its former key is not to be found there any more.
+        let record = (moved.is_some() && self.owns_way(host, &fetch.lease, now)).then(Way::default);
+        if record.is_some() {
+            self.memory.remove(fetch.lease.place.fingerprint);
+            Record::erase(host, fetch.lease.slot, 0);
+        }
+        self.finish(host, &fetch.lease, Left { record, not_shared: None });
         host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
-        if fetch.replaces_fresh {
+        if fetch.replaces_fresh || moved.is_some() {
             // §4: "a cache MUST use the most recently stored response".
             let others = workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w));
-            others.for_each(|worker| host.wake(worker, home.fingerprint));
+            others.for_each(|worker| {
+                host.wake(worker, home.fingerprint);
+                if let Some(marker) = &moved {
+                    host.wake(worker, fetch.lease.place.fingerprint);
+                    host.wake(worker, marker.fingerprint);
+                }
+            });
         }
         self.memory.insert(home.fingerprint, &entry);
         entry

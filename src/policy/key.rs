@@ -22,10 +22,21 @@ pub struct CacheKey {
     pub primary: Vec<u8>,
 }
 
+impl CacheKey {
+    /// Whether content is part of it.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        matches!(KeyParts::purpose(&self.primary), Some(CONTENT))
+    }
+}
+
 /// Request fields that many origins take their own address from. No `Vary` tells of them, so they are part of every
 /// key: else one client could choose the links in what all others get.
 const UNKEYED: [&[u8]; 5] =
     [b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-host"];
+
+/// What the key of a request with content begins with. A scheme has no space: no other key begins like this.
+const CONTENT: &[u8] = b" content";
 
 /// The length that stands for an absent part.
 const ABSENT: u32 = u32::MAX;
@@ -53,7 +64,7 @@ pub fn with_content(request: &RequestHead, options: &Options, content: &[u8]) ->
     let digest = Sha256::digest(content);
     let CacheKey { uri, primary } = primary(request, options);
     let mut key = Vec::with_capacity(primary.len() + 128);
-    push_part(&mut key, Some(b" content"));
+    push_part(&mut key, Some(CONTENT));
     push_part(&mut key, Some(&primary));
     push_part(&mut key, Some(request.method()));
     for (name, value) in request.fields.iter() {

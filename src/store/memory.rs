@@ -36,12 +36,12 @@ impl Entry {
         }
     }
 
-    /// The response, unless the record only says by which fields responses are selected.
+    /// The response, unless the record only says by what responses are selected.
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
         match &self.record.content {
             Content::Response(response) => Some(response),
-            Content::Variants(_) => None,
+            Content::Variants(_) | Content::Search(_) => None,
         }
     }
 
@@ -59,6 +59,7 @@ impl Entry {
         let content = match &self.record.content {
             Content::Response(r) => r.body.len() + r.stored.fields.to_wire_len() + r.tags.len() * 48,
             Content::Variants(v) => v.known.len() * 16 + v.nominated.len() * 32,
+            Content::Search(s) => s.variance.len() + s.uri.len(),
         };
         (content + self.record.key.len() * 2 + 400) as u64
     }

@@ -156,7 +156,7 @@ impl Worker {
         let (mut exchange, mut cx) = self.exchange();
         let Step::Reply(reply) = exchange.request_head(&mut cx, head(raw)) else { return 0 };
         black_box((reply.fields.to_wire(), reply.body.bytes()));
-        exchange.own_reply(0, larder::http::Fields::new);
+        exchange.own_reply(0, Fields::new);
         reply.status
     }
 

@@ -191,3 +191,14 @@ pub fn a_client_that_wants_no_stale_response_waits_for_the_origin(stand: &mut dy
     assert_eq!((response.is_hit(), response.text().as_str()), (false, "new"));
     expect_hit(stand, 0, "/stale/unwanted", "new");
 }
+
+pub fn a_stale_response_helps_out_when_the_origin_is_too_slow(stand: &mut dyn Stand) {
+    stand.configure(r#"{"collapse": {"fetch_timeout": "300ms"}}"#).unwrap();
+    let slow = page("new").delay(Duration::from_secs(3));
+    stand.origin("/stale/slow", vec![stale_page("old", ", stale-if-error=300"), slow]);
+    get(stand, 0, "/stale/slow");
+    for worker in [0, 1] {
+        let hit = expect_hit(stand, worker, "/stale/slow", "old");
+        assert!(hit.field("cache-status").ends_with("; detail=stale-if-error"));
+    }
+}
