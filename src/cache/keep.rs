@@ -1,11 +1,12 @@
 //! Storing what was not fetched for others: parts of a representation, answers to POST, what a HEAD has told.
 
-use super::{Cache, Host};
+use super::{Cache, Host, assessed};
+use crate::http::ResponseHead;
 use crate::http::search::SearchVariance;
 use crate::invalidation::{Tag, Verdict};
 use crate::policy::expires;
 use crate::policy::key::CacheKey;
-use crate::policy::partial::combine;
+use crate::policy::partial::{combine, completing};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response};
 use crate::time::Now;
@@ -41,6 +42,33 @@ impl Cache {
         let entry = self.entry(&place, stamp, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
         self.put(host, &place, &entry, until, now);
+    }
+}
+
+impl Cache {
+    /// What a stored part and the rest of it, for which a fetch has asked, make together; none when they do not belong
+    /// together, or leave something out.
+    pub(super) fn completed(
+        &mut self,
+        generation: u64,
+        head: &ResponseHead,
+        body: Vec<u8>,
+        now: Now,
+    ) -> Option<Response> {
+        let fetch = self.fetches.get_mut(&generation)?;
+        let part = fetch.validated.clone()?;
+        let old = part.response()?;
+        let mut request = fetch.request().into_owned();
+        for (name, value) in completing(&old.stored) {
+            request.fields.push(name, value);
+        }
+        let times = (fetch.started.wall, now.wall);
+        let rest = assessed(&fetch.ask.config, &request, head, &fetch.ask.key.uri, times).ok()?;
+        let whole = combined(old, &Response { body, ..rest })?;
+        let fits = whole.body.len() as u64 <= fetch.ask.options.object_bytes_max;
+        // The older part is still subject to what was invalidated since it was asked for.
+        fetch.stamp = fetch.stamp.min(part.record.stamp);
+        (whole.stored.range.is_none() && fits).then_some(whole)
     }
 }
 

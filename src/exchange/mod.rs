@@ -359,7 +359,7 @@ impl Exchange {
         let reply = match delivery {
             Delivery::Entry { entry, status, stored } => {
                 forward.stored = stored;
-                forward.status = (status == 304).then_some(status);
+                forward.status = matches!(status, 206 | 304).then_some(status);
                 let outcome = Outcome::Forward(forward);
                 self.explain(&outcome, Some(&entry));
                 Reply::fetched(cx, &entry, &ask.request, &outcome)
@@ -450,6 +450,8 @@ impl Exchange {
         match capture::own(cx, passing.request.as_deref(), passing.unsafe_request.as_ref(), response) {
             Some(Ok(capturing)) => {
                 forward.stored = Stored::Yes;
+                // So that the root can fetch what a part lacks.
+                self.fetched = passing.request.clone();
                 self.state = State::Capturing(Box::new(capturing));
                 if ends {
                     self.response_end(cx);

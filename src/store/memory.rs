@@ -45,6 +45,12 @@ impl Entry {
         }
     }
 
+    /// Whether it is a part of a representation only.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.response().is_some_and(|response| response.stored.range.is_some())
+    }
+
     /// The entry with another response in its place, as good as this one.
     #[must_use]
     pub fn with(&self, response: Box<Response>) -> Rc<Entry> {

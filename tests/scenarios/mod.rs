@@ -125,6 +125,7 @@ macro_rules! on_both_stands {
             }
             ranges {
                 a_part_is_stored_served_and_completed_by_its_other_part
+                what_a_part_lacks_is_fetched_for_who_wants_it_all
                 a_stored_response_answers_for_its_parts
                 a_part_is_sent_only_while_the_client_has_the_same_response
                 a_part_of_what_is_not_stored_comes_from_the_origin_and_is_not_taken_for_the_whole

@@ -9,7 +9,7 @@ use crate::stand::{Ending, Reply, Request, Stand};
 const SOON: Duration = Duration::from_millis(300);
 
 pub fn a_stale_response_is_served_at_once_while_one_fetch_refreshes_it(stand: &mut dyn Stand) {
-    let slow = page("new").delay(Duration::from_millis(200));
+    let slow = page("new").delay(Duration::from_secs(1));
     stand.origin("/stale/while", vec![stale_page("old", ", stale-while-revalidate=300"), slow]);
     get(stand, 0, "/stale/while");
     for worker in [0, 1, 0, 1] {
@@ -20,7 +20,7 @@ pub fn a_stale_response_is_served_at_once_while_one_fetch_refreshes_it(stand: &m
     await_origin(stand, "/stale/while", 2);
     let asked = stand.origin_log().pop().unwrap();
     assert_eq!(asked.field("if-none-match"), "\"old\"");
-    stand.pass(Duration::from_millis(500));
+    stand.pass(Duration::from_millis(1500));
     for worker in [0, 1] {
         let hit = expect_hit(stand, worker, "/stale/while", "new");
         assert!(ttl(&hit) > 0);
