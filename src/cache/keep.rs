@@ -5,10 +5,10 @@ use crate::http::ResponseHead;
 use crate::http::search::SearchVariance;
 use crate::invalidation::{Tag, Verdict};
 use crate::policy::expires;
-use crate::policy::key::CacheKey;
 use crate::policy::partial::{combine, completing};
+use crate::store::Fingerprint;
 use crate::store::memory::Entry;
-use crate::store::record::{Content, Response};
+use crate::store::record::{Content, Response, Slot};
 use crate::time::Now;
 
 impl Cache {
@@ -19,14 +19,22 @@ impl Cache {
     }
 
     /// Stores a response under the key of its URI, beside any flight. A part is combined with what is there
-    /// (RFC 9111 §3.4). What selects by `Vary` or `No-Vary-Search` is left to the fetches that others wait for.
-    pub fn keep(&mut self, host: &impl Host, key: &CacheKey, stamp: u64, response: Response, now: Now) {
+    /// (RFC 9111 §3.4). What selects by `Vary` or `No-Vary-Search` is left to the fetches that others wait for. Returns
+    /// where it lies.
+    pub fn keep(
+        &mut self,
+        host: &impl Host,
+        key: &[u8],
+        stamp: u64,
+        response: Response,
+        now: Now,
+    ) -> Option<(Slot, Fingerprint)> {
         let selects =
             !response.stored.vary.is_empty() || SearchVariance::of(&response.stored.fields).is_some();
         if selects || !self.sync(host) {
-            return;
+            return None;
         }
-        let place = self.place(host, key.primary.clone());
+        let place = self.place(host, key.to_vec());
         let there = self.read(host, &place).map(Entry::new);
         let there = there.filter(|entry| self.verdict(entry) != Verdict::Hard);
         let old = there.as_ref().and_then(|entry| Some((entry.response()?, entry.record.stamp)));
@@ -41,11 +49,10 @@ impl Cache {
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let entry = self.entry(&place, stamp, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
-        self.put(host, &place, &entry, until, now);
+        let slot = self.put(host, &place, &entry, until, now)?;
+        Some((slot, place.fingerprint))
     }
-}
 
-impl Cache {
     /// What a stored part and the rest of it, for which a fetch has asked, make together; none when they do not belong
     /// together, or leave something out.
     pub(super) fn completed(
@@ -63,7 +70,7 @@ impl Cache {
             request.fields.push(name, value);
         }
         let times = (fetch.started.wall, now.wall);
-        let rest = assessed(&fetch.ask.config, &request, head, &fetch.ask.key.uri, times).ok()?;
+        let rest = assessed(&fetch.ask.config, &request, head, old.uri.clone(), times).ok()?;
         let whole = combined(old, &Response { body, ..rest })?;
         let fits = whole.body.len() as u64 <= fetch.ask.options.object_bytes_max;
         // The older part is still subject to what was invalidated since it was asked for.

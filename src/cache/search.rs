@@ -13,20 +13,15 @@ use crate::store::record::{Content, Response, Search};
 use crate::time::Now;
 
 impl Cache {
-    /// Where the responses for the URI of a request lie.
-    pub(super) fn base(&mut self, host: &impl Host, ask: &Ask) -> Place {
-        let exact = self.place(host, ask.key.primary.clone());
-        let is_here = self.memory.get(exact.fingerprint, &exact.key).is_some();
-        if is_here && !self.searches || ask.key.has_content() {
-            return exact;
+    /// Finds out which part of the query of a request selects its response.
+    pub(super) fn look_up_search(&mut self, host: &impl Host, ask: &Ask) {
+        let fingerprint = self.seed(host).fingerprint(&ask.key);
+        let is_here = self.memory.holds(fingerprint);
+        if is_here && !self.searches || key::has_content(&ask.key) {
+            return;
         }
         let variance = self.variance(host, ask, is_here);
-        if variance.is_none() {
-            ask.search.replace(None);
-            return exact;
-        }
         ask.search.replace(variance);
-        self.place(host, ask.base_key())
     }
 
     /// What the newest response for the path of a request has said; none when the whole query counts.
@@ -56,14 +51,14 @@ impl Cache {
         now: Now,
     ) -> Option<Place> {
         let ask = &fetch.ask;
-        let says = SearchVariance::of(&response.stored.fields).filter(|_| !ask.key.has_content());
+        let says = SearchVariance::of(&response.stored.fields).filter(|_| !key::has_content(&ask.key));
         let was = ask.search.replace(says.clone());
         if says.is_none() && was.is_none() {
             return None;
         }
         let marker = self.place(host, key::search_marker(&ask.request, &ask.options));
         let variance = says.as_ref().map(SearchVariance::to_string).unwrap_or_default();
-        let search = Search { variance, uri: ask.key.uri.clone() };
+        let search = Search { variance, uri: key::uri(&ask.request, &ask.options) };
         let entry = self.entry(&marker, fetch.stamp, Content::Search(search));
         self.searches = true;
         self.memory.remove(marker.fingerprint);
@@ -75,11 +70,11 @@ impl Cache {
     /// differs in what makes no difference: then what was said about either counts.
     pub(super) fn verdict_for(&self, entry: &Entry, ask: &Ask) -> Verdict {
         let verdict = self.verdict(entry);
-        let stored = subject(&entry.record.content);
-        if stored.uri == ask.key.uri || entry.response().is_none() {
+        if ask.search.borrow().is_none() || entry.response().is_none() {
             return verdict;
         }
-        let asked = Subject { uri: &ask.key.uri, ..stored };
+        let uri = key::uri(&ask.request, &ask.options);
+        let asked = Subject { uri: &uri, ..subject(&entry.record.content) };
         match (verdict, self.mirror.verdict(&asked, entry.record.stamp)) {
             (Verdict::Soft { at: one }, Verdict::Soft { at: other }) => Verdict::Soft { at: one.min(other) },
             (one, other) => one.max(other),

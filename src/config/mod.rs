@@ -32,7 +32,7 @@ pub use network::Network;
 pub use options::{Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
-pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
+pub use sections::{BreakerConfig, CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
 
 use json::{At, Json, Path, Read, boolean};
@@ -55,6 +55,8 @@ pub struct Config {
     pub tags: TagsConfig,
     /// How requests for the same key become one fetch.
     pub collapse: CollapseConfig,
+    /// When a cluster is taken to be down.
+    pub breaker: BreakerConfig,
     /// The admin route.
     pub admin: AdminConfig,
     /// How many invalidations answers to unsafe methods (RFC 9111 §4.4) write on one worker; those of a rule are
@@ -133,6 +135,7 @@ impl Config {
             object.section("store", |object| config.store.read(object))?;
             object.section("tags", |object| config.tags.read(object))?;
             object.section("collapse", |object| config.collapse.read(object))?;
+            object.section("breaker", |object| config.breaker.read(object))?;
             object.section("admin", |object| config.admin.read(object))?;
             object.section("unsafe_methods", |object| config.unsafe_methods.read(object))?;
             object.field("route_metadata", &mut config.route_metadata, boolean)?;
@@ -157,6 +160,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             tags: TagsConfig::default(),
             collapse: CollapseConfig::default(),
+            breaker: BreakerConfig::default(),
             admin: AdminConfig::default(),
             unsafe_methods: Rate::default(),
             cache_status: CacheStatusHeader::default(),

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::{Context, Exchange, State};
-use crate::cache::{Ask, Host, Landing, assessed, is_failure};
+use crate::cache::{Ask, Host, Landing, assessed, is_envoys_own, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::NotStored;
-use crate::policy::key::{self, CacheKey};
+use crate::policy::key;
 use crate::policy::partial::is_whole_part;
 use crate::policy::{HeadUpdate, updated_by_head as freshened_by_head};
 use crate::store::memory::Entry;
@@ -27,7 +27,7 @@ pub(super) enum Target {
     Flight(u64),
     /// A key that nobody waits for: a part of a representation, or what a POST has made of it.
     Own {
-        key: CacheKey,
+        key: Vec<u8>,
         /// The journal's head when it was asked for.
         stamp: u64,
     },
@@ -40,8 +40,7 @@ pub(super) fn for_all(
     ask: &Ask,
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
-    if is_failure(response) && !response.fields.contains("x-envoy-upstream-service-time") {
-        // Envoy's own words for a failure to reach the origin.
+    if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.now)) {
         return Err(NotStored::Error);
     }
     let stored = cx.cache.assess(generation, response, cx.now)?;
@@ -66,7 +65,8 @@ pub(super) fn own(
     };
     let key = key::primary(request, options);
     let asked = ask.map_or(cx.now, |ask| ask.arrived);
-    let stored = assessed(cx.config, request, response, &key.uri, (asked.wall, cx.now.wall));
+    let stored =
+        assessed(cx.config, request, response, key::uri(request, options), (asked.wall, cx.now.wall));
     let target = Target::Own { key, stamp };
     Some(stored.and_then(|stored| Capturing::new(target, stored, response, options.object_bytes_max)))
 }
@@ -109,8 +109,8 @@ impl Capturing {
         self.length.is_none_or(|length| length == bytes) && is_whole_part(&self.response.stored, bytes)
     }
 
-    /// Stores what has been captured.
-    fn land(self, cx: &mut Context<'_, impl Host>) {
+    /// Stores what has been captured, on behalf of this request if its route is of interest.
+    fn land(self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) {
         let is_complete = self.is_complete();
         match self.target {
             Target::Flight(generation) if is_complete => {
@@ -120,7 +120,10 @@ impl Capturing {
                 cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
             }
             Target::Own { key, stamp } if is_complete => {
-                cx.cache.keep(cx.host, &key, stamp, self.response, cx.now);
+                let home = cx.cache.keep(cx.host, &key, stamp, self.response, cx.now);
+                if let Some(ask) = ask {
+                    ask.home.set(home);
+                }
             }
             Target::Own { .. } => {}
         }
@@ -159,7 +162,7 @@ impl Exchange {
     /// The response is complete: its last chunk, or its trailers, have arrived.
     pub fn response_end(&mut self, cx: &mut Context<'_, impl Host>) {
         if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
-            capturing.land(cx);
+            capturing.land(cx, self.fetched.as_deref());
         }
     }
 }

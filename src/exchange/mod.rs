@@ -44,10 +44,9 @@ use crate::config::{Config, Options};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
-use crate::policy::request::{Intent, intent, only_if_cached};
+use crate::policy::request::{Intent, intent};
 use crate::policy::reuse::Reuse;
-use crate::policy::storing::request_allows;
-use crate::policy::{CacheKey, key, validation};
+use crate::policy::{key, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::time::Now;
@@ -217,6 +216,15 @@ impl Exchange {
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
+        let is_lookup = match &self.state {
+            State::Passing(passing) => passing.request.is_some(),
+            State::Fetching(_) => true,
+            _ => false,
+        };
+        if is_lookup {
+            let cluster = || cx.host.cluster(self.stream);
+            cx.cache.origin_answered(cx.host, cluster, is_failure(response), cx.now);
+        }
         let step = match core::mem::replace(&mut self.state, State::Over) {
             State::Passing(passing) => self.passing_head(cx, *passing, response, ends),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
@@ -271,6 +279,7 @@ impl Exchange {
         match ending {
             Ending::ClientLeft => cx.cache.leader_left(cx.host, generation, cx.now),
             Ending::ResponseBroke => {
+                cx.cache.origin_answered(cx.host, || cx.host.cluster(self.stream), true, cx.now);
                 cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
             }
         }
@@ -281,24 +290,17 @@ impl Exchange {
         cx: &Context<'_, impl Host>,
         request: RequestHead,
         options: Rc<Options>,
-        key: CacheKey,
+        key: Vec<u8>,
     ) -> Ask {
-        let wait = cx.config.collapse.wait_max;
         Ask {
             stream: self.stream,
             config: Rc::clone(cx.config),
             key,
             search: RefCell::default(),
             arrived: cx.now,
-            deadline: cx.now.mono.after(wait),
-            whole: if request.method() != b"HEAD" && !request.fields.contains("range") {
-                request_allows(&request, &options)
-            } else {
-                Err(NotStored::Request)
-            },
             stamp: Cell::new(0),
             waited: Cell::new(None),
-            only_if_cached: only_if_cached(&request, &options),
+            home: Cell::new(None),
             request,
             options,
         }
@@ -390,7 +392,7 @@ impl Exchange {
         let mut edits = path_edit(ask);
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = validators(ask, stored);
-        let validates = ask.whole.is_ok() && !validators.is_empty();
+        let validates = ask.whole().is_ok() && !validators.is_empty();
         if validates {
             edits.extend(conditions(ask, validators));
         }
@@ -429,7 +431,7 @@ impl Exchange {
     ) -> Step {
         if is_failure(response)
             && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
-            && let Some(reuse) = cx.cache.on_error(entry, ask, cx.now)
+            && let Some(reuse) = self.on_failure(cx, entry, ask)
         {
             return self.serve(cx, ask, entry, &reuse);
         }
@@ -468,6 +470,10 @@ impl Exchange {
         Step::Continue(self.response_edits(cx, &forward, response, options))
     }
 
+    fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
+        cx.cache.on_failure(cx.host, entry, ask, || cx.host.cluster(self.stream), cx.now)
+    }
+
     fn fetched_head(
         &mut self,
         cx: &mut Context<'_, impl Host>,
@@ -480,7 +486,7 @@ impl Exchange {
         let validated = cx.cache.validated(generation);
         if is_failure(response)
             && let Some(entry) = &validated
-            && let Some(reuse) = cx.cache.on_error(entry, &ask, cx.now)
+            && let Some(reuse) = self.on_failure(cx, entry, &ask)
         {
             cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
             return self.serve(cx, &ask, entry, &reuse);

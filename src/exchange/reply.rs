@@ -138,7 +138,9 @@ impl Reply {
             Some(value) if no_body => edits.push(Edit::Set("content-type", value.to_vec())),
             Some(_) | None => {}
         }
-        if let Some(length) = self.fields.get("content-length").filter(|_| self.head_only) {
+        if self.head_only
+            && let Some(length) = self.fields.get("content-length")
+        {
             edits.push(Edit::Set("content-length", length.to_vec()));
         }
         let framing = |name: &[u8]| matches!(name, b"content-length" | b"content-type");

@@ -90,7 +90,7 @@ fn apply(map: Map, edits: &[Edit]) {
 
 /// Answers the effective stream.
 fn send(reply: &Reply) {
-    abi::reply(reply.status, reply.details, &reply.fields.to_wire(), reply.body.bytes());
+    abi::reply(reply.status, reply.details, reply.fields.wire(), reply.body.bytes());
 }
 
 impl Context for Filter {}

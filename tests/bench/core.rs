@@ -155,8 +155,8 @@ impl Worker {
     fn answer(&mut self, raw: &[u8]) -> u16 {
         let (mut exchange, mut cx) = self.exchange();
         let Step::Reply(reply) = exchange.request_head(&mut cx, head(raw)) else { return 0 };
-        black_box((reply.fields.to_wire(), reply.body.bytes()));
-        exchange.own_reply(0, Fields::new);
+        black_box((reply.fields.wire(), reply.body.bytes()));
+        exchange.own_reply(reply.fields.len(), Fields::new);
         reply.status
     }
 
@@ -207,7 +207,7 @@ fn request(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
         ("x-request-id", "7b5e7c0e-2f0c-4e5c-9d1f-6f0a3c1d2e4b"),
     ];
     all.extend_from_slice(fields);
-    Fields::from_iter(all).to_wire()
+    Fields::from_iter(all).wire().to_vec()
 }
 
 fn head(raw: &[u8]) -> RequestHead {
@@ -260,8 +260,8 @@ impl SharedData for World {
         self.data.wake(worker, fingerprint);
     }
 
-    fn add_bytes(&self, delta: i64) {
-        self.data.add_bytes(delta);
+    fn add_bytes(&self, delta: i64) -> u64 {
+        self.data.add_bytes(delta)
     }
 
     fn bytes(&self) -> u64 {
@@ -274,6 +274,8 @@ impl Metrics for World {
         self.counted.set(self.counted.get() + 1);
     }
 
+    fn show_breakers(&self, _: u64) {}
+
     fn values(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
@@ -281,6 +283,10 @@ impl Metrics for World {
 
 impl Host for World {
     fn routed(&self, _: StreamId) -> Option<(Fields, String)> {
+        None
+    }
+
+    fn cluster(&self, _: StreamId) -> Option<String> {
         None
     }
 

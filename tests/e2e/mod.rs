@@ -28,6 +28,8 @@ mod clients;
 mod crowds;
 /// Messages that no filter likes.
 mod hostile;
+/// What pages show.
+mod pages;
 /// Configuration pushes.
 mod reload;
 /// What routes add and say.

@@ -51,8 +51,12 @@ impl RealEnvoy {
             return RealEnvoy { alias: Alias::new(), ..fresh };
         };
         envoy.configure("{}").expect("the empty configuration is right");
-        let counted = envoy.stats(METRICS);
-        RealEnvoy { alias: Alias::new(), counted, ..Self::new(envoy, origin) }
+        let mut lent = Self::new(envoy, origin);
+        // Whatever trouble the origin was in for others, it answers now.
+        lent.send(0, Request::get("/well"));
+        lent.origin.forget();
+        let counted = lent.envoy.stats(METRICS);
+        RealEnvoy { alias: Alias::new(), counted, ..lent }
     }
 
     /// Gives it to the next scenario, unless something is still going on in it.

@@ -48,6 +48,33 @@ pub fn the_grace_of_a_soft_purge_ends(stand: &mut Emulated) {
     assert_eq!(get(stand, 1, "/grace").status, 503);
 }
 
+/// Takes a minute.
+pub fn a_key_that_keeps_failing_is_asked_for_ever_less_often(stand: &mut Emulated) {
+    for (path, window) in [("/rests/while", "stale-while-revalidate"), ("/rests/error", "stale-if-error")] {
+        stand.origin(path, vec![stale_page("old", &format!(", {window}=300")), Reply::status(503)]);
+        get(stand, 0, path);
+        let mut asked_at = Vec::new();
+        for tenth in 0..600 {
+            expect_hit(stand, tenth % 2, path, "old");
+            stand.pass(Duration::from_millis(100));
+            if stand.origin_count(path) > asked_at.len() + 1 {
+                asked_at.push(tenth);
+            }
+        }
+        let pauses: Vec<usize> = asked_at.windows(2).map(|two| two[1] - two[0]).collect();
+        for (n, pause) in pauses.iter().enumerate() {
+            let whole = (10usize << n).min(100);
+            assert!((whole / 2..=whole + 2).contains(pause), "{path}: {pauses:?} tenths of a second");
+        }
+        assert!(pauses.len() >= 7, "{pauses:?}");
+        stand.origin(path, vec![page("new")]);
+        stand.pass(Duration::from_secs(10));
+        get(stand, 0, path);
+        stand.pass(Duration::from_secs(1));
+        expect_hit(stand, 1, path, "new");
+    }
+}
+
 /// Faults that only this stand can script: hints are only hints.
 pub fn a_lost_hint_is_made_up_for_by_the_sweep(stand: &mut Emulated) {
     for (n, harm) in
@@ -78,7 +105,7 @@ pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated)
     for n in 0..8 {
         let path = format!("/cas-{n}");
         stand.origin(&path, vec![page("old"), page("new")]);
-        for prefix in ["1/s/", "j/"] {
+        for prefix in ["2/s/", "j/"] {
             stand.world.faults(FaultKind::LoseCas { prefix: prefix.into() }, n / 2, 1);
         }
         get(stand, 0, &path);
@@ -187,7 +214,7 @@ pub fn damaged_records_are_misses(stand: &mut Emulated) {
     get(stand, 0, "/damaged");
     expect_hit(stand, 1, "/damaged", "good");
     let keys: Vec<(String, usize)> =
-        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("1/r/")).collect();
+        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("2/r/")).collect();
     for (key, _) in keys {
         let mut value = stand.world.shared(&key).unwrap();
         if let Some(byte) = value.last_mut() {
