@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::telling::{date, expect_hit, expect_miss, get, page, pages, ttl};
 use crate::stand::{Reply, Request, Stand};
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 pub fn the_most_specific_lifetime_counts(stand: &mut dyn Stand) {
     let (hour_ago, in_an_hour, day_ago) = (date(stand, -3600), date(stand, 3600), date(stand, -86_400));
     let cases: [(&[(&str, &str)], i64); 7] = [
@@ -151,7 +153,7 @@ pub fn only_if_cached_never_reaches_the_origin(stand: &mut dyn Stand) {
 
 pub fn repeated_invalid_and_too_large_values_are_read_with_caution(stand: &mut dyn Stand) {
     // RFC 9111 §4.2.1 and §1.2.2: the first of several, stale if invalid, as large as can be if larger.
-    let cases: [(&[(&str, &str)], Option<i64>); 9] = [
+    let cases: [(Fields<'_>, Option<i64>); 9] = [
         (&[("cache-control", "max-age=100, max-age=200")], Some(100)),
         (&[("cache-control", "max-age=100"), ("cache-control", "max-age=200")], Some(100)),
         (&[("cache-control", "max-age=\"100\"")], Some(100)),
@@ -180,7 +182,7 @@ pub fn repeated_invalid_and_too_large_values_are_read_with_caution(stand: &mut d
 
 pub fn a_targeted_field_counts_instead_where_it_is_valid(stand: &mut dyn Stand) {
     stand.configure(r#"{"targeted": ["acme-cache-control", "cdn-cache-control"]}"#).unwrap();
-    let cases: [(&[(&str, &str)], Option<i64>); 7] = [
+    let cases: [(Fields<'_>, Option<i64>); 7] = [
         (&[("cdn-cache-control", "max-age=300")], Some(300)),
         (&[("cdn-cache-control", "max-age=300"), ("acme-cache-control", "max-age=400")], Some(400)),
         (&[("cdn-cache-control", "max-age=300"), ("acme-cache-control", "max-age=\"400\"; =")], Some(300)),
