@@ -100,7 +100,7 @@ struct Head<'a> {
 #[derive(Serialize, Deserialize)]
 enum Kind<'a> {
     #[serde(borrow)]
-    Response(Facts<'a>),
+    Response(Box<Facts<'a>>),
     Variants(Variants),
     Search(Search),
 }
@@ -209,9 +209,11 @@ impl Record {
 
     fn encode(&self, body: BodyPlace) -> Vec<u8> {
         let kind = match &self.content {
-            Content::Response(r) => {
-                Kind::Response(Facts { stored: r.stored.clone(), uri: &r.uri, tags: r.tags.clone() })
-            }
+            Content::Response(r) => Kind::Response(Box::new(Facts {
+                stored: r.stored.clone(),
+                uri: &r.uri,
+                tags: r.tags.clone(),
+            })),
             Content::Variants(variants) => Kind::Variants(variants.clone()),
             Content::Search(search) => Kind::Search(search.clone()),
         };
