@@ -33,5 +33,8 @@ mod properties;
 /// Seeded workloads with every fault that the emulated host can show (`make chaos`).
 mod chaos;
 
+/// What Larder honours, as the README lists it.
+mod honours;
+
 /// The invariants of the house, which no compiler checks.
 mod tidy;
