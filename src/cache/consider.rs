@@ -223,7 +223,9 @@ impl Cache {
         if !set.replace(host, &value) {
             return None;
         }
-        let recipe = self.recipe_for(host, need, &set.value, serving.is_some());
+        // A call of the root needs no client, but a client that waits for it needs a place.
+        let may_dispatch = serving.is_some() || self.has_room_for(place);
+        let recipe = self.recipe_for(host, need, &set.value, serving.is_some()).filter(|_| may_dispatch);
         let is_dispatched = recipe.is_some();
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight),
