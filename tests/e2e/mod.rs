@@ -26,10 +26,20 @@ mod client_names;
 mod clients;
 /// Five hundred clients at once.
 mod crowds;
+/// VMs that die while they lead.
+mod deaths;
 /// Messages that no filter likes.
 mod hostile;
+/// An origin that is gone for a while.
+mod outage;
+/// Purges raced against all that goes on.
+mod purge_chaos;
+/// What the router makes of Larder's own fetches.
+mod recipes;
 /// Configuration pushes.
 mod reload;
+/// A soft purge of all that is in demand.
+mod soft_purge;
 /// What must hold for the other tests to mean anything.
 mod stand_itself;
 
