@@ -32,12 +32,16 @@ mod deaths;
 mod hostile;
 /// An origin that is gone for a while.
 mod outage;
+/// What pages show.
+mod pages;
 /// Purges raced against all that goes on.
 mod purge_chaos;
 /// What the router makes of Larder's own fetches.
 mod recipes;
 /// Configuration pushes.
 mod reload;
+/// What routes add and say.
+mod routes;
 /// A soft purge of all that is in demand.
 mod soft_purge;
 /// What must hold for the other tests to mean anything.

@@ -8,6 +8,9 @@ use crate::stand::{Ending, Exchange, OriginRequest, Reply, Request, Stand};
 /// Long enough for a crowd to come together, on a machine that is busy.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// Longer than anybody stays, on a machine that is busy.
+const NEVER: Duration = Duration::from_secs(9);
+
 /// Starts this many requests, on both workers in turn, once the first has reached the origin.
 fn crowd(stand: &mut dyn Stand, path: &str, count: usize) -> Vec<Exchange> {
     let first = stand.start(0, Request::get(path));
@@ -47,10 +50,7 @@ pub fn many_keys_at_once_make_one_origin_request_each(stand: &mut dyn Stand) {
 }
 
 pub fn when_the_first_client_leaves_the_others_are_served_by_one_more_request(stand: &mut dyn Stand) {
-    stand.origin(
-        "/collapse/leader",
-        vec![page("never seen").delay(Duration::from_secs(1)), page("page").delay(SLOW)],
-    );
+    stand.origin("/collapse/leader", vec![page("never seen").delay(NEVER), page("page").delay(SLOW)]);
     let mut exchanges = crowd(stand, "/collapse/leader", 11);
     stand.leave(exchanges.remove(0));
     for exchange in exchanges {
@@ -75,7 +75,7 @@ pub fn when_a_waiting_client_leaves_nobody_else_notices(stand: &mut dyn Stand) {
 }
 
 pub fn when_everybody_leaves_the_next_client_is_served(stand: &mut dyn Stand) {
-    stand.origin("/collapse/all-left", vec![page("one").delay(Duration::from_millis(500)), page("two")]);
+    stand.origin("/collapse/all-left", vec![page("never seen").delay(NEVER), page("two")]);
     for exchange in crowd(stand, "/collapse/all-left", 4).into_iter().rev() {
         stand.leave(exchange);
     }
