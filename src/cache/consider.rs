@@ -227,6 +227,8 @@ impl Cache {
     ) -> Option<Decision> {
         let Need { ask, place, best, reason } = *need;
         let (recipe, cluster) = self.recipe_for(host, need, &set.value, serving.is_some());
+        // A call of the root needs no client, but a client that waits for it needs a place.
+        let recipe = recipe.filter(|_| serving.is_some() || self.has_room_for(place));
         let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
         if is_ahead && recipe.is_none() {
             return serving;

@@ -115,6 +115,7 @@ impl<'a> Stage<'a> {
         world.settings(|s| {
             s.idle_timeout = Some(IDLE);
             s.drain = Duration::from_secs(3);
+            s.http2 = plan.seed % 2 == 1;
         });
         let origin = Rc::new(RefCell::new(Origin::new(!plan.seed, plan.lifetime)));
         let author = Rc::clone(&origin);
