@@ -8,7 +8,9 @@ RUNNER := $(CURDIR)/.tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-ru
 INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-default-features \
   --bin wasm-bindgen-test-runner --root .tools/wasm-bindgen-$(WASM_BINDGEN)
 
-.PHONY: help build envoy demo run test unit wasm-test chaos e2e conformance lint clean rust
+CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
+
+.PHONY: help build envoy demo run test unit wasm-test chaos fuzz e2e conformance lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +41,12 @@ $(RUNNER):
 
 chaos: rust ## seeded chaos on the emulated host: make chaos SEEDS=100000 [SEED=7 for one, with its story]
 	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) cargo test --profile chaos --test main chaos:: -- --nocapture
+
+fuzz: rust $(CARGO_FUZZ) ## libFuzzer on every parser, codec and the filter: make fuzz SECONDS=3600 [TARGETS="admin …"]
+	python3 tools/fuzz.py $(or $(SECONDS),600) $(TARGETS)
+
+$(CARGO_FUZZ):
+	cargo install cargo-fuzz --version 0.13.2 --root .tools/cargo-fuzz
 
 e2e: build ## scenarios on a real Envoy with two workers
 	@envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::

@@ -7,6 +7,7 @@ use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
 use crate::config::{Config, Fetch as FetchMode, TagsConfig};
+use crate::deviation::{Deviation, deviates};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
@@ -200,6 +201,7 @@ impl Cache {
                 return;
             }
             let Some(landed) = collapse::landed(&set.value, generation, Left::default()) else { break };
+            let set = set.again_if(Deviation::LeavesBlindly, host);
             if set.replace(host, &landed.set) {
                 self.wake(host, place.fingerprint, landed.waiters);
                 break;
@@ -396,7 +398,8 @@ impl Cache {
         if !self.make_room(host, lease.place.set, entry, now) {
             return false;
         }
-        let bytes = entry.record.write(host, lease.slot);
+        let lands_first = deviates(Deviation::LandsBeforeItWrites);
+        let bytes = if lands_first { entry.bytes() } else { entry.record.write(host, lease.slot) };
         let record = Some(Way {
             fingerprint: lease.place.fingerprint,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
@@ -404,6 +407,9 @@ impl Cache {
             visited: 0,
         });
         let published = self.finish(host, lease, Left { record, not_shared });
+        if lands_first {
+            entry.record.write(host, lease.slot);
+        }
         if published {
             self.memory.insert(lease.place.fingerprint, entry);
         }
@@ -427,7 +433,8 @@ impl Cache {
             }
             let way = set.value.way_of(place.fingerprint);
             let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
-            if there.is_some_and(|r| r.stamp > entry.record.stamp) {
+            let is_older = there.is_some_and(|r| r.stamp > entry.record.stamp);
+            if is_older && !deviates(Deviation::OlderReplacesNewer) {
                 return false;
             }
             let new = self.new_flight(place.fingerprint, now);
@@ -446,7 +453,12 @@ impl Cache {
     fn finish(&self, host: &impl Host, lease: &Lease, left: Left) -> bool {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, lease.place.set);
-            let Some(landed) = collapse::landed(&set.value, lease.generation, left) else { return false };
+            let generation = match set.value.flight_of(lease.place.fingerprint) {
+                Some(any) if deviates(Deviation::EndsAnothersFlight) => any.generation,
+                Some(_) | None => lease.generation,
+            };
+            let Some(landed) = collapse::landed(&set.value, generation, left) else { return false };
+            let set = set.again_if(Deviation::LandsBlindly, host);
             if set.replace(host, &landed.set) {
                 let replaced = landed.replaced.fingerprint;
                 if left.record.is_some() && replaced.is_some() && replaced != lease.place.fingerprint {

@@ -12,6 +12,7 @@ pub use tail::Covering;
 
 use super::codec::Reader;
 use super::{Cas, SharedData, TRIES};
+use crate::deviation::{Deviation, deviates, ring_records, ring_segments};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, decode, encode};
 use crate::time::Timestamp;
 
@@ -120,8 +121,17 @@ impl Mirror {
         if self.seen == Some(epoch) {
             return Synced::Current;
         }
+        let synced = self.read(data);
+        if synced != Synced::Unavailable {
+            self.seen = Some(if deviates(Deviation::ReadsEpochLast) { data.epoch() } else { epoch });
+        }
+        synced
+    }
+
+    /// Reads on from where it was left.
+    fn read(&mut self, data: &impl SharedData) -> Synced {
         let mut synced = Synced::Current;
-        for _ in 0..2 * SEGMENTS + 4 {
+        for _ in 0..2 * ring_segments() + 4 {
             let Some(found) = Segment::read(data, self.cur) else { return Synced::Unavailable };
             if self.is_another_journal(found.segment.as_ref()) {
                 *self = Mirror::new(self.records_max);
@@ -130,7 +140,6 @@ impl Mirror {
             }
             let Some(segment) = found.segment.filter(|s| s.no >= self.cur) else {
                 // Nothing is written here yet: the segment before is the last one, and full.
-                self.seen = Some(epoch);
                 return synced;
             };
             self.nonce = Some(segment.nonce);
@@ -140,8 +149,7 @@ impl Mirror {
                 continue;
             }
             self.index(&segment);
-            if (segment.records.len() as u64) < RECORDS {
-                self.seen = Some(epoch);
+            if (segment.records.len() as u64) < ring_records() {
                 return synced;
             }
             self.cur += 1;
@@ -180,7 +188,7 @@ impl Mirror {
         let (mut cur, mut hard_below) = (self.cur, self.hard_below);
         let mut tries = 0;
         // Walking to the end of the ring is not a try, but it is bounded as well.
-        for _ in 0..SEGMENTS + 4 + 2 * TRIES as u64 {
+        for _ in 0..ring_segments() + 4 + 2 * TRIES as u64 {
             let found = Segment::read(data, cur).ok_or(Busy)?;
             let mut next = match found.segment {
                 Some(s) if s.no > cur => {
@@ -188,7 +196,7 @@ impl Mirror {
                     cur = s.no;
                     continue;
                 }
-                Some(s) if s.no == cur && s.records.len() as u64 >= RECORDS => {
+                Some(s) if s.no == cur && s.records.len() as u64 >= ring_records() => {
                     hard_below = hard_below.max(s.hard_below);
                     cur += 1;
                     continue;
@@ -197,16 +205,21 @@ impl Mirror {
                 old => Segment::after(old, cur, hard_below, self.nonce.unwrap_or(nonce)),
             };
             next.records.push(record.clone());
-            if data.compare_and_set(&key(cur), &next.encode(), found.cas) {
+            if deviates(Deviation::AdvancesEpochFirst) {
                 data.advance_epoch();
-                return Ok((cur - 1) * RECORDS + next.records.len() as u64);
+            }
+            if data.compare_and_set(&key(cur), &next.encode(), found.cas) {
+                if !deviates(Deviation::AdvancesEpochFirst) {
+                    data.advance_epoch();
+                }
+                return Ok((cur - 1) * ring_records() + next.records.len() as u64);
             }
             tries += 1;
             if tries == 2 * TRIES {
                 break;
             }
         }
-        Err(Busy)
+        if deviates(Deviation::AcknowledgesWhatFailed) { Ok(self.head + 1) } else { Err(Busy) }
     }
 
     fn is_another_journal(&self, found: Option<&Segment>) -> bool {
@@ -217,20 +230,21 @@ impl Mirror {
                     || (segment.no == self.cur && segment.records.len() < self.indexed)
                     || (segment.no < self.cur && self.indexed > 0)
             }
-            None => self.indexed > 0 || self.cur > SEGMENTS,
+            None => self.indexed > 0 || self.cur > ring_segments(),
         }
     }
 
     /// The ring has gone round since this mirror was last read: what was forgotten meanwhile lies below the floor.
     fn overtaken_by(&mut self, no: u64) {
-        self.floor = no.saturating_sub(SEGMENTS) * RECORDS;
-        self.head = self.head.max(self.floor);
-        self.cur = no.saturating_sub(SEGMENTS) + 1;
+        let floor = no.saturating_sub(ring_segments()) * ring_records();
+        self.floor = if deviates(Deviation::ForgetsTheFloor) { self.floor } else { floor };
+        self.head = self.head.max(floor);
+        self.cur = no.saturating_sub(ring_segments()) + 1;
         self.indexed = 0;
     }
 
     fn index(&mut self, segment: &Segment) {
-        let first = (segment.no - 1) * RECORDS;
+        let first = (segment.no - 1) * ring_records();
         for (n, record) in segment.records.iter().enumerate().skip(self.indexed) {
             self.index_record(first + n as u64 + 1, &decode(record));
         }
@@ -284,7 +298,7 @@ impl Segment {
 
     fn newest_hard(&self) -> u64 {
         let newest = self.records.iter().rposition(|r| decode(r).mode == Mode::Hard);
-        newest.map_or(0, |n| (self.no - 1) * RECORDS + n as u64 + 1)
+        newest.map_or(0, |n| (self.no - 1) * ring_records() + n as u64 + 1)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -306,7 +320,7 @@ impl Segment {
         }
         let (nonce, no, hard_below) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
         let mut records = Vec::new();
-        while !bytes.rest().is_empty() && (records.len() as u64) < RECORDS {
+        while !bytes.rest().is_empty() && (records.len() as u64) < ring_records() {
             let len = bytes.u32()? as usize;
             records.push(bytes.bytes(len)?.to_vec());
         }
@@ -315,7 +329,7 @@ impl Segment {
 }
 
 fn key(no: u64) -> String {
-    format!("j/{}", no % SEGMENTS)
+    format!("j/{}", no % ring_segments())
 }
 
 #[cfg(test)]

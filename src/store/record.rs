@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
 use super::{SCHEMA, SharedData};
+use crate::deviation::{Deviation, deviates};
 use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
 
@@ -126,7 +127,7 @@ impl Record {
     pub fn read(data: &impl SharedData, slot: Slot, key: &[u8]) -> Option<Record> {
         let found = data.get(&record_key(slot))?;
         let (mut record, place) = Record::decode(&found.bytes)?;
-        if record.key != key {
+        if record.key != key && !deviates(Deviation::TrustsRecords) {
             return None;
         }
         if let (BodyPlace::Chunks { bytes }, Content::Response(response)) = (place, &mut record.content) {
@@ -213,7 +214,7 @@ fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize
     for n in 0..bytes.div_ceil(CHUNK_BYTES) {
         let found = data.get(&chunk_key(slot, n))?;
         let mut chunk = Reader::new(unsealed(&found.bytes)?);
-        if chunk.u64()? != generation {
+        if chunk.u64()? != generation && !deviates(Deviation::TrustsChunks) {
             return None;
         }
         if n == 0 {

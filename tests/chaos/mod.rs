@@ -54,6 +54,14 @@ fn whatever_goes_wrong_nothing_forbidden_is_seen() {
     println!("{totals}");
 }
 
+/// Plays the plan that these bytes decide about.
+pub fn play_bytes(bytes: &[u8]) {
+    let plan = Plan::written(bytes);
+    if let Err(failure) = play(&plan, false) {
+        panic!("{failure}\n{plan}");
+    }
+}
+
 fn play_all(next: &AtomicU64, end: u64) -> Totals {
     let mut totals = Totals::default();
     loop {

@@ -301,7 +301,15 @@ impl Configuration {
 
 impl Plan {
     pub fn new(seed: u64) -> Plan {
-        let random = &mut Random::new(seed ^ 0x5eed_c4a0_5eed_c4a0);
+        Plan::drawn(seed, &mut Random::new(seed ^ 0x5eed_c4a0_5eed_c4a0))
+    }
+
+    /// The plan that these bytes decide about.
+    pub fn written(bytes: &[u8]) -> Plan {
+        Plan::drawn(0, &mut Random::written(bytes))
+    }
+
+    fn drawn(seed: u64, random: &mut Random) -> Plan {
         let crowded = random.chance(0.25);
         let calm = random.chance(0.25);
         let workers = 1 + random.below(4) as usize;
@@ -329,6 +337,9 @@ impl Plan {
         let weights = Weights::random(random, calm, self.crowded);
         let mut at = Duration::ZERO;
         for _ in 0..40 + random.below(160) {
+            if random.is_spent() {
+                break;
+            }
             at += Duration::from_micros(pick(
                 random,
                 &[0, 50, 200, 1_000, 5_000, 30_000, 120_000, 400_000, weights.pause_us],

@@ -1,0 +1,134 @@
+//! Mistakes on purpose, one at a time, so that tests can show that they would see them.
+//!
+//! The shipped module has none of this: without the feature `deviations`, which only the crate's own tests turn on,
+//! [`deviates`] is constantly false and the journal's ring has its one size.
+
+use crate::store::journal::{RECORDS, SEGMENTS};
+
+/// How the code may deviate from what it says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deviation {
+    /// M01: a landing overwrites the set, whatever it has become.
+    LandsBlindly,
+    /// M02: so does the registration of a waiting worker.
+    RegistersBlindly,
+    /// M03: a flight ends before its record is written.
+    LandsBeforeItWrites,
+    /// M04: whoever takes over a flight forgets who waits for it.
+    ForgetsWaiters,
+    /// M05: a late landing ends whatever flight its key has.
+    EndsAnothersFlight,
+    /// M06: an older response replaces a newer one.
+    OlderReplacesNewer,
+    /// M07: a chunk counts for any record.
+    TrustsChunks,
+    /// M08: two workers use the same generations.
+    ReusesGenerations,
+    /// M09: the journal is read before its epoch.
+    ReadsEpochLast,
+    /// M10: a purge changes the epoch before it is in the journal.
+    AdvancesEpochFirst,
+    /// M11: a purge that could not be written is acknowledged.
+    AcknowledgesWhatFailed,
+    /// M12: a mirror that was overtaken forgets nothing.
+    ForgetsTheFloor,
+    /// M13: a leader that leaves overwrites the set, whoever waits by then.
+    LeavesBlindly,
+    /// M14: a woken worker waits for another flight without registering for it.
+    WaitsUnregistered,
+    /// M15: a record counts for any key.
+    TrustsRecords,
+    /// M16, M17, M20: nobody looks after those who wait.
+    NeverSweeps,
+    /// M18: what is hard purged is validated.
+    ValidatesWhatIsGone,
+    /// M19: a lease never runs out.
+    LeasesForEver,
+}
+
+impl Deviation {
+    /// All of them.
+    pub const ALL: [Deviation; 18] = [
+        Deviation::LandsBlindly,
+        Deviation::RegistersBlindly,
+        Deviation::LandsBeforeItWrites,
+        Deviation::ForgetsWaiters,
+        Deviation::EndsAnothersFlight,
+        Deviation::OlderReplacesNewer,
+        Deviation::TrustsChunks,
+        Deviation::ReusesGenerations,
+        Deviation::ReadsEpochLast,
+        Deviation::AdvancesEpochFirst,
+        Deviation::AcknowledgesWhatFailed,
+        Deviation::ForgetsTheFloor,
+        Deviation::LeavesBlindly,
+        Deviation::WaitsUnregistered,
+        Deviation::TrustsRecords,
+        Deviation::NeverSweeps,
+        Deviation::ValidatesWhatIsGone,
+        Deviation::LeasesForEver,
+    ];
+}
+
+#[cfg(feature = "deviations")]
+mod switch {
+    use super::Deviation;
+    use core::cell::Cell;
+
+    thread_local! {
+        static DEVIATION: Cell<Option<Deviation>> = const { Cell::new(None) };
+        static RING: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+    }
+
+    /// From now on the code deviates like this, in this thread.
+    pub fn deviate(how: Option<Deviation>) {
+        DEVIATION.set(how);
+    }
+
+    /// From now on the journal has so many segments of so many records, in this thread.
+    pub fn set_ring(segments_and_records: Option<(u64, u64)>) {
+        RING.set(segments_and_records);
+    }
+
+    pub(super) fn is(how: Deviation) -> bool {
+        DEVIATION.get() == Some(how)
+    }
+
+    pub(super) fn ring() -> Option<(u64, u64)> {
+        RING.get()
+    }
+}
+
+#[cfg(not(feature = "deviations"))]
+mod switch {
+    use super::Deviation;
+
+    pub(super) const fn is(_: Deviation) -> bool {
+        false
+    }
+
+    pub(super) const fn ring() -> Option<(u64, u64)> {
+        None
+    }
+}
+
+#[cfg(feature = "deviations")]
+pub use switch::{deviate, set_ring};
+
+/// Whether the code is to deviate like this.
+#[inline]
+pub(crate) fn deviates(how: Deviation) -> bool {
+    switch::is(how)
+}
+
+/// The segments in the journal's ring.
+#[inline]
+pub(crate) fn ring_segments() -> u64 {
+    switch::ring().map_or(SEGMENTS, |(segments, _)| segments)
+}
+
+/// The records in a segment.
+#[inline]
+pub(crate) fn ring_records() -> u64 {
+    switch::ring().map_or(RECORDS, |(_, records)| records)
+}
