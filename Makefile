@@ -1,4 +1,4 @@
-# Needs rustup, Python 3 and make; everything else is fetched into .venv, .tools and target.
+# Needs rustup, Python 3 and make (the tests openssl as well); everything else is fetched into .venv, .tools and target.
 .DEFAULT_GOAL := help
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The runner of wasm-bindgen tests must be of exactly the version that Cargo.lock names.
@@ -10,7 +10,7 @@ INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-d
 
 CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 
-.PHONY: help build envoy demo run test unit wasm-test chaos fuzz e2e conformance lint clean rust
+.PHONY: help build envoy demo run test unit wasm-test chaos fuzz soak e2e conformance bench lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +56,10 @@ conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="
 	  npm=$$(python3 tools/get.py npm) && set -x && PATH="$$(dirname "$$node"):$$PATH" && \
 	  node "$$npm" ci --prefix tests/conformance --silent && \
 	  LARDER_ENVOY=$$envoy node --no-warnings tests/conformance/run.mjs $(TESTS)
+
+bench: build ## what the cache costs, next to others, with a report (QUICK=1: in three minutes; ONLY=text: what holds it)
+	cargo build --release --examples --target wasm32-wasip1
+	@QUICK="$(QUICK)" ONLY="$(ONLY)" python3 tests/bench/bench.py
 
 envoy: ## the path of the Envoy that demo and tests start
 	@python3 tools/get.py envoy

@@ -34,8 +34,10 @@ pub enum Counter {
     Invalidation(Mode),
     /// An invalidation that could not be written.
     InvalidationRefused,
-    /// An invalidation that the answer to an unsafe request asked for beyond the rate for such.
-    InvalidationLimited,
+    /// An invalidation beyond the rate of unsafe requests, which was gathered with others.
+    InvalidationGathered,
+    /// A damaged part of the journal that was replaced by purges of everything.
+    JournalHealed,
     /// A compare-and-set that had to be tried again.
     Conflict,
 }
@@ -109,7 +111,8 @@ impl Counter {
             Counter::DispatchFailed,
             Counter::Evicted,
             Counter::InvalidationRefused,
-            Counter::InvalidationLimited,
+            Counter::InvalidationGathered,
+            Counter::JournalHealed,
             Counter::Conflict,
         ];
         single
@@ -148,7 +151,8 @@ impl Counter {
             Counter::Evicted => ("evicted", ""),
             Counter::Invalidation(mode) => ("invalidations", mode.as_str()),
             Counter::InvalidationRefused => ("invalidations_refused", ""),
-            Counter::InvalidationLimited => ("invalidations_limited", ""),
+            Counter::InvalidationGathered => ("invalidations_gathered", ""),
+            Counter::JournalHealed => ("journal_healed", ""),
             Counter::Conflict => ("conflicts", ""),
         };
         let mut name = format!("larder_{family}");

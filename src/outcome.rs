@@ -68,7 +68,7 @@ pub enum ForwardReason {
 pub enum Bypass {
     /// A rule says so.
     Rule,
-    /// A request with a body whose method gives it no meaning (RFC 9110 §9.3.1).
+    /// A request with a body whose method gives it no meaning (RFC 9110 §9.3.1), or too much of it to be part of a key.
     RequestBody,
     /// `Upgrade`, `CONNECT` or another use of the connection beyond one exchange.
     Upgrade,

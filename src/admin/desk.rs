@@ -1,6 +1,7 @@
 //! What one worker remembers between commands: answers that may be asked for again, and who sent how many.
 
 use super::{Answers, Limiter};
+use crate::invalidation::Backlog;
 
 /// A worker's memory of the admin route. Limits count on each worker by itself.
 #[derive(Debug, Default)]
@@ -11,4 +12,6 @@ pub struct Desk {
     pub commands: Limiter,
     /// How many invalidations strangers' requests have caused, by rule; by no rule under the empty name.
     pub unsafe_methods: Limiter,
+    /// Those of them that are still to be written.
+    pub backlog: Backlog,
 }

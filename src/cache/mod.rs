@@ -218,7 +218,11 @@ impl Cache {
 
     /// Reads the journal; whether the cache may be used in this callback.
     fn sync(&mut self, host: &impl Host) -> bool {
-        match self.mirror.sync(host) {
+        let synced = self.mirror.sync(host);
+        if self.mirror.take_healed() > 0 {
+            host.count(Counter::JournalHealed);
+        }
+        match synced {
             Synced::Current => true,
             Synced::Renewed => {
                 self.memory.clear();

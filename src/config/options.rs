@@ -45,6 +45,8 @@ pub struct Options {
     pub key: KeyOptions,
     /// Store POST responses that carry explicit freshness and a matching `Content-Location` (RFC 9110 §9.3.3).
     pub store_post: bool,
+    /// A POST only asks: it is treated like a `QUERY` (RFC 10008).
+    pub post_as_query: bool,
     /// The largest body of a response that is stored, in bytes.
     pub object_bytes_max: u64,
     /// The most variants that are stored for one URL.
@@ -115,6 +117,8 @@ pub struct KeyOptions {
     pub headers: Vec<String>,
     /// Cookies whose values are part of the key.
     pub cookies: Vec<String>,
+    /// The largest content that is part of the key, in bytes, where content is (`QUERY`).
+    pub content_bytes_max: u64,
 }
 
 /// Which query parameters are part of the key. Names may end in `*`.
@@ -150,6 +154,7 @@ impl Default for Options {
             surrogate_device: None,
             key: KeyOptions::default(),
             store_post: false,
+            post_as_query: false,
             object_bytes_max: 1 << 20,
             variants_max: 16,
             collapse: true,
@@ -167,6 +172,7 @@ impl Default for KeyOptions {
             forward_dropped: false,
             headers: Vec::new(),
             cookies: Vec::new(),
+            content_bytes_max: 64 << 10,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::json::{At, Json, Object, Read, boolean};
 use super::names::{DeviceName, FieldName, is_token};
 use super::options::{KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 use super::text::{Text, text};
-use super::units::{StatusRange, count, duration, show_duration};
+use super::units::{StatusRange, count, duration, show_duration, size_within};
 
 /// The options that are set.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -29,6 +29,7 @@ pub(super) struct Overlay {
     surrogate_device: Option<Option<String>>,
     pub(super) key: Key,
     store_post: Option<bool>,
+    pub(super) post_as_query: Option<bool>,
     variants_max: Option<u32>,
 }
 
@@ -57,6 +58,7 @@ impl Overlay {
             ("cookies_need_public", &mut self.cookies_need_public),
             ("surrogate_control", &mut self.surrogate_control),
             ("store_post", &mut self.store_post),
+            ("post_as_query", &mut self.post_as_query),
         ] {
             object.optional(name, place, boolean)?;
         }
@@ -82,6 +84,7 @@ impl Overlay {
         put(&mut options.surrogate_device, &self.surrogate_device);
         self.key.apply(&mut options.key);
         put(&mut options.store_post, &self.store_post);
+        put(&mut options.post_as_query, &self.post_as_query);
         put(&mut options.variants_max, &self.variants_max);
     }
 }
@@ -164,6 +167,7 @@ pub(super) struct Key {
     forward_dropped: Option<bool>,
     headers: Option<Vec<String>>,
     cookies: Option<Vec<String>>,
+    content_bytes_max: Option<u64>,
 }
 
 impl Key {
@@ -172,8 +176,11 @@ impl Key {
         object.optional("query_sorted", &mut self.query_sorted, boolean)?;
         object.optional("forward_dropped", &mut self.forward_dropped, boolean)?;
         object.optional("headers", &mut self.headers, field_names)?;
-        object
-            .optional("cookies", &mut self.cookies, |at| at.list(|at| text(at).map(|CookieName(name)| name)))
+        object.optional("cookies", &mut self.cookies, |at| {
+            at.list(|at| text(at).map(|CookieName(name)| name))
+        })?;
+        // Envoy answers 413 to what it has to hold beyond its buffer limit, which is 1 MiB unless configured.
+        object.optional("content_bytes_max", &mut self.content_bytes_max, |at| size_within(at, 0, 1 << 20))
     }
 
     fn apply(&self, key: &mut KeyOptions) {
@@ -182,6 +189,7 @@ impl Key {
         put(&mut key.forward_dropped, &self.forward_dropped);
         put(&mut key.headers, &self.headers);
         put(&mut key.cookies, &self.cookies);
+        put(&mut key.content_bytes_max, &self.content_bytes_max);
     }
 }
 

@@ -98,8 +98,15 @@ pub const REFERENCE: &[Row] = &[
         "Request header fields whose values are part of the key."),
     policy("key.cookies", "list of names", "[]", r#"["currency"]"#,
         "Cookies whose values are part of the key."),
+    policy("key.content_bytes_max", "size, up to 1MiB", r#""64KiB""#, r#""256KiB""#,
+        "The largest content of a `QUERY` (RFC 10008) that is made part of the key; one with more goes to the origin. \
+         Must not be more than Envoy's `per_connection_buffer_limit_bytes`."),
     policy("store_post", "boolean", "false", "true",
-        "Store POST responses that have explicit freshness and a matching `Content-Location` (RFC 9110 §9.3.3)."),
+        "Store POST responses that have explicit freshness and a matching `Content-Location`, for later GETs (RFC 9110 \
+         §9.3.3)."),
+    policy("post_as_query", "boolean", "false", "true",
+        "A POST only asks, as with GraphQL or a search: it is treated like a `QUERY`, changes nothing, and its response \
+         answers later ones with the same content. It is stored where the origin or `ttl` gives it a lifetime."),
     policy("variants_max", "1 to 1000", "16", "4",
         "The most variants that are stored for one URL."),
 
@@ -216,8 +223,9 @@ pub const REFERENCE: &[Row] = &[
 
     top("unsafe_methods.per_minute", "1 to 1000000", "6000", "600",
         "How many invalidations answers to unsafe methods (RFC 9111 §4.4) may write on one worker in a minute, so that \
-         nobody floods the journal; each rule with `invalidates` has as many of its own. What is beyond is not \
-         invalidated, and counted."),
+         nobody floods the journal; each rule with `invalidates` has as many of its own. What is beyond is not lost: \
+         it is gathered, and written within 50 ms as a few records that cover it all, such as one for the whole \
+         host."),
     top("unsafe_methods.burst", "1 to 1000000", "1000", "100",
         "How many of them at once."),
 ];

@@ -83,6 +83,8 @@ impl Rule {
             Some("key")
         } else if self.options.request_directives.is_some() {
             Some("request_directives")
+        } else if self.options.post_as_query.is_some() {
+            Some("post_as_query")
         } else {
             self.collapse.map(|_| "collapse")
         }

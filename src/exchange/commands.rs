@@ -25,12 +25,6 @@ pub(super) struct Commanding {
 }
 
 impl Exchange {
-    /// Whether the chunks of the request body are of interest.
-    #[must_use]
-    pub fn collects(&self) -> bool {
-        matches!(self.state, State::Commanding(_))
-    }
-
     /// Whether a request is for the admin route, and what to do then; none for a request like any other.
     pub(super) fn command(&mut self, cx: &mut Context<'_, impl Host>, request: &RequestHead) -> Option<Step> {
         let config = Rc::clone(cx.config);
@@ -70,35 +64,24 @@ impl Exchange {
     }
 
     /// So much of a command's body is there; `body` reads it.
-    pub fn request_body(
+    pub(super) fn command_body(
         &mut self,
         cx: &mut Context<'_, impl Host>,
+        commanding: Box<Commanding>,
         size: usize,
         ends: bool,
         body: impl FnOnce() -> Vec<u8>,
     ) -> Step {
-        let State::Commanding(commanding) = &self.state else { return Step::Continue(Vec::new()) };
         if size > cx.config.admin.body_bytes_max {
             let response = admin::too_large(&commanding.request, &cx.config.admin);
             return self.reply(Reply::admin(response));
         }
         if !ends {
+            self.state = State::Commanding(commanding);
             return Step::Hold;
         }
         let response = commanding.execute(cx, &body());
         self.reply(Reply::admin(response))
-    }
-}
-
-impl Exchange {
-    /// The body of a command has not begun to arrive in time.
-    pub fn body_missing(&mut self, config: &Config) -> Option<Reply> {
-        let State::Commanding(commanding) = &self.state else { return None };
-        let response = admin::body_missing(&commanding.request, &config.admin);
-        match self.reply(Reply::admin(response)) {
-            Step::Reply(reply) => Some(*reply),
-            Step::Continue(_) | Step::Wait | Step::Hold => None,
-        }
     }
 }
 
@@ -109,6 +92,11 @@ pub(super) fn is_admitted(cx: &Context<'_, impl Host>) -> bool {
 }
 
 impl Commanding {
+    /// The answer when the body has not begun to arrive in time.
+    pub(super) fn body_missing(&self, config: &Config) -> AdminResponse {
+        admin::body_missing(&self.request, &config.admin)
+    }
+
     fn execute(&self, cx: &mut Context<'_, impl Host>, body: &[u8]) -> AdminResponse {
         let config = Rc::clone(cx.config);
         let canonical = |url: &str| key::uri_of(url, &config.rules.for_request(&get(url)).key);
@@ -300,7 +288,8 @@ pub(super) fn asked_by(cx: &Context<'_, impl Host>, stream: StreamId, key: &[u8]
 /// What a request would ask of the cache.
 pub(super) fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, request: RequestHead) -> Ask {
     let options = cx.config.rules.for_request(&request);
-    Exchange::new(stream).ask(cx, request, options)
+    let key = key::primary(&request, &options);
+    Exchange::new(stream).ask(cx, request, options, key)
 }
 
 /// The request that a URL would be asked with, for the rules that its key depends on.

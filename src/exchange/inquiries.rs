@@ -108,7 +108,7 @@ pub(super) fn explain(
         _ if ask.options.bypass => Some(ForwardReason::Bypass(Bypass::Rule)),
         Intent::Forward(reason) => Some(reason),
         Intent::Unsafe => Some(ForwardReason::Method),
-        Intent::Lookup | Intent::LookupWithBody => found.forward,
+        Intent::Lookup | Intent::LookupWithContent => found.forward,
     };
     let covering = found.seen.as_ref().map(|seen| cx.cache.covering(cx.host, seen, RECORDS_MAX));
     let covering = covering.unwrap_or_default();

@@ -5,11 +5,11 @@
 //!                   │
 //!      ┌────────────┼──────────────┬───────────────┬─────────────┐
 //!      ▼            ▼              ▼               ▼             ▼
-//!  Answered      Parked         Fetching        Passing     Commanding
-//!  (reply)   (waits for a    (to the origin,  (to the      (admin: body
-//!      ▲      flight)         for others too)  origin)      is read)
+//!  Answered      Parked         Fetching        Passing     Commanding (admin),
+//!  (reply)   (waits for a    (to the origin,  (to the      Reading (QUERY):
+//!      ▲      flight)         for others too)  origin)      its body is read
 //!      │         │ decided ──────► │              │             │
-//!      ├─────────┴─────────────────┤ 304, failure │ failure     │ body
+//!      ├─────────┴─────────────────┤ 304, failure │ failure     │ body; a QUERY is looked up then
 //!      │                           ▼              │             │
 //!      │                       Capturing          │             │
 //!      │                     (body is stored)     │             │
@@ -18,6 +18,7 @@
 
 mod capture;
 mod commands;
+mod content;
 mod debug;
 mod inquiries;
 mod mutations;
@@ -26,10 +27,12 @@ mod reply;
 use core::cell::Cell;
 use std::rc::Rc;
 
+pub use mutations::catch_up;
 pub use reply::{Body, Reply};
 
 use capture::{Capturing, Target};
 use commands::Commanding;
+use content::Reading;
 use debug::Debug;
 
 use crate::admin::Desk;
@@ -43,8 +46,9 @@ use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored}
 use crate::policy::request::{Intent, intent, only_if_cached};
 use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
-use crate::policy::{key, validation};
+use crate::policy::{CacheKey, key, validation};
 use crate::store::memory::Entry;
+use crate::store::record::Response;
 use crate::time::Now;
 
 /// What an event is judged with.
@@ -112,6 +116,7 @@ enum State {
     /// With the changes that make Envoy's version of our reply right.
     Answered(Vec<Edit>),
     Commanding(Box<Commanding>),
+    Reading(Box<Reading>),
     Over,
 }
 
@@ -154,7 +159,7 @@ impl Exchange {
         let options = cx.config.rules.for_request(&request);
         match intent(&request, &options) {
             Intent::Forward(reason) => self.pass(cx, reason),
-            Intent::LookupWithBody => self.pass(cx, ForwardReason::Method),
+            Intent::LookupWithContent => self.content_head(cx, request, options),
             Intent::Unsafe => {
                 let step = self.pass(cx, ForwardReason::Method);
                 if let State::Passing(passing) = &mut self.state {
@@ -163,7 +168,8 @@ impl Exchange {
                 step
             }
             Intent::Lookup => {
-                let ask = Rc::new(self.ask(cx, request, options));
+                let key = key::primary(&request, &options);
+                let ask = Rc::new(self.ask(cx, request, options, key));
                 let decision = cx.cache.consider(cx.host, &ask, true, cx.now);
                 self.act(cx, &ask, decision)
             }
@@ -215,9 +221,12 @@ impl Exchange {
                 cx.cache.leave(self.stream);
                 Step::Continue(Vec::new())
             }
-            State::Idle | State::Answered(_) | State::Capturing(_) | State::Commanding(_) | State::Over => {
-                Step::Continue(Vec::new())
-            }
+            State::Idle
+            | State::Answered(_)
+            | State::Capturing(_)
+            | State::Commanding(_)
+            | State::Reading(_)
+            | State::Over => Step::Continue(Vec::new()),
         };
         self.explained(step)
     }
@@ -248,9 +257,12 @@ impl Exchange {
                 Target::Own { .. } => return,
             },
             State::Parked => return cx.cache.leave(self.stream),
-            State::Idle | State::Passing(_) | State::Answered(_) | State::Commanding(_) | State::Over => {
-                return;
-            }
+            State::Idle
+            | State::Passing(_)
+            | State::Answered(_)
+            | State::Commanding(_)
+            | State::Reading(_)
+            | State::Over => return,
         };
         match ending {
             Ending::ClientLeft => cx.cache.leader_left(cx.host, generation, cx.now),
@@ -260,15 +272,21 @@ impl Exchange {
         }
     }
 
-    fn ask(&self, cx: &Context<'_, impl Host>, request: RequestHead, options: Rc<Options>) -> Ask {
+    fn ask(
+        &self,
+        cx: &Context<'_, impl Host>,
+        request: RequestHead,
+        options: Rc<Options>,
+        key: CacheKey,
+    ) -> Ask {
         let wait = cx.config.collapse.wait_max;
         Ask {
             stream: self.stream,
             config: Rc::clone(cx.config),
-            key: key::primary(&request, &options),
+            key,
             arrived: cx.now,
             deadline: cx.now.mono.after(wait),
-            whole: if request.method() == b"GET" && !request.fields.contains("range") {
+            whole: if request.method() != b"HEAD" && !request.fields.contains("range") {
                 request_allows(&request, &options)
             } else {
                 Err(NotStored::Request)
@@ -366,7 +384,7 @@ impl Exchange {
         cx.host.count(Counter::Forward(reason));
         let mut edits = path_edit(ask);
         let stored = fallback.as_deref().and_then(Entry::response);
-        let validators = stored.map(|r| validation::validators(&r.stored)).unwrap_or_default();
+        let validators = validators(ask, stored);
         let validates = ask.whole.is_ok() && !validators.is_empty();
         if validates {
             edits.extend(conditions(ask, validators));
@@ -391,7 +409,7 @@ impl Exchange {
         let mut edits = path_edit(ask);
         let validated = cx.cache.validated(generation);
         let stored = validated.as_deref().and_then(Entry::response);
-        edits.extend(conditions(ask, stored.map(|r| validation::validators(&r.stored)).unwrap_or_default()));
+        edits.extend(conditions(ask, validators(ask, stored)));
         let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
         self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
         Step::Continue(edits)
@@ -536,6 +554,13 @@ fn respaced(response: &ResponseHead) -> Vec<Edit> {
         }
     }
     edits
+}
+
+/// What a stored response can be validated with. Not if it answered something else than a GET: to other methods an
+/// origin answers with 412 where it has what is stored (RFC 9110 §13.1.2).
+fn validators(ask: &Ask, stored: Option<&Response>) -> Vec<(&'static str, Vec<u8>)> {
+    let stored = stored.filter(|_| ask.request.method() == b"GET");
+    stored.map(|response| validation::validators(&response.stored)).unwrap_or_default()
 }
 
 /// The conditions of a request that has to bring the whole response, whatever its client has already: those on what is

@@ -1,15 +1,19 @@
 //! What the answer to an unsafe request invalidates: its target and what that names (RFC 9111 §4.4), groups of its
 //! origin (RFC 9875 §3), and what mutation rules say.
 //!
-//! Strangers cause these records, so there is a rate for them: nobody rolls the journal over with POSTs.
+//! Strangers cause these records, so there is a rate for them: nobody rolls the journal over with POSTs. What is
+//! beyond it is not lost, since what was changed must not be served as if it had not been: it is gathered, and written
+//! with the next tick, as a few records that cover it all.
 
 use super::Context;
+use crate::admin::Desk;
 use crate::cache::Host;
-use crate::config::{Mutation, Options};
+use crate::config::{Mutation, Options, Rate};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Tag, Term};
 use crate::metrics::Counter;
 use crate::policy::unsafe_methods;
+use crate::time::Monotonic;
 
 /// Writes to the journal what the answer to an unsafe request says has changed.
 pub(super) fn invalidate(
@@ -21,13 +25,13 @@ pub(super) fn invalidate(
     let uris = unsafe_methods::invalidated_uris(request, response, options);
     // An error has changed nothing.
     let Some(target) = uris.first().cloned() else { return };
-    let mut selectors: Vec<Selector> = uris.into_iter().map(Selector::Uri).collect();
-    selectors.extend(groups(&target, response));
-    write(cx, "", Origin::UnsafeMethod, selectors);
+    let selectors = uris.into_iter().map(Selector::Uri).collect();
+    write(cx, "", &Origin::UnsafeMethod, selectors);
+    write(cx, "", &Origin::CacheGroup, groups(&target, response).into_iter().collect());
     let content_type = response.fields.get("content-type").unwrap_or_default();
     for mutation in cx.config.rules.mutations(request, response.status, content_type) {
         let selectors = of_rule(&mutation, request, options);
-        write(cx, &mutation.rule, Origin::MutationRule, selectors);
+        write(cx, &mutation.rule, &Origin::MutationRule, selectors);
     }
 }
 
@@ -51,13 +55,9 @@ fn of_rule(mutation: &Mutation, request: &RequestHead, options: &Options) -> Vec
     selectors
 }
 
-fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: Origin, selectors: Vec<Selector>) {
+fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: &Origin, selectors: Vec<Selector>) {
     let parents = &cx.config.tags.parents;
     for selector in selectors.into_iter().flat_map(|selector| selector.expanded(parents)) {
-        if cx.desk.unsafe_methods.take(rule, 1, cx.config.unsafe_methods, cx.now.mono).is_err() {
-            cx.host.count(Counter::InvalidationLimited);
-            continue;
-        }
         let invalidation = Invalidation {
             mode: Mode::Revalidate,
             selector,
@@ -65,7 +65,28 @@ fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: Origin, selectors:
             origin: origin.clone(),
             reason: (!rule.is_empty()).then(|| rule.to_owned()),
         };
-        // When the journal is too busy the origin's answer still counts; the refusal is counted.
-        let _ = cx.cache.invalidate(cx.host, &invalidation);
+        if !has_room(cx.desk, &invalidation, cx.config.unsafe_methods, cx.now.mono) {
+            cx.host.count(Counter::InvalidationGathered);
+            cx.desk.backlog.add(invalidation);
+        } else if cx.cache.invalidate(cx.host, &invalidation).is_err() {
+            cx.desk.backlog.add(invalidation);
+        }
     }
+}
+
+/// Writes what could not be written at once.
+pub fn catch_up(cx: &mut Context<'_, impl Host>) {
+    let mut backlog = core::mem::take(&mut cx.desk.backlog);
+    let waiting = backlog.take(|one| has_room(cx.desk, one, cx.config.unsafe_methods, cx.now.mono));
+    for invalidation in waiting {
+        if cx.cache.invalidate(cx.host, &invalidation).is_err() {
+            cx.desk.backlog.add(invalidation);
+        }
+    }
+}
+
+/// Whether the rule that caused an invalidation may write one more record; by no rule under the empty name.
+fn has_room(desk: &mut Desk, invalidation: &Invalidation, rate: Rate, now: Monotonic) -> bool {
+    let rule = invalidation.reason.as_deref().unwrap_or_default();
+    desk.unsafe_methods.take(rule, 1, rate, now).is_ok()
 }

@@ -5,6 +5,7 @@
 //! stamp, and is judged by the records after it through the [`Index`]: nothing is ever scanned. Where the journal
 //! lives, how it is bounded and how workers read it is not known here.
 
+mod backlog;
 mod hierarchy;
 mod index;
 mod key;
@@ -13,6 +14,7 @@ mod pattern;
 mod selector;
 mod tag;
 
+pub use backlog::Backlog;
 pub use index::{Full, Index, Verdict};
 pub use matcher::Matcher;
 pub use pattern::{Matched, PATTERN_BYTES_MAX, Pattern};

@@ -51,7 +51,8 @@ pub fn answer(stored: &StoredResponse, body_bytes: u64, request: &RequestHead, a
         return of_a_part(stored, range, body_bytes, request, age);
     }
     // §14.2: Range is defined for GET.
-    if stored.status == 200 && !head && asks.range.is_some() && asks.if_range_holds(stored) {
+    let partial_get = request.method() == b"GET" && asks.range.is_some();
+    if stored.status == 200 && partial_get && asks.if_range_holds(stored) {
         match range::select(asks.range.unwrap_or_default(), body_bytes) {
             Selection::Part { start, len } => {
                 let content_range = range::content_range(start, len, Some(body_bytes));

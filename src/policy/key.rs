@@ -46,14 +46,15 @@ pub fn primary(request: &RequestHead, options: &Options) -> CacheKey {
     CacheKey { uri: with_target(host, target), primary }
 }
 
-/// The primary key of a request whose content selects the response (`QUERY`, RFC 10008 §2.7): also its method, what
-/// says how the content is meant, and the content.
+/// The key of a request whose content selects the response (`QUERY`, RFC 10008 §2.7). Part of it are also its method,
+/// what says how the content is meant, and the content.
 #[must_use]
-pub fn with_body(primary: &[u8], request: &RequestHead, body: &[u8]) -> Vec<u8> {
-    let digest = Sha256::digest(body);
+pub fn with_content(request: &RequestHead, options: &Options, content: &[u8]) -> CacheKey {
+    let digest = Sha256::digest(content);
+    let CacheKey { uri, primary } = primary(request, options);
     let mut key = Vec::with_capacity(primary.len() + 128);
     push_part(&mut key, Some(b" content"));
-    push_part(&mut key, Some(primary));
+    push_part(&mut key, Some(&primary));
     push_part(&mut key, Some(request.method()));
     for (name, value) in request.fields.iter() {
         if name.starts_with(b"content-") && name != b"content-length" {
@@ -62,7 +63,7 @@ pub fn with_body(primary: &[u8], request: &RequestHead, body: &[u8]) -> Vec<u8> 
         }
     }
     push_part(&mut key, Some(&digest));
-    key
+    CacheKey { uri, primary: key }
 }
 
 /// The key under which it is remembered what the newest response for a path, whatever its query, said by
@@ -460,8 +461,7 @@ mod tests {
         let key = |method: &str, content_type: &str, body: &str| {
             let mut request = get("http://h/", &[("content-type", content_type), ("content-length", "9")]);
             request.fields.set(":method", method);
-            let primary = primary(&request, &Options::default()).primary;
-            with_body(&primary, &request, body.as_bytes())
+            with_content(&request, &Options::default(), body.as_bytes()).primary
         };
         let one = key("QUERY", "a/b", "x=1");
         assert_eq!(one, key("QUERY", "a/b ", "x=1"));
@@ -469,7 +469,7 @@ mod tests {
             assert_ne!(one, other);
         }
         let plain = primary(&get("http://h/", &[]), &Options::default()).primary;
-        assert_ne!(with_body(&plain, &get("http://h/", &[]), b""), plain);
+        assert_ne!(with_content(&get("http://h/", &[]), &Options::default(), b"").primary, plain);
     }
 
     #[test]

@@ -11,10 +11,8 @@ use crate::outcome::{Bypass, ForwardReason};
 pub enum Intent {
     /// A stored response may answer it.
     Lookup,
-    /// A stored response may answer it once its content is known: a `QUERY` (RFC 10008), whose cache key has to be made
-    /// [`with_body`](super::key::with_body). Whoever does not read the content treats it as
-    /// [`Forward`](Intent::Forward).
-    LookupWithBody,
+    /// A stored response may answer it once its content is known, which is part of its cache key: a `QUERY` (RFC 10008).
+    LookupWithContent,
     /// It goes to the origin, and a non-error answer invalidates (RFC 9111 §4.4).
     Unsafe,
     /// It goes to the origin.
@@ -24,19 +22,26 @@ pub enum Intent {
 /// What the cache has to do with a request.
 ///
 /// A `POST` whose response the options let be stored is still unsafe: its response answers later GETs, never another
-/// POST (RFC 9110 §9.3.3).
+/// POST (RFC 9110 §9.3.3). Unless the options say that it only asks: then it is as good as a `QUERY`.
 #[must_use]
 pub fn intent(request: &RequestHead, options: &Options) -> Intent {
     let seen = Seen::of(request);
     if let Some(why) = seen.bypass() {
         return Intent::Forward(ForwardReason::Bypass(why));
     }
-    match seen.method {
+    let method = match seen.method {
+        b"POST" if options.post_as_query => b"QUERY",
+        method => method,
+    };
+    match method {
         b"GET" | b"HEAD" if request.has_body => Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody)),
-        b"GET" | b"HEAD" if options.bypass => Intent::Forward(ForwardReason::Bypass(Bypass::Rule)),
-        b"QUERY" if options.bypass => Intent::Forward(ForwardReason::Bypass(Bypass::Rule)),
+        b"GET" | b"HEAD" | b"QUERY" if options.bypass => Intent::Forward(ForwardReason::Bypass(Bypass::Rule)),
         b"GET" | b"HEAD" => Intent::Lookup,
-        b"QUERY" => Intent::LookupWithBody,
+        // Somebody has to answer `Expect: 100-continue` before there is any content to look at: the origin.
+        b"QUERY" if seen.expects || seen.content_length > options.key.content_bytes_max => {
+            Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody))
+        }
+        b"QUERY" => Intent::LookupWithContent,
         // The other methods that the IANA registry calls safe.
         b"OPTIONS" | b"TRACE" | b"PROPFIND" | b"REPORT" | b"SEARCH" => Intent::Forward(ForwardReason::Method),
         _ => Intent::Unsafe,
@@ -91,6 +96,8 @@ struct Seen<'a> {
     upgrade: bool,
     grpc: bool,
     ambiguous: bool,
+    expects: bool,
+    content_length: u64,
 }
 
 impl<'a> Seen<'a> {
@@ -105,6 +112,8 @@ impl<'a> Seen<'a> {
                 b":protocol" | b"upgrade" => seen.upgrade = true,
                 b"connection" => seen.upgrade |= has_token([value].into_iter(), b"upgrade"),
                 b"content-type" => seen.grpc |= is_grpc(value),
+                b"expect" => seen.expects = true,
+                b"content-length" => seen.content_length = length(value),
                 // An origin that obeys these answers for another target or method than the key says.
                 b"x-original-url"
                 | b"x-rewrite-url"
@@ -136,6 +145,11 @@ impl<'a> Seen<'a> {
     }
 }
 
+/// What is no number that fits is as good as too much.
+fn length(value: &[u8]) -> u64 {
+    core::str::from_utf8(value).ok().and_then(|digits| digits.trim().parse().ok()).unwrap_or(u64::MAX)
+}
+
 fn is_grpc(content_type: &[u8]) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
@@ -158,6 +172,7 @@ mod tests {
     const BYPASS_TARGET: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Target));
     const BYPASS_UPGRADE: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Upgrade));
     const BYPASS_GRPC: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Grpc));
+    const BYPASS_BODY: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody));
     const METHOD: Intent = Intent::Forward(ForwardReason::Method);
 
     fn request(method: &str, authority: &str, path: &str, more: &[(&str, &str)]) -> RequestHead {
@@ -183,7 +198,12 @@ mod tests {
             ("OPTIONS", "h", "*", &[], METHOD),
             ("TRACE", "h", "/", &[], METHOD),
             ("PROPFIND", "h", "/", &[], METHOD),
-            ("QUERY", "h", "/", &[], Intent::LookupWithBody),
+            ("QUERY", "h", "/", &[], Intent::LookupWithContent),
+            ("QUERY", "h", "/", &[("content-length", "65536")], Intent::LookupWithContent),
+            ("QUERY", "h", "/", &[("content-length", "65537")], BYPASS_BODY),
+            ("QUERY", "h", "/", &[("content-length", "many")], BYPASS_BODY),
+            ("QUERY", "h", "/", &[("expect", "100-continue")], BYPASS_BODY),
+            ("GET", "h", "/", &[("content-length", "many")], Intent::Lookup),
             ("QUERY", "h", "*", &[], BYPASS_TARGET),
             ("", "h", "/", &[], BYPASS_TARGET),
             ("GET", "", "/", &[], BYPASS_TARGET),
@@ -230,6 +250,16 @@ mod tests {
         assert_eq!(intent(&request("GET", "h", "/", &[]), &options), rule);
         assert_eq!(intent(&request("QUERY", "h", "/", &[]), &options), rule);
         assert_eq!(intent(&request("PUT", "h", "/", &[]), &options), Intent::Unsafe);
+    }
+
+    #[test]
+    fn a_post_that_only_asks_is_as_good_as_a_query() {
+        let options = Options { post_as_query: true, ..Options::default() };
+        assert_eq!(intent(&request("POST", "h", "/", &[]), &options), Intent::LookupWithContent);
+        assert_eq!(intent(&request("PUT", "h", "/", &[]), &options), Intent::Unsafe);
+        let options = Options { bypass: true, ..options };
+        let rule = Intent::Forward(ForwardReason::Bypass(Bypass::Rule));
+        assert_eq!(intent(&request("POST", "h", "/", &[]), &options), rule);
     }
 
     #[test]

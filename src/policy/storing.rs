@@ -92,6 +92,11 @@ fn method(
     let allowed = match request.method() {
         // RFC 10008 §2.7: cacheable, under a key that has the content in it.
         b"GET" | b"QUERY" => true,
+        // RFC 9110 §9.3.3: only with explicit freshness; the operator's word is as good, a heuristic is not.
+        b"POST" if options.post_as_query => {
+            options.ttl.or(options.ttl_default).is_some()
+                || freshness::explicit(&response.fields, control, response_time).is_some()
+        }
         // RFC 9110 §9.3.3: only with explicit freshness and a Content-Location that is the target.
         b"POST" if options.store_post => {
             response.status == 200

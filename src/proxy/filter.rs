@@ -12,6 +12,9 @@ use crate::config::Config;
 use crate::exchange::{Edit, Ending, Exchange, Reply, Step};
 use crate::http::{Fields, RequestHead, ResponseHead};
 
+/// More than any body that is read.
+const BODY_BYTES_MAX: usize = 16 << 20;
+
 /// The filter of one stream.
 pub struct Filter {
     stream: StreamId,
@@ -78,7 +81,7 @@ fn apply(map: Map, edits: &[Edit]) {
 }
 
 /// Answers the effective stream.
-pub(super) fn send(reply: &Reply) {
+fn send(reply: &Reply) {
     abi::reply(reply.status, reply.details, &reply.fields.to_wire(), reply.body.bytes());
 }
 
@@ -106,12 +109,13 @@ impl HttpContext for Filter {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        // The end of a chunked body. Let go, a command would reach the origin, token and all.
+        // The end of a chunked body. Let go, a command would reach the origin, token and all. What is too large has
+        // been found out before.
         if !self.exchange.borrow().collects() {
             return Action::Continue;
         }
         self.vm.unpark(self.stream);
-        let body = abi::buffer(Buffer::RequestBody, 0, self.config.admin.body_bytes_max).unwrap_or_default();
+        let body = abi::buffer(Buffer::RequestBody, 0, BODY_BYTES_MAX).unwrap_or_default();
         let size = body.len();
         let step = self
             .vm

@@ -6,13 +6,13 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::filter::{perform_elsewhere, send};
+use super::filter::perform_elsewhere;
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
 use crate::admin::Desk;
 use crate::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
 use crate::config::Config;
-use crate::exchange::{Context, Exchange};
+use crate::exchange::{Context, Exchange, catch_up};
 use crate::store::{Fingerprint, Seed};
 use crate::time::Monotonic;
 
@@ -21,10 +21,10 @@ const MESSAGES_MAX: usize = 64;
 /// The most effects that one callback brings about.
 const EFFECTS_MAX: usize = 10_000;
 
-/// How long an admin command's body may take to begin. Without `allow_on_headers_stop_iteration` it never does.
+/// How long the body of an admin command or a `QUERY` may take to begin. Without `allow_on_headers_stop_iteration` it never does.
 const BODY_BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
-/// An admin command whose body is waited for.
+/// A request whose body is waited for.
 struct Held {
     until: Monotonic,
     config: Rc<Config>,
@@ -41,7 +41,7 @@ pub struct Vm {
     /// The streams that wait. Only these may be answered from other callbacks: the host's own word on whether a
     /// stream lives is not enough while it is being deleted.
     parked: RefCell<HashMap<StreamId, Rc<RefCell<Exchange>>>>,
-    /// Admin commands of whose bodies nothing has been seen yet, and until when that is waited for.
+    /// Requests of whose bodies nothing has been seen yet, and until when that is waited for.
     held: RefCell<BTreeMap<StreamId, Held>>,
     calls: RefCell<HashMap<u32, u64>>,
     /// Whether this VM serves streams at all; the main thread's and the canary's do not.
@@ -122,22 +122,22 @@ impl Vm {
         self.held.borrow_mut().remove(&stream);
     }
 
-    /// A command's body is waited for.
+    /// A request's body is waited for.
     pub(super) fn hold(&self, stream: StreamId, config: &Rc<Config>, exchange: &Rc<RefCell<Exchange>>) {
         let until = host::now().mono.after(BODY_BEGINS_WITHIN);
         let held = Held { until, config: Rc::clone(config), exchange: Rc::clone(exchange) };
         self.held.borrow_mut().insert(stream, held);
     }
 
-    fn answer_commands_without_body(&self) {
+    fn give_up_missing_bodies(&self) {
         let now = host::now().mono;
         let due = |(stream, held): (&StreamId, &Held)| (held.until <= now).then_some(*stream);
         let streams: Vec<StreamId> = self.held.borrow().iter().filter_map(due).collect();
         for stream in streams {
             let Some(held) = self.held.borrow_mut().remove(&stream) else { continue };
-            let reply = held.exchange.borrow_mut().body_missing(&held.config);
-            if let Some(reply) = reply.filter(|_| abi::set_effective_context(stream)) {
-                send(&reply);
+            let step = self.with_cache(&held.config, |cx| held.exchange.borrow_mut().body_missing(cx));
+            if let Some(step) = step {
+                perform_elsewhere(self, stream, &held.exchange, step);
             }
         }
     }
@@ -183,7 +183,9 @@ impl Vm {
         if let Some(cache) = &mut *self.cache.borrow_mut() {
             cache.tick(&self.host, host::now());
         }
-        self.answer_commands_without_body();
+        let newest = self.roots.borrow().last().map(|(_, config)| Rc::clone(config));
+        newest.and_then(|config| self.with_cache(&config, catch_up));
+        self.give_up_missing_bodies();
         self.host.report();
     }
 

@@ -30,7 +30,7 @@ fn command(to: SocketAddr, method: &str, target: &str, token: &str, body: &str) 
 #[test]
 fn operators_purge_on_their_own_listener_and_clients_have_no_admin_route() {
     const TOKEN: &str = "Bearer change me";
-    let mut envoy = RealEnvoy::start_as_written("envoy-admin-listener.yaml");
+    let mut envoy = RealEnvoy::start_as_written("envoy-admin-listener.yaml", |_| ());
     let operators = envoy.envoy().listening("larder-admin").expect("a listener for operators");
     let page = |body: &str| Reply::ok(body).field("cache-control", "max-age=600").field("cache-tag", "t");
     let mut version = 0;

@@ -18,6 +18,8 @@ mod wire;
 mod admin_listener;
 /// The emulated host beside it.
 mod agreement;
+/// The admin route behind mutual TLS.
+mod client_names;
 /// Official clients of other caches.
 mod clients;
 /// Messages that no filter likes.

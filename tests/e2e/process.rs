@@ -60,9 +60,11 @@ impl Envoy {
         envoy
     }
 
-    /// Starts an Envoy with another configuration of the repository, as it is but for its ports and the module.
-    pub fn start_as_written(file: &str, origin_port: u16) -> Envoy {
+    /// Starts an Envoy with another configuration of the repository, as it is but for its ports, the module, and
+    /// what the test changes.
+    pub fn start_as_written(file: &str, origin_port: u16, change: impl FnOnce(&mut String)) -> Envoy {
         let mut yaml = fs::read_to_string(Path::new(CHECKOUT).join("envoy").join(file)).unwrap();
+        change(&mut yaml);
         let module = Path::new(CHECKOUT).join("dist/larder.wasm");
         let origin = format!("port_value: {origin_port}");
         for (from, to) in [
@@ -232,7 +234,7 @@ fn listener(template: &str, configuration: &str, push: usize) -> String {
     yaml
 }
 
-fn replace(yaml: &mut String, from: &str, to: &str) {
+pub fn replace(yaml: &mut String, from: &str, to: &str) {
     let (before, after) = cut(yaml, from);
     *yaml = [before, to, after].concat();
 }

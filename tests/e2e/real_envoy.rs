@@ -78,10 +78,10 @@ impl RealEnvoy {
         Self::new(Envoy::start(origin.port(), setup), origin)
     }
 
-    /// A new Envoy with another configuration that is in the repository.
-    pub fn start_as_written(file: &str) -> Self {
+    /// A new Envoy with another configuration that is in the repository, but for what the test changes.
+    pub fn start_as_written(file: &str, change: impl FnOnce(&mut String)) -> Self {
         let origin = Origin::start();
-        Self::new(Envoy::start_as_written(file, origin.port()), origin)
+        Self::new(Envoy::start_as_written(file, origin.port(), change), origin)
     }
 
     fn new(envoy: Envoy, origin: Origin) -> Self {

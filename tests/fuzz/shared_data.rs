@@ -76,8 +76,10 @@ fn record(data: &Memory, value: &[u8]) {
 
 /// What is appended to any journal that can be read holds for whoever reads it.
 fn journal(data: &Memory, value: &[u8]) {
-    data.set(&format!("j/{}", value.first().copied().unwrap_or(1)), value.get(1..).unwrap_or_default());
-    data.set("j/1", value.get(1..).unwrap_or_default());
+    let (first, content) = value.split_first().unwrap_or((&1, &[]));
+    let sealed = [&[2], &xxh3_64(content).to_le_bytes()[..], content].concat();
+    data.set(&format!("j/{first}"), if first % 2 == 0 { content } else { &sealed });
+    data.set("j/1", &sealed);
     data.advance_epoch();
     let mut mirror = Mirror::new(1000);
     if mirror.sync(data) == Synced::Unavailable {

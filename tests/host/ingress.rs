@@ -56,6 +56,9 @@ pub struct Refusal {
 /// What the connection manager makes of a request.
 pub fn request_in(request: &Request, route: &Route, id: u64) -> Result<Inbound, Refusal> {
     let mut headers = codec(request, route)?;
+    if request.method == "QUERY" && !headers.contains("content-type") {
+        return Err(refuse(400, "", "query_missing_content_type", true));
+    }
     let wanted = headers.members("connection");
     let close = wanted.contains(&"close".to_owned());
     let mut upgrade = None;

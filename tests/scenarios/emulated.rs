@@ -156,6 +156,24 @@ pub fn damaged_records_are_misses(stand: &mut Emulated) {
     expect_miss(stand, 1, "/damaged", "fresh");
 }
 
+/// Damage to the journal costs fetches, and no purge.
+pub fn a_damaged_journal_forgets_to_the_safe_side(stand: &mut Emulated) {
+    stand.configure(&with_admin("")).unwrap();
+    stand.origin("/torn", (0..9).map(|n| page(n.to_string())).collect());
+    get(stand, 0, "/torn");
+    for (n, segment) in [(1, "j/1"), (3, "j/2"), (5, "j/3")] {
+        purge_url(stand, n % 2, "/torn", "hard");
+        expect_miss(stand, 0, "/torn", &n.to_string());
+        let mut value = stand.world.shared(segment).expect("the segment where the journal ends");
+        value.truncate(value.len() / 2);
+        stand.world.set_shared(segment, &value);
+        stand.pass(Duration::from_millis(60)); // The next tick looks at it.
+        expect_miss(stand, 1, "/torn", &(n + 1).to_string());
+        expect_hit(stand, 0, "/torn", &(n + 1).to_string());
+    }
+    assert_eq!(stand.metric("journal_healed"), 3);
+}
+
 /// Takes a hundred purges, and pushes the very same configuration again, which Envoy would not take up.
 pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emulated) {
     let (a, b) = (with_admin(r#""name": "a","#), with_admin(r#""name": "b","#));
@@ -168,5 +186,19 @@ pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emula
         let hit = expect_hit(stand, n % 2, "/back", &n.to_string());
         assert!(hit.field("cache-status").starts_with(if n % 2 == 0 { "a;" } else { "b;" }));
         stand.pass(Duration::from_secs(n as u64 % 7));
+    }
+}
+
+/// Only this stand can hold bodies back while it holds a header section, as Envoy does without
+/// `allow_on_headers_stop_iteration`; and it takes seconds.
+pub fn a_query_whose_content_is_held_back_goes_to_the_origin(stand: &mut Emulated) {
+    stand.world.settings(|s| s.body_while_headers_held = false);
+    stand.origin("/held-back", vec![page("found")]);
+    let query = Request::new("QUERY", "/held-back").field("content-type", "text/plain").body("q");
+    for _ in 0..2 {
+        let response = stand.send(0, query.clone());
+        assert_eq!((response.status, response.text().as_str()), (200, "found"));
+        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=request-body");
+        assert_eq!(stand.origin_log().pop().unwrap().body, b"q");
     }
 }

@@ -15,6 +15,8 @@ pub mod collapse;
 pub mod commands;
 /// Configuration pushes.
 pub mod config;
+/// Requests whose content selects the response.
+pub mod content;
 /// Commands in the languages of others.
 pub mod dialects;
 /// The emulated host alone: what takes long, or what only it can script.
@@ -74,6 +76,14 @@ macro_rules! on_both_stands {
                 rules_decide_about_cookies
                 host_and_query_tell_resources_apart
                 parameters_that_do_not_count_do_not_reach_the_origin
+            }
+            content {
+                a_query_is_answered_by_the_response_to_the_same_question
+                a_query_is_stored_and_collapsed_like_a_get
+                a_query_without_content_is_a_question_too
+                what_is_too_long_to_be_part_of_a_key_goes_to_the_origin
+                a_query_for_what_was_changed_goes_to_the_origin
+                a_post_that_only_asks_is_as_good_as_a_query
             }
             freshness {
                 the_most_specific_lifetime_counts
@@ -223,7 +233,7 @@ macro_rules! on_both_stands {
             mutations {
                 a_mutation_rule_invalidates
                 a_group_is_invalidated_on_its_own_origin
-                unsafe_methods_cannot_flood_the_journal
+                a_flood_of_unsafe_requests_costs_few_records_and_loses_none
             }
             trust {
                 strangers_meet_the_origin
@@ -258,8 +268,10 @@ macro_rules! on_the_emulated_host_only {
                 a_purge_that_cannot_be_written_is_not_acknowledged
                 followers_of_a_dead_leader_are_served_within_its_lease
                 purges_hold_where_a_stats_filter_silences_the_epoch
+                a_damaged_journal_forgets_to_the_safe_side
                 damaged_records_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
+                a_query_whose_content_is_held_back_goes_to_the_origin
             }
         }
     };

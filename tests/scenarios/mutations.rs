@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::operating::{configure, fill, is_hit, page, purge, told};
+use std::time::Duration;
+
+use super::operating::{configure, fill, is_hit, page, told};
 use crate::stand::{Reply, Request, Stand};
 
 const RULES: &str = r#", "rules": [
@@ -57,22 +59,36 @@ pub fn a_group_is_invalidated_on_its_own_origin(stand: &mut dyn Stand) {
     assert!(stand.send(0, Request::get("/g/a").host("other.example")).is_hit(), "another origin's group");
 }
 
-/// Strangers' requests write no more records than their rate allows; commands are not affected.
-pub fn unsafe_methods_cannot_flood_the_journal(stand: &mut dyn Stand) {
+/// Strangers' requests write no more records than their rate allows and a few for all the rest, and what they changed
+/// is validated before it is used again, however many they are.
+pub fn a_flood_of_unsafe_requests_costs_few_records_and_loses_none(stand: &mut dyn Stand) {
     configure(stand, "", r#", "unsafe_methods": {"per_minute": 1, "burst": 3}"#);
-    stand.origin("/flood", vec![page("v", "flood")]);
-    fill(stand, &["/flood"]);
+    let paths: Vec<String> = (0..20).map(|n| format!("/flood/{n}")).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    for path in &paths {
+        stand.origin(path, vec![page("v", "")]);
+    }
+    fill(stand, &paths);
+    fill(stand, &paths);
     let head = |stand: &mut dyn Stand| told(stand, "GET", "/_larder/journal", "")["head"].as_u64().unwrap();
     let before = head(stand);
-    for n in 0..10 {
-        stand.send(0, Request::new("POST", &format!("/flood/{n}")).body("x"));
+    for path in &paths {
+        stand.send(0, Request::new("POST", path).body("x"));
     }
-    stand.origin("/flood/0", vec![Reply::ok("")]);
-    for _ in 0..10 {
-        stand.send(0, Request::new("POST", "/flood/0").body("x"));
+    stand.pass(Duration::from_millis(200));
+    let written = head(stand) - before;
+    let gathered = stand.metric("invalidations_gathered");
+    assert_eq!(gathered, 17);
+    // On a busy machine each request may have had a tick to itself.
+    let most = if stand.name() == "Envoy" { 20 } else { 11 };
+    assert!((4..=most).contains(&written), "{written}");
+    for path in &paths {
+        assert!(!is_hit(stand, 1, path), "{path}");
     }
-    assert_eq!(head(stand) - before, 3);
-    assert_eq!(stand.metric("invalidations_limited"), 7);
-    purge(stand, "hard", r#"{"tag": "flood"}"#);
-    assert!(!is_hit(stand, 0, "/flood"));
+    // An error has changed nothing.
+    stand.origin("/flood/0", vec![Reply::status(500)]);
+    let before = head(stand);
+    stand.send(0, Request::new("POST", "/flood/0").body("x"));
+    stand.pass(Duration::from_millis(200));
+    assert_eq!(head(stand), before);
 }

@@ -1,0 +1,113 @@
+//! Requests whose content is part of their cache key (`QUERY`, RFC 10008): it is read before they are looked up.
+
+use std::rc::Rc;
+
+use super::{Context, Exchange, Reply, State, Step};
+use crate::cache::Host;
+use crate::config::Options;
+use crate::http::RequestHead;
+use crate::outcome::{Bypass, ForwardReason};
+use crate::policy::key;
+
+/// A request whose content is being read.
+pub(super) struct Reading {
+    request: RequestHead,
+    options: Rc<Options>,
+}
+
+impl Exchange {
+    /// Whether the chunks of the request body are of interest.
+    #[must_use]
+    pub fn collects(&self) -> bool {
+        matches!(self.state, State::Commanding(_) | State::Reading(_))
+    }
+
+    /// So much of the request's body is there; `body` reads it.
+    pub fn request_body(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        size: usize,
+        ends: bool,
+        body: impl FnOnce() -> Vec<u8>,
+    ) -> Step {
+        match core::mem::replace(&mut self.state, State::Idle) {
+            State::Commanding(commanding) => self.command_body(cx, commanding, size, ends, body),
+            State::Reading(reading) => {
+                let step = self.content(cx, reading, size, ends, body);
+                self.undebugged(step)
+            }
+            other => {
+                self.state = other;
+                Step::Continue(Vec::new())
+            }
+        }
+    }
+
+    /// The body of a request has not begun to arrive in time. It may never do: without
+    /// `allow_on_headers_stop_iteration` Envoy holds it back.
+    pub fn body_missing(&mut self, cx: &Context<'_, impl Host>) -> Step {
+        match &self.state {
+            State::Commanding(commanding) => {
+                let response = commanding.body_missing(cx.config);
+                self.reply(Reply::admin(response))
+            }
+            State::Reading(_) => {
+                let step = self.pass(cx, ForwardReason::Bypass(Bypass::RequestBody));
+                self.undebugged(step)
+            }
+            State::Idle
+            | State::Parked
+            | State::Passing(_)
+            | State::Fetching(_)
+            | State::Capturing(_)
+            | State::Answered(_)
+            | State::Over => Step::Hold,
+        }
+    }
+
+    /// The head of a request has arrived whose content is part of its key.
+    pub(super) fn content_head(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        request: RequestHead,
+        options: Rc<Options>,
+    ) -> Step {
+        if !request.has_body {
+            return self.keyed(cx, request, options, &[]);
+        }
+        self.state = State::Reading(Box::new(Reading { request, options }));
+        Step::Hold
+    }
+
+    fn content(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        reading: Box<Reading>,
+        size: usize,
+        ends: bool,
+        body: impl FnOnce() -> Vec<u8>,
+    ) -> Step {
+        if size as u64 > reading.options.key.content_bytes_max {
+            return self.pass(cx, ForwardReason::Bypass(Bypass::RequestBody));
+        }
+        if !ends {
+            self.state = State::Reading(reading);
+            return Step::Hold;
+        }
+        let Reading { request, options } = *reading;
+        self.keyed(cx, request, options, &body())
+    }
+
+    fn keyed(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        request: RequestHead,
+        options: Rc<Options>,
+        content: &[u8],
+    ) -> Step {
+        let key = key::with_content(&request, &options, content);
+        let ask = Rc::new(self.ask(cx, request, options, key));
+        let decision = cx.cache.consider(cx.host, &ask, true, cx.now);
+        self.act(cx, &ask, decision)
+    }
+}

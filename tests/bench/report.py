@@ -1,0 +1,168 @@
+"""What came out: a table on the terminal, and a report with plots."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Optional
+
+from load import CONNECTIONS, Sample
+from matrix import TARGETS, Goal, Parts
+from plot import bars
+from servers import say
+
+
+@dataclass
+class Results:
+    parts: Parts
+    goals: list[Goal]
+    quick: bool
+    only: str
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    figures: dict[str, list[float]] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def add(self, cell: str, sample: Sample) -> None:
+        self.samples.setdefault(cell, []).append(sample)
+
+    def values(self, goal: Goal) -> list[float]:
+        """The ratios of a goal, round by round."""
+        if goal.against is None:
+            return self.figures.get(goal.cell, [])
+        pairs = zip(self.samples.get(goal.cell, []), self.samples.get(goal.against, []))
+        return [getattr(ours, goal.of) / getattr(theirs, goal.of) for ours, theirs in pairs]
+
+    def verdict(self, goal: Goal) -> str:
+        values = self.values(goal)
+        if not values:
+            return "not measured"
+        if any(doubt.startswith((f"{goal.cell}:", f"{goal.against}:")) for doubt in self.doubts):
+            return "in doubt"
+        return "met" if median(values) <= goal.at_most else "missed"
+
+
+def write(results: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [goal_row(results, goal) for goal in results.goals]
+    print("\n" + aligned([["goal", "median", "range", "at most", ""], *rows]))
+    for doubt in results.doubts:
+        print(f"in doubt: {doubt}")
+    print(end="", flush=True)
+    (folder / "samples.json").write_text(json.dumps(raw(results), indent=1))
+    plots = draw(results, folder)
+    (folder / "report.md").write_text(markdown(results, rows, plots))
+    (folder / "readme.md").write_text(for_the_readme(results, rows))
+    say(f"\nThe report: {folder / 'report.md'}; the section for the README: {folder / 'readme.md'}")
+
+
+def goal_row(results: Results, goal: Goal) -> list[str]:
+    values = results.values(goal)
+    shown = [number(median(values)), f"{number(min(values))} – {number(max(values))}"] if values else ["–", "–"]
+    return [goal.claim, *shown, number(goal.at_most), results.verdict(goal)]
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def cell_row(cell: str, samples: list[Sample]) -> list[str]:
+    cpu = [sample.cpu for sample in samples]
+    each, p50, p99 = (median(getattr(sample, of) for sample in samples) for of in ("each", "p50", "p99"))
+    spread = f"{min(cpu):.1f} – {max(cpu):.1f}"
+    return [cell, f"{median(cpu):.1f}", spread, f"{1e6 / each:,.0f}", f"{p50 / 1000:.2f}", f"{p99 / 1000:.2f}"]
+
+
+def draw(results: Results, folder: Path) -> list[tuple[str, str]]:
+    """Plots of CPU per request, one for each load: title and file name."""
+    plots = []
+    for load in dict.fromkeys(cell.split("/")[1] for cell in results.samples):
+        data = {c.split("/")[0]: [s.cpu for s in samples] for c, samples in results.samples.items() if c.endswith(f"/{load}")}
+        if len(data) > 1:
+            title = f"{load}: CPU µs per request"
+            (folder / f"{load}.svg").write_text(bars(title, data))
+            plots.append((title, f"{load}.svg"))
+    return plots
+
+
+def markdown(results: Results, rows: list[list[str]], plots: list[tuple[str, str]]) -> str:
+    cells = [cell_row(cell, samples) for cell, samples in results.samples.items()]
+    used = dict.fromkeys(cell.split("/")[0] for cell in results.samples)
+    parts = [
+        "# What Larder costs",
+        f"{conditions(results)}",
+        "## Goals",
+        "Ratios are taken round by round; the median counts.",
+        table(["goal", "median", "range", "at most", "verdict"], rows),
+        *[f"**In doubt**: {doubt}" for doubt in results.doubts],
+        "## Everything that was measured",
+        table(["target/load", "CPU µs per request", "range", "requests/s", "p50 ms", "p99 ms"], cells),
+        "\n".join(f"- `{name}`: {TARGETS[name].says}" for name in used),
+        table(["figure", "values"], [[name, ", ".join(map(number, values))] for name, values in results.figures.items()]),
+        *[f"![{title}]({file})" for title, file in plots],
+        "## How",
+        f"Envoy with one worker on one core; wrk with {CONNECTIONS} keep-alive connections and the origin, an Envoy that "
+        "answers by itself, on another. Targets take turns, there and back. CPU per request is what the scheduler says "
+        "that all threads of the server ran, over the requests that wrk counted; a cell is in doubt when the origin saw "
+        "requests for what should be hits, or did not for misses. Nothing is left out.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def for_the_readme(results: Results, rows: list[list[str]]) -> str:
+    short = [[claim, value, goal, verdict] for claim, value, _, goal, verdict in rows]
+    return f"{conditions(results)}\n\n{table(['', 'median', 'goal', ''], short)}\n"
+
+
+def conditions(results: Results) -> str:
+    absent = f" Not on this machine: {', '.join(results.absent)}." if results.absent else ""
+    return (
+        f"`{command(results)}` on {time.strftime('%-d %B %Y')}, {machine()}, {versions(results.parts)}.{absent} "
+        "Ratios are of CPU time per request unless they say otherwise."
+    )
+
+
+def command(results: Results) -> str:
+    return "make bench" + (" QUICK=1" if results.quick else "") + (f" ONLY={results.only}" if results.only else "")
+
+
+def machine() -> str:
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.machine())
+    return f"{os.cpu_count()} cores of {model}, Linux {platform.release().split('-')[0]}"
+
+
+def versions(parts: Parts) -> str:
+    found = ["Envoy " + first_line([parts.envoy, "--version"]).split("/")[1]]
+    if parts.nginx:
+        found.append(first_line([parts.nginx, "-v"]).replace("nginx version: ", "").replace("/", " "))
+    if parts.varnish:
+        found.append(first_line([parts.varnish, "-V"]).split("(")[1].split(" revision")[0].replace("-", " "))
+    return ", ".join(found)
+
+
+def first_line(command: list[str]) -> str:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return next((line for line in done.stdout.splitlines() if line.strip()), "")
+
+
+def raw(results: Results) -> dict:
+    cells = {cell: [asdict(sample) for sample in samples] for cell, samples in results.samples.items()}
+    return {"cells": cells, "figures": results.figures, "doubts": results.doubts}
+
+
+def table(head: list[str], rows: list[list[str]]) -> Optional[str]:
+    if not rows:
+        return None
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def aligned(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)

@@ -1,0 +1,169 @@
+"""Servers under measurement: started on a core, asked for what they used, and ended with this program."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Callable, NoReturn
+
+SERVER_CORE, LOAD_CORE = 0, 1
+SECONDS_TO_START = 60
+
+
+class Server:
+    """A process, with its children, that listens on a port."""
+
+    def __init__(self, name: str, core: int = SERVER_CORE) -> None:
+        self.name = name
+        self.core = core
+        self.port = 0
+        self.folder = tempfile.TemporaryDirectory(prefix="larder-bench-")
+        self.path = Path(self.folder.name)
+
+    def start(self, command: list[str]) -> None:
+        with open(self.path / "log", "wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=tied_to(self.core)
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.folder.cleanup()
+
+    def is_ready(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def wait(self) -> None:
+        end = time.monotonic() + SECONDS_TO_START
+        while not self.is_ready():
+            if self.process.poll() is not None or time.monotonic() > end:
+                log = (self.path / "log").read_text(errors="replace")
+                give_up(f"{self.name} did not start:\n" + "\n".join(log.splitlines()[-15:]))
+            time.sleep(0.05)
+
+    def cpu_us(self) -> float:
+        """The CPU time of all its threads so far."""
+        return sum(schedstat(task) for pid in family(self.process.pid) for task in tasks(pid)) / 1000
+
+    def rss_bytes(self) -> int:
+        """The memory that it has in RAM."""
+        return sum(resident(pid) for pid in family(self.process.pid))
+
+    def get(self, path: str, headers: dict | None = None, data: bytes | None = None) -> tuple[int, dict, bytes]:
+        """Status, header fields and body of a response."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, dict(response.headers), response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, dict(error.headers), error.read()
+
+
+class Envoy(Server):
+    """Envoy with one worker."""
+
+    def __init__(self, name: str, binary: str, config: dict, core: int = SERVER_CORE) -> None:
+        super().__init__(name, core)
+        (self.path / "envoy.json").write_text(json.dumps(config))
+        command = [binary, "--config-path", "envoy.json", "--admin-address-path", "admin", "--concurrency", "1"]
+        self.start([*command, "--disable-hot-restart", "--log-level", "warning"])
+
+    def is_ready(self) -> bool:
+        try:
+            if self.admin("/ready").strip() != "LIVE":
+                return False
+            self.port = int(self.admin("/listeners").strip().rsplit(":", 1)[1])
+        except (OSError, ValueError, IndexError):
+            return False
+        return True
+
+    def admin(self, target: str) -> str:
+        address = (self.path / "admin").read_text().strip()
+        with urllib.request.urlopen(f"http://{address}{target}", timeout=10) as response:
+            return response.read().decode()
+
+    def stat(self, name: str) -> int:
+        found = [line for line in self.admin(f"/stats?filter=^{name}$").splitlines() if ": " in line]
+        return int(found[0].split(": ")[1]) if found else 0
+
+    def requests(self) -> int:
+        return self.stat("http.bench.downstream_rq_total")
+
+
+def tied_to(core: int) -> Callable[[], None]:
+    """For a child before it starts: on this core, and killed when this program dies."""
+    libc = ctypes.CDLL(None)
+
+    def tie() -> None:
+        os.sched_setaffinity(0, {core})
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+    return tie
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    for parent in found:
+        for task in tasks(parent):
+            try:
+                found += map(int, (task / "children").read_text().split())
+            except OSError:
+                pass  # It has ended.
+    return found
+
+
+def tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").glob("*"))
+
+
+def schedstat(task: Path) -> int:
+    """The nanoseconds that a thread has been running."""
+    try:
+        return int((task / "schedstat").read_text().split()[0])
+    except OSError:
+        return 0  # It has ended.
+
+
+def resident(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def give_up(text: str) -> NoReturn:
+    say(text)
+    sys.exit(1)
