@@ -1,9 +1,24 @@
 //! Mistakes on purpose, one at a time, so that tests can show that they would see them.
 //!
 //! The shipped module has none of this: without the feature `deviations`, which only the crate's own tests turn on,
-//! [`deviates`] is constantly false and the journal's ring has its one size.
+//! [`deviates`] is constantly false, and the journal's ring and the chunks of bodies have their one size.
 
 use crate::store::journal::{RECORDS, SEGMENTS};
+use crate::store::record::CHUNK_BYTES;
+
+/// Sizes that tests make small, so that little is enough to go beyond them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// The segments in the journal's ring.
+    pub segments: u64,
+    /// The records in a segment.
+    pub records: u64,
+    /// The bytes of a body's chunk.
+    pub chunk_bytes: usize,
+}
+
+/// The sizes that are shipped.
+pub const SIZES: Sizes = Sizes { segments: SEGMENTS, records: RECORDS, chunk_bytes: CHUNK_BYTES };
 
 /// How the code may deviate from what it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,12 +87,12 @@ impl Deviation {
 
 #[cfg(feature = "deviations")]
 mod switch {
-    use super::Deviation;
+    use super::{Deviation, SIZES, Sizes};
     use core::cell::Cell;
 
     thread_local! {
         static DEVIATION: Cell<Option<Deviation>> = const { Cell::new(None) };
-        static RING: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+        static SMALL: Cell<Sizes> = const { Cell::new(SIZES) };
     }
 
     /// From now on the code deviates like this, in this thread.
@@ -85,35 +100,35 @@ mod switch {
         DEVIATION.set(how);
     }
 
-    /// From now on the journal has so many segments of so many records, in this thread.
-    pub fn set_ring(segments_and_records: Option<(u64, u64)>) {
-        RING.set(segments_and_records);
+    /// From now on these sizes hold, in this thread.
+    pub fn resize(sizes: Sizes) {
+        SMALL.set(sizes);
     }
 
     pub(super) fn is(how: Deviation) -> bool {
         DEVIATION.get() == Some(how)
     }
 
-    pub(super) fn ring() -> Option<(u64, u64)> {
-        RING.get()
+    pub(super) fn sizes() -> Sizes {
+        SMALL.get()
     }
 }
 
 #[cfg(not(feature = "deviations"))]
 mod switch {
-    use super::Deviation;
+    use super::{Deviation, SIZES, Sizes};
 
     pub(super) const fn is(_: Deviation) -> bool {
         false
     }
 
-    pub(super) const fn ring() -> Option<(u64, u64)> {
-        None
+    pub(super) const fn sizes() -> Sizes {
+        SIZES
     }
 }
 
 #[cfg(feature = "deviations")]
-pub use switch::{deviate, set_ring};
+pub use switch::{deviate, resize};
 
 /// Whether the code is to deviate like this.
 #[inline]
@@ -121,14 +136,8 @@ pub(crate) fn deviates(how: Deviation) -> bool {
     switch::is(how)
 }
 
-/// The segments in the journal's ring.
+/// The sizes that hold.
 #[inline]
-pub(crate) fn ring_segments() -> u64 {
-    switch::ring().map_or(SEGMENTS, |(segments, _)| segments)
-}
-
-/// The records in a segment.
-#[inline]
-pub(crate) fn ring_records() -> u64 {
-    switch::ring().map_or(RECORDS, |(_, records)| records)
+pub(crate) fn sizes() -> Sizes {
+    switch::sizes()
 }

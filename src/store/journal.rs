@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
 use super::{Cas, SharedData, TRIES};
-use crate::deviation::{Deviation, deviates, ring_records, ring_segments};
+use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, decode, encode};
 use crate::time::Timestamp;
 
@@ -146,7 +146,7 @@ impl Mirror {
     /// Reads on from where it was left.
     fn read(&mut self, data: &impl SharedData) -> Synced {
         let mut synced = Synced::Current;
-        for _ in 0..2 * ring_segments() + 4 {
+        for _ in 0..2 * sizes().segments + 4 {
             let Some(found) = self.segment(data, self.cur) else { return Synced::Unavailable };
             if self.is_another_journal(found.segment.as_ref()) {
                 *self = Mirror::new(self.records_max);
@@ -166,7 +166,7 @@ impl Mirror {
                 continue;
             }
             self.index(&segment);
-            if (segment.records.len() as u64) < ring_records() {
+            if (segment.records.len() as u64) < sizes().records {
                 return synced;
             }
             self.cur += 1;
@@ -205,7 +205,7 @@ impl Mirror {
         let (mut cur, mut hard_below) = (self.cur, self.hard_below);
         let mut tries = 0;
         // Walking to the end of the ring is not a try, but it is bounded as well.
-        for _ in 0..ring_segments() + 4 + 2 * TRIES as u64 {
+        for _ in 0..sizes().segments + 4 + 2 * TRIES as u64 {
             let found = self.segment(data, cur).ok_or(Busy)?;
             let mut next = match found.segment {
                 Some(s) if s.no > cur => {
@@ -213,7 +213,7 @@ impl Mirror {
                     cur = s.no;
                     continue;
                 }
-                Some(s) if s.no == cur && s.records.len() as u64 >= ring_records() => {
+                Some(s) if s.no == cur && s.records.len() as u64 >= sizes().records => {
                     hard_below = hard_below.max(s.hard_below);
                     cur += 1;
                     continue;
@@ -229,7 +229,7 @@ impl Mirror {
                 if !deviates(Deviation::AdvancesEpochFirst) {
                     data.advance_epoch();
                 }
-                return Ok((cur - 1) * ring_records() + next.records.len() as u64);
+                return Ok((cur - 1) * sizes().records + next.records.len() as u64);
             }
             tries += 1;
             if tries == 2 * TRIES {
@@ -247,21 +247,21 @@ impl Mirror {
                     || (segment.no == self.cur && segment.records.len() < self.indexed)
                     || (segment.no < self.cur && self.indexed > 0)
             }
-            None => self.indexed > 0 || self.cur > ring_segments(),
+            None => self.indexed > 0 || self.cur > sizes().segments,
         }
     }
 
     /// The ring has gone round since this mirror was last read: what was forgotten meanwhile lies below the floor.
     fn overtaken_by(&mut self, no: u64) {
-        let floor = no.saturating_sub(ring_segments()) * ring_records();
+        let floor = no.saturating_sub(sizes().segments) * sizes().records;
         self.floor = if deviates(Deviation::ForgetsTheFloor) { self.floor } else { floor };
         self.head = self.head.max(floor);
-        self.cur = no.saturating_sub(ring_segments()) + 1;
+        self.cur = no.saturating_sub(sizes().segments) + 1;
         self.indexed = 0;
     }
 
     fn index(&mut self, segment: &Segment) {
-        let first = (segment.no - 1) * ring_records();
+        let first = (segment.no - 1) * sizes().records;
         for (n, record) in segment.records.iter().enumerate().skip(self.indexed) {
             self.index_record(first + n as u64 + 1, &decode(record));
         }
@@ -315,7 +315,7 @@ impl Segment {
 
     fn newest_hard(&self) -> u64 {
         let newest = self.records.iter().rposition(|r| decode(r).mode == Mode::Hard);
-        newest.map_or(0, |n| (self.no - 1) * ring_records() + n as u64 + 1)
+        newest.map_or(0, |n| (self.no - 1) * sizes().records + n as u64 + 1)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -337,7 +337,7 @@ impl Segment {
         }
         let (nonce, no, hard_below) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
         let mut records = Vec::new();
-        while !bytes.rest().is_empty() && (records.len() as u64) < ring_records() {
+        while !bytes.rest().is_empty() && (records.len() as u64) < sizes().records {
             let len = bytes.u32()? as usize;
             records.push(bytes.bytes(len)?.to_vec());
         }
@@ -346,7 +346,7 @@ impl Segment {
 }
 
 fn key(no: u64) -> String {
-    format!("j/{}", no % ring_segments())
+    format!("j/{}", no % sizes().segments)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
 use super::{SCHEMA, SharedData};
-use crate::deviation::{Deviation, deviates};
+use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
 
@@ -108,8 +108,8 @@ impl Record {
     pub fn write(&self, data: &impl SharedData, slot: Slot) -> u64 {
         let body = self.body();
         let mut taken = 0;
-        let place = if body.len() > CHUNK_BYTES {
-            for (n, chunk) in body.chunks(CHUNK_BYTES).enumerate() {
+        let place = if body.len() > sizes().chunk_bytes {
+            for (n, chunk) in body.chunks(sizes().chunk_bytes).enumerate() {
                 let value = sealed(&[&self.generation.to_le_bytes(), chunk]);
                 data.set(&chunk_key(slot, n), &value);
                 taken += value.len();
@@ -150,7 +150,7 @@ impl Record {
     /// Empties a slot. Only the owner of the flight that reserved it may do so.
     pub fn erase(data: &impl SharedData, slot: Slot, bytes: u32) {
         data.set(&record_key(slot), &[]);
-        for n in 0..(bytes as usize).div_ceil(CHUNK_BYTES) {
+        for n in 0..(bytes as usize).div_ceil(sizes().chunk_bytes) {
             if data.get(&chunk_key(slot, n)).is_none() {
                 break;
             }
@@ -211,7 +211,7 @@ fn chunk_key(slot: Slot, n: usize) -> String {
 
 fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
-    for n in 0..bytes.div_ceil(CHUNK_BYTES) {
+    for n in 0..bytes.div_ceil(sizes().chunk_bytes) {
         let found = data.get(&chunk_key(slot, n))?;
         let mut chunk = Reader::new(unsealed(&found.bytes)?);
         if chunk.u64()? != generation && !deviates(Deviation::TrustsChunks) {

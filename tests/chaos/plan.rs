@@ -18,6 +18,8 @@ pub struct Plan {
     pub lifetime: u64,
     /// So few sets that entries and flights crowd each other out.
     pub crowded: bool,
+    /// Segments of the journal and records in them, where it shall overflow.
+    pub ring: Option<(u64, u64)>,
     /// In order of time.
     pub acts: Vec<(Duration, Act)>,
 }
@@ -34,6 +36,7 @@ pub struct Configuration {
     pub worker_bytes: &'static str,
     pub entries: u32,
     pub waiters: u32,
+    pub bytes: &'static str,
 }
 
 /// Something that happens.
@@ -56,10 +59,11 @@ pub enum Act {
     Change(Key),
     /// The wall clock is set forward or back by milliseconds.
     Clock(i64),
-    /// The VM of a worker traps in some host call.
+    /// The VM of a worker traps in some host call (any when empty) of some callback (the same).
     Trap {
         worker: usize,
         call: &'static str,
+        callback: &'static str,
         skip: u32,
     },
     Configure(usize),
@@ -273,10 +277,11 @@ impl Configuration {
             worker_bytes,
             entries,
             waiters,
+            bytes,
         } = self;
         let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // "secret"
         format!(
-            r#"{{"soft_purge_grace":"{grace_s}s","store":{{"entries_max":{entries},"worker_bytes_max":"{worker_bytes}"}},
+            r#"{{"soft_purge_grace":"{grace_s}s","store":{{"entries_max":{entries},"bytes_max":"{bytes}","worker_bytes_max":"{worker_bytes}"}},
             "collapse":{{"enabled":{collapse},"fetch":"{fetch}","lease":"{lease_ms}ms","wait_max":"{wait_ms}ms",
             "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters}}},
             "admin":{{"methods":true,"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
@@ -295,6 +300,7 @@ impl Configuration {
             worker_bytes: pick(random, &["0", "64KiB", "8MiB", "8MiB"]),
             entries: if crowded { 64 } else { 4096 },
             waiters: if crowded { pick(random, &[1, 3, 1000]) } else { 1000 },
+            bytes: if crowded { pick(random, &["1MiB", "256MiB"]) } else { "256MiB" },
         }
     }
 }
@@ -327,6 +333,7 @@ impl Plan {
             rates,
             lifetime: pick(random, &[2, 5, 20, 60]),
             crowded,
+            ring: (!calm && random.chance(0.2)).then(|| pick(random, &[(2, 1), (3, 2), (4, 8)])),
             acts: Vec::new(),
         };
         plan.fill(random, calm);
@@ -399,6 +406,7 @@ impl Plan {
             What::Clock => Act::Clock(pick(random, &[-3_600_000, -2_000, -300, 300, 2_000, 3_600_000])),
             What::Trap => Act::Trap {
                 worker,
+                callback: pick(random, CALLBACKS),
                 call: pick(
                     random,
                     &[
@@ -441,6 +449,23 @@ impl Plan {
         }
     }
 }
+
+/// In which callbacks a VM may trap; half of the time in whichever comes.
+const CALLBACKS: &[&str] = &[
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "on_request_headers",
+    "on_response_headers",
+    "on_response_body",
+    "on_http_call_response",
+    "on_log",
+    "on_queue_ready",
+    "on_tick",
+];
 
 /// How often what happens in a plan, and on how few keys.
 struct Weights {
@@ -533,8 +558,8 @@ fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { workers, lifetime, crowded, rates, .. } = self;
-        writeln!(f, "{workers} workers, lifetime {lifetime} s, crowded: {crowded}, {rates:?}")?;
+        let Plan { workers, lifetime, crowded, rates, ring, .. } = self;
+        writeln!(f, "{workers} workers, lifetime {lifetime} s, crowded: {crowded}, ring: {ring:?}, {rates:?}")?;
         for configuration in &self.configurations {
             writeln!(f, "{configuration:?}")?;
         }

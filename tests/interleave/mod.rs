@@ -11,7 +11,7 @@ mod shared;
 mod stage;
 
 use explore::{Explored, explore};
-use larder::deviation::{Deviation, deviate, set_ring};
+use larder::deviation::{Deviation, SIZES, Sizes, deviate, resize};
 use stage::Setting;
 
 /// States at which the exploration of a setting ends when nobody says otherwise.
@@ -53,7 +53,7 @@ fn settings() -> Vec<(&'static str, Setting)> {
         ),
         (
             "journal overflows",
-            Setting { requests: ONE_EACH, purges: overflow, ring: Some((2, 1)), validators: true, ..base() },
+            Setting { requests: ONE_EACH, purges: overflow, ring: (2, 1), validators: true, ..base() },
         ),
         (
             "way changes hands, chunks",
@@ -78,10 +78,11 @@ fn settings() -> Vec<(&'static str, Setting)> {
 /// Explores in this thread, with this deviation.
 fn explored(setting: &Setting, how: Option<Deviation>, states_max: usize) -> Explored {
     deviate(how);
-    set_ring(setting.ring);
+    let (segments, records) = setting.ring;
+    resize(Sizes { segments, records, chunk_bytes: 8 });
     let explored = explore(setting, states_max);
     deviate(None);
-    set_ring(None);
+    resize(SIZES);
     explored
 }
 

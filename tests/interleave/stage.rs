@@ -16,7 +16,7 @@ use larder::policy::reuse::Reuse;
 use larder::policy::storing::request_allows;
 use larder::policy::key;
 use larder::store::memory::Entry;
-use larder::store::record::{CHUNK_BYTES, Response};
+use larder::store::record::Response;
 use larder::store::set::{SetSnapshot, WAYS, Way};
 use larder::store::{Fingerprint, Seed};
 use larder::time::{Monotonic, Now, Timestamp};
@@ -47,7 +47,7 @@ pub struct Setting {
     /// Key 0 is stored, and its way is the next one to be taken.
     pub crowded: bool,
     /// Segments of the journal and records in them.
-    pub ring: Option<(u64, u64)>,
+    pub ring: (u64, u64),
     /// The journal takes no record.
     pub busy: bool,
     /// How often each may happen.
@@ -73,7 +73,7 @@ impl Default for Setting {
             varies: false,
             chunks: false,
             crowded: false,
-            ring: None,
+            ring: (2, 2),
             busy: false,
             leaves: 0,
             deaths: 0,
@@ -323,8 +323,7 @@ impl<'a> Stage<'a> {
         let line = format!("{key} {number:03}\n");
         let (status, lines) = match answer {
             Answer::Confirmed => (304, 0),
-            _ if self.setting.chunks => (200, CHUNK_BYTES / line.len() + 2),
-            _ => (200, 2),
+            _ => (200, if self.setting.chunks { 2 } else { 1 }),
         };
         Reception { head: Some(ResponseHead { status, fields }), body: line.repeat(lines).into_bytes() }
     }
