@@ -48,8 +48,9 @@ fuzz: rust $(CARGO_FUZZ) ## libFuzzer on every parser, codec and the filter: mak
 $(CARGO_FUZZ):
 	cargo install cargo-fuzz --version 0.13.2 --root .tools/cargo-fuzz
 
-e2e: build ## scenarios on a real Envoy with two workers
-	@envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::
+e2e: build ## scenarios and crowds on a real Envoy
+	cargo build --profile chaos --lib --target wasm32-wasip1 --features trap
+	@ulimit -Sn "$$(ulimit -Hn)" && envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::
 
 conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="id …": these alone, in full)
 	@envoy=$$(python3 tools/get.py envoy) && node=$$(python3 tools/get.py node) && \
@@ -67,7 +68,7 @@ envoy: ## the path of the Envoy that demo and tests start
 lint: rust ## formatting, clippy and rustdoc, warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy --lib --target wasm32-wasip1 -- -D warnings
+	cargo clippy --lib --target wasm32-wasip1 --features trap -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 clean: ## removes what was built (.venv and .tools stay)

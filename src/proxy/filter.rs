@@ -91,6 +91,10 @@ impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {
         let fields = abi::map(Map::Request).map(Fields::from_wire).unwrap_or_default();
         let request = RequestHead { fields, has_body: !ends };
+        #[cfg(all(feature = "trap", target_arch = "wasm32"))]
+        if request.fields.contains("x-larder-trap") {
+            core::arch::wasm32::unreachable();
+        }
         let step =
             self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().request_head(cx, request));
         self.perform(Map::Request, step)
@@ -165,10 +169,12 @@ impl HttpContext for Filter {
     }
 }
 
-/// Why the stream is over although its response is not.
+/// Why the stream is over although its response is not. A client that leaves closes its connection or, in HTTP/2 and
+/// HTTP/3, resets its stream; one that stays may be too slow. All else is told of the upstream.
 fn ending() -> Ending {
     let details = abi::property("response\0code_details").unwrap_or_default();
-    if details.starts_with(b"downstream") { Ending::ClientLeft } else { Ending::ResponseBroke }
+    let of_upstream = [&b"upstream"[..], b"via_upstream"].iter().any(|prefix| details.starts_with(prefix));
+    if of_upstream { Ending::ResponseBroke } else { Ending::ClientLeft }
 }
 
 impl Drop for Filter {

@@ -75,7 +75,8 @@ fn an_upgraded_connection_is_left_alone() {
 }
 
 fn envoy(without_filter: bool) -> RealEnvoy {
-    let mut envoy = RealEnvoy::start_with(&Setup { without_filter, replaced: ROOMY.to_vec() });
+    let mut envoy =
+        RealEnvoy::start_with(&Setup { without_filter, replaced: ROOMY.to_vec(), ..Setup::default() });
     if !without_filter {
         let token = format!(r#"{{"name": "nobody", "sha256": "{}"}}"#, "0".repeat(64));
         envoy.configure(&format!(r#"{{"admin": {{"methods": true, "tokens": [{token}]}}}}"#)).unwrap();

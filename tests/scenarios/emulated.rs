@@ -122,6 +122,48 @@ pub fn followers_of_a_dead_leader_are_served_within_its_lease(stand: &mut Emulat
     stand.vm_deaths_expected(1);
 }
 
+/// Takes hundreds of connections to one worker, which no Envoy promises. (`e2e/crowds.rs` has the real ones.)
+pub fn a_crowd_on_one_worker_is_answered_bit_by_bit(stand: &mut Emulated) {
+    stand.origin("/crowd", vec![page("page").delay(Duration::from_millis(300)), page("again")]);
+    let exchanges: Vec<_> = (0..500).map(|_| stand.start(0, Request::get("/crowd"))).collect();
+    let before = stand.world.now();
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "page");
+    }
+    assert!(stand.world.now() - before < 400_000_000, "one callback follows the other");
+    assert_eq!(stand.origin_count("/crowd"), 1);
+    // The same for those who go to the origin after all.
+    stand.origin(
+        "/private",
+        vec![Reply::ok("mine").field("cache-control", "private").delay(Duration::from_millis(300))],
+    );
+    let exchanges: Vec<_> = (0..500).map(|_| stand.start(0, Request::get("/private"))).collect();
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "mine");
+    }
+}
+
+/// Takes hundreds of connections to one worker.
+pub fn commands_without_their_bodies_are_answered_bit_by_bit(stand: &mut Emulated) {
+    admin(stand);
+    stand.world.settings(|s| s.body_while_headers_held = false);
+    let command = || super::telling::commanding("POST", "/_larder/purge", r#"{"selectors": [{"tag": "t"}]}"#);
+    let exchanges: Vec<_> = (0..300).map(|_| stand.start(0, command())).collect();
+    stand.pass(Duration::from_secs(6));
+    for exchange in exchanges {
+        let response = stand.finish(exchange);
+        assert_eq!(response.status, 408, "{}", response.text());
+    }
+}
+
+/// Only this stand's clients speak HTTP/2. (`e2e/crowds.rs` has the real ones.)
+pub fn when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request(
+    stand: &mut Emulated,
+) {
+    stand.world.settings(|s| s.http2 = true);
+    super::collapse::when_the_first_client_leaves_the_others_are_served_by_one_more_request(stand);
+}
+
 /// Only this stand can silence statistics: then the journal's clock is in shared data.
 pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated) {
     stand.world.silence_metrics();

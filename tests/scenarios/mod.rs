@@ -267,6 +267,9 @@ macro_rules! on_the_emulated_host_only {
                 a_lost_compare_and_set_costs_a_try_and_nothing_else
                 a_purge_that_cannot_be_written_is_not_acknowledged
                 followers_of_a_dead_leader_are_served_within_its_lease
+                a_crowd_on_one_worker_is_answered_bit_by_bit
+                commands_without_their_bodies_are_answered_bit_by_bit
+                when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request
                 purges_hold_where_a_stats_filter_silences_the_epoch
                 a_damaged_journal_forgets_to_the_safe_side
                 damaged_records_are_misses
