@@ -42,6 +42,10 @@ $(RUNNER):
 chaos: rust ## seeded chaos on the emulated host: make chaos SEEDS=100000 [SEED=7 for one, with its story]
 	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) cargo test --profile chaos --test main chaos:: -- --nocapture
 
+soak: rust ## a real Envoy with four workers under everything at once: make soak MINUTES=20 [RATE=250]
+	cargo build --profile chaos --lib --target wasm32-wasip1 --features trap
+	python3 tools/soak.py $(or $(MINUTES),20) $(or $(RATE),250)
+
 fuzz: rust $(CARGO_FUZZ) ## libFuzzer on every parser, codec and the filter: make fuzz SECONDS=3600 [TARGETS="admin …"]
 	python3 tools/fuzz.py $(or $(SECONDS),600) $(TARGETS)
 

@@ -106,8 +106,7 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
         None => set.flights.iter().position(|f| is_free(f, now))?,
     };
     let before = set.flights.get(place)?;
-    let inherits =
-        before.fingerprint == new.fingerprint && !deviates(Deviation::ForgetsWaiters);
+    let inherits = before.fingerprint == new.fingerprint && !deviates(Deviation::ForgetsWaiters);
     let waiters = if inherits { (before.waiters | bit(before.owner)) & !bit(new.owner) } else { 0 };
     let flight = Flight {
         fingerprint: new.fingerprint,

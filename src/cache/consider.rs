@@ -184,7 +184,9 @@ impl Cache {
             Seat::Lead => self.lead(host, need, set, None, now),
             Seat::NotShared(why) => Some(self.after_failure(need, why, now)),
             Seat::Wait if may_wait => Some(self.join(host, need, now)),
-            Seat::Register if may_wait && ask.waited.get().is_some() && deviates(Deviation::WaitsUnregistered) => {
+            Seat::Register
+                if may_wait && ask.waited.get().is_some() && deviates(Deviation::WaitsUnregistered) =>
+            {
                 Some(self.join(host, need, now))
             }
             Seat::Register if may_wait => {

@@ -28,6 +28,9 @@ pub const RECORDS: u64 = 64;
 
 const LAYOUT: u8 = 2;
 
+/// No journal gets that far: a segment with a greater number is none, and positions never overflow.
+const NO_MAX: u64 = u64::MAX >> 16;
+
 /// The nonce of a segment that may belong to any journal.
 const UNNAMED: u64 = 0;
 
@@ -341,7 +344,7 @@ impl Segment {
             let len = bytes.u32()? as usize;
             records.push(bytes.bytes(len)?.to_vec());
         }
-        (no > 0).then_some(Segment { nonce, no, hard_below, records })
+        (1..=NO_MAX).contains(&no).then_some(Segment { nonce, no, hard_below, records })
     }
 }
 

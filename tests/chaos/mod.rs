@@ -129,7 +129,9 @@ fn mistakes_on_purpose_are_seen() {
         let seen = (0..seeds).find_map(|seed| Some((seed, play(&Plan::new(seed), false).err()?)));
         deviate(None);
         match seen {
-            Some((seed, what)) => println!("{how:?} is seen by seed {seed}: {}", &what[..what.len().min(120)]),
+            Some((seed, what)) => {
+                println!("{how:?} is seen by seed {seed}: {}", &what[..what.len().min(120)])
+            }
             None => assert!(!SEEN.contains(&how), "{how:?} is not seen in {seeds} seeds"),
         }
     }

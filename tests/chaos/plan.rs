@@ -559,7 +559,10 @@ fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { workers, lifetime, crowded, rates, ring, .. } = self;
-        writeln!(f, "{workers} workers, lifetime {lifetime} s, crowded: {crowded}, ring: {ring:?}, {rates:?}")?;
+        writeln!(
+            f,
+            "{workers} workers, lifetime {lifetime} s, crowded: {crowded}, ring: {ring:?}, {rates:?}"
+        )?;
         for configuration in &self.configurations {
             writeln!(f, "{configuration:?}")?;
         }

@@ -81,7 +81,8 @@ impl Play {
         match line.split_first() {
             Some((b'>', rest)) => {
                 self.send();
-                self.draft = request(rest).map_or(Draft::Nothing, |(worker, one)| Draft::Request(worker, one));
+                self.draft =
+                    request(rest).map_or(Draft::Nothing, |(worker, one)| Draft::Request(worker, one));
             }
             Some((b'<', rest)) => {
                 self.send();

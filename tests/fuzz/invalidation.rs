@@ -1,17 +1,18 @@
 //! Tags, and records of the journal with what they cover.
 
 use larder::http::Fields;
+use larder::invalidation::Matcher;
 use larder::invalidation::{
     Index, Invalidation, Mode, Origin, Selector, Subject, TAG_BYTES_MAX, Tag, Verdict, decode, encode,
     groups_of, record_bytes, tags_of,
 };
-use larder::invalidation::Matcher;
 use larder::time::Timestamp;
 
 /// A field of tags: a first line that names it, then its value.
 pub fn tags(bytes: &[u8]) {
     let mut lines = bytes.splitn(2, |b| *b == b'\n');
-    let name = lines.next().and_then(|line| str::from_utf8(line).ok()).unwrap_or_default().to_ascii_lowercase();
+    let name =
+        lines.next().and_then(|line| str::from_utf8(line).ok()).unwrap_or_default().to_ascii_lowercase();
     let value = lines.next().unwrap_or_default();
     let fields = Fields::from_iter([(name.as_bytes(), value)]);
     let _ = groups_of(&fields, &name);

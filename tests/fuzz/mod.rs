@@ -52,7 +52,8 @@ fn the_corpus_and_what_is_nearly_like_it_do_no_harm() {
         let corpus = corpus(name);
         assert!(!corpus.is_empty(), "{name} has no corpus");
         corpus.iter().for_each(|bytes| tried(name, run, bytes));
-        let mutations = if matches!(name, "chaos" | "exchanges") { MUTATIONS_OF_WORKLOADS } else { MUTATIONS };
+        let mutations =
+            if matches!(name, "chaos" | "exchanges") { MUTATIONS_OF_WORKLOADS } else { MUTATIONS };
         for seed in 0..mutations {
             tried(name, run, &mutated(&mut Chance::new(seed), &corpus));
         }

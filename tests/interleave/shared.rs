@@ -13,10 +13,13 @@ use larder::store::set::SetSnapshot;
 use larder::store::{Cas, Fingerprint, SharedData, Versioned};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+/// A value and its position.
+type Value = (Rc<[u8]>, u32);
+
 /// The process, as all workers see it.
 #[derive(Default)]
 pub struct Shared {
-    values: RefCell<BTreeMap<String, (Rc<[u8]>, u32)>>,
+    values: RefCell<BTreeMap<String, Value>>,
     next_cas: Cell<u32>,
     epoch: Cell<u64>,
     /// Hints on their way: worker and fingerprint.

@@ -12,9 +12,9 @@ use larder::config::Config;
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::invalidation::{Invalidation, Mode, Origin, Selector};
 use larder::outcome::{Bypass, ForwardReason};
+use larder::policy::key;
 use larder::policy::reuse::Reuse;
 use larder::policy::storing::request_allows;
-use larder::policy::key;
 use larder::store::memory::Entry;
 use larder::store::record::Response;
 use larder::store::set::{SetSnapshot, WAYS, Way};
@@ -336,7 +336,8 @@ impl<'a> Stage<'a> {
         for (number, sent) in self.sent.iter().enumerate().filter(|(_, sent)| sent.open) {
             if is_idle(sent.worker) {
                 let confirmed = sent.conditional && self.setting.validators;
-                choices.push(Choice::Answer(number, if confirmed { Answer::Confirmed } else { Answer::Whole }));
+                choices
+                    .push(Choice::Answer(number, if confirmed { Answer::Confirmed } else { Answer::Whole }));
                 if self.left.not_stored > 0 {
                     choices.push(Choice::Answer(number, Answer::NotStorable));
                 }
@@ -380,9 +381,9 @@ impl<'a> Stage<'a> {
 
     /// The worker that has this place in the registry.
     fn seat(&self, place: u8) -> Option<usize> {
-        self.workers.iter().position(|worker| {
-            worker.cache.try_borrow().map_or(false, |cache| cache.worker() == Some(place))
-        })
+        self.workers
+            .iter()
+            .position(|worker| worker.cache.try_borrow().is_ok_and(|cache| cache.worker() == Some(place)))
     }
 
     /// The whole state in one number.
@@ -679,7 +680,9 @@ impl<'a> Stage<'a> {
     /// When nothing can happen any more: everyone was answered, at the latest once time has passed.
     pub fn end(&mut self) -> Result<(), String> {
         let faults = &self.setting;
-        let heals = faults.deaths + faults.lost_hints + faults.lost_calls + faults.expiries > 0;
+        // A lease that runs out needs no sweep, but where the response turns out to belong elsewhere.
+        let strays = if faults.varies { faults.expiries } else { 0 };
+        let heals = faults.deaths + faults.lost_hints + faults.lost_calls + strays > 0;
         for _ in 0..if heals { 50 } else { 0 } {
             if self.waiting().is_none() {
                 break;
