@@ -10,7 +10,7 @@ INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-d
 
 CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 
-.PHONY: help build envoy demo run test unit wasm-test chaos fuzz soak e2e conformance bench lint clean rust
+.PHONY: help build envoy demo run test unit wasm-test chaos fuzz soak e2e conformance bench bench-core bench-eviction lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -65,6 +65,12 @@ conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="
 bench: build ## what the cache costs, next to others, with a report (QUICK=1: in three minutes; ONLY=text: what holds it)
 	cargo build --release --examples --target wasm32-wasip1
 	@QUICK="$(QUICK)" ONLY="$(ONLY)" python3 tests/bench/bench.py
+
+bench-core: rust ## instructions that the core takes for a request, against tests/bench/core.json (UPDATE=1: write them)
+	@UPDATE="$(UPDATE)" python3 tests/bench/core.py
+
+bench-eviction: rust ## what eviction costs in misses, next to libCacheSim's on the same traces (QUICK=1: fewer requests)
+	@QUICK="$(QUICK)" python3 tests/bench/eviction.py
 
 envoy: ## the path of the Envoy that demo and tests start
 	@python3 tools/get.py envoy

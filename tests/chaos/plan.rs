@@ -37,6 +37,8 @@ pub struct Configuration {
     pub entries: u32,
     pub waiters: u32,
     pub bytes: &'static str,
+    /// How eagerly what is in demand is refreshed early.
+    pub ahead_percent: u32,
 }
 
 /// Something that happens.
@@ -278,10 +280,11 @@ impl Configuration {
             entries,
             waiters,
             bytes,
+            ahead_percent,
         } = self;
         let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // "secret"
         format!(
-            r#"{{"soft_purge_grace":"{grace_s}s","store":{{"entries_max":{entries},"bytes_max":"{bytes}","worker_bytes_max":"{worker_bytes}"}},
+            r#"{{"soft_purge_grace":"{grace_s}s","refresh_ahead":{{"percent":{ahead_percent}}},"store":{{"entries_max":{entries},"bytes_max":"{bytes}","worker_bytes_max":"{worker_bytes}"}},
             "collapse":{{"enabled":{collapse},"fetch":"{fetch}","lease":"{lease_ms}ms","wait_max":"{wait_ms}ms",
             "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters}}},
             "admin":{{"methods":true,"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
@@ -301,6 +304,7 @@ impl Configuration {
             entries: if crowded { 64 } else { 4096 },
             waiters: if crowded { pick(random, &[1, 3, 1000]) } else { 1000 },
             bytes: if crowded { pick(random, &["1MiB", "256MiB"]) } else { "256MiB" },
+            ahead_percent: pick(random, &[0, 100, 1000]),
         }
     }
 }

@@ -84,11 +84,11 @@ pub fn policy(bytes: &[u8]) {
     let (two, three) = section(rest);
     let (asked, answered, next) = (request(one), response(two), request(section(three).0));
     let key = policy::primary(&asked, &options);
-    let _ = policy::variant(&key.primary, &["accept-encoding".into(), "cookie".into()], &asked);
+    let _ = policy::variant(&key, &["accept-encoding".into(), "cookie".into()], &asked);
     let _ = (policy::intent(&asked, &options), policy::forwarded_path(&asked, &options));
     let _ = policy::invalidated_uris(&asked, &answered, &options);
     let _ = policy::invalidated_groups(&answered);
-    if let Some(parts) = KeyParts::of(&key.primary) {
+    if let Some(parts) = KeyParts::of(&key) {
         let _ = (parts.url(), parts.shown(), parts.souin(), parts.request());
     }
     let Ok(stored) = policy::storable(&asked, &answered, &options, T0, T0) else { return };

@@ -51,7 +51,7 @@ fn set(data: &Memory, value: &[u8]) {
         owner: 1,
         until: Monotonic(1_002_000),
     };
-    let _ = (found.value.bytes(), collapse::victim(&found.value, 3, now, Timestamp(0)));
+    let _ = (found.value.bytes(), collapse::victim(&found.value, now, Timestamp(0)));
     if let Some((led, flight)) = collapse::led(&found.value, new, now, Timestamp(0)) {
         assert!(found.replace(data, &led));
         assert_eq!(SetSnapshot::read(data, 0).value.flight(flight.generation), led.flight(flight.generation));
@@ -70,7 +70,7 @@ fn record(data: &Memory, value: &[u8]) {
     let Some(read) = Record::read(data, SLOT, &peeked.key) else { return };
     assert_eq!(read.key, peeked.key);
     let other = Slot { set: 0, way: 1 };
-    read.write(data, other);
+    read.encoded().write(data, other, 0);
     assert_eq!(Record::read(data, other, &read.key), Some(read));
 }
 

@@ -181,7 +181,9 @@ impl SharedData for Hands<'_> {
         }
     }
 
-    fn add_bytes(&self, _: i64) {}
+    fn add_bytes(&self, _: i64) -> u64 {
+        0
+    }
 
     fn bytes(&self) -> u64 {
         0
@@ -190,6 +192,7 @@ impl SharedData for Hands<'_> {
 
 impl Metrics for Hands<'_> {
     fn count(&self, _: Counter) {}
+    fn show_breakers(&self, _: u64) {}
     fn values(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
@@ -197,6 +200,9 @@ impl Metrics for Hands<'_> {
 
 impl Host for Hands<'_> {
     fn routed(&self, _: u32) -> Option<(Fields, String)> {
+        None
+    }
+    fn cluster(&self, _: u32) -> Option<String> {
         None
     }
     fn peer(&self) -> Peer {

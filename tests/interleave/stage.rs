@@ -14,10 +14,9 @@ use larder::invalidation::{Invalidation, Mode, Origin, Selector};
 use larder::outcome::{Bypass, ForwardReason};
 use larder::policy::key;
 use larder::policy::reuse::Reuse;
-use larder::policy::storing::request_allows;
 use larder::store::memory::Entry;
 use larder::store::record::Response;
-use larder::store::set::{SetSnapshot, WAYS, Way};
+use larder::store::set::{SetSnapshot, USES_MAX, WAYS, Way};
 use larder::store::{Fingerprint, Seed};
 use larder::time::{Monotonic, Now, Timestamp};
 
@@ -257,8 +256,14 @@ impl<'a> Stage<'a> {
     fn crowd(&mut self) {
         let hands = self.hands(PREDECESSOR);
         let mut set = SetSnapshot::read(&hands, 0).value;
-        let taken = |n: u64| Way { fingerprint: Fingerprint(n), bytes: 1, expires: u32::MAX, visited: 0 };
-        // The first flight of a worker has the generation 1, and takes the way of that number.
+        // What is stored is worth more than what has never been asked for again.
+        let taken = |n: u64| Way {
+            fingerprint: Fingerprint(n),
+            bytes: 1,
+            expires: u32::MAX,
+            uses: USES_MAX,
+            ..Way::default()
+        };
         (100..).zip(&mut set.ways).filter(|(n, _)| *n != 101).for_each(|(n, way)| *way = taken(n));
         assert!(SetSnapshot::read(&hands, 0).replace(&hands, &set));
         let predecessor = Identity { nonce: 1, seed: Seed(1, 2) };
@@ -295,11 +300,9 @@ impl<'a> Stage<'a> {
             config: Rc::clone(&self.config),
             key: key::primary(&request, &options),
             arrived: self.now(),
-            deadline: self.now().mono.after(self.config.collapse.wait_max),
-            whole: request_allows(&request, &options),
             stamp: Cell::new(0),
             waited: Cell::new(None),
-            only_if_cached: false,
+            home: Cell::new(None),
             request,
             options,
         })
@@ -430,7 +433,7 @@ impl<'a> Stage<'a> {
                 self.purges.push(Purge { worker, at: None });
                 let record = Invalidation {
                     mode: if hard { Mode::Hard } else { Mode::Soft },
-                    selector: Selector::Uri(self.asked(99, key).key.uri.clone()),
+                    selector: Selector::Uri(self.asked(99, key).uri()),
                     issued_at: self.now().wall,
                     origin: Origin::Fleet,
                     reason: None,
