@@ -178,11 +178,15 @@ class Client:
             if self.writer is None:
                 self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
             self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-            start, fields = await read_head(self.reader) or (None, {})
-            body = await self.reader.readexactly(int(fields.get("content-length", 0)))
-        except (OSError, TypeError, asyncio.IncompleteReadError):
+            head = await read_head(self.reader)
+            length = int(head[1].get("content-length", 0)) if head else 0
+            body = await self.reader.readexactly(length)
+        except (OSError, asyncio.IncompleteReadError):
+            head = None
+        if head is None:
             self.close()
             return None
+        start, fields = head
         if fields.get("connection") == "close":
             self.close()
         return int(start.split()[1]), fields, body

@@ -118,21 +118,25 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// The mistakes on purpose that a few seeds of chaos see; the others need a schedule that [`crate::interleave`] finds.
-const SEEN: [Deviation; 0] = [];
+/// The mistakes on purpose that a few seeds of chaos see. (Others need more seeds, or a schedule within callbacks, which
+/// only [`crate::interleave`] finds.)
+const SEEN: &[Deviation] = &[Deviation::NeverSweeps, Deviation::ValidatesWhatIsGone];
 
+/// `CHAOS_MISTAKES=1` tries all of them, on `CHAOS_SEEDS` seeds each.
 #[test]
 fn mistakes_on_purpose_are_seen() {
-    let seeds = number("CHAOS_SEEDS").unwrap_or(SEEDS);
-    for how in Deviation::ALL {
-        deviate(Some(how));
+    let all = number("CHAOS_MISTAKES").is_some();
+    for how in if all { &Deviation::ALL[..] } else { SEEN } {
+        deviate(Some(*how));
+        let seeds = number("CHAOS_SEEDS").unwrap_or(SEEDS);
         let seen = (0..seeds).find_map(|seed| Some((seed, play(&Plan::new(seed), false).err()?)));
         deviate(None);
         match seen {
             Some((seed, what)) => {
-                println!("{how:?} is seen by seed {seed}: {}", &what[..what.len().min(120)])
+                let what: String = what.chars().take(120).collect();
+                println!("{how:?} is seen by seed {seed}: {what}");
             }
-            None => assert!(!SEEN.contains(&how), "{how:?} is not seen in {seeds} seeds"),
+            None => assert!(all, "{how:?} is not seen in {seeds} seeds"),
         }
     }
 }
