@@ -39,5 +39,8 @@ mod fuzz;
 /// The real store, journal and flights of two workers, through every interleaving of their steps.
 mod interleave;
 
+/// What Larder honours, as the README lists it.
+mod honours;
+
 /// The invariants of the house, which no compiler checks.
 mod tidy;

@@ -42,6 +42,8 @@ pub enum Content {
     Response(Box<Response>),
     /// The field names by which responses of this URI are selected (`Vary`); the responses have keys of their own.
     Variants(Variants),
+    /// By which part of the query responses of this path are selected (`No-Vary-Search`); they have keys of their own.
+    Search(Search),
 }
 
 /// A stored response with its body.
@@ -68,6 +70,15 @@ pub struct Variants {
     pub known: Vec<(u64, u32)>,
 }
 
+/// What the newest response of a path has said of the queries that it answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Search {
+    /// The value of `No-Vary-Search`; empty when the whole query counts.
+    pub variance: String,
+    /// The canonical URI, by which purges find it.
+    pub uri: Vec<u8>,
+}
+
 /// Where a record lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slot {
@@ -92,6 +103,7 @@ enum Kind<'a> {
     #[serde(borrow)]
     Response(Box<Facts<'a>>),
     Variants(Variants),
+    Search(Search),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -192,7 +204,7 @@ impl Record {
     fn body(&self) -> &[u8] {
         match &self.content {
             Content::Response(response) => &response.body,
-            Content::Variants(_) => &[],
+            Content::Variants(_) | Content::Search(_) => &[],
         }
     }
 
@@ -204,6 +216,7 @@ impl Record {
                 tags: r.tags.clone(),
             })),
             Content::Variants(variants) => Kind::Variants(variants.clone()),
+            Content::Search(search) => Kind::Search(search.clone()),
         };
         let head = Head { key: &self.key, generation: self.generation, stamp: self.stamp, body, kind };
         // Serialising into memory cannot fail; an empty head would decode to a miss.
@@ -227,6 +240,7 @@ impl Record {
                 body: bytes.rest().to_vec(),
             })),
             Kind::Variants(variants) => Content::Variants(variants),
+            Kind::Search(search) => Content::Search(search),
         };
         let record =
             Record { key: head.key.to_vec(), generation: head.generation, stamp: head.stamp, content };

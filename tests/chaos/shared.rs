@@ -100,7 +100,7 @@ fn is_known(key: &str, sets: u32) -> bool {
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
         ["workers" | "seed" | "epoch" | "bytes"] => true,
-        ["1", "breakers"] => true,
+        ["2", "breakers"] => true,
         ["j", n] => below(n, 256),
         ["2", "s", set] => below(set, sets.into()),
         ["2", "r" | "p", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
