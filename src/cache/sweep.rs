@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId, Waited};
 use crate::collapse;
+use crate::deviation::{Deviation, deviates};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::store::Fingerprint;
@@ -84,6 +85,9 @@ impl Cache {
     /// What is due by time: leases are renewed, waits and lost calls come to their deadlines, groups are looked
     /// after whether anybody woke them or not, and the journal's head is checked even if its epoch stands still.
     pub fn tick(&mut self, host: &impl Host, now: Now) {
+        if deviates(Deviation::NeverSweeps) {
+            return self.release_overdue(host, now);
+        }
         self.mirror.distrust();
         self.hear_of_trouble(host);
         self.renew_leases(host, now);
