@@ -30,6 +30,8 @@ mod crowds;
 mod hostile;
 /// What pages show.
 mod pages;
+/// How the cache's own fetches reach their origin.
+mod recipe;
 /// Configuration pushes.
 mod reload;
 /// What routes add and say.
