@@ -109,8 +109,8 @@ fn a_refresh_goes_through_the_route_table_and_does_not_meet_the_cache_again() {
     envoy.pass(Duration::from_millis(300));
     let hit = envoy.send(0, Request::get("/shop/loop"));
     assert!(hit.is_hit() && hit.text() == "new", "{}", hit.field("cache-status"));
-    let stat = |name: &str| envoy.envoy().stat(name);
     assert_eq!(envoy.origin_log().len(), 3, "the route retries what failed");
+    let stat = |name: &str| envoy.envoy().stat(name);
     assert_eq!(stat("http.route_loop.downstream_rq_total"), 1);
     assert_eq!(stat("http.larder.downstream_rq_total"), 3, "only clients meet the cache");
     assert_eq!((stat("wasmcustom.larder_dispatched"), stat("wasmcustom.larder_dispatched_failed")), (1, 0));
