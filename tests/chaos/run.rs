@@ -126,7 +126,7 @@ impl<'a> Stage<'a> {
         world.look(|h| {
             h.origin.author = Some(Box::new(move |now, request| author.borrow_mut().answer(now, request)));
         });
-        let grace = plan.configurations.iter().map(|c| c.grace_s).max().unwrap_or_default();
+        let grace = plan.configurations.iter().map(|c| c.grace_s.max(c.down_s)).max().unwrap_or_default();
         let lease = plan.configurations.iter().map(|c| c.lease_ms).max().unwrap_or_default();
         Stage {
             plan,

@@ -36,8 +36,8 @@ mod outage;
 mod pages;
 /// Purges raced against all that goes on.
 mod purge_chaos;
-/// What the router makes of Larder's own fetches.
-mod recipes;
+/// How the cache's own fetches reach their origin.
+mod recipe;
 /// Configuration pushes.
 mod reload;
 /// What routes add and say.

@@ -270,6 +270,7 @@ macro_rules! on_both_stands {
                 a_namespace_is_bumped
                 a_refresh_fetches_again_by_itself
                 a_purge_can_refresh
+                a_purge_of_much_is_refreshed_bit_by_bit
                 a_command_with_a_key_is_carried_out_once
                 the_configuration_is_shown
             }
