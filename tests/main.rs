@@ -33,5 +33,8 @@ mod properties;
 /// Seeded workloads with every fault that the emulated host can show (`make chaos`).
 mod chaos;
 
+/// The bytes of the store.
+mod budget;
+
 /// The invariants of the house, which no compiler checks.
 mod tidy;

@@ -15,9 +15,8 @@ use crate::policy::StoredResponse;
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// What a key costs in shared data beside its value.
 pub const KEY_BYTES: u64 = 110;
-/// What the keys of a slot cost that holds nothing: the record's, and that of the recipe beside it. They stay for as
-/// long as Envoy runs.
-pub const EMPTY_BYTES: u64 = 2 * KEY_BYTES;
+/// What a slot costs that holds nothing: its key, which stays for as long as Envoy runs, and its part of the set.
+pub const EMPTY_BYTES: u64 = KEY_BYTES + 40;
 /// Checksum and generation.
 const CHUNK_HEAD_BYTES: u64 = 16;
 
