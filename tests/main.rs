@@ -36,5 +36,8 @@ mod chaos;
 /// The bytes of the store.
 mod budget;
 
+/// What Larder honours, as the README lists it.
+mod honours;
+
 /// The invariants of the house, which no compiler checks.
 mod tidy;

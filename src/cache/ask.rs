@@ -1,10 +1,11 @@
 //! What a request asks of the cache and what the cache decides.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
+use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::{ForwardReason, NotStored, Stored};
 use crate::policy::key;
@@ -31,6 +32,8 @@ pub struct Ask {
     pub options: Rc<Options>,
     /// Its primary cache key.
     pub key: Vec<u8>,
+    /// Which part of its query selects the response, as far as that is known; none when all of it does.
+    pub search: RefCell<Option<SearchVariance>>,
     /// When it came.
     pub arrived: Now,
     /// The journal's head when it was last considered.
@@ -162,6 +165,15 @@ impl Ask {
         self.waited.get().filter(|waited| !waited.leads).map(|_| answered)
     }
 
+    /// The key that the responses for its URI lie under, before their variants are told apart.
+    #[must_use]
+    pub fn base_key(&self) -> Cow<'_, [u8]> {
+        match &*self.search.borrow() {
+            Some(variance) => Cow::Owned(key::modulo_search(&self.request, &self.options, variance)),
+            None => Cow::Borrowed(&self.key),
+        }
+    }
+
     /// The request as it goes to the origin: query parameters that are dropped from the key do not reach it, unless
     /// the rules want it.
     #[must_use]
@@ -179,6 +191,6 @@ impl Ask {
     /// The cache key of the variant that these nominated fields select for this request.
     #[must_use]
     pub fn variant_key(&self, nominated: &[String]) -> Vec<u8> {
-        key::variant(&self.key, nominated, &self.request)
+        key::variant(&self.base_key(), nominated, &self.request)
     }
 }

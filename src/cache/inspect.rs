@@ -153,7 +153,8 @@ impl Cache {
 
     /// The stored responses that a request finds under its URL: the one that there is, or all variants.
     pub fn variants_of(&mut self, host: &impl Host, ask: &Ask) -> Vec<Seen> {
-        let primary = self.place(host, ask.key.clone());
+        self.look_up_search(host, ask);
+        let primary = self.place(host, ask.base_key().into_owned());
         let Some(record) = self.record(host, &primary) else { return Vec::new() };
         match &record.entry.record.content {
             Content::Response(_) => vec![record],
@@ -161,6 +162,7 @@ impl Cache {
                 let places = variants.known.iter().map(|(fingerprint, _)| *fingerprint);
                 places.filter_map(|fingerprint| self.known(host, fingerprint)).collect()
             }
+            Content::Search(_) => Vec::new(),
         }
     }
 
@@ -169,11 +171,12 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        let primary = self.place(host, ask.key.clone());
+        self.look_up_search(host, ask);
+        let primary = self.place(host, ask.base_key().into_owned());
         let at_primary = self.best(host, &primary);
         let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
             Some(Content::Variants(variants)) => Some(variants.nominated.clone()),
-            Some(Content::Response(_)) | None => None,
+            Some(Content::Response(_) | Content::Search(_)) | None => None,
         };
         let Some(nominated) = nominated else {
             return Some(self.found(host, ask, primary, at_primary, ForwardReason::UriMiss, now));

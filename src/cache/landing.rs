@@ -16,7 +16,7 @@ use crate::policy::storing::storable;
 use crate::policy::validation::{self, Unfreshened};
 use crate::policy::{StoredResponse, key};
 use crate::store::memory::Entry;
-use crate::store::record::{Content, EMPTY_BYTES, Record, Response, Slot, Variants};
+use crate::store::record::{Content, Record, Response, Slot, Variants};
 use crate::store::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, Way};
 use crate::store::{Fingerprint, TRIES, workers};
 use crate::time::{Monotonic, Now, Timestamp};
@@ -184,10 +184,10 @@ impl Cache {
             }
             Landing::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
-                if self.owns_way(host, &fetch.lease, now) {
-                    Record::erase(host, fetch.lease.slot, fetch.lease.before);
-                }
-                let empty = Way { bytes: fetch.lease.before.min(EMPTY_BYTES), ..Way::default() };
+                let empty = match self.owns_way(host, &fetch.lease, now) {
+                    true => Record::erase(host, fetch.lease.slot, fetch.lease.before),
+                    false => Way::default(),
+                };
                 self.end_not_stored(host, &fetch.lease, Some(empty), reason, now);
                 None
             }
@@ -274,15 +274,14 @@ impl Cache {
         if key::primary(&sent, &ask.options) != ask.key {
             return false;
         }
-        if place.key == ask.key {
+        let base = ask.base_key();
+        if place.key == *base {
             return true;
         }
-        let primary = self.place(host, ask.key.clone());
+        let primary = self.place(host, base.to_vec());
         match self.stored(host, &primary).as_ref().map(|entry| &entry.record.content) {
-            Some(Content::Variants(variants)) => {
-                key::variant(&ask.key, &variants.nominated, &sent) == place.key
-            }
-            Some(Content::Response(_)) | None => false,
+            Some(Content::Variants(variants)) => key::variant(&base, &variants.nominated, &sent) == place.key,
+            Some(Content::Response(_) | Content::Search(_)) | None => false,
         }
     }
 
@@ -301,16 +300,19 @@ impl Cache {
         self.effects.push_back(Effect::Dispatch(generation));
     }
 
-    /// Stores a response where it belongs: under its URI, or, with `Vary`, under its variant.
+    /// Stores a response where it belongs: under its URI or, with `No-Vary-Search`, under what of that counts; with
+    /// `Vary`, under its variant.
     fn store(&mut self, host: &impl Host, fetch: &Fetch, response: Response, now: Now) -> Rc<Entry> {
         let ask = Rc::clone(&fetch.ask);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let nominated = response.stored.vary.clone();
-        let primary = self.place(host, ask.key.clone());
+        let moved = self.search_changes(host, fetch, &response, until, now);
+        let base = ask.base_key();
+        let primary = self.place(host, base.to_vec());
         let home = if nominated.is_empty() {
             primary.clone()
         } else {
-            self.place(host, key::variant(&ask.key, &nominated, &fetch.request()))
+            self.place(host, key::variant(&base, &nominated, &fetch.request()))
         };
         let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
@@ -340,13 +342,24 @@ impl Cache {
             }
             Directory::Right | Directory::Full => {}
         }
-        // Whatever was not published above ends here; an ended flight is not found again.
-        self.finish(host, &fetch.lease, Left::default(), 0);
+        // Whatever was not published above ends here; an ended flight is not found again. What answered the request
+        // under its former key is not to be found there any more.
+        let record = (moved.is_some() && self.owns_way(host, &fetch.lease, now)).then(|| {
+            self.memory.remove(fetch.lease.place.fingerprint);
+            Record::erase(host, fetch.lease.slot, fetch.lease.before)
+        });
+        self.finish(host, &fetch.lease, Left { record, ..Left::default() }, 0);
         host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
-        if fetch.replaces_fresh {
+        if fetch.replaces_fresh || moved.is_some() {
             // §4: "a cache MUST use the most recently stored response".
             let others = workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w));
-            others.for_each(|worker| host.wake(worker, home.fingerprint));
+            others.for_each(|worker| {
+                host.wake(worker, home.fingerprint);
+                if let Some(marker) = &moved {
+                    host.wake(worker, fetch.lease.place.fingerprint);
+                    host.wake(worker, marker.fingerprint);
+                }
+            });
         }
         ask.home.set(stored.then_some(home.fingerprint));
         if stored {
