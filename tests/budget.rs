@@ -94,6 +94,7 @@ fn ask(worker: &Cache, key: u32, now: Now) -> Rc<Ask> {
         stamp: Cell::new(0),
         waited: Cell::new(None),
         home: Cell::new(None),
+        search: Default::default(),
     })
 }
 
