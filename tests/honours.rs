@@ -45,7 +45,7 @@ const RESPONSES: &[Row] = &[
         "RFC 9111 §5.2.2.4", "validation::no_cache_responses_are_validated_each_time"),
     row("`public`, `must-revalidate`, `s-maxage`", "let the answer to a request with `Authorization` be stored, which is not stored otherwise", &[],
         "RFC 9111 §3.5", "storing::what_was_asked_for_with_credentials_is_shared_only_by_the_origins_word"),
-    row("`must-revalidate`, `proxy-revalidate`, `s-maxage`", "never served stale, whatever windows there are", &[],
+    row("`must-revalidate`, `proxy-revalidate`, `s-maxage`", "never served stale, whatever windows there are", &["stale_despite_s_maxage"],
         "RFC 9111 §4.2.4", "stale::nothing_is_served_stale_beyond_what_is_allowed"),
     row("`stale-while-revalidate`", "served stale at once, while one fetch refreshes it", &["stale_while_revalidate"],
         "RFC 5861 §3", "stale::a_stale_response_is_served_at_once_while_one_fetch_refreshes_it"),

@@ -25,6 +25,8 @@ pub struct Options {
     pub stale_while_revalidate: Duration,
     /// The stale-if-error window (RFC 5861 §4) where the origin gave none.
     pub stale_if_error: Duration,
+    /// `s-maxage` does not forbid the stale windows that the same response names.
+    pub stale_despite_s_maxage: bool,
     /// How long a stale response is served while its cluster is taken to be down.
     pub stale_if_down: Duration,
     /// How eagerly what is in demand is refreshed before it expires, in percent; 0 turns it off.
@@ -148,6 +150,7 @@ impl Default for Options {
             heuristics: Heuristics { percent: 10, max: Duration::from_secs(86_400) },
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
+            stale_despite_s_maxage: false,
             stale_if_down: Duration::ZERO,
             refresh_ahead_percent: 100,
             soft_purge_grace: Duration::from_secs(60),

@@ -65,6 +65,9 @@ pub const REFERENCE: &[Row] = &[
         "How long a stale response is served while it is refreshed, where the origin gave no window (RFC 5861 §3)."),
     policy("stale_if_error", "duration", r#""0s""#, r#""10m""#,
         "How long a stale response is served when the origin fails, where the origin gave no window (RFC 5861 §4)."),
+    policy("stale_despite_s_maxage", "boolean", "false", "true",
+        "`s-maxage` forbids serving a response stale, as `proxy-revalidate` does (RFC 9111 §5.2.2.10). `true`: not where \
+         the same response has `stale-while-revalidate` or `stale-if-error`, which many origins write beside it and mean."),
     policy("stale_if_down", "duration", r#""0s""#, r#""1d""#,
         "How long a stale response is served while the circuit breaker of its cluster is open, where that is longer than \
          its window for errors (see `breaker`)."),

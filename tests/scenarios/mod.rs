@@ -161,6 +161,7 @@ macro_rules! on_both_stands {
                 a_stale_response_helps_out_when_the_origin_fails
                 a_stale_response_helps_out_when_nobody_listens
                 nothing_is_served_stale_beyond_what_is_allowed
+                a_rule_may_let_the_windows_beside_s_maxage_count
                 windows_can_come_from_rules
                 a_client_may_accept_what_is_stale
                 a_client_that_wants_no_stale_response_waits_for_the_origin

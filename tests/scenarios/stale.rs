@@ -154,6 +154,19 @@ pub fn nothing_is_served_stale_beyond_what_is_allowed(stand: &mut dyn Stand) {
     }
 }
 
+pub fn a_rule_may_let_the_windows_beside_s_maxage_count(stand: &mut dyn Stand) {
+    let rules = r#"{"rules": [{"match": {"path": "/stale/meant"}, "stale_despite_s_maxage": true}]}"#;
+    stand.configure(rules).unwrap();
+    let window = ", stale-while-revalidate=300, s-maxage=0";
+    for path in ["/stale/meant", "/stale/strict"] {
+        stand.origin(path, vec![stale_page("old", window), page("new")]);
+        get(stand, 0, path);
+    }
+    let hit = expect_hit(stand, 1, "/stale/meant", "old");
+    assert!(hit.field("cache-status").ends_with("; detail=stale-while-revalidate"));
+    expect_miss(stand, 1, "/stale/strict", "new");
+}
+
 pub fn windows_can_come_from_rules(stand: &mut dyn Stand) {
     let rules = r#"{"rules": [{"match": {"path": "/stale/rule-*"}, "stale_while_revalidate": "5m", "stale_if_error": "10m"}]}"#;
     stand.configure(rules).unwrap();
