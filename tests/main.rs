@@ -36,6 +36,8 @@ mod chaos;
 /// Bytes that nobody foresaw, for every parser and codec and for the whole filter (`make fuzz`).
 mod fuzz;
 
+/// The bytes of the store.
+mod budget;
 /// The real store, journal and flights of two workers, through every interleaving of their steps.
 mod interleave;
 

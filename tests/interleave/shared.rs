@@ -10,7 +10,7 @@ use larder::http::{Fields, Peer};
 use larder::metrics::{Counter, Metrics};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
-use larder::store::{Cas, Fingerprint, SharedData, Versioned};
+use larder::store::{Cas, Fingerprint, SCHEMA, SharedData, Versioned};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A value and its position.
@@ -119,7 +119,8 @@ impl Hands<'_> {
     /// Lets others go first. What only helps to find what is looked for (the seed, the registry, recipes, the number
     /// of bytes) is no step of the protocol.
     fn step(&self, key: &str) {
-        let is_step = ["1/s/", "1/r/", "1/c/", "j/", "epoch"].iter().any(|prefix| key.starts_with(prefix));
+        let kind = key.strip_prefix(SCHEMA).unwrap_or(key);
+        let is_step = ["/s/", "/r/", "/c/", "j/", "epoch"].iter().any(|prefix| kind.starts_with(prefix));
         if let (true, Some(yielder)) = (is_step, self.yielder) {
             yielder.suspend(());
         }
@@ -153,7 +154,7 @@ impl SharedData for Hands<'_> {
             if key.starts_with("j/") {
                 self.shared.appended.set(self.shared.appended.get() + 1);
             }
-            if key.starts_with("1/s/") {
+            if key.strip_prefix(SCHEMA).is_some_and(|kind| kind.starts_with("/s/")) {
                 self.shared.check_stamps(key);
             }
         }
