@@ -150,7 +150,7 @@ impl Cache {
         now: Now,
     ) -> Option<Rc<Entry>> {
         let fetch = self.fetches.remove(&generation)?;
-        self.due.push(fetch.lease.place.fingerprint);
+        self.wake_here(fetch.lease.place.fingerprint);
         match landing {
             Landing::Stored(response) => Some(self.store(host, &fetch, *response, now)),
             Landing::NotStored(reason) => {
@@ -172,6 +172,14 @@ impl Cache {
         }
     }
 
+    /// Those who wait here for a flight have to be considered anew. Where nobody does, no callback of the root is
+    /// asked for.
+    fn wake_here(&mut self, fingerprint: Fingerprint) {
+        if self.parked.contains_key(&fingerprint) {
+            self.due.push(fingerprint);
+        }
+    }
+
     fn end_not_stored(
         &self,
         host: &impl Host,
@@ -190,7 +198,7 @@ impl Cache {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
         let recipe = self.route_of(host, &ask).filter(|_| self.is_anyones(host, &ask, &place));
-        self.due.push(place.fingerprint);
+        self.wake_here(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             let Some(flight) = set.value.flight(generation) else { break };
@@ -217,11 +225,9 @@ impl Cache {
         let Some(place) = self.home_of(host, ask) else { return };
         let set = SetSnapshot::read(host, place.set);
         let Some(way) = set.value.way_of(place.fingerprint) else { return };
-        let slot = Slot { set: place.set, way };
-        if let Some(recipe) = self.route_of(host, ask)
-            && Recipe::read(host, slot, place.fingerprint).as_ref() != Some(&recipe)
-        {
-            recipe.write(host, slot, place.fingerprint);
+        // Also where it is the same as before: to find that out costs more than to write it.
+        if let Some(recipe) = self.route_of(host, ask) {
+            recipe.write(host, Slot { set: place.set, way }, place.fingerprint);
         }
     }
 
