@@ -8,7 +8,7 @@ RUNNER := $(CURDIR)/.tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-ru
 INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-default-features \
   --bin wasm-bindgen-test-runner --root .tools/wasm-bindgen-$(WASM_BINDGEN)
 
-.PHONY: help build envoy demo run test unit wasm-test chaos e2e conformance bench bench-core lint clean rust
+.PHONY: help build envoy demo run test unit wasm-test chaos e2e conformance bench bench-core bench-eviction lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +56,9 @@ bench: build ## what the cache costs, next to others, with a report (QUICK=1: in
 
 bench-core: rust ## instructions that the core takes for a request, against tests/bench/core.json (UPDATE=1: write them)
 	@UPDATE="$(UPDATE)" python3 tests/bench/core.py
+
+bench-eviction: rust ## what eviction costs in misses, next to libCacheSim's on the same traces (QUICK=1: fewer requests)
+	@QUICK="$(QUICK)" python3 tests/bench/eviction.py
 
 envoy: ## the path of the Envoy that demo and tests start
 	@python3 tools/get.py envoy

@@ -195,6 +195,7 @@ fn options(by: &mut Chance) -> Options {
         ttl_max: maybe(by),
         stale_while_revalidate: maybe(by).unwrap_or_default(),
         stale_if_error: maybe(by).unwrap_or_default(),
+        stale_if_down: maybe(by).unwrap_or_default(),
         soft_purge_grace: secs(by),
         surrogate_control: by.odds(30),
         request_directives: *by.pick(&[
@@ -257,7 +258,7 @@ fn nothing_is_fresh_beyond_its_lifetime_nor_stale_beyond_what_allows_it() {
                     StaleReason::WhileRevalidate => assert!(past < stored.stale_while_revalidate),
                     StaleReason::SoftPurged => assert!(age < stored.lifetime),
                     StaleReason::MaxStale => assert!(invalidated == Invalidated::No),
-                    StaleReason::IfError => panic!("no error has happened"),
+                    StaleReason::IfError | StaleReason::IfDown => panic!("no error has happened"),
                 }
                 assert!(!stored.must_revalidate || reason == StaleReason::SoftPurged);
             }
@@ -268,6 +269,11 @@ fn nothing_is_fresh_beyond_its_lifetime_nor_stale_beyond_what_allows_it() {
             let permitted = RequestCacheControl::parse(sent).stale_if_error.unwrap_or_default();
             assert!(past < stored.stale_if_error.max(permitted));
             assert!(!stored.must_revalidate && !stored.no_cache && invalidated != Invalidated::Revalidate);
+            assert!(policy::on_outage(&stored, &request, &options, invalidated, now).is_some());
+        }
+        if policy::on_outage(&stored, &request, &options, invalidated, now).is_some() {
+            assert!(!stored.no_cache && invalidated != Invalidated::Revalidate);
+            assert!(!stored.must_revalidate || past < stored.stale_if_error);
         }
         assert!(policy::expires(&stored) >= T0 || stored.initial_age > stored.lifetime);
     });

@@ -15,8 +15,9 @@ SECONDS_PER_PAGE = 0.5
 class Origin(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1", seconds_per_page: float = SECONDS_PER_PAGE) -> None:
         super().__init__((host, port), Page)
+        self.seconds_per_page = seconds_per_page
         self.requests = 0
         self.made: dict = {}
         self.lock = Lock()
@@ -27,7 +28,7 @@ class Origin(ThreadingHTTPServer):
 
     def make(self, path: str) -> int:
         """Makes the page anew: takes its time, and returns how often it has been made."""
-        time.sleep(SECONDS_PER_PAGE)
+        time.sleep(self.seconds_per_page)
         with self.lock:
             self.made[path] = self.made.get(path, 0) + 1
             return self.made[path]

@@ -1,11 +1,13 @@
 //! Commands with an idempotency key: sent again they are answered again, and not carried out twice.
 //!
-//! The memory is short and a worker's own: a repetition that another worker gets, or that comes late, is carried out
-//! once more, which for a purge does no harm.
-
-use std::collections::VecDeque;
+//! The memory is short, and all workers share it: whoever repeats a command cannot choose the worker that gets it. Only
+//! when both come at the very same moment is a command carried out twice, which for a purge does no harm.
 
 use core::time::Duration;
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{AdminResponse, Caller, Problem};
 use crate::time::Monotonic;
@@ -13,40 +15,66 @@ use crate::time::Monotonic;
 /// How many answers are remembered.
 const ANSWERS_MAX: usize = 256;
 
+/// The most bytes of all of them: the table is one value in shared data.
+const BYTES_MAX: usize = 256 << 10;
+
 /// For how long.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// The answers to commands with a key.
-#[derive(Clone, Debug, Default)]
+/// The first byte of the table.
+const VERSION: u8 = 1;
+
+/// The answers to commands with a key, the oldest first.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
 pub struct Answers {
     answers: VecDeque<Answer>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Serialize, Deserialize, Clone, Debug)]
 struct Answer {
     caller: String,
     key: String,
-    body: Vec<u8>,
+    /// The SHA-256 digest of the command.
+    command: [u8; 32],
     response: AdminResponse,
     at: Monotonic,
 }
 
 impl Answers {
+    /// The table in these bytes; an empty one when they are none.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Answers {
+        match bytes.split_first() {
+            Some((&VERSION, table)) => postcard::from_bytes(table).unwrap_or_default(),
+            Some(_) | None => Answers::default(),
+        }
+    }
+
+    /// The table as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend(postcard::to_allocvec(self).unwrap_or_default());
+        bytes
+    }
+
     /// The answer that this caller has had to the same command under the same key.
     ///
     /// # Errors
     /// When the key was used for another command.
     pub fn find(
-        &mut self,
+        &self,
         caller: &Caller,
         key: &str,
         body: &[u8],
         now: Monotonic,
     ) -> Result<Option<AdminResponse>, Problem> {
-        self.answers.retain(|answer| now.since(answer.at) < KEPT);
-        match self.answers.iter().find(|answer| answer.caller == caller.name && answer.key == key) {
+        let same = |answer: &&Answer| {
+            answer.caller == caller.name && answer.key == key && now.since(answer.at) < KEPT
+        };
+        match self.answers.iter().find(same) {
             None => Ok(None),
-            Some(answer) if answer.body == body => Ok(Some(answer.response.clone())),
+            Some(answer) if answer.command == digest(body) => Ok(Some(answer.response.clone())),
             Some(_) => Err(Problem {
                 path: Some("idempotency_key".into()),
                 ..Problem::new(409, "was used for another command")
@@ -54,7 +82,7 @@ impl Answers {
         }
     }
 
-    /// Remembers an answer, unless the command has to be sent again.
+    /// Remembers an answer; forgets those that are too old or too many.
     pub fn keep(
         &mut self,
         caller: &Caller,
@@ -63,20 +91,26 @@ impl Answers {
         response: &AdminResponse,
         now: Monotonic,
     ) {
-        if response.status >= 500 {
-            return;
-        }
-        if self.answers.len() >= ANSWERS_MAX {
-            self.answers.pop_front();
-        }
+        self.answers.retain(|answer| now.since(answer.at) < KEPT);
         self.answers.push_back(Answer {
             caller: caller.name.clone(),
             key: key.to_owned(),
-            body: body.to_vec(),
+            command: digest(body),
             response: response.clone(),
             at: now,
         });
+        let bytes =
+            |answer: &Answer| answer.caller.len() + answer.key.len() + 128 + answer.response.body.len();
+        let mut total: usize = self.answers.iter().map(bytes).sum();
+        while self.answers.len() > ANSWERS_MAX || total > BYTES_MAX {
+            let Some(oldest) = self.answers.pop_front() else { break };
+            total = total.saturating_sub(bytes(&oldest));
+        }
     }
+}
+
+fn digest(body: &[u8]) -> [u8; 32] {
+    Sha256::digest(body).into()
 }
 
 #[cfg(test)]
@@ -101,13 +135,21 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_not_repeated_and_the_memory_is_bounded() {
+    fn the_memory_is_bounded_and_outlives_its_bytes() {
         let mut answers = Answers::default();
-        answers.keep(&caller(), "k", b"", &AdminResponse::empty(503), Monotonic(0));
-        assert_eq!(answers.find(&caller(), "k", b"", Monotonic(0)), Ok(None));
         for n in 0..2 * ANSWERS_MAX {
             answers.keep(&caller(), &n.to_string(), b"", &AdminResponse::empty(200), Monotonic(0));
         }
         assert_eq!(answers.answers.len(), ANSWERS_MAX);
+        let long = AdminResponse::text(200, &"x".repeat(BYTES_MAX / 3));
+        for n in 0..9 {
+            answers.keep(&caller(), &format!("long {n}"), b"", &long, Monotonic(0));
+        }
+        let bytes = answers.encode();
+        assert!(bytes.len() < BYTES_MAX + 1024, "{}", bytes.len());
+        let answers = Answers::decode(&bytes);
+        assert_eq!(answers.find(&caller(), "long 8", b"", Monotonic(0)), Ok(Some(long)));
+        assert_eq!(answers.find(&caller(), "long 0", b"", Monotonic(0)), Ok(None));
+        assert!(Answers::decode(b"?").answers.is_empty() && Answers::decode(b"").answers.is_empty());
     }
 }

@@ -1,11 +1,12 @@
 //! Answers of the admin route, and what went wrong.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::http::Fields;
 
 /// An answer of the admin route.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub struct AdminResponse {
     /// The status code.
     pub status: u16,

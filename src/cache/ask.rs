@@ -1,6 +1,7 @@
 //! What a request asks of the cache and what the cache decides.
 
 use core::cell::Cell;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
@@ -12,6 +13,7 @@ use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
+use crate::store::record::Slot;
 use crate::time::{Monotonic, Now};
 
 /// The host's number of a stream, unique in its worker.
@@ -36,6 +38,8 @@ pub struct Ask {
     pub stamp: Cell<u64>,
     /// What it has waited for, once it has.
     pub waited: Cell<Option<Waited>>,
+    /// Where its response was stored, once it has been.
+    pub home: Cell<Option<(Slot, Fingerprint)>>,
 }
 
 /// A fetch that a request has waited for.
@@ -157,6 +161,20 @@ impl Ask {
     #[must_use]
     pub fn collapsed(&self, answered: bool) -> Option<bool> {
         self.waited.get().filter(|waited| !waited.leads).map(|_| answered)
+    }
+
+    /// The request as it goes to the origin: query parameters that are dropped from the key do not reach it, unless
+    /// the rules want it.
+    #[must_use]
+    pub fn forwarded(&self) -> Cow<'_, RequestHead> {
+        match key::forwarded_path(&self.request, &self.options) {
+            Some(path) => {
+                let mut request = self.request.clone();
+                request.fields.set(":path", path);
+                Cow::Owned(request)
+            }
+            None => Cow::Borrowed(&self.request),
+        }
     }
 
     /// The cache key of the variant that these nominated fields select for this request.

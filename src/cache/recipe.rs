@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::{Fields, RequestHead};
 use crate::store::record::Slot;
-use crate::store::{Fingerprint, SCHEMA, SharedData};
+use crate::store::{Fingerprint, SharedData, shared_key};
 
 /// The most fields that a recipe sets or removes; a route that does more is not learned.
 const FIELDS_MAX: usize = 64;
@@ -94,7 +94,7 @@ impl Recipe {
 }
 
 fn recipe_key(slot: Slot) -> String {
-    format!("{SCHEMA}/p/{}/{}", slot.set, slot.way)
+    shared_key("p", &[slot.set, slot.way.into()])
 }
 
 /// Whether the router's treatment of a field says something about the route. Not: pseudo-header fields, the

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Context, Exchange, State};
-use crate::cache::{Ask, Host, Landing, assessed, is_failure};
+use crate::cache::{Ask, Host, Landing, assessed, is_envoys_own, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::NotStored;
@@ -40,8 +40,7 @@ pub(super) fn for_all(
     ask: &Ask,
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
-    if is_failure(response) && !response.fields.contains("x-envoy-upstream-service-time") {
-        // Envoy's own words for a failure to reach the origin.
+    if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.now)) {
         return Err(NotStored::Error);
     }
     let stored = cx.cache.assess(generation, response, cx.now)?;

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{Context, Exchange, Reply, State, Step, inquiries};
 use crate::admin::{
-    self, AdminResponse, Bump, Caller, Command, JournalBusy, Namespaces, Problem, Purge, Recognised, Refresh,
-    Refreshed, shown,
+    self, AdminResponse, Answers, Bump, Caller, Command, JournalBusy, Namespaces, Problem, Purge, Recognised,
+    Refresh, Refreshed, shown,
 };
 use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
 use crate::config::{Config, Strangers};
@@ -16,6 +16,8 @@ use crate::store::{Cas, TRIES};
 
 /// Where the versions of all namespaces lie in shared data.
 const NAMESPACES: &str = "namespaces";
+/// Where the answers to commands with an idempotency key lie in shared data.
+const ANSWERS: &str = "answers";
 
 /// A command whose body is being read.
 pub(super) struct Commanding {
@@ -138,18 +140,33 @@ impl Commanding {
 
     /// A purge, unless it has been carried out before under the same idempotency key.
     fn purge_once(&self, cx: &mut Context<'_, impl Host>, purge: Purge, body: &[u8]) -> AdminResponse {
-        let key = purge.idempotency_key.clone();
-        let known = key.as_ref().map(|key| cx.desk.answers.find(&self.caller, key, body, cx.now.mono));
-        match known {
-            Some(Err(problem)) => return self.refuse(cx, &problem),
-            Some(Ok(Some(answer))) => return answer,
-            Some(Ok(None)) | None => {}
+        let Some(key) = purge.idempotency_key.clone() else { return self.purge_or_say(cx, purge) };
+        match answers(cx).0.find(&self.caller, &key, body, cx.now.mono) {
+            Err(problem) => return self.refuse(cx, &problem),
+            Ok(Some(answer)) => return answer,
+            Ok(None) => {}
         }
-        let answer = if purge.dry_run { inquiries::would_purge(cx, &purge) } else { self.purge(cx, purge) };
-        if let Some(key) = key {
-            cx.desk.answers.keep(&self.caller, &key, body, &answer, cx.now.mono);
+        let answer = self.purge_or_say(cx, purge);
+        // A command that failed has to be sent again.
+        if answer.status < 500 {
+            self.remember(cx, &key, body, &answer);
         }
         answer
+    }
+
+    /// Where others change the table all the time, a repetition will be carried out once more.
+    fn remember(&self, cx: &Context<'_, impl Host>, key: &str, body: &[u8], answer: &AdminResponse) {
+        for _ in 0..TRIES {
+            let (mut table, cas) = answers(cx);
+            table.keep(&self.caller, key, body, answer, cx.now.mono);
+            if cx.host.compare_and_set(ANSWERS, &table.encode(), cas) {
+                break;
+            }
+        }
+    }
+
+    fn purge_or_say(&self, cx: &mut Context<'_, impl Host>, purge: Purge) -> AdminResponse {
+        if purge.dry_run { inquiries::would_purge(cx, &purge) } else { self.purge(cx, purge) }
     }
 
     fn purge(&self, cx: &mut Context<'_, impl Host>, mut purge: Purge) -> AdminResponse {
@@ -264,6 +281,14 @@ fn namespaces(cx: &Context<'_, impl Host>) -> (Namespaces, Cas) {
     match cx.host.get(NAMESPACES) {
         Some(found) => (Namespaces::decode(&found.bytes), found.cas),
         None => (Namespaces::default(), Cas::Absent),
+    }
+}
+
+/// The answers that may be asked for again, and what they are to be replaced by compare-and-set with.
+fn answers(cx: &Context<'_, impl Host>) -> (Answers, Cas) {
+    match cx.host.get(ANSWERS) {
+        Some(found) => (Answers::decode(&found.bytes), found.cas),
+        None => (Answers::default(), Cas::Absent),
     }
 }
 

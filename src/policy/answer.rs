@@ -206,6 +206,8 @@ mod tests {
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             soft_purge_grace: Duration::ZERO,
+            stale_if_down: Duration::ZERO,
+            refresh_ahead: Duration::ZERO,
             keep: Duration::ZERO,
             must_revalidate: false,
             no_cache: false,

@@ -156,7 +156,7 @@ impl Worker {
         let (mut exchange, mut cx) = self.exchange();
         let Step::Reply(reply) = exchange.request_head(&mut cx, head(raw)) else { return 0 };
         black_box((reply.fields.wire(), reply.body.bytes()));
-        exchange.own_reply();
+        exchange.own_reply(reply.fields.len(), Fields::new);
         reply.status
     }
 
@@ -260,8 +260,8 @@ impl SharedData for World {
         self.data.wake(worker, fingerprint);
     }
 
-    fn add_bytes(&self, delta: i64) {
-        self.data.add_bytes(delta);
+    fn add_bytes(&self, delta: i64) -> u64 {
+        self.data.add_bytes(delta)
     }
 
     fn bytes(&self) -> u64 {
@@ -274,6 +274,8 @@ impl Metrics for World {
         self.counted.set(self.counted.get() + 1);
     }
 
+    fn show_breakers(&self, _: u64) {}
+
     fn values(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
@@ -281,6 +283,10 @@ impl Metrics for World {
 
 impl Host for World {
     fn routed(&self, _: StreamId) -> Option<(Fields, String)> {
+        None
+    }
+
+    fn cluster(&self, _: StreamId) -> Option<String> {
         None
     }
 

@@ -154,7 +154,7 @@ impl Client {
         let (head, body) = response.into_parts();
         let fields = head.headers.iter().map(|(n, v)| (n.to_string(), v.as_bytes().to_vec())).collect();
         let body = body.collect().await?.to_bytes().to_vec();
-        Ok(Response { status: head.status.as_u16(), fields, body, complete: true })
+        Ok(Response { status: head.status.as_u16(), fields, interim: Vec::new(), body, complete: true })
     }
 }
 

@@ -28,8 +28,12 @@ mod clients;
 mod crowds;
 /// Messages that no filter likes.
 mod hostile;
+/// What pages show.
+mod pages;
 /// Configuration pushes.
 mod reload;
+/// What routes add and say.
+mod routes;
 /// What must hold for the other tests to mean anything.
 mod stand_itself;
 

@@ -144,6 +144,9 @@ fn answer(mut to: &TcpStream, method: &str, reply: &Reply) -> io::Result<bool> {
     let mut fields = reply.fields.clone();
     let own_length = fields.iter().any(|(name, _)| name == "content-length");
     let mut message = Vec::new();
+    for (status, fields) in &reply.interim {
+        to.write_all(&head(&format!("HTTP/1.1 {status} Interim"), fields))?;
+    }
     match &reply.ending {
         Ending::NoResponse => return Ok(false),
         Ending::Whole if reply.status == 101 => {
