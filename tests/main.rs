@@ -39,6 +39,9 @@ mod fuzz;
 /// The real store, journal and flights of two workers, through every interleaving of their steps.
 mod interleave;
 
+/// The bytes of the store.
+mod budget;
+
 /// What Larder honours, as the README lists it.
 mod honours;
 

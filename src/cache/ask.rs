@@ -14,7 +14,6 @@ use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
-use crate::store::record::Slot;
 use crate::time::{Monotonic, Now};
 
 /// The host's number of a stream, unique in its worker.
@@ -41,8 +40,8 @@ pub struct Ask {
     pub stamp: Cell<u64>,
     /// What it has waited for, once it has.
     pub waited: Cell<Option<Waited>>,
-    /// Where its response was stored, once it has been.
-    pub home: Cell<Option<(Slot, Fingerprint)>>,
+    /// Under which fingerprint its response was stored, once it has been.
+    pub home: Cell<Option<Fingerprint>>,
 }
 
 /// A fetch that a request has waited for.

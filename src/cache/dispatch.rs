@@ -46,7 +46,8 @@ impl Cache {
             Fetcher::Stream => None,
             Fetcher::Root(recipe) => {
                 let request = recipe.replayed(&fetch.ask.forwarded());
-                request_fields(&request, &conditions.unwrap_or_default()).map(|fields| Call {
+                let conditions = conditions.unwrap_or_default();
+                request.and_then(|request| request_fields(&request, &conditions)).map(|fields| Call {
                     cluster: recipe.cluster.clone(),
                     fields,
                     timeout: fetch.timeout,
@@ -127,7 +128,7 @@ impl Cache {
         let status = head.status;
         let validated = self.validated(generation);
         let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
-        let delivery = match self.storable(generation, &head, &body, now) {
+        let delivery = match self.storable(host, generation, &head, &body, now) {
             Ok(response) => {
                 let landing = Landing::Stored(Box::new(Response { body, ..response }));
                 let entry = self.land(host, generation, landing, now)?;
@@ -189,6 +190,7 @@ impl Cache {
     /// What a response may be stored as; its body is still empty.
     fn storable(
         &self,
+        host: &impl Host,
         generation: u64,
         head: &ResponseHead,
         body: &[u8],
@@ -203,7 +205,7 @@ impl Cache {
         } else if head.content_length().is_some_and(|length| length != bytes) {
             Err(NotStored::Incomplete)
         } else {
-            self.assess(generation, head, now)
+            self.assess(host, generation, head, now)
         }
     }
 }

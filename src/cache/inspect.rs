@@ -242,8 +242,7 @@ impl Cache {
         let fetching = flight.is_some_and(|flight| flight.is_live(now.mono));
         let failures = flight.map_or(0, |flight| flight.failures);
         let rests = flight.map_or(Duration::ZERO, |flight| rests_until(flight).since(now.mono));
-        let slot = set.way_of(place.fingerprint).map(|way| Slot { set: place.set, way });
-        let recipe = slot.and_then(|slot| Recipe::read(host, slot, place.fingerprint));
+        let recipe = Recipe::read(host, set.route_of(place.fingerprint));
         let cluster = recipe.map(|recipe| {
             let is_down = Breakers::read(host).is_open(&recipe.cluster);
             (recipe.cluster, is_down)

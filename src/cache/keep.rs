@@ -8,7 +8,7 @@ use crate::policy::expires;
 use crate::policy::partial::{combine, completing};
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
-use crate::store::record::{Content, Response, Slot};
+use crate::store::record::{Content, Response};
 use crate::time::Now;
 
 impl Cache {
@@ -28,7 +28,7 @@ impl Cache {
         stamp: u64,
         response: Response,
         now: Now,
-    ) -> Option<(Slot, Fingerprint)> {
+    ) -> Option<Fingerprint> {
         let selects =
             !response.stored.vary.is_empty() || SearchVariance::of(&response.stored.fields).is_some();
         if selects || !self.sync(host) {
@@ -49,8 +49,7 @@ impl Cache {
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let entry = self.entry(&place, stamp, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
-        let slot = self.put(host, &place, &entry, until, now)?;
-        Some((slot, place.fingerprint))
+        self.put(host, &place, &entry, until, now).then_some(place.fingerprint)
     }
 
     /// What a stored part and the rest of it, for which a fetch has asked, make together; none when they do not belong

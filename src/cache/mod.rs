@@ -87,6 +87,8 @@ pub struct Cache {
     mirror: Mirror,
     memory: WorkerMemory,
     victims: room::Victims,
+    /// The route that this worker has seen kept last, since its last tick.
+    route_kept: u32,
     /// Ordered, like the fetches, so that the same events always have the same consequences.
     parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
@@ -166,6 +168,7 @@ impl Cache {
         Cache {
             memory: WorkerMemory::new(config.store.worker_bytes_max),
             victims: room::Victims::starting_at(identity.nonce),
+            route_kept: 0,
             config,
             identity,
             seed: None,

@@ -57,6 +57,8 @@ pub struct Options {
     pub object_bytes_max: u64,
     /// The most variants that are stored for one URL.
     pub variants_max: u32,
+    /// Store a response only when its key was asked for so often.
+    pub min_uses: u8,
     /// Wait for a fetch of the same key that is already under way.
     pub collapse: bool,
     /// Tags that the rules add to a stored response. Those with captures are only known in the response phase.
@@ -166,6 +168,7 @@ impl Default for Options {
             post_as_query: false,
             object_bytes_max: 1 << 20,
             variants_max: 16,
+            min_uses: 1,
             collapse: true,
             tags: Vec::new(),
             rules: Vec::new(),

@@ -34,6 +34,7 @@ pub(super) struct Overlay {
     store_post: Option<bool>,
     pub(super) post_as_query: Option<bool>,
     variants_max: Option<u32>,
+    min_uses: Option<u8>,
 }
 
 impl Overlay {
@@ -70,7 +71,8 @@ impl Overlay {
         ] {
             object.optional(name, place, boolean)?;
         }
-        object.optional("variants_max", &mut self.variants_max, |at| count(at, 1, 1_000))
+        object.optional("variants_max", &mut self.variants_max, |at| count(at, 1, 1_000))?;
+        object.optional("min_uses", &mut self.min_uses, |at| Ok(count(at, 1, 8)? as u8))
     }
 
     /// Lays what is set over `options`.
@@ -97,6 +99,7 @@ impl Overlay {
         put(&mut options.store_post, &self.store_post);
         put(&mut options.post_as_query, &self.post_as_query);
         put(&mut options.variants_max, &self.variants_max);
+        put(&mut options.min_uses, &self.min_uses);
     }
 }
 

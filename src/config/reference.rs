@@ -119,6 +119,9 @@ pub const REFERENCE: &[Row] = &[
          answers later ones with the same content. It is stored where the origin or `ttl` gives it a lifetime."),
     policy("variants_max", "1 to 1000", "16", "4",
         "The most variants that are stored for one URL."),
+    policy("min_uses", "1 to 8", "1", "2",
+        "Store a response only when it was asked for so often (scan resistance). What is asked for more rarely than \
+         sixteen others of its set of the store is forgotten meanwhile, and counts anew."),
 
     top("route_metadata", "boolean", "false", "true",
         "Whether routes may have a rule of their own in their metadata, under `filter_metadata.larder`; it comes before \

@@ -43,7 +43,7 @@ pub(super) fn for_all(
     if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.now)) {
         return Err(NotStored::Error);
     }
-    let stored = cx.cache.assess(generation, response, cx.now)?;
+    let stored = cx.cache.assess(cx.host, generation, response, cx.now)?;
     Capturing::new(Target::Flight(generation), stored, response, ask.options.object_bytes_max)
 }
 

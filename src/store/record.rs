@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
-use super::set::LARGE_WAYS;
+use super::set::{LARGE_WAYS, Way};
 use super::{SCHEMA, SharedData};
 use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::Tag;
@@ -16,9 +16,8 @@ use crate::policy::StoredResponse;
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// What a key costs in shared data beside its value.
 pub const KEY_BYTES: u64 = 110;
-/// What the keys of a slot cost that holds nothing: the record's, and that of the recipe beside it. They stay for as
-/// long as Envoy runs.
-pub const EMPTY_BYTES: u64 = 2 * KEY_BYTES;
+/// What a slot costs that holds nothing: its key, which stays for as long as Envoy runs, and its part of the set.
+pub const EMPTY_BYTES: u64 = KEY_BYTES + 40;
 /// Checksum and generation.
 const CHUNK_HEAD_BYTES: u64 = 16;
 
@@ -196,9 +195,12 @@ impl Record {
     }
 
     /// Empties a slot in which so many bytes were. Only the owner of the flight that reserved it may do so.
-    pub fn erase(data: &impl SharedData, slot: Slot, before: u64) {
+    ///
+    /// Returns what the way is then.
+    pub fn erase(data: &impl SharedData, slot: Slot, before: u64) -> Way {
         data.set(&record_key(slot), &[]);
         empty_chunks(data, slot, 0, before);
+        Way { bytes: EMPTY_BYTES, ..Way::default() }
     }
 
     fn body(&self) -> &[u8] {

@@ -80,6 +80,7 @@ macro_rules! on_both_stands {
                 interim_responses_reach_the_client_and_are_not_stored
                 large_bodies_are_the_same_bytes_on_both_workers
                 what_is_too_large_streams_through
+                what_is_asked_for_too_rarely_is_not_stored
                 rules_decide_about_cookies
                 host_and_query_tell_resources_apart
                 parameters_that_do_not_count_do_not_reach_the_origin

@@ -333,3 +333,21 @@ pub fn the_answer_to_a_post_is_stored_for_gets_where_that_is_wanted(stand: &mut 
 fn pages_by_number(count: usize) -> Vec<Reply> {
     (0..count).map(|n| page(n.to_string())).collect()
 }
+
+pub fn what_is_asked_for_too_rarely_is_not_stored(stand: &mut dyn Stand) {
+    stand.configure(r#"{"rules": [{"match": {"path": "/store/rare/**"}, "min_uses": 3}]}"#).unwrap();
+    stand.origin("/store/rare/a", vec![page("a")]);
+    stand.origin("/store/often", vec![page("b")]);
+    for (worker, status) in [
+        (0, "larder; fwd=uri-miss; detail=admission"),
+        (1, "larder; fwd=uri-miss; detail=admission"),
+        (0, "larder; fwd=uri-miss; stored"),
+    ] {
+        assert_eq!(get(stand, worker, "/store/rare/a").field("cache-status"), status);
+    }
+    for worker in [0, 1] {
+        expect_hit(stand, worker, "/store/rare/a", "a");
+    }
+    assert_eq!(stand.origin_count("/store/rare/a"), 3);
+    assert_eq!(get(stand, 0, "/store/often").field("cache-status"), "larder; fwd=uri-miss; stored");
+}
