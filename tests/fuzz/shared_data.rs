@@ -30,8 +30,8 @@ pub fn read(bytes: &[u8]) {
             }
         }
         4 => {
-            data.set("1/p/0/0", value);
-            let _ = Recipe::read(&data, SLOT, Fingerprint(7));
+            data.set("1/p/7", value);
+            let _ = Recipe::read(&data, 7);
         }
         _ => {
             let table = Namespaces::decode(value);

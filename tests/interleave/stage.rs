@@ -299,6 +299,7 @@ impl<'a> Stage<'a> {
             stream,
             config: Rc::clone(&self.config),
             key: key::primary(&request, &options),
+            search: RefCell::default(),
             arrived: self.now(),
             stamp: Cell::new(0),
             waited: Cell::new(None),
@@ -740,7 +741,7 @@ fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, reception: Recept
         cache.land_confirmed(hands, generation, confirmation, now);
         return;
     }
-    let landing = match cache.assess(generation, &head, now) {
+    let landing = match cache.assess(hands, generation, &head, now) {
         Ok(response) => Landing::Stored(Box::new(Response { body: reception.body, ..response })),
         Err(why) => Landing::NotStored(why),
     };
