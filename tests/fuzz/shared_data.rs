@@ -7,11 +7,15 @@ use larder::invalidation::{Invalidation, Mode, Origin, Selector, Subject, Verdic
 use larder::store::journal::{Mirror, Synced};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
-use larder::store::{Fingerprint, Memory, SharedData, workers};
+use larder::store::{Fingerprint, Memory, SCHEMA, SharedData, workers};
 use larder::time::{Monotonic, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 const SLOT: Slot = Slot { set: 0, way: 0 };
+
+fn key(name: &str) -> String {
+    format!("{SCHEMA}/{name}")
+}
 
 /// The first byte says under which key the rest lies.
 pub fn read(bytes: &[u8]) {
@@ -30,7 +34,7 @@ pub fn read(bytes: &[u8]) {
             }
         }
         4 => {
-            data.set("1/p/7", value);
+            data.set(&key("p/7"), value);
             let _ = Recipe::read(&data, 7);
         }
         _ => {
@@ -42,7 +46,7 @@ pub fn read(bytes: &[u8]) {
 
 /// A flight that is led in any set can land, and leaves what it says it leaves.
 fn set(data: &Memory, value: &[u8]) {
-    data.set("1/s/0", value);
+    data.set(&key("s/0"), value);
     let found = SetSnapshot::read(data, 0);
     let now = Monotonic(1_000_000);
     let new = NewFlight {
@@ -63,8 +67,8 @@ fn set(data: &Memory, value: &[u8]) {
 /// With a checksum that is right, so that the rest is looked at.
 fn record(data: &Memory, value: &[u8]) {
     let sealed = [&xxh3_64(value).to_le_bytes(), value].concat();
-    for chunk in ["1/r/0/0", "1/c/0/0/0", "1/c/0/0/1"] {
-        data.set(chunk, &sealed);
+    for name in ["r/0/0", "c/0/0/0", "c/0/0/1"] {
+        data.set(&key(name), &sealed);
     }
     let Some((peeked, _)) = Record::peek(data, SLOT) else { return };
     let Some(read) = Record::read(data, SLOT, &peeked.key) else { return };

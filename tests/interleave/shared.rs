@@ -10,7 +10,7 @@ use larder::http::{Fields, Peer};
 use larder::metrics::{Counter, Metrics};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
-use larder::store::{Cas, Fingerprint, SharedData, Versioned};
+use larder::store::{Cas, Fingerprint, SCHEMA, SharedData, Versioned};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A value and its position.
@@ -45,6 +45,15 @@ pub struct Hands<'a> {
     pub shared: Rc<Shared>,
     pub worker: usize,
     pub yielder: Option<&'a Yielder<(), ()>>,
+}
+
+/// What lies under a key, in the letter that the schema has for it.
+fn kind(key: &str) -> &str {
+    key.strip_prefix(SCHEMA).and_then(|rest| rest.split('/').nth(1)).unwrap_or_default()
+}
+
+fn is_set(key: &str) -> bool {
+    kind(key) == "s"
 }
 
 impl Shared {
@@ -119,7 +128,8 @@ impl Hands<'_> {
     /// Lets others go first. What only helps to find what is looked for (the seed, the registry, recipes, the number
     /// of bytes) is no step of the protocol.
     fn step(&self, key: &str) {
-        let is_step = ["1/s/", "1/r/", "1/c/", "j/", "epoch"].iter().any(|prefix| key.starts_with(prefix));
+        let is_step =
+            is_set(key) || ["r", "c"].contains(&kind(key)) || key.starts_with("j/") || key == "epoch";
         if let (true, Some(yielder)) = (is_step, self.yielder) {
             yielder.suspend(());
         }
@@ -153,7 +163,7 @@ impl SharedData for Hands<'_> {
             if key.starts_with("j/") {
                 self.shared.appended.set(self.shared.appended.get() + 1);
             }
-            if key.starts_with("1/s/") {
+            if is_set(key) {
                 self.shared.check_stamps(key);
             }
         }
