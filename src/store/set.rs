@@ -7,7 +7,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::Reader;
-use super::{Cas, SCHEMA};
+use super::{Cas, shared_key};
 use super::{Fingerprint, SharedData, Versioned};
 use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
@@ -124,7 +124,7 @@ impl SetSnapshot {
 }
 
 fn key(set: u32) -> String {
-    format!("{SCHEMA}/s/{set}")
+    shared_key("s", &[set])
 }
 
 impl Way {
