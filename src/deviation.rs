@@ -1,7 +1,7 @@
 //! Mistakes on purpose, one at a time, so that tests can show that they would see them.
 //!
 //! The shipped module has none of this: without the feature `deviations`, which only the crate's own tests turn on,
-//! [`deviates`] is constantly false, and the journal's ring and the chunks of bodies have their one size.
+//! `deviates` is constantly false, and the journal's ring and the chunks of bodies have their one size.
 
 use crate::store::journal::{RECORDS, SEGMENTS};
 use crate::store::record::CHUNK_BYTES;

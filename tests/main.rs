@@ -36,10 +36,11 @@ mod chaos;
 /// Bytes that nobody foresaw, for every parser and codec and for the whole filter (`make fuzz`).
 mod fuzz;
 
-/// The bytes of the store.
-mod budget;
 /// The real store, journal and flights of two workers, through every interleaving of their steps.
 mod interleave;
+
+/// The bytes of the store.
+mod budget;
 
 /// What Larder honours, as the README lists it.
 mod honours;

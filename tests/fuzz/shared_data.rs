@@ -13,6 +13,10 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const SLOT: Slot = Slot { set: 0, way: 0 };
 
+fn key(name: &str) -> String {
+    format!("{SCHEMA}/{name}")
+}
+
 /// The first byte says under which key the rest lies.
 pub fn read(bytes: &[u8]) {
     let Some((which, value)) = bytes.split_first() else { return };
@@ -30,7 +34,7 @@ pub fn read(bytes: &[u8]) {
             }
         }
         4 => {
-            data.set(&format!("{SCHEMA}/p/7"), value);
+            data.set(&key("p/7"), value);
             let _ = Recipe::read(&data, 7);
         }
         _ => {
@@ -44,7 +48,7 @@ pub fn read(bytes: &[u8]) {
 fn set(data: &Memory, value: &[u8]) {
     // The checksum of set 0, so that the rest is looked at.
     let sealed = [&(xxh3_64_with_seed(value, 0) as u32).to_le_bytes(), value].concat();
-    data.set(&format!("{SCHEMA}/s/0"), &sealed);
+    data.set(&key("s/0"), &sealed);
     let found = SetSnapshot::read(data, 0);
     let now = Monotonic(1_000_000);
     let new = NewFlight {
@@ -65,8 +69,8 @@ fn set(data: &Memory, value: &[u8]) {
 /// With a checksum that is right, so that the rest is looked at.
 fn record(data: &Memory, value: &[u8]) {
     let sealed = [&xxh3_64(value).to_le_bytes(), value].concat();
-    for chunk in ["r/0/0", "c/0/0/0", "c/0/0/1"] {
-        data.set(&format!("{SCHEMA}/{chunk}"), &sealed);
+    for name in ["r/0/0", "c/0/0/0", "c/0/0/1"] {
+        data.set(&key(name), &sealed);
     }
     let Some((peeked, _)) = Record::peek(data, SLOT) else { return };
     let Some(read) = Record::read(data, SLOT, &peeked.key) else { return };

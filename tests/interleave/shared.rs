@@ -47,6 +47,15 @@ pub struct Hands<'a> {
     pub yielder: Option<&'a Yielder<(), ()>>,
 }
 
+/// What lies under a key, in the letter that the schema has for it.
+fn kind(key: &str) -> &str {
+    key.strip_prefix(SCHEMA).and_then(|rest| rest.split('/').nth(1)).unwrap_or_default()
+}
+
+fn is_set(key: &str) -> bool {
+    kind(key) == "s"
+}
+
 impl Shared {
     /// From now on nothing that is published may be older than what was published before.
     pub fn watch_stamps(&self) {
@@ -119,8 +128,8 @@ impl Hands<'_> {
     /// Lets others go first. What only helps to find what is looked for (the seed, the registry, recipes, the number
     /// of bytes) is no step of the protocol.
     fn step(&self, key: &str) {
-        let kind = key.strip_prefix(SCHEMA).unwrap_or(key);
-        let is_step = ["/s/", "/r/", "/c/", "j/", "epoch"].iter().any(|prefix| kind.starts_with(prefix));
+        let is_step =
+            is_set(key) || ["r", "c"].contains(&kind(key)) || key.starts_with("j/") || key == "epoch";
         if let (true, Some(yielder)) = (is_step, self.yielder) {
             yielder.suspend(());
         }
@@ -154,7 +163,7 @@ impl SharedData for Hands<'_> {
             if key.starts_with("j/") {
                 self.shared.appended.set(self.shared.appended.get() + 1);
             }
-            if key.strip_prefix(SCHEMA).is_some_and(|kind| kind.starts_with("/s/")) {
+            if is_set(key) {
                 self.shared.check_stamps(key);
             }
         }

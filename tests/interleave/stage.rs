@@ -299,6 +299,7 @@ impl<'a> Stage<'a> {
             stream,
             config: Rc::clone(&self.config),
             key: key::primary(&request, &options),
+            search: RefCell::default(),
             arrived: self.now(),
             stamp: Cell::new(0),
             waited: Cell::new(None),
