@@ -76,6 +76,8 @@ pub enum Bypass {
     Grpc,
     /// A target that is not an absolute path, or an authority that is empty, ambiguous or carries user information.
     Target,
+    /// A request field that may change the response, and that neither the key nor `Vary` tells of.
+    Unkeyed,
     /// The request is larger than the cache looks at.
     TooLarge,
     /// The shared data could not be read or made sense of, or a limit was reached.
@@ -117,6 +119,8 @@ pub enum NotStored {
     TooLarge,
     /// A partial response that cannot be combined.
     Partial,
+    /// An error that the oddness of its request may have provoked.
+    Provoked,
     /// The response ended early or its length is wrong.
     Incomplete,
     /// A server error or a failure to reach the origin.
@@ -265,6 +269,7 @@ impl Bypass {
             Bypass::Upgrade => "upgrade",
             Bypass::Grpc => "grpc",
             Bypass::Target => "target",
+            Bypass::Unkeyed => "unkeyed",
             Bypass::TooLarge => "request-too-large",
             Bypass::Unavailable => "unavailable",
             Bypass::NotShared => "not-shared",
@@ -275,7 +280,7 @@ impl Bypass {
 
 impl NotStored {
     /// All reasons; the position of each, from one, is its code in shared data.
-    pub const ALL: [NotStored; 21] = [
+    pub const ALL: [NotStored; 22] = [
         NotStored::Request,
         NotStored::Method,
         NotStored::Status,
@@ -290,6 +295,7 @@ impl NotStored {
         NotStored::Limits,
         NotStored::TooLarge,
         NotStored::Partial,
+        NotStored::Provoked,
         NotStored::Incomplete,
         NotStored::Error,
         NotStored::NoFlight,
@@ -329,6 +335,7 @@ impl NotStored {
             NotStored::Limits => "limits",
             NotStored::TooLarge => "too-large",
             NotStored::Partial => "partial",
+            NotStored::Provoked => "provoked",
             NotStored::Incomplete => "incomplete",
             NotStored::Error => "error",
             NotStored::NoFlight => "no-flight",

@@ -23,6 +23,7 @@ mod tags;
 mod template;
 mod text;
 mod units;
+mod unkeyed;
 
 pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use error::ConfigError;
@@ -33,6 +34,7 @@ pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
 pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
+pub use unkeyed::{Treatment, Unkeyed};
 
 use json::{At, Json, Path, Read};
 use names::CacheName;

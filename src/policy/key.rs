@@ -9,7 +9,7 @@ pub use parts::{KeyField, KeyParts};
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{KeyOptions, Options, QueryKey};
+use crate::config::{KeyOptions, Options, QueryKey, Treatment};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
 
@@ -21,11 +21,6 @@ pub struct CacheKey {
     /// What stored responses are found under, before their variants are told apart.
     pub primary: Vec<u8>,
 }
-
-/// Request fields that many origins take their own address from. No `Vary` tells of them, so they are part of every
-/// key: else one client could choose the links in what all others get.
-const UNKEYED: [&[u8]; 5] =
-    [b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-host"];
 
 /// The length that stands for an absent part.
 const ABSENT: u32 = u32::MAX;
@@ -238,7 +233,9 @@ fn matches(name: &[u8], pattern: &str) -> bool {
 
 fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
     for (name, value) in request.fields.iter() {
-        if name.starts_with(b"x-") && UNKEYED.contains(&name) {
+        // Envoy itself tells the scheme, each time.
+        let says_nothing = || name == b"x-forwarded-proto" && value == request.scheme();
+        if options.unkeyed.treatment(name) == Treatment::Key && !says_nothing() {
             push_part(key, Some(name));
             push_part(key, Some(value));
         }

@@ -24,6 +24,8 @@ mod client_names;
 mod clients;
 /// Messages that no filter likes.
 mod hostile;
+/// A module that cannot be loaded.
+mod loading;
 /// What pages show.
 mod pages;
 /// Configuration pushes.

@@ -74,7 +74,9 @@ impl Envoy {
             ("port_value: 10001", "port_value: 0"),
             ("port_value: 8000", &origin),
         ] {
-            replace(&mut yaml, from, to);
+            if yaml.contains(from) {
+                replace(&mut yaml, from, to);
+            }
         }
         let mut envoy = Envoy::run(new_folder(), &yaml, String::new());
         envoy.listener = wait_for("a listener", || envoy.listening("larder"));
