@@ -8,7 +8,7 @@ RUNNER := $(CURDIR)/.tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-ru
 INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-default-features \
   --bin wasm-bindgen-test-runner --root .tools/wasm-bindgen-$(WASM_BINDGEN)
 
-.PHONY: help build envoy demo run test unit wasm-test chaos e2e conformance bench lint clean rust
+.PHONY: help build envoy demo run test unit wasm-test chaos e2e conformance bench bench-core bench-eviction lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,8 +40,9 @@ $(RUNNER):
 chaos: rust ## seeded chaos on the emulated host: make chaos SEEDS=100000 [SEED=7 for one, with its story]
 	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) cargo test --profile chaos --test main chaos:: -- --nocapture
 
-e2e: build ## scenarios on a real Envoy with two workers
-	@envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::
+e2e: build ## scenarios and crowds on a real Envoy
+	cargo build --profile chaos --lib --target wasm32-wasip1 --features trap
+	@ulimit -Sn "$$(ulimit -Hn)" && envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::
 
 conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="id …": these alone, in full)
 	@envoy=$$(python3 tools/get.py envoy) && node=$$(python3 tools/get.py node) && \
@@ -53,13 +54,19 @@ bench: build ## what the cache costs, next to others, with a report (QUICK=1: in
 	cargo build --release --examples --target wasm32-wasip1
 	@QUICK="$(QUICK)" ONLY="$(ONLY)" python3 tests/bench/bench.py
 
+bench-core: rust ## instructions that the core takes for a request, against tests/bench/core.json (UPDATE=1: write them)
+	@UPDATE="$(UPDATE)" python3 tests/bench/core.py
+
+bench-eviction: rust ## what eviction costs in misses, next to libCacheSim's on the same traces (QUICK=1: fewer requests)
+	@QUICK="$(QUICK)" python3 tests/bench/eviction.py
+
 envoy: ## the path of the Envoy that demo and tests start
 	@python3 tools/get.py envoy
 
 lint: rust ## formatting, clippy and rustdoc, warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy --lib --target wasm32-wasip1 -- -D warnings
+	cargo clippy --lib --target wasm32-wasip1 --features trap -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 clean: ## removes what was built (.venv and .tools stay)

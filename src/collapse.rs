@@ -13,9 +13,13 @@
 //!                   Flying (another owner, another generation)
 //! ```
 
+use core::cmp::Reverse;
+use core::time::Duration;
+
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
-use crate::store::set::{Flight, FlightState, SetValue, WAYS, Way};
+use crate::store::record::EMPTY_BYTES;
+use crate::store::set::{Flight, FlightState, LARGE_WAYS, SetValue, WAYS, Way};
 use crate::time::{Monotonic, Timestamp};
 
 /// What a request that found nothing to reuse may do about it.
@@ -75,6 +79,52 @@ pub fn seat(
     }
 }
 
+/// How long a key whose fetch failed is not fetched again for others.
+const FAILED_FOR: Duration = Duration::from_secs(1);
+/// The longest that a key is left alone after failures in a row.
+const RESTS_MAX: Duration = Duration::from_secs(10);
+
+/// Until when a failure keeps others from waiting for the next fetch.
+#[must_use]
+pub fn failed_until(fingerprint: Fingerprint, generation: u64, now: Monotonic) -> Monotonic {
+    now.after(rest(fingerprint, generation, 1))
+}
+
+/// Whether fetches of a key have failed so lately that the origin is left alone as long as something stored answers:
+/// longer after each failure in a row.
+#[must_use]
+pub fn rests(set: &SetValue, fingerprint: Fingerprint, now: Monotonic) -> bool {
+    set.flight_of(fingerprint).is_some_and(|flight| now < rests_until(flight))
+}
+
+/// Until when a key is left alone after failures; in the past where there were none.
+#[must_use]
+pub fn rests_until(flight: &Flight) -> Monotonic {
+    let of = |failures| rest(flight.fingerprint, flight.generation, failures);
+    match flight.state {
+        FlightState::NotStored(reason) if reason.is_failure() => {
+            flight.until.after(of(flight.failures).saturating_sub(of(1)))
+        }
+        FlightState::NotStored(_) | FlightState::Flying => Monotonic::default(),
+    }
+}
+
+/// How long a key rests after so many failures in a row: twice as long each time, less up to half of it, so that keys
+/// that failed together are not tried again together.
+fn rest(fingerprint: Fingerprint, generation: u64, failures: u8) -> Duration {
+    let whole = FAILED_FOR.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(RESTS_MAX);
+    let luck = mixed(fingerprint.0 ^ mixed(generation)) % 1024;
+    whole / 2 + whole / 2048 * luck as u32
+}
+
+/// A number's bits, well mixed: the same for the same number (the finaliser of SplitMix64).
+#[must_use]
+pub fn mixed(number: u64) -> u64 {
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
+}
+
 /// The set with worker `me` among the waiters of the flight of `fingerprint`.
 #[must_use]
 pub fn registered(set: &SetValue, fingerprint: Fingerprint, me: u8) -> SetValue {
@@ -93,7 +143,7 @@ pub fn led(set: &SetValue, new: NewFlight, now: Monotonic, wall: Timestamp) -> O
     let before = set.flight_of(new.fingerprint);
     // A late landing of the flight that ran out must not meet ours.
     let avoid = before.filter(|f| f.state == FlightState::Flying).map(|f| f.way);
-    let way = reserve(set, new.fingerprint, new.generation, avoid, now, wall)?;
+    let way = reserve(set, new.fingerprint, avoid, now, wall)?;
     led_in(set, new, way, now)
 }
 
@@ -115,6 +165,7 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
         waiters,
         until: new.until,
         state: FlightState::Flying,
+        failures: if inherits { before.failures } else { 0 },
     };
     let mut set = *set;
     *set.flights.get_mut(place)? = flight;
@@ -149,6 +200,8 @@ pub struct Left {
     pub record: Option<Way>,
     /// Why others should not wait for the next fetch either, and until when.
     pub not_shared: Option<(NotStored, Monotonic)>,
+    /// Whether the set remembers that the key was asked for, although nothing was stored.
+    pub counted: bool,
 }
 
 /// A set after a landing.
@@ -170,60 +223,92 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     let mut set = *set;
     let replaced = *set.ways.get(usize::from(flight.way))?;
     if let Some(record) = left.record {
+        evict(&mut set, &replaced, &record);
+        let uses = if record.is_some() { set.uses_of(record.fingerprint) } else { 0 };
+        set.forget(record.fingerprint);
         // The old record of the same key may lie in another way. Its bytes stay until somebody writes there.
         for way in set.ways.iter_mut().filter(|w| w.fingerprint == flight.fingerprint) {
             way.fingerprint = Fingerprint::default();
         }
-        *set.ways.get_mut(usize::from(flight.way))? = record;
+        *set.ways.get_mut(usize::from(flight.way))? = Way { uses, ..record };
+    } else if left.counted {
+        let uses = set.uses_of(flight.fingerprint);
+        set.remember(&Way { fingerprint: flight.fingerprint, uses, ..Way::default() });
     }
     *set.flight_mut(generation)? = match left.not_shared {
         Some((reason, until)) => {
-            Flight { waiters: 0, until, state: FlightState::NotStored(reason), ..flight }
+            let failures = if reason.is_failure() { flight.failures.saturating_add(1) } else { 0 };
+            Flight { waiters: 0, until, state: FlightState::NotStored(reason), failures, ..flight }
         }
         None => Flight::default(),
     };
     Some(Landed { set, waiters: flight.waiters, replaced })
 }
 
-/// The way for a new flight: the key's own, an empty one, one that is not worth keeping, or a victim; never one
-/// that a live flight has reserved.
+/// The set with a large-body way for the flight of `generation` instead of the one that it has reserved, and that way;
+/// none when all such ways are reserved, or the flight has lost its own.
+#[must_use]
+pub fn enlarged(set: &SetValue, generation: u64, now: Monotonic, wall: Timestamp) -> Option<(SetValue, u8)> {
+    let flight = *set.flight(generation).filter(|_| owns_way(set, generation, now))?;
+    let is_others =
+        |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way && f.generation != generation);
+    let open = (0u8..).zip(&set.ways).take(LARGE_WAYS).filter(|(n, _)| !is_others(*n));
+    let is_own = |way: &Way| way.fingerprint == flight.fingerprint;
+    let (way, _) = open.min_by_key(|(_, way)| (!is_own(way), way.is_some(), worth(way, wall)))?;
+    let mut set = *set;
+    set.flight_mut(generation)?.way = way;
+    Some((set, way))
+}
+
+/// Takes a record out of a set for another, or for none.
+fn evict(set: &mut SetValue, evicted: &Way, newcomer: &Way) {
+    if newcomer.is_some() {
+        set.ways.iter_mut().for_each(|way| way.age = way.age.saturating_add(1));
+    }
+    if !evicted.is_some() || evicted.fingerprint == newcomer.fingerprint {
+        return;
+    }
+    set.remember(evicted);
+    // Where the least useful record had its uses, the uses of the others are old as well.
+    let rest = set.ways.iter().filter(|way| way.is_some() && way.fingerprint != evicted.fingerprint);
+    let least = rest.map(|way| way.uses).min().map_or(0, |least| least.min(evicted.uses));
+    set.ways.iter_mut().for_each(|way| way.uses -= way.uses.min(least));
+}
+
+/// The way for a new flight: the key's own, an empty one, or that of a victim; never one that a live flight has
+/// reserved.
 fn reserve(
     set: &SetValue,
     fingerprint: Fingerprint,
-    generation: u64,
     avoid: Option<u8>,
     now: Monotonic,
     wall: Timestamp,
 ) -> Option<u8> {
-    let reserved = |way: usize| {
-        set.flights
-            .iter()
-            .any(|f| f.is_live(now) && usize::from(f.way) == way && f.fingerprint != fingerprint)
-    };
-    let open = |way: &usize| !reserved(*way) && avoid != Some(*way as u8);
-    let candidates = || (0..WAYS).filter(open);
-    let at = |way: usize| set.ways.get(way).copied().unwrap_or_default();
-    candidates()
-        .find(|w| at(*w).fingerprint == fingerprint)
-        .or_else(|| candidates().find(|w| at(*w).fingerprint == Fingerprint::default()))
-        .or_else(|| candidates().find(|w| u64::from(at(*w).expires) <= wall.secs()))
-        .or_else(|| candidates().nth(generation as usize % candidates().count().max(1)))
+    let reserved =
+        |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way && f.fingerprint != fingerprint);
+    let open = || (0u8..).zip(&set.ways).filter(|(n, _)| !reserved(*n) && avoid != Some(*n));
+    open()
+        .find(|(_, way)| way.fingerprint == fingerprint)
+        // What was written before and is empty has its key in shared data already.
+        .or_else(|| open().filter(|(_, way)| !way.is_some()).max_by_key(|(_, way)| way.bytes))
+        .or_else(|| open().min_by_key(|(_, way)| worth(way, wall)))
+        .map(|(n, _)| n)
         // Better the old leader's way than none.
-        .or_else(|| (0..WAYS).find(|w| !reserved(*w)))
-        .map(|way| way as u8)
+        .or_else(|| (0..WAYS as u8).find(|n| !reserved(*n)))
 }
 
-/// The way to empty when room is needed: what nobody can use any more first; never one that a live flight has
-/// reserved.
+/// The way to empty when room is needed, and its rank; never one that a live flight has reserved.
 #[must_use]
-pub fn victim(set: &SetValue, random: u64, now: Monotonic, wall: Timestamp) -> Option<(u8, Way)> {
-    let reserved = |way: usize| set.flights.iter().any(|f| f.is_live(now) && usize::from(f.way) == way);
-    let ways = || set.ways.iter().enumerate().filter(|(n, w)| w.bytes > 0 && !reserved(*n));
-    let useless = |w: &Way| !w.fingerprint.is_some() || u64::from(w.expires) <= wall.secs();
-    ways()
-        .find(|(_, w)| useless(w))
-        .or_else(|| ways().nth((random % ways().count().max(1) as u64) as usize))
-        .map(|(n, w)| (n as u8, *w))
+pub fn victim(set: &SetValue, now: Monotonic, wall: Timestamp) -> Option<(u8, i32)> {
+    let reserved = |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way);
+    let ways = (0u8..).zip(&set.ways).filter(|(n, way)| way.bytes > EMPTY_BYTES && !reserved(*n));
+    ways.map(|(n, way)| (worth(way, wall), n)).min().map(|((rank, _), n)| (n, rank))
+}
+
+/// By what ways are compared: what nobody can use any more comes first, then what is worth least, the oldest first.
+fn worth(way: &Way, wall: Timestamp) -> (i32, Reverse<u8>) {
+    let is_useless = !way.is_some() || u64::from(way.expires) <= wall.secs();
+    (if is_useless { i32::MIN } else { way.rank() }, Reverse(way.age))
 }
 
 fn is_free(flight: &Flight, now: Monotonic) -> bool {
@@ -237,7 +322,6 @@ fn bit(worker: u8) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::time::Duration;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -266,7 +350,7 @@ mod tests {
     #[test]
     fn a_flight_lands_once_and_what_it_left_to_remember_stays() {
         let until = Monotonic::default().after(Duration::from_secs(1));
-        let left = Left { record: None, not_shared: Some((NotStored::NoFreshness, until)) };
+        let left = Left { record: None, not_shared: Some((NotStored::NoFreshness, until)), counted: false };
         let landing = landed(&flying(), GENERATION, left).unwrap().set;
         assert_eq!(landed(&landing, GENERATION, Left::default()), None);
         assert_eq!(
@@ -274,5 +358,39 @@ mod tests {
             Seat::NotShared(NotStored::NoFreshness)
         );
         assert_eq!(seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| false), Seat::Lead);
+    }
+
+    #[test]
+    fn a_key_rests_longer_after_each_failure_and_no_longer_than_a_limit() {
+        let (mut set, mut now, mut rested) = (flying(), Monotonic(0), Duration::ZERO);
+        for generation in 1..12 {
+            let until = failed_until(KEY, generation, now);
+            let left = Left { record: None, not_shared: Some((NotStored::Error, until)), counted: false };
+            set = landed(&set, generation, left).unwrap().set;
+            let end = rests_until(set.flight_of(KEY).unwrap());
+            let nominal = FAILED_FOR.saturating_mul(1 << (generation - 1)).min(RESTS_MAX);
+            rested = end.since(now);
+            assert!(nominal / 2 <= rested && rested <= nominal, "{rested:?} after {generation} failures");
+            assert!(rests(&set, KEY, Monotonic(end.0 - 1)) && !rests(&set, KEY, end));
+            now = end;
+            let new = NewFlight {
+                fingerprint: KEY,
+                generation: generation + 1,
+                owner: 0,
+                until: now.after(Duration::from_secs(2)),
+            };
+            set = led(&set, new, now, Timestamp::default()).unwrap().0;
+            assert!(!rests(&set, KEY, now), "it is being fetched");
+        }
+        assert!(rested >= RESTS_MAX / 2);
+        let stored = landed(&set, 12, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
+        assert!(!rests(&stored, KEY, now), "a success ends it");
+    }
+
+    #[test]
+    fn keys_that_failed_together_do_not_rest_equally_long() {
+        let ends: Vec<Duration> = (1..50).map(|key| rest(Fingerprint(key), key, 3)).collect();
+        let (least, most) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
+        assert!(most.saturating_sub(*least) > Duration::from_secs(1), "{least:?} to {most:?}");
     }
 }

@@ -17,7 +17,8 @@
 //! 3. [`cache`] is what one worker remembers, who waits in it and what it fetches. One procedure,
 //!    [`cache::Cache::consider`], decides for new requests, wake-ups, sweeps and landings, and reads the journal
 //!    first, every time.
-//! 4. [`collapse`] holds the rules of a flight (one fetch for many), as pure functions on the value of one set.
+//! 4. [`collapse`] holds the rules of a flight (one fetch for many), as pure functions on the value of one set;
+//!    [`breaker`] those for clusters that are down.
 //! 5. [`store`] lays records, flights and the journal out in shared data, under a fixed set of keys.
 //! 6. [`invalidation`] says what a journal record covers, and gives the verdict on a stored response.
 //! 7. [`policy`] is RFC 9111 as pure functions; [`http`] the vocabulary of messages below it.
@@ -41,6 +42,7 @@
 //! - **The same events have the same consequences**: no clock, no random number and no unordered iteration decides.
 
 pub mod admin;
+pub mod breaker;
 pub mod cache;
 pub mod collapse;
 pub mod config;

@@ -26,6 +26,14 @@ pub enum Counter {
     Revalidated,
     /// A fetch that the cache made by itself.
     Dispatched,
+    /// A stored response that was to be refreshed before it expired, because it is in demand.
+    RefreshedAhead,
+    /// A cluster that is taken to be down from now on.
+    BreakerOpened,
+    /// A cluster that is no longer taken to be down.
+    BreakerClosed,
+    /// A fetch that was to look whether a cluster is back.
+    Probe,
     /// A fetch by the cache itself that failed.
     DispatchFailed,
     /// A stored response that was evicted to make room.
@@ -49,19 +57,23 @@ pub enum Gauge {
     JournalEpoch,
     /// The bytes that are stored.
     Bytes,
+    /// The clusters that are taken to be down.
+    BreakersOpen,
 }
 
 /// Where counters are counted.
 pub trait Metrics {
     /// Adds one to a counter.
     fn count(&self, counter: Counter);
+    /// Shows how many clusters are taken to be down.
+    fn show_breakers(&self, open: u64);
     /// All counters and gauges with their values.
     fn values(&self) -> Vec<(String, u64)>;
 }
 
 impl Gauge {
     /// All gauges.
-    pub const ALL: [Gauge; 2] = [Gauge::JournalEpoch, Gauge::Bytes];
+    pub const ALL: [Gauge; 3] = [Gauge::JournalEpoch, Gauge::Bytes, Gauge::BreakersOpen];
 
     /// The name, with the prefix `larder_`.
     #[must_use]
@@ -69,6 +81,7 @@ impl Gauge {
         match self {
             Gauge::JournalEpoch => "larder_journal_epoch",
             Gauge::Bytes => "larder_stored_bytes",
+            Gauge::BreakersOpen => "larder_breakers_open",
         }
     }
 }
@@ -85,8 +98,13 @@ const BYPASSES: [Bypass; 10] = [
     Bypass::NotShared,
     Bypass::Off,
 ];
-const STALE: [StaleReason; 4] =
-    [StaleReason::WhileRevalidate, StaleReason::IfError, StaleReason::SoftPurged, StaleReason::MaxStale];
+const STALE: [StaleReason; 5] = [
+    StaleReason::WhileRevalidate,
+    StaleReason::IfError,
+    StaleReason::IfDown,
+    StaleReason::SoftPurged,
+    StaleReason::MaxStale,
+];
 const FORWARD: [ForwardReason; 8] = [
     ForwardReason::Method,
     ForwardReason::UriMiss,
@@ -109,6 +127,10 @@ impl Counter {
             Counter::Stored,
             Counter::Revalidated,
             Counter::Dispatched,
+            Counter::RefreshedAhead,
+            Counter::BreakerOpened,
+            Counter::BreakerClosed,
+            Counter::Probe,
             Counter::DispatchFailed,
             Counter::Evicted,
             Counter::InvalidationRefused,
@@ -148,6 +170,10 @@ impl Counter {
             Counter::NotStored(reason) => ("not_stored", reason.as_str()),
             Counter::Revalidated => ("revalidated", ""),
             Counter::Dispatched => ("dispatched", ""),
+            Counter::RefreshedAhead => ("refreshed_ahead", ""),
+            Counter::BreakerOpened => ("breaker_opened", ""),
+            Counter::BreakerClosed => ("breaker_closed", ""),
+            Counter::Probe => ("breaker_probes", ""),
             Counter::DispatchFailed => ("dispatched_failed", ""),
             Counter::Evicted => ("evicted", ""),
             Counter::Invalidation(mode) => ("invalidations", mode.as_str()),

@@ -142,6 +142,8 @@ pub enum NotStored {
 pub enum StaleReason {
     /// `stale-while-revalidate` (RFC 5861 §3).
     WhileRevalidate,
+    /// The circuit breaker of its cluster is open.
+    IfDown,
     /// `stale-if-error` (RFC 5861 §4).
     IfError,
     /// Soft purged, within its grace.
@@ -158,7 +160,8 @@ impl Outcome {
         text.push_str(cache);
         match self {
             Outcome::Hit { ttl, stale } => {
-                let _ = write!(text, "; hit; ttl={ttl}");
+                text.push_str("; hit; ttl=");
+                text.push_str(itoa::Buffer::new().format(*ttl));
                 if let Some(stale) = stale {
                     let _ = write!(text, "; detail={}", stale.as_str());
                 }
@@ -305,6 +308,12 @@ impl NotStored {
         NotStored::Admission,
     ];
 
+    /// Whether the origin, or the way to it, has failed.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, NotStored::Error | NotStored::Incomplete)
+    }
+
     /// The reason as one byte that is never zero, for shared data.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -354,6 +363,7 @@ impl StaleReason {
         match self {
             StaleReason::WhileRevalidate => "stale-while-revalidate",
             StaleReason::IfError => "stale-if-error",
+            StaleReason::IfDown => "stale-if-down",
             StaleReason::SoftPurged => "soft-purged",
             StaleReason::MaxStale => "max-stale",
         }

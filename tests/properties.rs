@@ -195,6 +195,7 @@ fn options(by: &mut Chance) -> Options {
         ttl_max: maybe(by),
         stale_while_revalidate: maybe(by).unwrap_or_default(),
         stale_if_error: maybe(by).unwrap_or_default(),
+        stale_if_down: maybe(by).unwrap_or_default(),
         soft_purge_grace: secs(by),
         surrogate_control: by.odds(30),
         request_directives: *by.pick(&[
@@ -257,7 +258,7 @@ fn nothing_is_fresh_beyond_its_lifetime_nor_stale_beyond_what_allows_it() {
                     StaleReason::WhileRevalidate => assert!(past < stored.stale_while_revalidate),
                     StaleReason::SoftPurged => assert!(age < stored.lifetime),
                     StaleReason::MaxStale => assert!(invalidated == Invalidated::No),
-                    StaleReason::IfError => panic!("no error has happened"),
+                    StaleReason::IfError | StaleReason::IfDown => panic!("no error has happened"),
                 }
                 assert!(!stored.must_revalidate || reason == StaleReason::SoftPurged);
             }
@@ -268,6 +269,11 @@ fn nothing_is_fresh_beyond_its_lifetime_nor_stale_beyond_what_allows_it() {
             let permitted = RequestCacheControl::parse(sent).stale_if_error.unwrap_or_default();
             assert!(past < stored.stale_if_error.max(permitted));
             assert!(!stored.must_revalidate && !stored.no_cache && invalidated != Invalidated::Revalidate);
+            assert!(policy::on_outage(&stored, &request, &options, invalidated, now).is_some());
+        }
+        if policy::on_outage(&stored, &request, &options, invalidated, now).is_some() {
+            assert!(!stored.no_cache && invalidated != Invalidated::Revalidate);
+            assert!(!stored.must_revalidate || past < stored.stale_if_error);
         }
         assert!(policy::expires(&stored) >= T0 || stored.initial_age > stored.lifetime);
     });
@@ -388,7 +394,7 @@ fn what_is_written_is_read_back() {
         );
 
         let fields: Fields = (0..by.below(9)).map(|_| (value(by).to_ascii_lowercase(), value(by))).collect();
-        assert_eq!(Fields::from_wire(fields.to_wire()), fields);
+        assert_eq!(Fields::from_wire(fields.wire().to_vec()), fields);
 
         const VARIANCES: [&str; 9] = [
             "key-order",
@@ -463,7 +469,7 @@ fn no_message_makes_the_policy_panic() {
         let (options, request, response) = (options(by), request(by), response(by));
         let _ = (policy::intent(&request, &options), policy::only_if_cached(&request, &options));
         let key = policy::primary(&request, &options);
-        let _ = policy::variant(&key.primary, &["accept-encoding".into(), "cookie".into()], &request);
+        let _ = policy::variant(&key, &["accept-encoding".into(), "cookie".into()], &request);
         let _ = policy::forwarded_path(&request, &options);
         let _ = policy::storable(&request, &response, &options, T0, T0);
         let _ = policy::invalidated_uris(&request, &response, &options);

@@ -22,16 +22,23 @@ pub struct Response {
     pub status: u16,
     /// Names in lower case, in the order received.
     pub fields: Vec<(String, Vec<u8>)>,
+    /// Status and fields of the interim responses (1xx) before it.
+    pub interim: Vec<Interim>,
     pub body: Vec<u8>,
     /// False when the connection broke before the body was whole.
     pub complete: bool,
 }
+
+/// Status and fields of an interim response (RFC 9110 §15.2).
+pub type Interim = (u16, Vec<(String, Vec<u8>)>);
 
 /// What the origin does with a request.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
     pub fields: Vec<(String, Vec<u8>)>,
+    /// Sent before it.
+    pub interim: Vec<Interim>,
     pub body: Vec<u8>,
     /// Time before the response header section is sent.
     pub delay: Duration,
@@ -139,7 +146,14 @@ impl Reply {
         Self::status(200).body(body)
     }
     pub fn status(status: u16) -> Self {
-        Reply { status, fields: Vec::new(), body: Vec::new(), delay: Duration::ZERO, ending: Ending::Whole }
+        Reply {
+            status,
+            fields: Vec::new(),
+            interim: Vec::new(),
+            body: Vec::new(),
+            delay: Duration::ZERO,
+            ending: Ending::Whole,
+        }
     }
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
@@ -147,6 +161,11 @@ impl Reply {
     }
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.fields.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self
+    }
+    /// An interim response with this field before it.
+    pub fn interim(mut self, status: u16, name: &str, value: &str) -> Self {
+        self.interim.push((status, vec![(name.into(), value.into())]));
         self
     }
     pub fn delay(mut self, delay: Duration) -> Self {

@@ -4,6 +4,7 @@
 One on PATH if its version fits, else the one inside a pinned PyPI wheel, installed into .venv of this checkout.
 `tools/get.py npm`: the script that `node` runs as npm, from wherever there is one.
 `tools/get.py clients`: a Python that has the official clients of other caches, pinned, from .venv.
+`tools/get.py simulator`: the same with libCacheSim, which knows other ways to evict.
 `tools/get.py wrk` and other programs of the benchmark: on PATH, or from Debian.
 """
 
@@ -36,18 +37,21 @@ PROGRAMS = {
 # Installing one of the servers would start it.
 DEBIAN = {"wrk": "wrk", "valgrind": "valgrind", "nginx": "nginx-light", "varnishd": "varnish"}
 SERVERS = ["nginx", "varnishd"]
-CLIENTS = {"cloudflare": "5.9.0", "fastly": "15.0.0"}
+PACKAGES = {
+    "clients": {"cloudflare": "5.9.0", "fastly": "15.0.0"},
+    "simulator": {"libcachesim": "0.3.5"},
+}
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, *DEBIAN, "npm", "clients"]:
-        give_up(f"usage: tools/get.py {'|'.join([*PROGRAMS, *DEBIAN])}|npm|clients")
+    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, *DEBIAN, *PACKAGES, "npm"]:
+        give_up(f"usage: tools/get.py {'|'.join([*PROGRAMS, *DEBIAN, *PACKAGES])}|npm")
     if sys.argv[1] in DEBIAN:
         return print(from_debian(sys.argv[1]))
     if sys.argv[1] == "npm":
         return print(npm())
-    if sys.argv[1] == "clients":
-        return print(clients())
+    if sys.argv[1] in PACKAGES:
+        return print(python_with(PACKAGES[sys.argv[1]]))
     program = PROGRAMS[sys.argv[1]]
     print(on_path(program) or in_wheel(program) or install(program))
 
@@ -112,11 +116,11 @@ def npm() -> str:
     return found
 
 
-def clients() -> str:
+def python_with(packages: dict[str, str]) -> str:
     python = str(VENV / "bin" / "python")
-    versions = "; ".join(f"assert version('{name}') == '{pinned}'" for name, pinned in CLIENTS.items())
+    versions = "; ".join(f"assert version('{name}') == '{pinned}'" for name, pinned in packages.items())
     if run([python, "-c", f"from importlib.metadata import version; {versions}"], quiet=True) != 0:
-        wheels = [f"{name}=={pinned}" for name, pinned in CLIENTS.items()]
+        wheels = [f"{name}=={pinned}" for name, pinned in packages.items()]
         say(f"Installing {' and '.join(wheels)} from PyPI into {VENV} …")
         if not pip_install(*wheels):
             give_up("pip could not install them (see above): is PyPI reachable?")

@@ -140,6 +140,7 @@ fn in_full(entry: &Entry<'_>, now: Timestamp) -> Value {
         "lifetime": stored.lifetime.as_secs(),
         "stale_while_revalidate": stored.stale_while_revalidate.as_secs(),
         "stale_if_error": stored.stale_if_error.as_secs(),
+        "stale_if_down": stored.stale_if_down.as_secs(),
         "soft_purge_grace": stored.soft_purge_grace.as_secs(),
         "must_revalidate": stored.must_revalidate,
         "no_cache": stored.no_cache,

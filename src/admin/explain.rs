@@ -1,5 +1,7 @@
 //! What a request would find, why, and what to change to get a hit.
 
+use core::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::entries::Entry;
@@ -30,6 +32,11 @@ pub struct Explanation<'a> {
     pub last_not_stored: Option<NotStored>,
     /// Whether it is being fetched right now.
     pub fetching: bool,
+    /// How often its fetch has failed in a row, as far as that is remembered, and for how long it is not fetched again
+    /// while something stored answers.
+    pub failures: (u8, Duration),
+    /// The cluster that it comes from, where that is known, and whether that is taken to be down.
+    pub cluster: Option<&'a (String, bool)>,
 }
 
 /// The answer to a question for an explanation.
@@ -38,6 +45,7 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
     let Explanation { url, key, rules, entry, forward, invalidations, last_not_stored, .. } = explanation;
     let mut why = entry.map_or_else(Vec::new, |entry| why(&entry, now));
     why.extend(forward.map(|reason| forwarded(reason).sentence()));
+    why.extend(trouble(explanation));
     let mut advice: Vec<&str> = Vec::new();
     advice.extend(forward.map(|reason| forwarded(reason).advice));
     advice.extend(last_not_stored.map(|reason| not_stored(reason).advice));
@@ -55,10 +63,36 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
             "invalidations": invalidations.iter().map(|(seq, record)| view::record(*seq, record)).collect::<Vec<_>>(),
             "invalidations_complete": explanation.invalidations_complete,
             "fetching": explanation.fetching,
+            "failures": explanation.failures.0,
+            "rests_ms": u64::try_from(explanation.failures.1.as_millis()).unwrap_or(u64::MAX),
+            "cluster": explanation.cluster.map(|(name, is_down)| json!({ "name": name, "breaker": state(*is_down) })),
             "last_not_stored": last_not_stored.map(|reason| shown(not_stored(reason))),
             "advice": advice,
         }),
     )
+}
+
+/// What keeps the origin from being asked.
+fn trouble(explanation: &Explanation<'_>) -> Vec<String> {
+    let (failures, rests) = explanation.failures;
+    let mut why = Vec::new();
+    if !rests.is_zero() {
+        let (times, ms) = (if failures == 1 { "once" } else { "several times in a row" }, rests.as_millis());
+        why.push(format!(
+            "Its last fetch failed, {times}: while something stored answers, it is not fetched again for another {ms} ms."
+        ));
+    }
+    if let Some((name, true)) = explanation.cluster {
+        why.push(format!(
+            "The cluster {name} is taken to be down: what may be served stale is, and one request at a time asks."
+        ));
+    }
+    why
+}
+
+/// The state of a breaker in a word.
+pub(super) fn state(is_open: bool) -> &'static str {
+    if is_open { "open" } else { "closed" }
 }
 
 fn shown(reason: Reason) -> Value {
@@ -124,8 +158,6 @@ fn window(what: &str, secs: u64, ttl: i64, section: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
     use crate::admin::entries::tests::{stored, with_entry};
     use crate::admin::fixture::{NOW, body, tags};
@@ -145,6 +177,8 @@ mod tests {
             invalidations_complete: true,
             last_not_stored: None,
             fetching: false,
+            failures: (0, Duration::ZERO),
+            cluster: None,
         }
     }
 
@@ -191,6 +225,17 @@ mod tests {
         assert!(text.contains("§4.2.4") && text.contains("§5.2.2.4") && !text.contains("5861"), "{text}");
         let text = sentences(&stored(), Verdict::Soft { at: Timestamp(NOW.0 - 3_000) });
         assert!(text.contains("soft purged 3 s ago"), "{text}");
+    }
+
+    #[test]
+    fn an_origin_in_trouble_is_a_reason_not_to_ask_it() {
+        let cluster = ("shop".to_owned(), true);
+        let failures = (2, Duration::from_millis(1500));
+        let body = body(&explain(&Explanation { failures, cluster: Some(&cluster), ..nothing() }, NOW));
+        assert_eq!((&body["failures"], &body["rests_ms"]), (&json!(2), &json!(1500)));
+        assert_eq!(body["cluster"], json!({"name": "shop", "breaker": "open"}));
+        let why = body["why"].to_string();
+        assert!(why.contains("another 1500 ms") && why.contains("shop is taken to be down"), "{why}");
     }
 
     #[test]

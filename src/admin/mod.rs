@@ -42,7 +42,9 @@ pub use reasons::{Reason, forwarded, live, not_stored, served_stale};
 pub use refresh::{Refresh, Refreshed, refreshing};
 pub use response::{AdminResponse, Problem};
 pub use selectors::shown;
-pub use view::{JournalState, Touched, configuration, health, journal, receipt, stats, would_purge};
+pub use view::{
+    ClusterInTrouble, JournalState, Touched, configuration, health, journal, receipt, stats, would_purge,
+};
 
 use crate::config::{AdminConfig, Scope, TagHierarchy};
 use crate::http::RequestHead;

@@ -275,6 +275,12 @@ pub const fn served_stale(why: StaleReason) -> Reason {
             "It is stale and served because the origin fails.",
             "Look at the origin.",
         ),
+        StaleReason::IfDown => reason(
+            word,
+            "RFC 9111 §4.2.4",
+            "It is stale and served without asking, because its cluster is taken to be down.",
+            "Look at the origin.",
+        ),
         StaleReason::SoftPurged => {
             reason(word, "", "It was soft purged and is served while it is being refreshed.", "")
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{AdminResponse, Problem, Purge, shown};
+use super::{AdminResponse, Problem, Purge, explain, shown};
 use crate::invalidation::{Invalidation, Origin};
 
 /// Where the journal stands, as a worker's mirror knows it.
@@ -34,11 +34,34 @@ pub fn stats(numbers: &[(&str, u64)]) -> AdminResponse {
     AdminResponse::json(200, &object(numbers))
 }
 
-/// The answer to a question for health: 503 when something is wrong.
+/// A cluster in trouble: how often it has failed in a row, and, where it is taken to be down, in how many milliseconds
+/// a request may look whether it is back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClusterInTrouble {
+    /// Its name.
+    pub name: String,
+    /// How often it has failed.
+    pub failures: u32,
+    /// In how many milliseconds it may be asked again; none when it may be at any time.
+    pub probe_in_ms: Option<u64>,
+}
+
+/// The answer to a question for health: 503 when something is wrong. A cluster in trouble is nothing wrong with the
+/// cache.
 #[must_use]
-pub fn health(wrong: &[&str], numbers: &[(&str, u64)]) -> AdminResponse {
+pub fn health(wrong: &[&str], clusters: &[ClusterInTrouble], numbers: &[(&str, u64)]) -> AdminResponse {
     let (status, word) = if wrong.is_empty() { (200, "ok") } else { (503, "degraded") };
-    AdminResponse::json(status, &json!({ "status": word, "wrong": wrong, "facts": object(numbers) }))
+    let shown = |cluster: &ClusterInTrouble| {
+        json!({
+            "name": cluster.name,
+            "breaker": explain::state(cluster.probe_in_ms.is_some()),
+            "failures": cluster.failures,
+            "probe_in_ms": cluster.probe_in_ms,
+        })
+    };
+    let clusters: Vec<Value> = clusters.iter().map(shown).collect();
+    let body = json!({ "status": word, "wrong": wrong, "in_trouble": clusters, "facts": object(numbers) });
+    AdminResponse::json(status, &body)
 }
 
 fn object(numbers: &[(&str, u64)]) -> Value {
@@ -174,10 +197,20 @@ mod tests {
 
     #[test]
     fn what_is_wrong_makes_the_health_answer_an_error() {
-        assert_eq!(health(&[], &[("head", 3)]).status, 200);
-        let sick = health(&["the journal cannot be read"], &[]);
+        assert_eq!(health(&[], &[], &[("head", 3)]).status, 200);
+        let sick = health(&["the journal cannot be read"], &[], &[]);
         assert_eq!(sick.status, 503);
         assert_eq!(body(&sick)["wrong"][0], "the journal cannot be read");
+    }
+
+    #[test]
+    fn clusters_in_trouble_are_shown() {
+        let cluster =
+            |name: &str, probe_in_ms| ClusterInTrouble { name: name.into(), failures: 5, probe_in_ms };
+        let answer = health(&[], &[cluster("a", Some(700)), cluster("b", None)], &[]);
+        let a = json!({"name": "a", "breaker": "open", "failures": 5, "probe_in_ms": 700});
+        assert_eq!((answer.status, &body(&answer)["in_trouble"][0]), (200, &a));
+        assert_eq!(body(&answer)["in_trouble"][1]["breaker"], "closed");
     }
 
     #[test]

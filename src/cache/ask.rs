@@ -1,15 +1,19 @@
 //! What a request asks of the cache and what the cache decides.
 
 use core::cell::Cell;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::{ForwardReason, NotStored, Stored};
-use crate::policy::key::{self, CacheKey};
+use crate::policy::key;
+use crate::policy::request::only_if_cached;
 use crate::policy::reuse::Reuse;
+use crate::policy::storing::request_allows;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
+use crate::store::record::Slot;
 use crate::time::{Monotonic, Now};
 
 /// The host's number of a stream, unique in its worker.
@@ -26,21 +30,16 @@ pub struct Ask {
     pub config: Rc<Config>,
     /// The options that the rules give it.
     pub options: Rc<Options>,
-    /// Its cache key.
-    pub key: CacheKey,
+    /// Its primary cache key.
+    pub key: Vec<u8>,
     /// When it came.
     pub arrived: Now,
     /// The journal's head when it was last considered.
     pub stamp: Cell<u64>,
-    /// When it goes to the origin by itself.
-    pub deadline: Monotonic,
-    /// Whether its response would be the whole representation and may be stored, so that it may fetch for others, as
-    /// that of a GET without `Range` or `no-store`; or why not.
-    pub whole: Result<(), NotStored>,
     /// What it has waited for, once it has.
     pub waited: Cell<Option<Waited>>,
-    /// Whether it must not be sent to the origin (`only-if-cached`).
-    pub only_if_cached: bool,
+    /// Where its response was stored, once it has been.
+    pub home: Cell<Option<(Slot, Fingerprint)>>,
 }
 
 /// A fetch that a request has waited for.
@@ -127,6 +126,36 @@ pub struct Place {
 }
 
 impl Ask {
+    /// When it goes to the origin by itself.
+    #[must_use]
+    pub fn deadline(&self) -> Monotonic {
+        self.arrived.mono.after(self.config.collapse.wait_max)
+    }
+
+    /// Whether its response would be the whole representation and may be stored, so that it may fetch for others, as
+    /// that of a GET without `Range` or `no-store`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn whole(&self) -> Result<(), NotStored> {
+        if self.request.method() == b"HEAD" || self.request.fields.contains("range") {
+            return Err(NotStored::Request);
+        }
+        request_allows(&self.request, &self.options)
+    }
+
+    /// Whether it must not be sent to the origin (`only-if-cached`).
+    #[must_use]
+    pub fn only_if_cached(&self) -> bool {
+        only_if_cached(&self.request, &self.options)
+    }
+
+    /// What URL purges compare with its target.
+    #[must_use]
+    pub fn uri(&self) -> Vec<u8> {
+        key::uri(&self.request, &self.options)
+    }
+
     /// Whether an answer that the request has waited for is another's (RFC 9211 §2.6); none if it has not waited
     /// for another.
     #[must_use]
@@ -134,9 +163,23 @@ impl Ask {
         self.waited.get().filter(|waited| !waited.leads).map(|_| answered)
     }
 
+    /// The request as it goes to the origin: query parameters that are dropped from the key do not reach it, unless
+    /// the rules want it.
+    #[must_use]
+    pub fn forwarded(&self) -> Cow<'_, RequestHead> {
+        match key::forwarded_path(&self.request, &self.options) {
+            Some(path) => {
+                let mut request = self.request.clone();
+                request.fields.set(":path", path);
+                Cow::Owned(request)
+            }
+            None => Cow::Borrowed(&self.request),
+        }
+    }
+
     /// The cache key of the variant that these nominated fields select for this request.
     #[must_use]
     pub fn variant_key(&self, nominated: &[String]) -> Vec<u8> {
-        key::variant(&self.key.primary, nominated, &self.request)
+        key::variant(&self.key, nominated, &self.request)
     }
 }

@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 
+use super::trouble::{Asking, known_recipe};
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe, Waited};
-use crate::collapse::{self, Seat};
+use crate::collapse::{self, Seat, mixed};
 use crate::config::Fetch as FetchMode;
 use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
+use crate::policy::ahead::is_due;
 use crate::policy::reuse::{Reuse, on_error, reuse};
 use crate::policy::storing::is_odd;
 use crate::store::TRIES;
@@ -19,19 +21,19 @@ use crate::time::Now;
 
 /// The best stored response for a request, as far as it was looked for.
 #[derive(Default)]
-struct Best {
-    entry: Option<Rc<Entry>>,
+pub(super) struct Best {
+    pub(super) entry: Option<Rc<Entry>>,
     /// Why it may not simply be served.
     reason: Option<ForwardReason>,
 }
 
 /// A request that nothing simply answers, and why.
 #[derive(Clone, Copy)]
-struct Need<'a> {
-    ask: &'a Rc<Ask>,
-    place: &'a Place,
-    best: &'a Best,
-    reason: ForwardReason,
+pub(super) struct Need<'a> {
+    pub(super) ask: &'a Rc<Ask>,
+    pub(super) place: &'a Place,
+    pub(super) best: &'a Best,
+    pub(super) reason: ForwardReason,
 }
 
 impl Need<'_> {
@@ -62,46 +64,47 @@ impl Cache {
             return alone(ask, unavailable, None);
         }
         ask.stamp.set(self.mirror.head());
-        let primary = self.place(host, ask.key.primary.clone());
-        let nominated = match self.level(host, ask, primary, false, newcomer, now) {
+        let nominated = match self.level(host, ask, &ask.key, ForwardReason::UriMiss, newcomer, now) {
             Level::Decided(decision) => return decision,
             Level::Nominated(nominated) => nominated,
         };
         let Content::Variants(variants) = &nominated.record.content else {
             return alone(ask, unavailable, None);
         };
-        let variant = self.place(host, ask.variant_key(&variants.nominated));
-        match self.level(host, ask, variant, true, newcomer, now) {
+        let variant = ask.variant_key(&variants.nominated);
+        match self.level(host, ask, &variant, ForwardReason::VaryMiss, newcomer, now) {
             Level::Decided(decision) => decision,
             Level::Nominated(_) => alone(ask, unavailable, None),
         }
     }
 
+    /// One level of the lookup. What this worker remembers usually suffices; then nothing else is touched.
     fn level(
         &mut self,
         host: &impl Host,
         ask: &Rc<Ask>,
-        place: Place,
-        is_variant: bool,
+        key: &[u8],
+        missing: ForwardReason,
         newcomer: bool,
         now: Now,
     ) -> Level {
-        let missing = if is_variant { ForwardReason::VaryMiss } else { ForwardReason::UriMiss };
+        let fingerprint = self.seed(host).fingerprint(key);
         let mut best = Best::default();
-        if let Some(entry) = self.memory.get(place.fingerprint, &place.key) {
+        if let Some(entry) = self.memory.get(fingerprint, key) {
             match self.judge(&entry, ask, now) {
                 Judged::Nominated => return Level::Nominated(entry),
-                Judged::Usable(found) if !wants_refresh(&found) => {
-                    return Level::Decided(Decision::Serve { entry, reuse: found });
+                Judged::Usable { reuse, refresh: false } => {
+                    return Level::Decided(Decision::Serve { entry, reuse });
                 }
-                Judged::Usable(_) => best.entry = Some(entry),
+                Judged::Usable { .. } => best.entry = Some(entry),
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
                 Judged::Gone => {
-                    self.memory.remove(place.fingerprint);
+                    self.memory.remove(fingerprint);
                     best.reason = Some(ForwardReason::Purged);
                 }
             }
         }
+        let place = self.place_of(fingerprint, key.to_vec());
         // Only new requests join a group without looking at shared data: a woken one that did so could go round
         // for as long as an overtaken fetch of this worker runs, with the answer already there.
         let servable = best.entry.is_some() && best.reason.is_none();
@@ -124,13 +127,14 @@ impl Cache {
             let serving = match judged {
                 Some((Judged::Nominated, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
+                    use_once(host, &set, &place);
                     return Level::Nominated(entry);
                 }
-                Some((Judged::Usable(found), entry)) => {
+                Some((Judged::Usable { reuse, refresh }, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
-                    let done = !wants_refresh(&found);
-                    let serve = Decision::Serve { entry, reuse: found };
-                    if done {
+                    let serve = Decision::Serve { entry, reuse };
+                    if !refresh {
+                        use_once(host, &set, &place);
                         return Level::Decided(serve);
                     }
                     best.reason = Some(ForwardReason::Stale);
@@ -166,15 +170,20 @@ impl Cache {
         now: Now,
     ) -> Option<Decision> {
         let ask = need.ask;
+        let rests = collapse::rests(&set.value, need.place.fingerprint, now.mono);
+        let serving = serving
+            .or_else(|| rests.then(|| self.makes_do(need, now)).flatten())
+            .or_else(|| self.outage(host, need, &set.value, now));
         if let Some(serve) = serving {
-            let may_refresh = ask.whole.is_ok() && !ask.only_if_cached && !self.refreshes_enough();
+            let may_refresh =
+                ask.whole().is_ok() && !ask.only_if_cached() && !rests && !self.refreshes_enough();
             return match self.seat(need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
                 // Somebody refreshes it, or it was tried a moment ago.
                 Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
             };
         }
-        if ask.whole.is_err() || ask.only_if_cached {
+        if ask.whole().is_err() || ask.only_if_cached() {
             return Some(need.alone());
         }
         let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
@@ -217,6 +226,19 @@ impl Cache {
         now: Now,
     ) -> Option<Decision> {
         let Need { ask, place, best, reason } = *need;
+        let (recipe, cluster) = self.recipe_for(host, need, &set.value, serving.is_some());
+        let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
+        if is_ahead && recipe.is_none() {
+            return serving;
+        }
+        let mut timeout = self.config.collapse.fetch_timeout;
+        if serving.is_some() {
+            match self.asking(host, cluster.as_ref(), now) {
+                Asking::Yes => {}
+                Asking::Probe => timeout = timeout.min(self.config.breaker.probe_interval),
+                Asking::No => return serving,
+            }
+        }
         let new = self.new_flight(place.fingerprint, now);
         let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
             return Some(serving.unwrap_or_else(|| need.alone()));
@@ -224,17 +246,21 @@ impl Cache {
         if !set.replace(host, &value) {
             return None;
         }
-        let recipe = self.recipe_for(host, need, &set.value, serving.is_some());
+        if is_ahead {
+            host.count(Counter::RefreshedAhead);
+        }
         let is_dispatched = recipe.is_some();
         let fetch = Fetch {
-            lease: Lease::of(place.clone(), flight),
+            lease: Lease::of(place.clone(), flight, &set.value),
             stamp: self.mirror.head(),
-            deadline: now.mono.after(self.config.collapse.fetch_timeout),
+            timeout,
+            deadline: now.mono.after(timeout),
+            cluster,
             validated: best.entry.clone(),
             ask: Rc::clone(ask),
             started: now,
             is_refresh: is_dispatched && serving.is_some(),
-            replaces_fresh: reason == ForwardReason::Request && best.entry.is_some(),
+            replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
             by: recipe.map_or(Fetcher::Stream, Fetcher::Root),
         };
         self.fetches.insert(flight.generation, fetch);
@@ -252,7 +278,8 @@ impl Cache {
         running >= self.config.collapse.refresh_concurrency_max as usize
     }
 
-    /// How the root fetches what this request asks for; none when the request itself has to go.
+    /// How the root fetches what this request asks for; none when the request itself has to go. And which cluster
+    /// answers, where that is known.
     ///
     /// The root fetches what is known to be cacheable, as it then belongs to no client; on behalf of a request that
     /// carries credentials only while something stored is served meanwhile, because it sends none.
@@ -262,30 +289,34 @@ impl Cache {
         need: &Need<'_>,
         set: &SetValue,
         is_refresh: bool,
-    ) -> Option<Recipe> {
+    ) -> (Option<Recipe>, Option<String>) {
         let (ask, config) = (need.ask, Rc::clone(&self.config));
         let collapse = &config.collapse;
         let is_anonymous =
             || !["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
         let by_root = match collapse.fetch {
-            _ if is_refresh => true,
             FetchMode::Inline => false,
+            _ if is_refresh => true,
             FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
             FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
         };
-        if !by_root || !self.is_anyones(host, ask, need.place) {
-            return None;
+        if !by_root {
+            return (None, None);
         }
-        if let Some(cluster) = &collapse.cluster {
-            return Some(Recipe::to_cluster(cluster.clone()));
+        let known = known_recipe(host, need, set);
+        let cluster = known.as_ref().map(|known| known.cluster.clone());
+        if !self.is_anyones(host, ask, need.place) {
+            return (None, cluster);
         }
-        let place = need.place;
-        Recipe::read(host, Slot { set: place.set, way: set.way_of(place.fingerprint)? }, place.fingerprint)
+        match &collapse.cluster {
+            Some(own) => (Some(Recipe::to_cluster(own.clone())), cluster.or_else(|| Some(own.clone()))),
+            None => (known, cluster),
+        }
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
     fn after_failure(&self, need: &Need<'_>, why: NotStored, now: Now) -> Decision {
-        if let (NotStored::Error, Some(entry)) = (why, &need.best.entry)
+        if let (true, Some(entry)) = (why.is_failure(), &need.best.entry)
             && let Some(reuse) = self.on_error(entry, need.ask, now)
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
@@ -293,17 +324,47 @@ impl Cache {
         Decision::Forward { reason: need.reason, why, fallback: need.best.entry.clone() }
     }
 
-    /// Whether an entry may be served because the origin fails (RFC 5861 §4).
-    pub fn on_error(&self, entry: &Rc<Entry>, ask: &Ask, now: Now) -> Option<Reuse> {
+    /// What may be served instead of asking an origin that fails; nothing to a client that wants it to be asked.
+    fn makes_do(&self, need: &Need<'_>, now: Now) -> Option<Decision> {
+        let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
+        let reuse = self.on_error(entry, need.ask, now)?;
+        Some(Decision::Serve { entry: Rc::clone(entry), reuse })
+    }
+
+    /// Whether an entry may be served because the origin fails: in a window of its own (RFC 5861 §4), or where it may
+    /// be served while it is refreshed.
+    pub fn on_error(&self, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
         let Content::Response(response) = &entry.record.content else { return None };
         let invalidated = invalidated(self.verdict(entry))?;
-        on_error(&response.stored, &ask.request, &ask.options, invalidated, now.wall)
+        let (stored, request, options) = (&response.stored, &ask.request, &ask.options);
+        on_error(stored, request, options, invalidated, now.wall).or_else(|| {
+            let meanwhile = reuse(stored, request, options, invalidated, now.wall);
+            wants_refresh(&meanwhile).then_some(meanwhile)
+        })
+    }
+
+    /// What answers a request although the origin does not.
+    pub(super) fn stale_for(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Option<Decision> {
+        if !self.sync(host) {
+            return None;
+        }
+        let primary = self.place(host, ask.key.clone());
+        let at_primary = self.stored(host, &primary)?;
+        let entry = match &at_primary.record.content {
+            Content::Response(_) => at_primary,
+            Content::Variants(variants) => {
+                let variant = self.place(host, ask.variant_key(&variants.nominated));
+                self.stored(host, &variant)?
+            }
+        };
+        let reuse = self.on_error(&entry, ask, now)?;
+        Some(Decision::Serve { entry, reuse })
     }
 
     fn joins_locally(&self, ask: &Ask, place: &Place, best: &Best) -> bool {
         ask.options.collapse
-            && ask.whole.is_ok()
-            && !ask.only_if_cached
+            && ask.whole().is_ok()
+            && !ask.only_if_cached()
             && best.reason != Some(ForwardReason::Request)
             && self.parked.contains_key(&place.fingerprint)
     }
@@ -331,7 +392,9 @@ impl Cache {
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Gone,
             (Content::Variants(_), Some(_)) => Judged::Nominated,
-            (Content::Response(response), Some(invalidated)) => usable(response, ask, invalidated, now),
+            (Content::Response(response), Some(invalidated)) => {
+                usable(response, ask, invalidated, entry.record.generation, now)
+            }
         }
     }
 }
@@ -347,22 +410,42 @@ fn holds_for(reason: NotStored, ask: &Ask) -> bool {
     }
 }
 
+/// Tells a set that the record of a key was of use: this worker has its own copy from now on, and tells the set of
+/// further uses now and then ([`Cache::report_uses`]).
+fn use_once(host: &impl Host, set: &SetSnapshot, place: &Place) {
+    let way = set.value.way_of(place.fingerprint);
+    if let Some(value) = way.and_then(|way| set.value.used(way, 1)) {
+        // Whoever was faster has more to say.
+        let _ = set.replace(host, &value);
+    }
+}
+
 /// What an entry is good for.
 enum Judged {
     /// It says which fields select.
     Nominated,
     /// It may be served.
-    Usable(Reuse),
+    Usable {
+        /// Why.
+        reuse: Reuse,
+        /// Whether it is to be refreshed meanwhile.
+        refresh: bool,
+    },
     /// It may be validated, at best.
     Unusable(ForwardReason),
     /// It is hard purged.
     Gone,
 }
 
-fn usable(response: &Response, ask: &Ask, invalidated: Invalidated, now: Now) -> Judged {
+fn usable(response: &Response, ask: &Ask, invalidated: Invalidated, generation: u64, now: Now) -> Judged {
     match reuse(&response.stored, &ask.request, &ask.options, invalidated, now.wall) {
         Reuse::Validate(reason) => Judged::Unusable(reason),
-        found => Judged::Usable(found),
+        stale @ Reuse::Stale { refresh, .. } => Judged::Usable { reuse: stale, refresh },
+        fresh @ Reuse::Fresh { ttl, .. } => {
+            // The number that this request draws: its own, and the same whenever the same happens.
+            let chance = || mixed(generation ^ mixed(now.mono.0 << 32 ^ u64::from(ask.stream)));
+            Judged::Usable { reuse: fresh, refresh: is_due(&response.stored, ttl, chance) }
+        }
     }
 }
 
@@ -383,9 +466,9 @@ fn wants_refresh(found: &Reuse) -> bool {
 
 /// To the origin, without a flight.
 fn alone(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decision {
-    if ask.only_if_cached {
+    if ask.only_if_cached() {
         return Decision::NotCached;
     }
-    let why = ask.whole.err().unwrap_or(NotStored::NoFlight);
+    let why = ask.whole().err().unwrap_or(NotStored::NoFlight);
     Decision::Forward { reason, why, fallback }
 }

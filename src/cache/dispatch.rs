@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing};
-use crate::http::{Fields, RequestHead, ResponseHead};
+use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored, Stored};
 use crate::policy::validation;
@@ -36,29 +36,35 @@ impl Cache {
     /// The call of a fetch; none when it cannot be made, and the fetch has ended then.
     pub fn call(&mut self, host: &impl Host, generation: u64, now: Now) -> Option<Call> {
         let fetch = self.fetches.get_mut(&generation)?;
-        (fetch.started, fetch.deadline) = (now, now.mono.after(self.config.collapse.fetch_timeout));
+        (fetch.started, fetch.deadline) = (now, now.mono.after(fetch.timeout));
         let validators =
             fetch.validated.as_deref().and_then(Entry::response).map(|r| validation::validators(&r.stored));
         let call = match &fetch.by {
             Fetcher::Stream => None,
             Fetcher::Root(recipe) => {
-                let request = recipe.replayed(&fetch.ask.request);
+                let request = recipe.replayed(&fetch.ask.forwarded());
                 request_fields(&request, &validators.unwrap_or_default()).map(|fields| Call {
                     cluster: recipe.cluster.clone(),
                     fields,
-                    timeout: self.config.collapse.fetch_timeout,
+                    timeout: fetch.timeout,
                 })
             }
         };
         match call {
             Some(_) => host.count(Counter::Dispatched),
-            None => self.call_failed(host, generation, now),
+            None => self.call_ended(host, generation, now),
         }
         call
     }
 
-    /// A call could not be dispatched.
+    /// A call could not be dispatched, or has come to no answer.
     pub fn call_failed(&mut self, host: &impl Host, generation: u64, now: Now) {
+        let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
+        self.origin_answered(host, || cluster, true, now);
+        self.call_ended(host, generation, now);
+    }
+
+    fn call_ended(&mut self, host: &impl Host, generation: u64, now: Now) {
         host.count(Counter::DispatchFailed);
         self.land(host, generation, Landing::NotStored(NotStored::Error), now);
     }
@@ -66,10 +72,11 @@ impl Cache {
     /// A call has come back.
     pub fn received(&mut self, host: &impl Host, generation: u64, reception: Reception, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
-        let ask = Rc::clone(&fetch.ask);
+        let (ask, cluster) = (Rc::clone(&fetch.ask), fetch.cluster.clone());
         let leader = self.led(&ask);
         let reason = leader.unwrap_or(ForwardReason::Stale);
         let Some(head) = reception.head else { return self.call_failed(host, generation, now) };
+        self.origin_answered(host, || cluster, is_failure(&head), now);
         let decision = if head.status == 304 {
             self.received_confirmation(host, generation, &head, reason, now)
         } else {
@@ -112,6 +119,7 @@ impl Cache {
     ) -> Option<Decision> {
         let status = head.status;
         let validated = self.validated(generation);
+        let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
         let delivery = match self.storable(generation, &head, &body, now) {
             Ok(response) => {
                 let landing = Landing::Stored(Box::new(Response { body, ..response }));
@@ -120,9 +128,11 @@ impl Cache {
             }
             Err(why) => {
                 self.land(host, generation, Landing::NotStored(why), now);
-                if why == NotStored::Error {
+                if why.is_failure() {
                     host.count(Counter::DispatchFailed);
-                    let reuse = validated.as_ref().and_then(|entry| self.on_error(entry, ask, now));
+                    let reuse = validated
+                        .as_ref()
+                        .and_then(|entry| self.on_failure(host, entry, ask, || cluster, now));
                     if let (Some(entry), Some(reuse)) = (validated, reuse) {
                         return Some(Decision::Serve { entry, reuse });
                     }
@@ -160,7 +170,7 @@ impl Cache {
     ) -> Result<Response, NotStored> {
         let bytes_max = self.fetches.get(&generation).map_or(0, |f| f.ask.options.object_bytes_max);
         let bytes = body.len() as u64;
-        if is_failure(head) {
+        if is_failure(head) && (is_envoys_own(head) || self.holds_better(generation, now)) {
             Err(NotStored::Error)
         } else if bytes > bytes_max {
             Err(NotStored::TooLarge)
@@ -178,10 +188,17 @@ pub fn is_failure(response: &ResponseHead) -> bool {
     matches!(response.status, 500 | 502 | 503 | 504)
 }
 
+/// Whether a failure is told in Envoy's own words, because the origin could not be reached.
+#[must_use]
+pub fn is_envoys_own(response: &ResponseHead) -> bool {
+    !response.fields.contains("x-envoy-upstream-service-time")
+}
+
 /// A request as a call sends it, before the route's own changes: without what is the client's own affair.
 pub(super) fn as_anyone(request: &RequestHead) -> RequestHead {
     let mut request = request.clone();
-    request.fields.retain(|name, _| is_passed_on(name));
+    let nominated = nominated(&request.fields);
+    request.fields.retain(|name, _| is_passed_on(name) && !nominated.iter().any(|n| n == name));
     request
 }
 
@@ -189,6 +206,8 @@ pub(super) fn as_anyone(request: &RequestHead) -> RequestHead {
 /// cannot be said in UTF-8, as the SDK wants it.
 fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::with_capacity(request.len() + validators.len());
+    let nominated = nominated(request);
+    let is_passed_on = |name: &[u8]| is_passed_on(name) && !nominated.iter().any(|n| n == name);
     for (name, value) in request.iter().filter(|(name, _)| is_passed_on(name)) {
         fields.push((String::from_utf8(name.to_vec()).ok()?, String::from_utf8(value.to_vec()).ok()?));
     }
@@ -196,6 +215,11 @@ fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> O
         fields.push(((*name).to_owned(), String::from_utf8(value.clone()).ok()?));
     }
     Some(fields)
+}
+
+/// The fields that belong to the connection because `Connection` says so (RFC 9110 §7.6.1).
+fn nominated(request: &Fields) -> Vec<Vec<u8>> {
+    request.get_all("connection").flat_map(list::members).map(<[u8]>::to_ascii_lowercase).collect()
 }
 
 /// Whether a request field goes with a dispatched call. Not: what belongs to the connection (RFC 9110 §7.6.1), to
@@ -228,4 +252,37 @@ fn is_passed_on(name: &[u8]) -> bool {
         b"forwarded",
     ];
     !name.starts_with(b"x-envoy-") && !dropped.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_call_carries_nothing_of_one_connection_one_client_or_envoy_s_router() {
+        let request = Fields::from_iter([
+            (":method", "GET"),
+            (":authority", "shop.example"),
+            (":path", "/a"),
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("cookie", "me=1"),
+            ("authorization", "Basic YTpi"),
+            ("x-envoy-retry-on", "5xx"),
+            ("x-envoy-max-retries", "9"),
+            ("x-envoy-upstream-rq-timeout-ms", "1"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("if-none-match", "\"theirs\""),
+            ("accept", "text/html"),
+        ]);
+        let sent = request_fields(&request, &[("if-none-match", b"\"ours\"".to_vec())]).unwrap();
+        let sent: Vec<(&str, &str)> = sent.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let target = [(":method", "GET"), (":authority", "shop.example"), (":path", "/a")];
+        let rest = [("accept", "text/html"), ("if-none-match", "\"ours\"")];
+        assert_eq!(sent, target.into_iter().chain(rest).collect::<Vec<_>>());
+    }
 }

@@ -1,10 +1,13 @@
 //! Looking at what is stored, and fetching it again, for the admin route. No other request comes here: a survey
 //! reads many slots, so each has a bound and says whether it came to its end.
 
+use core::time::Duration;
 use std::rc::Rc;
 
 use super::consider::invalidated;
-use super::{Ask, Cache, Decision, Host, Landing, Place, Waited, subject};
+use super::{Ask, Cache, Decision, Host, Landing, Place, Recipe, Waited, subject};
+use crate::breaker::Breakers;
+use crate::collapse::rests_until;
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::{Reuse, reuse};
@@ -54,6 +57,12 @@ pub struct Found {
     pub not_stored: Option<NotStored>,
     /// Whether it is being fetched.
     pub fetching: bool,
+    /// How often its fetch has failed in a row, as far as that is remembered.
+    pub failures: u8,
+    /// For how long it is not fetched again while something stored answers.
+    pub rests: Duration,
+    /// The cluster that it comes from, where that is known, and whether that is taken to be down.
+    pub cluster: Option<(String, bool)>,
 }
 
 /// What became of the wish to fetch something again.
@@ -127,9 +136,8 @@ impl Cache {
                     page.next = Some(slot);
                     return Some(page);
                 }
-                bytes += u64::from(way.bytes);
-                let Some(seen) = self.seen(host, Slot { set: number, way: n as u8 }, u64::from(way.bytes))
-                else {
+                bytes += way.bytes;
+                let Some(seen) = self.seen(host, Slot { set: number, way: n as u8 }, way.bytes) else {
                     continue;
                 };
                 page.looked_at += 1;
@@ -145,7 +153,7 @@ impl Cache {
 
     /// The stored responses that a request finds under its URL: the one that there is, or all variants.
     pub fn variants_of(&mut self, host: &impl Host, ask: &Ask) -> Vec<Seen> {
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let Some(record) = self.record(host, &primary) else { return Vec::new() };
         match &record.entry.record.content {
             Content::Response(_) => vec![record],
@@ -161,7 +169,7 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let at_primary = self.best(host, &primary);
         let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
             Some(Content::Variants(variants)) => Some(variants.nominated.clone()),
@@ -229,7 +237,15 @@ impl Cache {
             FlightState::Flying => None,
         });
         let fetching = flight.is_some_and(|flight| flight.is_live(now.mono));
-        Found { key: place.key, seen, forward, not_stored, fetching }
+        let failures = flight.map_or(0, |flight| flight.failures);
+        let rests = flight.map_or(Duration::ZERO, |flight| rests_until(flight).since(now.mono));
+        let slot = set.way_of(place.fingerprint).map(|way| Slot { set: place.set, way });
+        let recipe = slot.and_then(|slot| Recipe::read(host, slot, place.fingerprint));
+        let cluster = recipe.map(|recipe| {
+            let is_down = Breakers::read(host).is_open(&recipe.cluster);
+            (recipe.cluster, is_down)
+        });
+        Found { key: place.key, seen, forward, not_stored, fetching, failures, rests, cluster }
     }
 
     /// The worker's own copy, unless shared data has a newer one.
@@ -245,7 +261,7 @@ impl Cache {
     fn record(&self, host: &impl Host, place: &Place) -> Option<Seen> {
         let set = SetSnapshot::read(host, place.set).value;
         let way = set.way_of(place.fingerprint)?;
-        let bytes = set.ways.get(usize::from(way)).map_or(0, |way| u64::from(way.bytes));
+        let bytes = set.ways.get(usize::from(way)).map_or(0, |way| way.bytes);
         let (record, _) = Record::peek(host, Slot { set: place.set, way })?;
         (record.key == place.key).then(|| self.judged(Entry::new(record), Some(bytes)))
     }
@@ -255,7 +271,7 @@ impl Cache {
         let number = (fingerprint % u64::from(self.sets())) as u32;
         let set = SetSnapshot::read(host, number).value;
         let (n, way) = (0..).zip(&set.ways).find(|(_, way)| way.fingerprint.0 == fingerprint)?;
-        self.seen(host, Slot { set: number, way: n }, u64::from(way.bytes))
+        self.seen(host, Slot { set: number, way: n }, way.bytes)
     }
 
     /// The stored response in a slot, if it holds one.

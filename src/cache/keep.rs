@@ -3,7 +3,6 @@
 use super::{Cache, Host};
 use crate::invalidation::{Tag, Verdict};
 use crate::policy::expires;
-use crate::policy::key::CacheKey;
 use crate::policy::partial::combine;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response};
@@ -18,11 +17,11 @@ impl Cache {
 
     /// Stores a response under the key of its URI, beside any flight. A part is combined with what is there
     /// (RFC 9111 §3.4). What selects by `Vary` is left to the fetches that others wait for.
-    pub fn keep(&mut self, host: &impl Host, key: &CacheKey, stamp: u64, response: Response, now: Now) {
+    pub fn keep(&mut self, host: &impl Host, key: &[u8], stamp: u64, response: Response, now: Now) {
         if !response.stored.vary.is_empty() || !self.sync(host) {
             return;
         }
-        let place = self.place(host, key.primary.clone());
+        let place = self.place(host, key.to_vec());
         let there = self.read(host, &place).map(Entry::new);
         let there = there.filter(|entry| self.verdict(entry) != Verdict::Hard);
         let old = there.as_ref().and_then(|entry| Some((entry.response()?, entry.record.stamp)));

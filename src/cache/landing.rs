@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
-use crate::config::{Config, Fetch as FetchMode, TagsConfig};
+use crate::config::{Config, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
@@ -16,17 +16,15 @@ use crate::policy::storing::storable;
 use crate::policy::validation::{self, Unfreshened};
 use crate::policy::{StoredResponse, key};
 use crate::store::memory::Entry;
-use crate::store::record::{Content, Record, Response, Slot, Variants};
-use crate::store::set::{Flight, SetSnapshot, Way};
+use crate::store::record::{Content, EMPTY_BYTES, Record, Response, Slot, Variants};
+use crate::store::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, Way};
 use crate::store::{Fingerprint, TRIES, workers};
 use crate::time::{Monotonic, Now, Timestamp};
 
 /// How long nobody waits for a key whose response was of no use to others.
 const NOT_SHARED_FOR: Duration = Duration::from_secs(10);
-/// How long a key whose fetch failed is not fetched again for others.
-const FAILED_FOR: Duration = Duration::from_secs(1);
-/// The most records of other sets that one landing evicts to stay within the byte budget.
-const RECLAIMS_MAX: u32 = 16;
+/// How long nobody waits for a key whose responses have to be validated each time.
+const VALIDATED_FOR: Duration = Duration::from_secs(1);
 
 /// What a 304 says of the stored response that was to be validated (RFC 9111 §4.3.4).
 #[derive(Debug)]
@@ -61,7 +59,7 @@ impl Cache {
     /// Why it may not be stored.
     pub fn assess(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
         let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
-        let (config, uri) = (&fetch.ask.config, &fetch.ask.key.uri);
+        let (config, uri) = (&fetch.ask.config, fetch.ask.uri());
         assessed(config, &fetch.request(), response, uri, (fetch.started.wall, now.wall))
     }
 
@@ -160,13 +158,14 @@ impl Cache {
             Landing::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
                 if self.owns_way(host, &fetch.lease, now) {
-                    Record::erase(host, fetch.lease.slot, 0);
+                    Record::erase(host, fetch.lease.slot, fetch.lease.before);
                 }
-                self.end_not_stored(host, &fetch.lease, Some(Way::default()), reason, now);
+                let empty = Way { bytes: fetch.lease.before.min(EMPTY_BYTES), ..Way::default() };
+                self.end_not_stored(host, &fetch.lease, Some(empty), reason, now);
                 None
             }
             Landing::Abandoned => {
-                self.finish(host, &fetch.lease, Left::default());
+                self.finish(host, &fetch.lease, Left::default(), 0);
                 None
             }
         }
@@ -181,15 +180,21 @@ impl Cache {
         now: Now,
     ) {
         host.count(Counter::NotStored(reason));
-        let not_shared = Some((reason, now.mono.after(memory_of(reason))));
-        self.finish(host, lease, Left { record, not_shared });
+        let until = if reason.is_failure() {
+            collapse::failed_until(lease.place.fingerprint, lease.generation, now.mono)
+        } else {
+            now.mono.after(NOT_SHARED_FOR)
+        };
+        let not_shared = Some((reason, until));
+        self.finish(host, lease, Left { record, not_shared, ..Left::default() }, 0);
     }
 
     /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight.
     pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let recipe = self.route_of(host, &ask).filter(|_| self.is_anyones(host, &ask, &place));
+        let own = self.config.collapse.cluster.clone().map(Recipe::to_cluster);
+        let recipe = own.or_else(|| route_of(host, &ask)).filter(|_| self.is_anyones(host, &ask, &place));
         self.due.push(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
@@ -211,17 +216,9 @@ impl Cache {
 
     /// The stream of this request is being logged: now it is known what the router made of it.
     pub fn learn_route(&mut self, host: &impl Host, ask: &Ask) {
-        if self.config.collapse.cluster.is_some() || self.config.collapse.fetch == FetchMode::Inline {
-            return;
-        }
-        let Some(place) = self.home_of(host, ask) else { return };
-        let set = SetSnapshot::read(host, place.set);
-        let Some(way) = set.value.way_of(place.fingerprint) else { return };
-        let slot = Slot { set: place.set, way };
-        if let Some(recipe) = self.route_of(host, ask)
-            && Recipe::read(host, slot, place.fingerprint).as_ref() != Some(&recipe)
-        {
-            recipe.write(host, slot, place.fingerprint);
+        let Some((slot, fingerprint)) = ask.home.get() else { return };
+        if let Some(recipe) = route_of(host, ask) {
+            keep_recipe(host, slot, fingerprint, &recipe);
         }
     }
 
@@ -229,38 +226,18 @@ impl Cache {
     /// on its behalf would belong under another key.
     pub(super) fn is_anyones(&mut self, host: &impl Host, ask: &Ask, place: &Place) -> bool {
         let sent = as_anyone(&ask.request);
-        if key::primary(&sent, &ask.options).primary != ask.key.primary {
+        if key::primary(&sent, &ask.options) != ask.key {
             return false;
         }
-        if place.key == ask.key.primary {
+        if place.key == ask.key {
             return true;
         }
-        let primary = self.place(host, ask.key.primary.clone());
-        let known = self.memory.get(primary.fingerprint, &primary.key);
-        let directory = known.or_else(|| self.read(host, &primary).map(Entry::new));
-        match directory.as_ref().map(|entry| &entry.record.content) {
+        let primary = self.place(host, ask.key.clone());
+        match self.stored(host, &primary).as_ref().map(|entry| &entry.record.content) {
             Some(Content::Variants(variants)) => {
-                key::variant(&ask.key.primary, &variants.nominated, &sent) == place.key
+                key::variant(&ask.key, &variants.nominated, &sent) == place.key
             }
             Some(Content::Response(_)) | None => false,
-        }
-    }
-
-    fn route_of(&self, host: &impl Host, ask: &Ask) -> Option<Recipe> {
-        if let Some(cluster) = &self.config.collapse.cluster {
-            return Some(Recipe::to_cluster(cluster.clone()));
-        }
-        let (sent, cluster) = host.routed(ask.stream)?;
-        Recipe::learned(&ask.request, &sent, cluster)
-    }
-
-    /// Where the response to a request that this worker has just fetched is stored.
-    fn home_of(&mut self, host: &impl Host, ask: &Ask) -> Option<Place> {
-        let primary = self.place(host, ask.key.primary.clone());
-        let entry = self.memory.get(primary.fingerprint, &primary.key)?;
-        match &entry.record.content {
-            Content::Response(_) => Some(primary),
-            Content::Variants(variants) => Some(self.place(host, ask.variant_key(&variants.nominated))),
         }
     }
 
@@ -269,6 +246,7 @@ impl Cache {
         let head = self.mirror.head();
         let deadline = now.mono.after(self.config.collapse.fetch_timeout);
         let Some(fetch) = self.fetches.get_mut(&generation) else { return };
+        fetch.cluster = Some(recipe.cluster.clone());
         fetch.stamp = head;
         fetch.started = now;
         fetch.deadline = deadline;
@@ -283,17 +261,17 @@ impl Cache {
         let ask = Rc::clone(&fetch.ask);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let nominated = response.stored.vary.clone();
-        let primary = self.place(host, ask.key.primary.clone());
+        let primary = self.place(host, ask.key.clone());
         let home = if nominated.is_empty() {
             primary.clone()
         } else {
-            self.place(host, key::variant(&ask.key.primary, &nominated, &fetch.request()))
+            self.place(host, key::variant(&ask.key, &nominated, &fetch.request()))
         };
         let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
         let reusable = !response.stored.no_cache
             && (!response.stored.lifetime.is_zero() || !response.stored.stale_while_revalidate.is_zero());
-        let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(FAILED_FOR)));
+        let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(VALIDATED_FOR)));
         let entry = self.entry(&home, fetch.stamp, Content::Response(Box::new(response)));
         if directory == Directory::Full {
             self.end_not_stored(host, &fetch.lease, None, NotStored::Limits, now);
@@ -318,14 +296,24 @@ impl Cache {
             Directory::Right | Directory::Full => {}
         }
         // Whatever was not published above ends here; an ended flight is not found again.
-        self.finish(host, &fetch.lease, Left::default());
-        host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
+        self.finish(host, &fetch.lease, Left::default(), 0);
+        host.count(if stored.is_some() { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
         if fetch.replaces_fresh {
             // §4: "a cache MUST use the most recently stored response".
             let others = workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w));
             others.for_each(|worker| host.wake(worker, home.fingerprint));
         }
-        self.memory.insert(home.fingerprint, &entry);
+        ask.home.set(stored.map(|slot| (slot, home.fingerprint)));
+        if stored.is_some() {
+            self.memory.update(home.fingerprint, &entry);
+        } else {
+            self.memory.insert(home.fingerprint, &entry);
+        }
+        if let (Fetcher::Root(recipe), None, Some(slot)) = (&fetch.by, &self.config.collapse.cluster, stored)
+        {
+            // It may lie in another way now, or be the first under this key.
+            keep_recipe(host, slot, home.fingerprint, recipe);
+        }
         entry
     }
 
@@ -365,7 +353,13 @@ impl Cache {
         } else {
             known.push((home.fingerprint.0, until));
         }
-        Directory::Write(Variants { nominated, uri: fetch.ask.key.uri.clone(), known })
+        Directory::Write(Variants { nominated, uri: fetch.ask.uri(), known })
+    }
+
+    /// What is stored in this place, as far as this worker knows.
+    pub(super) fn stored(&self, host: &impl Host, place: &Place) -> Option<Rc<Entry>> {
+        let own = self.memory.get(place.fingerprint, &place.key);
+        own.or_else(|| self.read(host, place).map(Entry::new))
     }
 
     pub(super) fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
@@ -389,25 +383,44 @@ impl Cache {
         until: u32,
         not_shared: Option<(NotStored, Monotonic)>,
         now: Now,
-    ) -> bool {
+    ) -> Option<Slot> {
         if !self.owns_way(host, lease, now) {
-            return false;
+            return None;
         }
-        if !self.make_room(host, lease.place.set, entry, now) {
-            return false;
+        let encoded = entry.record.encoded();
+        let enlarged = if encoded.is_large() { Some(self.enlarged(host, lease, now)?) } else { None };
+        let lease = enlarged.as_ref().unwrap_or(lease);
+        let bytes = encoded.bytes();
+        let more = bytes as i64 - lease.before as i64;
+        if !self.take(host, more, now) {
+            return None;
         }
-        let bytes = entry.record.write(host, lease.slot);
-        let record = Some(Way {
-            fingerprint: lease.place.fingerprint,
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            expires: until,
-            visited: 0,
-        });
-        let published = self.finish(host, lease, Left { record, not_shared });
-        if published {
-            self.memory.insert(lease.place.fingerprint, entry);
+        encoded.write(host, lease.slot, lease.before);
+        let fingerprint = lease.place.fingerprint;
+        let record = Some(Way { fingerprint, bytes, expires: until, ..Way::default() });
+        let left = Left { record, not_shared, ..Left::default() };
+        self.finish(host, lease, left, more).then(|| {
+            self.memory.update(fingerprint, entry);
+            lease.slot
+        })
+    }
+
+    /// The lease with a way that takes large bodies.
+    fn enlarged(&self, host: &impl Host, lease: &Lease, now: Now) -> Option<Lease> {
+        if usize::from(lease.slot.way) < LARGE_WAYS {
+            return Some(lease.clone());
         }
-        published
+        for _ in 0..TRIES {
+            let set = SetSnapshot::read(host, lease.place.set);
+            let (value, way) = collapse::enlarged(&set.value, lease.generation, now.mono, now.wall)?;
+            if set.replace(host, &value) {
+                let flight = value.flight(lease.generation)?;
+                debug_assert_eq!(flight.way, way);
+                return Some(Lease::of(lease.place.clone(), *flight, &set.value));
+            }
+            host.count(Counter::Conflict);
+        }
+        None
     }
 
     /// Stores a record at a place that the fetch has no flight for, under a flight of its own; nothing happens when
@@ -419,46 +432,51 @@ impl Cache {
         entry: &Rc<Entry>,
         until: u32,
         now: Now,
-    ) -> bool {
+    ) -> Option<Slot> {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
-                return false;
+                return None;
             }
             let way = set.value.way_of(place.fingerprint);
             let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
             if there.is_some_and(|r| r.stamp > entry.record.stamp) {
-                return false;
+                return None;
             }
             let new = self.new_flight(place.fingerprint, now);
-            let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
-                return false;
-            };
+            let (value, flight) = collapse::led(&set.value, new, now.mono, now.wall)?;
             if set.replace(host, &value) {
-                return self.publish(host, &Lease::of(place.clone(), flight), entry, until, None, now);
+                let lease = Lease::of(place.clone(), flight, &set.value);
+                let stored = self.publish(host, &lease, entry, until, None, now);
+                if stored.is_none() {
+                    self.finish(host, &lease, Left::default(), 0);
+                }
+                return stored;
             }
             host.count(Counter::Conflict);
         }
-        false
+        None
     }
 
-    /// Ends the flight of a lease and wakes who waited; whether the flight was still there.
-    fn finish(&self, host: &impl Host, lease: &Lease, left: Left) -> bool {
+    /// Ends the flight of a lease and wakes who waited; whether the flight was still there. So many bytes were taken
+    /// from the budget for what it leaves.
+    pub(super) fn finish(&self, host: &impl Host, lease: &Lease, left: Left, taken: i64) -> bool {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, lease.place.set);
-            let Some(landed) = collapse::landed(&set.value, lease.generation, left) else { return false };
+            let Some(landed) = collapse::landed(&set.value, lease.generation, left) else { break };
             if set.replace(host, &landed.set) {
                 let replaced = landed.replaced.fingerprint;
                 if left.record.is_some() && replaced.is_some() && replaced != lease.place.fingerprint {
                     host.count(Counter::Evicted);
                 }
-                host.add_bytes(landed.set.bytes() as i64 - set.value.bytes() as i64);
+                adjust(host, landed.set.bytes() as i64 - set.value.bytes() as i64 - taken);
                 self.wake(host, lease.place.fingerprint, landed.waiters);
                 return true;
             }
             host.count(Counter::Conflict);
         }
-        // The lease runs out, and others take over.
+        // The lease runs out, and others take over, or they have.
+        adjust(host, -taken);
         false
     }
 
@@ -470,42 +488,6 @@ impl Cache {
             host.wake(left.trailing_zeros() as u8, fingerprint);
             left &= left - 1;
         }
-    }
-
-    /// Evicts from other sets until the record fits the byte budget; whether it does.
-    fn make_room(&mut self, host: &impl Host, own_set: u32, entry: &Entry, now: Now) -> bool {
-        let needed = entry.bytes();
-        let budget = self.config.store.bytes_max;
-        let sets = self.sets();
-        let mut set = own_set;
-        for _ in 0..RECLAIMS_MAX {
-            if host.bytes() + needed <= budget {
-                return true;
-            }
-            // To each other sets are as good as random, so any stride serves.
-            set = (set + 1 + (self.generations & 0xff)) % sets;
-            self.reclaim(host, set, now);
-        }
-        host.bytes() + needed <= budget
-    }
-
-    /// Empties one way of a set, under a flight of its own like everything that writes a slot.
-    fn reclaim(&mut self, host: &impl Host, number: u32, now: Now) {
-        let set = SetSnapshot::read(host, number);
-        let Some((way, victim)) =
-            collapse::victim(&set.value, u64::from(self.generations), now.mono, now.wall)
-        else {
-            return;
-        };
-        let new = self.new_flight(Fingerprint(u64::MAX), now);
-        let Some((value, flight)) = collapse::led_in(&set.value, new, way, now.mono) else { return };
-        if !set.replace(host, &value) {
-            return;
-        }
-        let place = Place { key: Vec::new(), fingerprint: new.fingerprint, set: number };
-        let lease = Lease::of(place, flight);
-        Record::erase(host, lease.slot, victim.bytes);
-        self.finish(host, &lease, Left { record: Some(Way::default()), not_shared: None });
     }
 }
 
@@ -521,9 +503,31 @@ enum Directory {
 }
 
 impl Lease {
-    pub(super) fn of(place: Place, flight: Flight) -> Lease {
+    /// The claim of a flight that was led in this set.
+    pub(super) fn of(place: Place, flight: Flight, set: &SetValue) -> Lease {
         let slot = Slot { set: place.set, way: flight.way };
-        Lease { place, slot, generation: flight.generation, until: flight.until }
+        let before = set.ways.get(usize::from(flight.way)).map_or(0, |way| way.bytes);
+        Lease { place, slot, generation: flight.generation, until: flight.until, before }
+    }
+}
+
+/// Corrects the number of bytes that all workers store.
+fn adjust(host: &impl Host, bytes: i64) {
+    if bytes != 0 {
+        host.add_bytes(bytes);
+    }
+}
+
+/// What the router has made of a request whose stream is being logged.
+fn route_of(host: &impl Host, ask: &Ask) -> Option<Recipe> {
+    let (sent, cluster) = host.routed(ask.stream)?;
+    Recipe::learned(&ask.forwarded(), &sent, cluster)
+}
+
+/// Keeps how a key reaches its origin beside what is stored under it.
+fn keep_recipe(host: &impl Host, slot: Slot, fingerprint: Fingerprint, recipe: &Recipe) {
+    if Recipe::read(host, slot, fingerprint).as_ref() != Some(recipe) {
+        recipe.write(host, slot, fingerprint);
     }
 }
 
@@ -552,18 +556,18 @@ pub fn assessed(
     config: &Config,
     request: &RequestHead,
     response: &ResponseHead,
-    uri: &[u8],
+    uri: Vec<u8>,
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<Response, NotStored> {
     let content_type = response.fields.get("content-type").unwrap_or_default();
     let options = config.rules.for_response(request, response.status, content_type);
     let stored = storable(request, response, &options, request_time, response_time)?;
     let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
-    Ok(untagged(&config.tags, Response { stored, uri: uri.to_vec(), tags, body: Vec::new() }))
+    Ok(untagged(&config.tags, Response { stored, uri, tags, body: Vec::new() }))
 }
 
 fn response_of(fetch: &Fetch, stored: StoredResponse, tags: Vec<Tag>) -> Response {
-    let response = Response { stored, uri: fetch.ask.key.uri.clone(), tags, body: Vec::new() };
+    let response = Response { stored, uri: fetch.ask.uri(), tags, body: Vec::new() };
     untagged(&fetch.ask.config.tags, response)
 }
 
@@ -575,12 +579,4 @@ fn untagged(limits: &TagsConfig, mut response: Response) -> Response {
         }
     }
     response
-}
-
-/// How long a reason not to store keeps others from waiting.
-fn memory_of(reason: NotStored) -> Duration {
-    match reason {
-        NotStored::Error | NotStored::Incomplete => FAILED_FOR,
-        _ => NOT_SHARED_FOR,
-    }
 }

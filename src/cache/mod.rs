@@ -12,16 +12,18 @@ mod inspect;
 mod keep;
 mod landing;
 mod recipe;
+mod room;
 mod sweep;
+mod trouble;
 
 use core::time::Duration;
 use hashbrown::HashMap;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
-pub use dispatch::{Call, Reception, is_failure};
+pub use dispatch::{Call, Reception, is_envoys_own, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen};
 pub use landing::{Confirmation, Landing, assessed};
 pub use recipe::Recipe;
@@ -43,6 +45,8 @@ pub trait Host: SharedData + Metrics {
     /// The request of a stream as the router sent it, and the cluster that it was sent to. Known at the end of a
     /// stream, while it is being logged.
     fn routed(&self, stream: StreamId) -> Option<(Fields, String)>;
+    /// The cluster that the request of a stream was sent to; none before it is.
+    fn cluster(&self, stream: StreamId) -> Option<String>;
     /// Who is on the other end of the connection of the stream that the host is asking about.
     fn peer(&self) -> Peer;
 }
@@ -78,6 +82,7 @@ pub struct Cache {
     worker: Option<u8>,
     mirror: Mirror,
     memory: WorkerMemory,
+    victims: room::Victims,
     /// Ordered, like the fetches, so that the same events always have the same consequences.
     parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
@@ -85,6 +90,8 @@ pub struct Cache {
     /// Groups whose flight has landed in this worker: to be considered from the next callback that may.
     due: Vec<Fingerprint>,
     effects: VecDeque<Effect>,
+    /// Clusters that this worker knows to be in trouble: whose answers are worth telling.
+    suspects: BTreeSet<String>,
 }
 
 /// The requests of this worker that wait for one flight.
@@ -101,6 +108,8 @@ struct Lease {
     slot: Slot,
     generation: u64,
     until: Monotonic,
+    /// The bytes in the slot before.
+    before: u64,
 }
 
 /// A fetch that this worker makes under a flight.
@@ -108,8 +117,12 @@ struct Fetch {
     lease: Lease,
     /// The mirror's head when the fetch was decided: the same state that judged what is being validated.
     stamp: u64,
+    /// How long a dispatched fetch may take.
+    timeout: Duration,
     /// When a dispatched fetch is given up.
     deadline: Monotonic,
+    /// The cluster that answers for it, where that is known beforehand.
+    cluster: Option<String>,
     /// The stored response that a 304 would confirm.
     validated: Option<Rc<Entry>>,
     /// The request on whose behalf it is made.
@@ -148,6 +161,7 @@ impl Cache {
     pub fn new(config: Rc<Config>, identity: Identity) -> Self {
         Cache {
             memory: WorkerMemory::new(config.store.worker_bytes_max),
+            victims: room::Victims::starting_at(identity.nonce),
             config,
             identity,
             seed: None,
@@ -159,6 +173,7 @@ impl Cache {
             fetches: BTreeMap::new(),
             due: Vec::new(),
             effects: VecDeque::new(),
+            suspects: BTreeSet::new(),
         }
     }
 
@@ -266,7 +281,15 @@ impl Cache {
     /// The place of a cache key.
     fn place(&mut self, host: &impl Host, key: Vec<u8>) -> Place {
         let fingerprint = self.seed(host).fingerprint(&key);
-        Place { set: (fingerprint.0 % u64::from(self.sets())) as u32, fingerprint, key }
+        self.place_of(fingerprint, key)
+    }
+
+    fn place_of(&self, fingerprint: Fingerprint, key: Vec<u8>) -> Place {
+        Place { set: self.set_of(fingerprint), fingerprint, key }
+    }
+
+    fn set_of(&self, fingerprint: Fingerprint) -> u32 {
+        (fingerprint.0 % u64::from(self.sets())) as u32
     }
 
     /// The number of sets that the entries are spread over.

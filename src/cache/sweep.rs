@@ -76,10 +76,13 @@ impl Cache {
     /// after whether anybody woke them or not, and the journal's head is checked even if its epoch stands still.
     pub fn tick(&mut self, host: &impl Host, now: Now) {
         self.mirror.distrust();
+        self.hear_of_trouble(host);
         self.renew_leases(host, now);
         self.give_up_lost_calls(host, now);
         self.settle(host, now);
-        self.release_overdue(now);
+        self.release_overdue(host, now);
+        self.report_uses(host);
+        self.shrink(host, now);
         let due = |visited| now.mono.since(visited) >= SWEEP;
         let groups: Vec<Fingerprint> =
             self.parked.iter().filter(|(_, group)| due(group.visited)).map(|(f, _)| *f).collect();
@@ -100,22 +103,24 @@ impl Cache {
         }
     }
 
-    fn release_overdue(&mut self, now: Now) {
+    /// Who has waited for as long as anybody may makes do with what is stored, or goes to the origin.
+    fn release_overdue(&mut self, host: &impl Host, now: Now) {
         let mut overdue = Vec::new();
         self.parked.retain(|_, group| {
             let (late, waiting) =
-                core::mem::take(&mut group.asks).into_iter().partition(|ask| ask.deadline <= now.mono);
+                core::mem::take(&mut group.asks).into_iter().partition(|ask| ask.deadline() <= now.mono);
             group.asks = waiting;
             overdue.extend::<Vec<_>>(late);
             !group.asks.is_empty()
         });
         for ask in overdue {
             self.parked_streams.remove(&ask.stream);
-            let reason = ForwardReason::Bypass(Bypass::NotShared);
-            self.effects.push_back(Effect::Decided(
-                ask,
-                Decision::Forward { reason, why: NotStored::NoFlight, fallback: None },
-            ));
+            let decision = self.stale_for(host, &ask, now).unwrap_or(Decision::Forward {
+                reason: ForwardReason::Bypass(Bypass::NotShared),
+                why: NotStored::NoFlight,
+                fallback: None,
+            });
+            self.effects.push_back(Effect::Decided(ask, decision));
         }
     }
 

@@ -9,6 +9,7 @@ mod extension;
 mod index;
 mod json;
 mod matcher;
+mod metadata;
 mod mutation;
 mod names;
 mod network;
@@ -32,11 +33,11 @@ pub use network::Network;
 pub use options::{Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
-pub use sections::{CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
+pub use sections::{BreakerConfig, CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
 pub use unkeyed::{Treatment, Unkeyed};
 
-use json::{At, Json, Path, Read};
+use json::{At, Json, Path, Read, boolean};
 use names::CacheName;
 use overlay::Overlay;
 use text::text;
@@ -56,6 +57,8 @@ pub struct Config {
     pub tags: TagsConfig,
     /// How requests for the same key become one fetch.
     pub collapse: CollapseConfig,
+    /// When a cluster is taken to be down.
+    pub breaker: BreakerConfig,
     /// The admin route.
     pub admin: AdminConfig,
     /// How many invalidations answers to unsafe methods (RFC 9111 §4.4) write on one worker; those of a rule are
@@ -63,6 +66,8 @@ pub struct Config {
     pub unsafe_methods: Rate,
     /// The response header field `Cache-Status`.
     pub cache_status: CacheStatusHeader,
+    /// Whether routes may have a rule of their own in their metadata.
+    pub route_metadata: bool,
     /// The JSON that it was read from.
     pub source: Source,
 }
@@ -96,6 +101,32 @@ impl Config {
         Ok(Config { source: Source(json.into()), ..config })
     }
 
+    /// The configuration for a route with this metadata, a serialised `envoy.config.core.v3.Metadata`: the rule that
+    /// stands in it under `larder` comes before all others. None when there is none.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with that rule.
+    pub fn for_route(&self, metadata: &[u8]) -> Result<Option<Config>, ConfigError> {
+        let Some(value) = metadata::filter_metadata(metadata, "larder") else { return Ok(None) };
+        let path = &Path::Field(&Path::Whole, "filter_metadata");
+        let at = At { path: &Path::Field(path, "larder"), value: &value };
+        let rule = rules::read_one(&at, &self.store).map_err(|error| *error)?;
+        Ok(Some(self.with_first(rule)?))
+    }
+
+    /// The configuration, but that it goes to the origin with everything and stores nothing.
+    #[must_use]
+    pub fn bypassing(&self) -> Config {
+        self.with_first(rules::Rule::bypass()).unwrap_or_default()
+    }
+
+    /// The same configuration, with another rule before its own.
+    fn with_first(&self, rule: rules::Rule) -> Result<Config, ConfigError> {
+        let config = Config::parse(&self.source.0)?;
+        Ok(Config { rules: config.rules.after(rule), ..config })
+    }
+
     fn read(at: &At<'_>) -> Read<Config> {
         let mut config = Config::default();
         let mut options = Overlay::default();
@@ -106,8 +137,10 @@ impl Config {
             object.section("store", |object| config.store.read(object))?;
             object.section("tags", |object| config.tags.read(object))?;
             object.section("collapse", |object| config.collapse.read(object))?;
+            object.section("breaker", |object| config.breaker.read(object))?;
             object.section("admin", |object| config.admin.read(object))?;
             object.section("unsafe_methods", |object| config.unsafe_methods.read(object))?;
+            object.field("route_metadata", &mut config.route_metadata, boolean)?;
             options.read(object)?;
             object.field("rules", &mut rules, |at| rules::read(at, &config.store))
         })?;
@@ -129,9 +162,11 @@ impl Default for Config {
             store: StoreConfig::default(),
             tags: TagsConfig::default(),
             collapse: CollapseConfig::default(),
+            breaker: BreakerConfig::default(),
             admin: AdminConfig::default(),
             unsafe_methods: Rate::default(),
             cache_status: CacheStatusHeader::default(),
+            route_metadata: false,
             source: Source::default(),
         }
     }
@@ -142,6 +177,32 @@ mod tests {
     use super::*;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn the_rule_in_a_routes_metadata_comes_first() {
+        let bytes = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
+        let entry =
+            |name: &str, value: &[u8]| bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value)].concat());
+        let ttl = |ttl: &str| entry("larder", &entry("ttl", &bytes(3, ttl.as_bytes())));
+        let config = Config::parse(br#"{"keep": "2h", "rules": [{"ttl": "1h", "name": "all"}]}"#).unwrap();
+        let of = |config: &Config| {
+            let options = config.rules.for_request(&crate::http::RequestHead::default());
+            (
+                options.ttl.map(|ttl| ttl.as_secs()),
+                options.keep.as_secs(),
+                options.bypass,
+                options.rules.clone(),
+            )
+        };
+        let all = vec!["all".to_owned()];
+        let routed = config.for_route(&ttl("1m")).unwrap().unwrap();
+        assert_eq!(of(&routed), (Some(60), 7_200, false, all.clone()));
+        assert_eq!(of(&config), (Some(3_600), 7_200, false, all.clone()));
+        assert_eq!(config.for_route(&entry("other", b"")), Ok(None));
+        let error = config.for_route(&ttl("90x")).unwrap_err().to_string();
+        assert!(error.starts_with("filter_metadata.larder.ttl: \"90x\" is not a duration"), "{error}");
+        assert_eq!(of(&config.bypassing()), (Some(3_600), 7_200, true, all));
+    }
 
     #[test]
     fn nothing_is_the_default() {

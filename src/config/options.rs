@@ -26,6 +26,10 @@ pub struct Options {
     pub stale_while_revalidate: Duration,
     /// The stale-if-error window (RFC 5861 §4) where the origin gave none.
     pub stale_if_error: Duration,
+    /// How long a stale response is served while its cluster is taken to be down.
+    pub stale_if_down: Duration,
+    /// How eagerly what is in demand is refreshed before it expires, in percent; 0 turns it off.
+    pub refresh_ahead_percent: u32,
     /// How long after a soft purge a response that was fresh may be served stale while it is refreshed.
     pub soft_purge_grace: Duration,
     /// How long a stale response is kept for its validators beyond every serving window.
@@ -147,6 +151,8 @@ impl Default for Options {
             heuristics: Heuristics { percent: 10, max: Duration::from_secs(86_400) },
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
+            stale_if_down: Duration::ZERO,
+            refresh_ahead_percent: 100,
             soft_purge_grace: Duration::from_secs(60),
             keep: Duration::from_secs(3_600),
             request_directives: RequestDirectives::Honor,

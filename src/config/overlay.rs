@@ -20,6 +20,8 @@ pub(super) struct Overlay {
     heuristics_max: Option<Duration>,
     stale_while_revalidate: Option<Duration>,
     stale_if_error: Option<Duration>,
+    stale_if_down: Option<Duration>,
+    refresh_ahead_percent: Option<u32>,
     soft_purge_grace: Option<Duration>,
     keep: Option<Duration>,
     pub(super) request_directives: Option<RequestDirectives>,
@@ -45,11 +47,15 @@ impl Overlay {
         for (name, place) in [
             ("stale_while_revalidate", &mut self.stale_while_revalidate),
             ("stale_if_error", &mut self.stale_if_error),
+            ("stale_if_down", &mut self.stale_if_down),
             ("soft_purge_grace", &mut self.soft_purge_grace),
             ("keep", &mut self.keep),
         ] {
             object.optional(name, place, duration)?;
         }
+        object.section("refresh_ahead", |object| {
+            object.optional("percent", &mut self.refresh_ahead_percent, |at| count(at, 0, 10_000))
+        })?;
         object.optional("request_directives", &mut self.request_directives, text)?;
         object.optional("set_cookie", &mut self.set_cookie, text)?;
         object.optional("targeted", &mut self.targeted, field_names)?;
@@ -75,6 +81,8 @@ impl Overlay {
         put(&mut options.heuristics.max, &self.heuristics_max);
         put(&mut options.stale_while_revalidate, &self.stale_while_revalidate);
         put(&mut options.stale_if_error, &self.stale_if_error);
+        put(&mut options.stale_if_down, &self.stale_if_down);
+        put(&mut options.refresh_ahead_percent, &self.refresh_ahead_percent);
         put(&mut options.soft_purge_grace, &self.soft_purge_grace);
         put(&mut options.keep, &self.keep);
         put(&mut options.request_directives, &self.request_directives);

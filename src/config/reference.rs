@@ -65,6 +65,13 @@ pub const REFERENCE: &[Row] = &[
         "How long a stale response is served while it is refreshed, where the origin gave no window (RFC 5861 §3)."),
     policy("stale_if_error", "duration", r#""0s""#, r#""10m""#,
         "How long a stale response is served when the origin fails, where the origin gave no window (RFC 5861 §4)."),
+    policy("stale_if_down", "duration", r#""0s""#, r#""1d""#,
+        "How long a stale response is served while the circuit breaker of its cluster is open, where that is longer than \
+         its window for errors (see `breaker`)."),
+    policy("refresh_ahead.percent", "0 to 10000", "100", "0",
+        "How eagerly a response that is asked for often is refreshed before it expires (β of XFetch, times 100): twice \
+         as much begins twice as early. Counted in what the last fetch took, and never in the first half of the \
+         lifetime; 0 turns it off."),
     policy("soft_purge_grace", "duration", r#""60s""#, r#""5m""#,
         "How long after a soft purge the response is served stale while it is refreshed."),
     policy("keep", "duration", r#""1h""#, r#""1d""#,
@@ -119,6 +126,10 @@ pub const REFERENCE: &[Row] = &[
     policy("variants_max", "1 to 1000", "16", "4",
         "The most variants that are stored for one URL."),
 
+    top("route_metadata", "boolean", "false", "true",
+        "Whether routes may have a rule of their own in their metadata, under `filter_metadata.larder`; it comes before \
+         all others. Costs each request two questions to Envoy. Read once per route, which needs a name for that, and \
+         again each second. A route whose rule is wrong bypasses the cache, and Envoy's log says why."),
     top("rules", "list of rules", "[]", r#"[{"match": {"path": "/img/**"}, "ttl": "1h"}]"#,
         "Tried in order. Each option comes from the first rule that matches and sets it, else from the top level; \
          tags of all rules that match add up."),
@@ -197,6 +208,17 @@ pub const REFERENCE: &[Row] = &[
         "The most requests that wait on one worker."),
     top("collapse.refresh_concurrency_max", "1 to 10000", "32", "8",
         "The most refreshes under way on one worker."),
+
+    top("breaker.enabled", "boolean", "true", "false",
+        "Whether clusters that fail are taken to be down: then what may be served stale is served without asking, and \
+         one request at a time looks whether the origin is back."),
+    top("breaker.failures", "1 to 1000", "5", "20",
+        "How many failures of a cluster in a row, as one worker sees them, open its breaker: 500, 502, 503, 504, and what \
+         comes to no answer."),
+    top("breaker.window", "duration, 1s to 10m", r#""10s""#, r#""1m""#,
+        "Within what time after the first of them."),
+    top("breaker.probe_interval", "duration, 100ms to 10m", r#""5s""#, r#""1s""#,
+        "How often one request looks whether the origin is back, and how long that may take."),
 
     top("admin.path", "path with a slash at both ends", r#""/_larder/""#, r#""/cache/""#,
         "Where the admin route is."),

@@ -35,6 +35,13 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// The rule that leaves everything to the origin.
+    pub(super) fn bypass() -> Self {
+        let mut rule = Rule::default();
+        rule.options.bypass = Some(true);
+        rule
+    }
+
     fn read(object: &mut Object<'_>, store: &StoreConfig) -> Read<Self> {
         let mut rule = Rule::default();
         object.optional("name", &mut rule.name, |at| text(at).map(|Name(name)| name))?;
@@ -111,10 +118,15 @@ impl Rule {
     }
 }
 
+/// Reads a rule that stands alone.
+pub(super) fn read_one(at: &At<'_>, store: &StoreConfig) -> Read<Rule> {
+    at.object(|object| Rule::read(object, store))
+}
+
 /// Reads the list of rules.
 pub(super) fn read(at: &At<'_>, store: &StoreConfig) -> Read<Vec<Rule>> {
     const RULES_MAX: usize = 10_000;
-    let rules = at.list(|at| at.object(|object| Rule::read(object, store)))?;
+    let rules = at.list(|at| read_one(at, store))?;
     if rules.len() > RULES_MAX {
         return Err(at.error(format!("more than {RULES_MAX} rules")));
     }
@@ -157,6 +169,12 @@ impl Rules {
             rules,
             work: RefCell::default(),
         }
+    }
+
+    /// The same rules behind another one.
+    pub(super) fn after(self, first: Rule) -> Self {
+        let rules = [first].into_iter().chain(self.rules).collect();
+        Rules::new(Rc::unwrap_or_clone(self.defaults), rules)
     }
 
     /// The options for a request: the top level overlaid by the rules that match and have no condition on the

@@ -127,6 +127,35 @@ fn cluster(at: &At<'_>) -> Read<String> {
     }
 }
 
+/// When the circuit breaker of a cluster opens, and how it closes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BreakerConfig {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// How many failures in a row open it.
+    pub failures: u32,
+    /// Within what time.
+    pub window: Duration,
+    /// How often, while it is open, a request looks whether the origin is back; how long that may take, too.
+    pub probe_interval: Duration,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        let (window, probe_interval) = (Duration::from_secs(10), Duration::from_secs(5));
+        BreakerConfig { enabled: true, failures: 5, window, probe_interval }
+    }
+}
+
+impl BreakerConfig {
+    pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
+        object.field("enabled", &mut self.enabled, boolean)?;
+        object.field("failures", &mut self.failures, |at| count(at, 1, 1_000))?;
+        object.field("window", &mut self.window, |at| duration_within(at, 1_000, 600_000))?;
+        object.field("probe_interval", &mut self.probe_interval, |at| duration_within(at, 100, 600_000))
+    }
+}
+
 /// The response header field `Cache-Status` (RFC 9211).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CacheStatusHeader {

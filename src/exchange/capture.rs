@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::{Context, Exchange, State};
-use crate::cache::{Ask, Host, Landing, assessed, is_failure};
+use crate::cache::{Ask, Host, Landing, assessed, is_envoys_own, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::NotStored;
-use crate::policy::key::{self, CacheKey};
+use crate::policy::key;
 use crate::policy::partial::is_whole_part;
 use crate::policy::{HeadUpdate, updated_by_head as freshened_by_head};
 use crate::store::memory::Entry;
@@ -27,7 +27,7 @@ pub(super) enum Target {
     Flight(u64),
     /// A key that nobody waits for: a part of a representation, or what a POST has made of it.
     Own {
-        key: CacheKey,
+        key: Vec<u8>,
         /// The journal's head when it was asked for.
         stamp: u64,
     },
@@ -40,8 +40,7 @@ pub(super) fn for_all(
     ask: &Ask,
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
-    if is_failure(response) && !response.fields.contains("x-envoy-upstream-service-time") {
-        // Envoy's own words for a failure to reach the origin.
+    if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.now)) {
         return Err(NotStored::Error);
     }
     let stored = cx.cache.assess(generation, response, cx.now)?;
@@ -66,7 +65,8 @@ pub(super) fn own(
     };
     let key = key::primary(request, options);
     let asked = ask.map_or(cx.now, |ask| ask.arrived);
-    let stored = assessed(cx.config, request, response, &key.uri, (asked.wall, cx.now.wall));
+    let stored =
+        assessed(cx.config, request, response, key::uri(request, options), (asked.wall, cx.now.wall));
     let target = Target::Own { key, stamp };
     Some(stored.and_then(|stored| Capturing::new(target, stored, response, options.object_bytes_max)))
 }

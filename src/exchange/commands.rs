@@ -306,7 +306,7 @@ pub(super) fn asked_by(cx: &Context<'_, impl Host>, stream: StreamId, key: &[u8]
     let ask = ask_for(cx, stream, parts.request()?);
     let nominated: Vec<String> =
         parts.variant.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-    let same = if nominated.is_empty() { ask.key.primary == key } else { ask.variant_key(&nominated) == key };
+    let same = if nominated.is_empty() { ask.key == key } else { ask.variant_key(&nominated) == key };
     same.then(|| Rc::new(ask))
 }
 

@@ -3,9 +3,10 @@
 use super::Context;
 use super::commands::{ask_for, get};
 use crate::admin::{
-    self, AdminResponse, EntriesQuery, Entry, ExplainQuery, Explanation, JournalState, Problem, Purge, Shape,
-    Touched,
+    self, AdminResponse, ClusterInTrouble, EntriesQuery, Entry, ExplainQuery, Explanation, JournalState,
+    Problem, Purge, Shape, Touched,
 };
+use crate::breaker::Breakers;
 use crate::cache::{Host, Page, Seen, StreamId};
 use crate::invalidation::{Matcher, Selector, Subject};
 use crate::outcome::{Bypass, ForwardReason};
@@ -39,7 +40,16 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
         ("worker_waiting", parked as u64),
         ("worker_fetches", fetches as u64),
     ];
-    admin::health(wrong, &facts)
+    let now = cx.now.mono;
+    let clusters: Vec<ClusterInTrouble> = Breakers::read(cx.host)
+        .troubles()
+        .map(|trouble| ClusterInTrouble {
+            name: trouble.cluster.clone(),
+            failures: trouble.failures,
+            probe_in_ms: trouble.probe_from.map(|from| from.0.saturating_sub(now.0)),
+        })
+        .collect();
+    admin::health(wrong, &clusters, &facts)
 }
 
 /// The journal's tail.
@@ -130,6 +140,8 @@ pub(super) fn explain(
         invalidations_complete: covering.complete || found.seen.is_none(),
         last_not_stored: found.not_stored,
         fetching: found.fetching,
+        failures: (found.failures, found.rests),
+        cluster: found.cluster.as_ref(),
     };
     admin::explain(&explanation, cx.now.wall)
 }

@@ -34,19 +34,19 @@ use capture::{Capturing, Target};
 use commands::Commanding;
 use content::Reading;
 use debug::Debug;
+use reply::Repairs;
 
 use crate::admin::Desk;
 use crate::cache::{
     Ask, Cache, Confirmation, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure,
 };
 use crate::config::{Config, Options, Treatment};
-use crate::http::{RequestHead, ResponseHead, list};
+use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
-use crate::policy::request::{Intent, intent, only_if_cached};
+use crate::policy::request::{Intent, intent};
 use crate::policy::reuse::Reuse;
-use crate::policy::storing::request_allows;
-use crate::policy::{CacheKey, key, validation};
+use crate::policy::{key, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::time::Now;
@@ -85,6 +85,8 @@ pub enum Edit {
     Set(&'static str, Vec<u8>),
     /// One more line.
     Add(&'static str, Vec<u8>),
+    /// These lines of this field, instead of whatever there is.
+    Lines(String, Vec<Vec<u8>>),
     /// No line of this field.
     Remove(String),
 }
@@ -115,8 +117,8 @@ enum State {
     Passing(Box<Passing>),
     Fetching(Fetching),
     Capturing(Box<Capturing>),
-    /// With the changes that make Envoy's version of our reply right.
-    Answered(Vec<Edit>),
+    /// With what makes Envoy's version of our reply right.
+    Answered(Repairs),
     Commanding(Box<Commanding>),
     Reading(Box<Reading>),
     Over,
@@ -214,10 +216,11 @@ impl Exchange {
         }
     }
 
-    /// What Envoy made of our own reply passes by: the changes that put it right. None for any other response.
-    pub fn own_reply(&mut self) -> Option<Vec<Edit>> {
+    /// What Envoy made of our own reply passes by, in so many lines; `fields` reads them. The changes that put it right,
+    /// or none for any other response.
+    pub fn own_reply(&mut self, lines: usize, fields: impl FnOnce() -> Fields) -> Option<Vec<Edit>> {
         match &mut self.state {
-            State::Answered(repairs) => Some(core::mem::take(repairs)),
+            State::Answered(repairs) => Some(core::mem::take(repairs).edits(lines, fields)),
             _ => None,
         }
     }
@@ -230,6 +233,15 @@ impl Exchange {
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
+        let is_lookup = match &self.state {
+            State::Passing(passing) => passing.request.is_some(),
+            State::Fetching(_) => true,
+            _ => false,
+        };
+        if is_lookup {
+            let cluster = || cx.host.cluster(self.stream);
+            cx.cache.origin_answered(cx.host, cluster, is_failure(response), cx.now);
+        }
         let step = match core::mem::replace(&mut self.state, State::Over) {
             State::Passing(passing) => self.passing_head(cx, *passing, response, ends),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
@@ -284,6 +296,7 @@ impl Exchange {
         match ending {
             Ending::ClientLeft => cx.cache.leader_left(cx.host, generation, cx.now),
             Ending::ResponseBroke => {
+                cx.cache.origin_answered(cx.host, || cx.host.cluster(self.stream), true, cx.now);
                 cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
             }
         }
@@ -294,23 +307,16 @@ impl Exchange {
         cx: &Context<'_, impl Host>,
         request: RequestHead,
         options: Rc<Options>,
-        key: CacheKey,
+        key: Vec<u8>,
     ) -> Ask {
-        let wait = cx.config.collapse.wait_max;
         Ask {
             stream: self.stream,
             config: Rc::clone(cx.config),
             key,
             arrived: cx.now,
-            deadline: cx.now.mono.after(wait),
-            whole: if request.method() != b"HEAD" && !request.fields.contains("range") {
-                request_allows(&request, &options)
-            } else {
-                Err(NotStored::Request)
-            },
             stamp: Cell::new(0),
             waited: Cell::new(None),
-            only_if_cached: only_if_cached(&request, &options),
+            home: Cell::new(None),
             request,
             options,
         }
@@ -402,7 +408,7 @@ impl Exchange {
         let mut edits = path_edit(ask);
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = validators(ask, stored);
-        let validates = ask.whole.is_ok() && !validators.is_empty();
+        let validates = ask.whole().is_ok() && !validators.is_empty();
         if validates {
             edits.extend(conditions(ask, validators));
         }
@@ -441,7 +447,7 @@ impl Exchange {
     ) -> Step {
         if is_failure(response)
             && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
-            && let Some(reuse) = cx.cache.on_error(entry, ask, cx.now)
+            && let Some(reuse) = self.on_failure(cx, entry, ask)
         {
             return self.serve(cx, ask, entry, &reuse);
         }
@@ -476,6 +482,10 @@ impl Exchange {
         Step::Continue(self.response_edits(cx, &forward, response))
     }
 
+    fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
+        cx.cache.on_failure(cx.host, entry, ask, || cx.host.cluster(self.stream), cx.now)
+    }
+
     fn fetched_head(
         &mut self,
         cx: &mut Context<'_, impl Host>,
@@ -487,7 +497,7 @@ impl Exchange {
         let validated = cx.cache.validated(generation);
         if is_failure(response)
             && let Some(entry) = &validated
-            && let Some(reuse) = cx.cache.on_error(entry, &ask, cx.now)
+            && let Some(reuse) = self.on_failure(cx, entry, &ask)
         {
             cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
             return self.serve(cx, &ask, entry, &reuse);
@@ -598,7 +608,6 @@ fn path_edit(ask: &Ask) -> Vec<Edit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Fields;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -1,88 +1,65 @@
-//! Field lines as bytes, kept in the host's own wire form so that reading them copies nothing.
+//! Field lines as bytes, in the very form in which the host passes header maps: what it gives is read where it lies,
+//! and what it takes is there already.
+
+use super::uri::push_lower_case;
 
 /// A header or trailer section: field lines in order, names in lower case, values as they came (any byte).
 ///
-/// Decoding is lazy and total: a damaged buffer is an empty section, never an error.
+/// Decoding is total: a damaged buffer is an empty section, never an error.
 #[derive(Clone, Default)]
 pub struct Fields {
-    raw: Vec<u8>,
-    lines: Vec<Line>,
+    /// The form in which proxy-wasm passes header maps: a count, a pair of lengths for each line (`u32`, little
+    /// endian), then each name and each value followed by a zero byte; nothing after that. Empty without lines.
+    wire: Vec<u8>,
 }
 
-/// Where a field line lies in `Fields::raw`.
-#[derive(Clone, Copy)]
-struct Line {
-    name: Span,
-    value: Span,
-}
-
-#[derive(Clone, Copy)]
-struct Span {
-    start: u32,
-    len: u32,
-}
-
-impl Span {
-    fn of(self, raw: &[u8]) -> &[u8] {
-        let start = self.start as usize;
-        raw.get(start..start + self.len as usize).unwrap_or_default()
-    }
-}
+/// The bytes of the count, and of a pair of lengths.
+const COUNT: usize = 4;
+const LENGTHS: usize = 8;
 
 impl Fields {
     /// An empty section.
     #[must_use]
     pub const fn new() -> Self {
-        Fields { raw: Vec::new(), lines: Vec::new() }
+        Fields { wire: Vec::new() }
     }
 
-    /// Takes over a buffer in the form in which proxy-wasm passes header maps: a count, a pair of lengths for
-    /// each line (`u32`, little endian), then each name and each value followed by a zero byte.
+    /// Takes over a buffer in the host's form.
     #[must_use]
-    pub fn from_wire(raw: Vec<u8>) -> Self {
-        let lines = decode(&raw).unwrap_or_default();
-        if lines.is_empty() { Fields::new() } else { Fields { raw, lines } }
-    }
-
-    /// The section in the form that [`Fields::from_wire`] reads.
-    #[must_use]
-    pub fn to_wire(&self) -> Vec<u8> {
-        let mut wire = Vec::with_capacity(self.to_wire_len());
-        wire.extend_from_slice(&(self.lines.len() as u32).to_le_bytes());
-        for line in &self.lines {
-            wire.extend_from_slice(&line.name.len.to_le_bytes());
-            wire.extend_from_slice(&line.value.len.to_le_bytes());
+    pub fn from_wire(mut wire: Vec<u8>) -> Self {
+        match measured(&wire) {
+            Some(len) if len > COUNT => {
+                wire.truncate(len);
+                Fields { wire }
+            }
+            _ => Fields::new(),
         }
-        for (name, value) in self.iter() {
-            wire.extend_from_slice(name);
-            wire.push(0);
-            wire.extend_from_slice(value);
-            wire.push(0);
-        }
-        wire
     }
 
-    /// The length of [`Fields::to_wire`] in bytes.
+    /// The section in the host's form.
     #[must_use]
-    pub fn to_wire_len(&self) -> usize {
-        4 + self.lines.iter().map(|l| 10 + l.name.len as usize + l.value.len as usize).sum::<usize>()
+    pub fn wire(&self) -> &[u8] {
+        if self.wire.is_empty() { &[0; COUNT] } else { &self.wire }
     }
 
     /// How many field lines there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lines.len()
+        read_u32(&self.wire).unwrap_or(0) as usize
     }
 
     /// Whether there is no field line.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.wire.is_empty()
     }
 
     /// All field lines in order, as (name, value).
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        self.lines.iter().map(|line| (line.name.of(&self.raw), line.value.of(&self.raw)))
+    #[must_use]
+    pub fn iter(&self) -> Lines<'_> {
+        let lines = self.wire.get(COUNT..).unwrap_or_default();
+        let (lengths, rest) = lines.split_at_checked(self.len() * LENGTHS).unwrap_or_default();
+        Lines { lengths, rest }
     }
 
     /// The values of all lines of the field `name` (in lower case), in order.
@@ -114,14 +91,48 @@ impl Fields {
         Some(joined)
     }
 
+    /// A copy with room for some bytes of further lines.
+    #[must_use]
+    pub fn copied(&self, room: usize) -> Fields {
+        let mut wire = Vec::with_capacity(self.wire.len() + room);
+        wire.extend_from_slice(&self.wire);
+        Fields { wire }
+    }
+
+    /// A copy of the lines for which `keep(name, value)` holds, with room for some bytes of further lines.
+    #[must_use]
+    pub fn kept(&self, room: usize, mut keep: impl FnMut(&[u8], &[u8]) -> bool) -> Fields {
+        let mut contents = Vec::with_capacity(self.wire.len());
+        let mut wire = Vec::with_capacity(self.wire.len() + room);
+        wire.extend_from_slice(&[0; COUNT]);
+        let mut count = 0u32;
+        for (name, value) in self.iter().filter(|(name, value)| keep(name, value)) {
+            count += 1;
+            wire.extend_from_slice(&lengths(name, value));
+            for part in [name, value] {
+                contents.extend_from_slice(part);
+                contents.push(0);
+            }
+        }
+        write(&mut wire, 0, &count.to_le_bytes());
+        wire.extend_from_slice(&contents);
+        if count == 0 { Fields::new() } else { Fields { wire } }
+    }
+
     /// Adds a line at the end. The name is put into lower case.
     pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let name = self.append(name.as_ref());
-        if let Some(bytes) = self.raw.get_mut(name.start as usize..) {
-            bytes.make_ascii_lowercase();
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let count = self.len();
+        if self.wire.is_empty() {
+            self.wire.extend_from_slice(&[0; COUNT]);
         }
-        let value = self.append(value.as_ref());
-        self.lines.push(Line { name, value });
+        let (at, end) = (COUNT + count * LENGTHS, self.wire.len());
+        let lengths = lengths(name, value);
+        self.wire.extend_from_slice(&lengths);
+        self.wire.copy_within(at..end, at + LENGTHS);
+        write(&mut self.wire, at, &lengths);
+        write(&mut self.wire, 0, &(count as u32 + 1).to_le_bytes());
+        push_contents(&mut self.wire, name, value);
     }
 
     /// Replaces all lines of `name` (in lower case) by one.
@@ -132,47 +143,69 @@ impl Fields {
 
     /// Removes all lines of `name` (in lower case).
     pub fn remove(&mut self, name: &str) {
-        self.retain(|n, _| n != name.as_bytes());
+        if self.contains(name) {
+            self.retain(|n, _| n != name.as_bytes());
+        }
     }
 
     /// Keeps the lines for which `keep(name, value)` holds.
-    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        let raw = &self.raw;
-        self.lines.retain(|line| keep(line.name.of(raw), line.value.of(raw)));
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Span {
-        let span = Span { start: self.raw.len() as u32, len: bytes.len() as u32 };
-        self.raw.extend_from_slice(bytes);
-        span
+    pub fn retain(&mut self, keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        *self = self.kept(0, keep);
     }
 }
 
-fn decode(raw: &[u8]) -> Option<Vec<Line>> {
-    let count = read_u32(raw, 0)? as usize;
-    if count > raw.len() / 8 {
-        return None;
-    }
-    let mut lines = Vec::with_capacity(count + 4);
-    let mut at = 4 + count * 8;
-    for lengths in (4..).step_by(8).take(count) {
-        let name = Span { start: at as u32, len: read_u32(raw, lengths)? };
-        let value = Span {
-            start: name.start.checked_add(name.len)?.checked_add(1)?,
-            len: read_u32(raw, lengths + 4)?,
-        };
-        at = value.start.checked_add(value.len)?.checked_add(1)? as usize;
-        if at > raw.len() {
-            return None;
-        }
-        lines.push(Line { name, value });
-    }
-    Some(lines)
+/// The field lines of a section, in order.
+#[derive(Clone)]
+pub struct Lines<'a> {
+    lengths: &'a [u8],
+    rest: &'a [u8],
 }
 
-fn read_u32(raw: &[u8], at: usize) -> Option<u32> {
-    let bytes = raw.get(at..at + 4)?;
-    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+impl<'a> Iterator for Lines<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name_len, lengths) = self.lengths.split_first_chunk()?;
+        let (value_len, lengths) = lengths.split_first_chunk()?;
+        let (name, rest) = self.rest.split_at_checked(u32::from_le_bytes(*name_len) as usize)?;
+        let (_, rest) = rest.split_first()?;
+        let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*value_len) as usize)?;
+        let (_, rest) = rest.split_first()?;
+        *self = Lines { lengths, rest };
+        Some((name, value))
+    }
+}
+
+/// The length of the section that a buffer begins with; none when it is damaged.
+fn measured(wire: &[u8]) -> Option<usize> {
+    let lengths = (read_u32(wire)? as usize).checked_mul(LENGTHS)?;
+    let mut len = COUNT.checked_add(lengths)?;
+    for of_one in wire.get(COUNT..len)?.chunks_exact(4) {
+        len = len.checked_add(read_u32(of_one)? as usize)?.checked_add(1)?;
+    }
+    (len <= wire.len()).then_some(len)
+}
+
+fn read_u32(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+fn lengths(name: &[u8], value: &[u8]) -> [u8; LENGTHS] {
+    (name.len() as u64 & u64::from(u32::MAX) | (value.len() as u64) << 32).to_le_bytes()
+}
+
+fn push_contents(wire: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    push_lower_case(wire, name);
+    wire.push(0);
+    wire.extend_from_slice(value);
+    wire.push(0);
+}
+
+fn write(wire: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = wire.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
 }
 
 impl core::fmt::Debug for Fields {
@@ -192,7 +225,7 @@ impl Eq for Fields {}
 
 impl serde::Serialize for Fields {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.to_wire())
+        serializer.serialize_bytes(&self.wire)
     }
 }
 
@@ -214,11 +247,18 @@ impl<'de> serde::Deserialize<'de> for Fields {
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(lines: I) -> Self {
-        let mut fields = Fields::new();
+        // Room for what sections usually have.
+        let (mut all, mut contents) = (Vec::with_capacity(32 * LENGTHS), Vec::with_capacity(1024));
         for (name, value) in lines {
-            fields.push(name, value);
+            let (name, value) = (name.as_ref(), value.as_ref());
+            all.extend_from_slice(&lengths(name, value));
+            push_contents(&mut contents, name, value);
         }
-        fields
+        if all.is_empty() {
+            return Fields::new();
+        }
+        let count = (all.len() / LENGTHS) as u32;
+        Fields { wire: [&count.to_le_bytes(), all.as_slice(), &contents].concat() }
     }
 }
 
@@ -232,16 +272,18 @@ mod tests {
     fn the_wire_form_round_trips_with_any_byte() {
         let fields: Fields =
             [(&b":path"[..], &b"/"[..]), (b"x", b"\xff\x00\n"), (b"x", b"")].into_iter().collect();
-        let again = Fields::from_wire(fields.to_wire());
+        let again = Fields::from_wire(fields.wire().to_vec());
         assert_eq!(again, fields);
         assert_eq!(again.get_all("x").collect::<Vec<_>>(), [&b"\xff\x00\n"[..], b""]);
+        let more = [fields.wire(), b"more"].concat();
+        assert_eq!(Fields::from_wire(more).wire(), fields.wire());
     }
 
     #[test]
     fn a_damaged_buffer_is_an_empty_section() {
-        let wire = Fields::from_iter([("a", "1"), ("b", "2")]).to_wire();
+        let wire = Fields::from_iter([("a", "1"), ("b", "2")]).wire().to_vec();
         for cut in 0..wire.len() {
-            let _ = Fields::from_wire(wire[..cut].to_vec());
+            assert!(Fields::from_wire(wire[..cut].to_vec()).is_empty());
         }
         assert!(Fields::from_wire(vec![0xff; 40]).is_empty());
         assert!(Fields::from_wire(Vec::new()).is_empty());
@@ -253,5 +295,8 @@ mod tests {
         assert_eq!(fields.combined("vary").as_deref(), Some(&b"a, b"[..]));
         fields.set("vary", "c");
         assert_eq!(fields, Fields::from_iter([("x", "1"), ("vary", "c")]));
+        assert_eq!(fields.wire(), Fields::from_iter([("x", "1"), ("vary", "c")]).wire());
+        fields.retain(|_, _| false);
+        assert_eq!((fields.len(), fields.wire()), (0, Fields::new().wire()));
     }
 }

@@ -3,13 +3,22 @@
 /// Adds the host in lower case and, unless it is the scheme's default, the port.
 pub fn push_host(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8]) {
     let (host, port) = host_and_port(authority);
-    out.extend(host.iter().map(u8::to_ascii_lowercase));
+    push_lower_case(out, host);
     if let Some(port) = port
         && !port.is_empty()
         && Some(port) != default_port(scheme)
     {
         out.push(b':');
         out.extend_from_slice(port);
+    }
+}
+
+/// Adds bytes, letters in lower case.
+pub(super) fn push_lower_case(out: &mut Vec<u8>, bytes: &[u8]) {
+    let at = out.len();
+    out.extend_from_slice(bytes);
+    if let Some(bytes) = out.get_mut(at..) {
+        bytes.make_ascii_lowercase();
     }
 }
 

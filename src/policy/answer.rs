@@ -66,7 +66,7 @@ pub fn answer(stored: &StoredResponse, body_bytes: u64, request: &RequestHead, a
 }
 
 fn whole(stored: &StoredResponse, body_bytes: u64, age: Duration, head: bool) -> Answer {
-    let mut fields = with_age(stored.fields.clone(), age);
+    let mut fields = with_age(stored.fields.copied(ROOM), age);
     let bodiless = matches!(stored.status, 204 | 205 | 304);
     if head && !bodiless {
         // RFC 9110 §8.6: what a GET would have been sent with.
@@ -77,7 +77,7 @@ fn whole(stored: &StoredResponse, body_bytes: u64, age: Duration, head: bool) ->
 }
 
 fn partial(stored: &StoredResponse, content_range: String, age: Duration, body: BodyPart) -> Answer {
-    let mut fields = with_age(stored.fields.clone(), age);
+    let mut fields = with_age(stored.fields.copied(ROOM), age);
     fields.set("content-range", content_range);
     Answer { status: 206, fields, body }
 }
@@ -112,19 +112,21 @@ fn unsatisfiable(stored: &StoredResponse, body_bytes: u64) -> Answer {
 
 /// §15.4.5: without the metadata that the client has with its representation.
 fn not_modified_fields(stored: &StoredResponse, age: Duration) -> Fields {
-    let mut fields = stored.fields.clone();
-    let tagged = fields.contains("etag");
-    fields.retain(|name, _| match name {
+    let tagged = stored.fields.contains("etag");
+    let is_sent = |name: &[u8]| match name {
         b"content-encoding" | b"content-language" | b"content-length" | b"content-range"
         | b"content-type" => false,
         b"last-modified" => !tagged,
         _ => true,
-    });
-    with_age(fields, age)
+    };
+    with_age(stored.fields.kept(ROOM, |name, _| is_sent(name)), age)
 }
 
+/// Room in the fields for what a reply says of itself.
+const ROOM: usize = 160;
+
 fn with_age(mut fields: Fields, age: Duration) -> Fields {
-    fields.push("age", age.as_secs().to_string());
+    fields.push("age", itoa::Buffer::new().format(age.as_secs()));
     fields
 }
 
@@ -204,6 +206,8 @@ mod tests {
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             soft_purge_grace: Duration::ZERO,
+            stale_if_down: Duration::ZERO,
+            refresh_ahead: Duration::ZERO,
             keep: Duration::ZERO,
             must_revalidate: false,
             no_cache: false,

@@ -13,40 +13,34 @@ use crate::config::{KeyOptions, Options, QueryKey, Treatment};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
 
-/// The key of a request.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CacheKey {
-    /// What URL purges compare: `host[:port]/path?query` in canonical form, without the scheme.
-    pub uri: Vec<u8>,
-    /// What stored responses are found under, before their variants are told apart.
-    pub primary: Vec<u8>,
-}
-
 /// The length that stands for an absent part.
 const ABSENT: u32 = u32::MAX;
 
-/// The primary key of a request, and its URI.
+/// The primary key of a request: what stored responses are found under, before their variants are told apart.
 #[must_use]
-pub fn primary(request: &RequestHead, options: &Options) -> CacheKey {
-    let scheme = request.scheme();
-    let mut host = Vec::with_capacity(request.authority().len() + 8);
-    uri::push_host(&mut host, scheme, request.authority());
-    let mut target = Vec::new();
-    let target = keyed(request.path(), &options.key, &mut target);
-    let mut primary = Vec::with_capacity(12 + scheme.len() + host.len() + target.len());
-    push_part(&mut primary, Some(scheme));
-    push_part(&mut primary, Some(&host));
-    push_part(&mut primary, Some(target));
-    push_fields(&mut primary, request, &options.key);
-    CacheKey { uri: with_target(host, target), primary }
+pub fn primary(request: &RequestHead, options: &Options) -> Vec<u8> {
+    let (scheme, authority) = (request.scheme(), request.authority());
+    let mut kept = Vec::new();
+    let target = keyed(request.path(), &options.key, &mut kept);
+    let mut key = Vec::with_capacity(32 + scheme.len() + authority.len() + target.len());
+    push_target(&mut key, scheme, authority, target);
+    push_fields(&mut key, request, &options.key);
+    key
+}
+
+/// What URL purges compare with the target of a request: `host[:port]/path?query` in canonical form, without the
+/// scheme.
+#[must_use]
+pub fn uri(request: &RequestHead, options: &Options) -> Vec<u8> {
+    uri_on(request.scheme(), request.authority(), request.path(), &options.key)
 }
 
 /// The key of a request whose content selects the response (`QUERY`, RFC 10008 §2.7). Part of it are also its method,
 /// what says how the content is meant, and the content.
 #[must_use]
-pub fn with_content(request: &RequestHead, options: &Options, content: &[u8]) -> CacheKey {
+pub fn with_content(request: &RequestHead, options: &Options, content: &[u8]) -> Vec<u8> {
     let digest = Sha256::digest(content);
-    let CacheKey { uri, primary } = primary(request, options);
+    let primary = primary(request, options);
     let mut key = Vec::with_capacity(primary.len() + 128);
     push_part(&mut key, Some(b" content"));
     push_part(&mut key, Some(&primary));
@@ -58,7 +52,7 @@ pub fn with_content(request: &RequestHead, options: &Options, content: &[u8]) ->
         }
     }
     push_part(&mut key, Some(&digest));
-    CacheKey { uri, primary: key }
+    key
 }
 
 /// The key under which it is remembered what the newest response for a path, whatever its query, said by
@@ -85,14 +79,10 @@ pub fn modulo_search(request: &RequestHead, options: &Options, variance: &Search
 
 /// A key like the primary one, for another target, and for another purpose.
 fn of_target(purpose: &[u8], request: &RequestHead, target: &[u8], options: &Options) -> Vec<u8> {
-    let mut host = Vec::with_capacity(request.authority().len() + 8);
-    uri::push_host(&mut host, request.scheme(), request.authority());
-    let mut key = Vec::with_capacity(16 + purpose.len() + host.len() + target.len());
+    let mut key = Vec::with_capacity(64 + purpose.len() + request.authority().len() + target.len());
     // A scheme has no space: no primary key begins like this.
     push_part(&mut key, Some(&[b" ", purpose].concat()));
-    push_part(&mut key, Some(request.scheme()));
-    push_part(&mut key, Some(&host));
-    push_part(&mut key, Some(target));
+    push_target(&mut key, request.scheme(), request.authority(), target);
     push_fields(&mut key, request, &options.key);
     key
 }
@@ -162,7 +152,7 @@ pub fn forwarded_path(request: &RequestHead, options: &Options) -> Option<Vec<u8
 }
 
 /// The canonical URI of a target on an authority.
-pub(super) fn uri(scheme: &[u8], authority: &[u8], target: &[u8], key: &KeyOptions) -> Vec<u8> {
+pub(super) fn uri_on(scheme: &[u8], authority: &[u8], target: &[u8], key: &KeyOptions) -> Vec<u8> {
     let mut host = Vec::with_capacity(authority.len() + target.len());
     uri::push_host(&mut host, scheme, authority);
     let mut kept = Vec::new();
@@ -229,6 +219,18 @@ fn matches(name: &[u8], pattern: &str) -> bool {
         Some(prefix) => prefix.bytes().all(|b| name.next() == Some(b)),
         None => name.eq(pattern.bytes()),
     }
+}
+
+fn push_target(key: &mut Vec<u8>, scheme: &[u8], authority: &[u8], target: &[u8]) {
+    push_part(key, Some(scheme));
+    let at = key.len();
+    push_part(key, Some(&[]));
+    uri::push_host(key, scheme, authority);
+    let host = (key.len() - at - 4) as u32;
+    if let Some(len) = key.get_mut(at..at + 4) {
+        len.copy_from_slice(&host.to_le_bytes());
+    }
+    push_part(key, Some(target));
 }
 
 fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
@@ -341,7 +343,7 @@ mod tests {
 
     #[test]
     fn the_default_key_is_scheme_host_port_path_and_query() {
-        let key = |url| primary(&get(url, &[]), &Options::default()).primary;
+        let key = |url| primary(&get(url, &[]), &Options::default());
         for (a, b, same) in [
             ("http://h/", "http://H:80/", true),
             ("http://h/", "https://h/", false),
@@ -361,7 +363,7 @@ mod tests {
         for url in ["http://H:80/a?b=c", "https://h:443/%7e\u{e9}", "http://h:8080/", "http://[::1]/x?&y=&"] {
             for key in [KeyOptions::default(), drop(&["b"]), keep(&["y"])] {
                 let expected = uri_of(url, &key).unwrap();
-                assert_eq!(text(&primary(&get(url, &[]), &with_key(key)).uri), text(&expected), "{url}");
+                assert_eq!(text(&uri(&get(url, &[]), &with_key(key))), text(&expected), "{url}");
             }
         }
     }
@@ -406,7 +408,7 @@ mod tests {
             ("/?x=1;id=2&id=3", drop(&["x"]), "h/?id=3"),
         ] {
             let request = get(&format!("http://h{path}"), &[]);
-            assert_eq!(text(&primary(&request, &with_key(key.clone())).uri), expected, "{path} {key:?}");
+            assert_eq!(text(&uri(&request, &with_key(key.clone()))), expected, "{path} {key:?}");
         }
     }
 
@@ -414,7 +416,7 @@ mod tests {
     fn a_parameter_with_a_semicolon_stays_in_the_key_when_the_origin_gets_it() {
         let key = KeyOptions { forward_dropped: true, ..drop(&["x"]) };
         let request = get("http://h/?x=1;id=2&x=3", &[]);
-        assert_eq!(text(&primary(&request, &with_key(key)).uri), "h/?x=1;id=2");
+        assert_eq!(text(&uri(&request, &with_key(key))), "h/?x=1;id=2");
     }
 
     #[test]
@@ -437,7 +439,7 @@ mod tests {
             cookies: vec!["lang".into()],
             ..KeyOptions::default()
         });
-        let key = |more: &[(&str, &str)]| primary(&get("http://h/", more), &options).primary;
+        let key = |more: &[(&str, &str)]| primary(&get("http://h/", more), &options);
         assert_ne!(key(&[]), key(&[("x-tenant", "")]));
         assert_ne!(key(&[("x-tenant", "a")]), key(&[("x-tenant", "b")]));
         assert_eq!(key(&[("cookie", "x=1; lang=de")]), key(&[("cookie", "x=2"), ("cookie", "lang=de")]));
@@ -448,9 +450,8 @@ mod tests {
     #[test]
     fn fields_that_origins_build_links_from_are_part_of_every_key() {
         let key = |more: &[(&str, &str)]| primary(&get("http://h/", more), &Options::default());
-        assert_ne!(key(&[("x-forwarded-host", "evil")]).primary, key(&[]).primary);
-        assert_eq!(key(&[("x-forwarded-host", "evil")]).uri, key(&[]).uri);
-        assert_eq!(key(&[("x-forwarded-for", "1.2.3.4")]).primary, key(&[]).primary);
+        assert_ne!(key(&[("x-forwarded-host", "evil")]), key(&[]));
+        assert_eq!(key(&[("x-forwarded-for", "1.2.3.4")]), key(&[]));
     }
 
     #[test]
@@ -458,15 +459,15 @@ mod tests {
         let key = |method: &str, content_type: &str, body: &str| {
             let mut request = get("http://h/", &[("content-type", content_type), ("content-length", "9")]);
             request.fields.set(":method", method);
-            with_content(&request, &Options::default(), body.as_bytes()).primary
+            with_content(&request, &Options::default(), body.as_bytes())
         };
         let one = key("QUERY", "a/b", "x=1");
         assert_eq!(one, key("QUERY", "a/b ", "x=1"));
         for other in [key("QUERY", "a/b", "x=2"), key("QUERY", "a/c", "x=1"), key("POST", "a/b", "x=1")] {
             assert_ne!(one, other);
         }
-        let plain = primary(&get("http://h/", &[]), &Options::default()).primary;
-        assert_ne!(with_content(&get("http://h/", &[]), &Options::default(), b"").primary, plain);
+        let plain = primary(&get("http://h/", &[]), &Options::default());
+        assert_ne!(with_content(&get("http://h/", &[]), &Options::default(), b""), plain);
     }
 
     #[test]
@@ -481,7 +482,7 @@ mod tests {
         let request = get("http://h/p?a=1", &[]);
         let marker = search_marker(&request, &Options::default());
         assert_eq!(marker, search_marker(&get("http://h/p?b", &[]), &Options::default()));
-        let primary = primary(&get("http://h/p", &[]), &Options::default()).primary;
+        let primary = primary(&get("http://h/p", &[]), &Options::default());
         assert!(marker != primary && modulo("/p", &SearchVariance::default()) != primary);
         assert_ne!(marker, modulo("/p", &SearchVariance::default()));
     }

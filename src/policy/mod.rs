@@ -1,6 +1,7 @@
 //! RFC 9111 as pure functions: which requests concern the cache, what may be stored, how long it is fresh, when it
 //! may be reused and with what answer. Nothing here does I/O, asks a clock or can fail.
 
+pub mod ahead;
 pub mod answer;
 mod freshness;
 pub mod hygiene;
@@ -13,9 +14,9 @@ pub mod unsafe_methods;
 pub mod validation;
 
 pub use answer::{Answer, BodyPart, answer};
-pub use key::{CacheKey, forwarded_path, primary, uri_of, variant};
+pub use key::{forwarded_path, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};
-pub use reuse::{Reuse, current_age, expires, on_error, reuse, usable_on_error};
+pub use reuse::{Reuse, current_age, expires, on_error, on_outage, reuse, usable_on_error};
 pub use storing::storable;
 pub use unsafe_methods::{invalidated_groups, invalidated_uris};
 pub use validation::{HeadUpdate, Unfreshened, confirms, freshened, updated_by_head, validators};
@@ -46,6 +47,10 @@ pub struct StoredResponse {
     pub stale_if_error: Duration,
     /// How long after a soft purge it may be served while it is refreshed.
     pub soft_purge_grace: Duration,
+    /// How long past its lifetime it may be served while its cluster is taken to be down.
+    pub stale_if_down: Duration,
+    /// How long before it expires it may be refreshed for those who ask often; see [`ahead`].
+    pub refresh_ahead: Duration,
     /// How long past its lifetime it is worth keeping at all.
     pub keep: Duration,
     /// Never served stale (`must-revalidate`, `proxy-revalidate`, `s-maxage`, §4.2.4).

@@ -156,7 +156,10 @@ fn is_grpc(content_type: &[u8]) -> bool {
 
 /// Whether it is one host with at most a port (RFC 3986 §3.2.2): no user information, no list, no white space.
 fn is_authority(authority: &[u8]) -> bool {
-    let host = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(b);
+    let host = |b: &u8| {
+        matches!(b, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'
+            | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%' | b':' | b'[' | b']')
+    };
     authority.first().is_some_and(|first| *first != b':') && authority.iter().all(host)
 }
 

@@ -86,6 +86,25 @@ pub fn on_error(
     within_error_window(stored, stored.stale_if_error.max(permitted), invalidated, now)
 }
 
+/// Whether a stored response may answer a request now that the origin is taken to be down, without it being asked.
+#[must_use]
+pub fn on_outage(
+    stored: &StoredResponse,
+    request: &RequestHead,
+    options: &Options,
+    invalidated: Invalidated,
+    now: Timestamp,
+) -> Option<Reuse> {
+    let longer =
+        StoredResponse { stale_if_error: stored.stale_if_error.max(stored.stale_if_down), ..stored.clone() };
+    match on_error(&longer, request, options, invalidated, now)? {
+        Reuse::Stale { age, ttl, refresh, .. } => {
+            Some(Reuse::Stale { age, ttl, reason: StaleReason::IfDown, refresh })
+        }
+        other => Some(other),
+    }
+}
+
 /// [`on_error`] where the request is not at hand: its own wish does not count, and no part is served.
 #[must_use]
 pub fn usable_on_error(stored: &StoredResponse, invalidated: Invalidated, now: Timestamp) -> Option<Reuse> {
@@ -113,7 +132,8 @@ fn within_error_window(
 /// Until when a stored response is worth keeping: past that it neither answers nor is worth validating.
 #[must_use]
 pub fn expires(stored: &StoredResponse) -> Timestamp {
-    let windows = stored.stale_while_revalidate.max(stored.stale_if_error).max(stored.soft_purge_grace);
+    let on_error = stored.stale_if_error.max(stored.stale_if_down);
+    let windows = stored.stale_while_revalidate.max(on_error).max(stored.soft_purge_grace);
     let kept = stored.lifetime.saturating_add(windows).saturating_add(stored.keep);
     stored.response_time.after(kept.saturating_sub(stored.initial_age))
 }
@@ -213,6 +233,8 @@ mod tests {
             stale_while_revalidate: Duration::from_secs(10),
             stale_if_error: Duration::from_secs(20),
             soft_purge_grace: Duration::from_secs(30),
+            stale_if_down: Duration::ZERO,
+            refresh_ahead: Duration::ZERO,
             keep: Duration::from_secs(100),
             must_revalidate: false,
             no_cache: false,
@@ -270,6 +292,7 @@ mod tests {
             must_revalidate: true,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
+            stale_if_down: Duration::ZERO,
             ..stored()
         };
         assert_eq!(ask(&strict, "", Invalidated::No, 59), "fresh 59 1");

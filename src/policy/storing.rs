@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 use super::freshness::{self, Control};
 use super::request::directives;
-use super::{StoredResponse, hygiene, key, partial, validation};
+use super::{StoredResponse, ahead, hygiene, key, partial, validation};
 
 /// The most field names that `Vary` may nominate.
 const NOMINATED_MAX: usize = 16;
@@ -67,6 +67,8 @@ pub(super) fn evaluated(
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::ZERO,
         soft_purge_grace: options.soft_purge_grace,
+        stale_if_down: Duration::ZERO,
+        refresh_ahead: Duration::ZERO,
         keep: options.keep,
         must_revalidate: must_revalidate(&control.directives),
         no_cache: control.directives.no_cache == Part::All,
@@ -74,6 +76,9 @@ pub(super) fn evaluated(
         vary,
         range,
     };
+    let cost = response_time.since(request_time);
+    let fresh_for = stored.lifetime.saturating_sub(initial_age);
+    stored.refresh_ahead = ahead::window(cost, options.refresh_ahead_percent, fresh_for);
     if range.is_some() {
         stored.fields.remove("content-range");
     }
@@ -117,8 +122,8 @@ fn located_at_target(request: &RequestHead, response: &ResponseHead, options: &O
     let Some(location) = response.fields.get("content-location") else { return false };
     uri::resolve(scheme, authority, request.path(), location).is_some_and(|at| {
         uri::same_origin((&at.scheme, &at.authority), (scheme, authority))
-            && key::uri(scheme, authority, &at.target, &options.key)
-                == key::uri(scheme, authority, request.path(), &options.key)
+            && key::uri_on(scheme, authority, &at.target, &options.key)
+                == key::uri_on(scheme, authority, request.path(), &options.key)
     })
 }
 
@@ -235,12 +240,13 @@ fn windows(stored: &mut StoredResponse, directives: &CacheControl, options: &Opt
         stored.stale_while_revalidate =
             directives.stale_while_revalidate.unwrap_or(options.stale_while_revalidate);
         stored.stale_if_error = directives.stale_if_error.unwrap_or(options.stale_if_error);
+        stored.stale_if_down = options.stale_if_down;
     }
 }
 
 /// Whether it can answer anything: it is fresh for a while, may be served stale, or can be validated.
 fn worth_storing(stored: &StoredResponse) -> bool {
-    let window = stored.stale_while_revalidate.max(stored.stale_if_error);
+    let window = stored.stale_while_revalidate.max(stored.stale_if_error).max(stored.stale_if_down);
     let served = !stored.no_cache && stored.initial_age < stored.lifetime.saturating_add(window);
     served || !validation::validators(stored).is_empty()
 }

@@ -16,7 +16,7 @@ pub fn invalidated_uris(request: &RequestHead, response: &ResponseHead, options:
         return Vec::new();
     }
     let origin = (request.scheme(), request.authority());
-    let mut uris = vec![key::uri(origin.0, origin.1, request.path(), &options.key)];
+    let mut uris = vec![key::uri_on(origin.0, origin.1, request.path(), &options.key)];
     for name in ["location", "content-location"] {
         let Some(reference) = response.fields.get(name) else { continue };
         let Some(at) = uri::resolve(origin.0, origin.1, request.path(), reference) else { continue };
@@ -25,7 +25,7 @@ pub fn invalidated_uris(request: &RequestHead, response: &ResponseHead, options:
         if !uri::same_origin(origin, (&at.scheme, &at.authority)) {
             continue;
         }
-        let uri = key::uri(origin.0, origin.1, &at.target, &options.key);
+        let uri = key::uri_on(origin.0, origin.1, &at.target, &options.key);
         if !uris.contains(&uri) {
             uris.push(uri);
         }
@@ -36,7 +36,7 @@ pub fn invalidated_uris(request: &RequestHead, response: &ResponseHead, options:
 /// The canonical URI of another path on the origin of a request.
 #[must_use]
 pub fn uri_beside(request: &RequestHead, path: &[u8], options: &Options) -> Vec<u8> {
-    key::uri(request.scheme(), request.authority(), path, &options.key)
+    key::uri_on(request.scheme(), request.authority(), path, &options.key)
 }
 
 /// The groups of the target's origin that the answer to an unsafe request invalidates (`Cache-Group-Invalidation`).

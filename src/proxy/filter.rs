@@ -6,6 +6,7 @@ use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
+use super::routes::Routes;
 use super::vm::Vm;
 use crate::cache::StreamId;
 use crate::config::Config;
@@ -19,13 +20,16 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 pub struct Filter {
     stream: StreamId,
     vm: Rc<Vm>,
+    routes: Rc<Routes>,
+    /// The configuration for its route, once that is known.
     config: Rc<Config>,
     exchange: Rc<RefCell<Exchange>>,
 }
 
 impl Filter {
-    pub(super) fn new(stream: StreamId, vm: Rc<Vm>, config: Rc<Config>) -> Self {
-        Filter { stream, vm, config, exchange: Rc::new(RefCell::new(Exchange::new(stream))) }
+    pub(super) fn new(stream: StreamId, vm: Rc<Vm>, routes: Rc<Routes>) -> Self {
+        let config = Rc::clone(&routes.config);
+        Filter { stream, vm, routes, config, exchange: Rc::new(RefCell::new(Exchange::new(stream))) }
     }
 
     /// Does what the machine wants, in a callback of the stream itself.
@@ -75,6 +79,10 @@ fn apply(map: Map, edits: &[Edit]) {
         match edit {
             Edit::Set(name, value) => abi::map_set(map, name, value),
             Edit::Add(name, value) => abi::map_add(map, name, value),
+            Edit::Lines(name, values) => {
+                abi::map_remove(map, name);
+                values.iter().for_each(|value| abi::map_add(map, name, value));
+            }
             Edit::Remove(name) => abi::map_remove(map, name),
         }
     }
@@ -82,7 +90,7 @@ fn apply(map: Map, edits: &[Edit]) {
 
 /// Answers the effective stream.
 fn send(reply: &Reply) {
-    abi::reply(reply.status, reply.details, &reply.fields.to_wire(), reply.body.bytes());
+    abi::reply(reply.status, reply.details, reply.fields.wire(), reply.body.bytes());
 }
 
 impl Context for Filter {}
@@ -91,6 +99,11 @@ impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {
         let fields = abi::map(Map::Request).map(Fields::from_wire).unwrap_or_default();
         let request = RequestHead { fields, has_body: !ends };
+        self.config = self.routes.here();
+        #[cfg(all(feature = "trap", target_arch = "wasm32"))]
+        if request.fields.contains("x-larder-trap") {
+            core::arch::wasm32::unreachable();
+        }
         let step =
             self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().request_head(cx, request));
         self.perform(Map::Request, step)
@@ -123,14 +136,14 @@ impl HttpContext for Filter {
         self.perform(Map::Request, step)
     }
 
-    fn on_http_response_headers(&mut self, _count: usize, ends: bool) -> Action {
-        let repairs = self.exchange.borrow_mut().own_reply();
+    fn on_http_response_headers(&mut self, count: usize, ends: bool) -> Action {
+        let fields = || abi::map(Map::Response).map(Fields::from_wire).unwrap_or_default();
+        let repairs = self.exchange.borrow_mut().own_reply(count, fields);
         if let Some(repairs) = repairs {
             apply(Map::Response, &repairs);
             return Action::Continue;
         }
-        let fields = abi::map(Map::Response).map(Fields::from_wire).unwrap_or_default();
-        let Some(response) = ResponseHead::from_fields(fields) else { return Action::Continue };
+        let Some(response) = ResponseHead::from_fields(fields()) else { return Action::Continue };
         let step = self
             .vm
             .with_cache(&self.config, |cx| self.exchange.borrow_mut().response_head(cx, &response, ends));
@@ -165,10 +178,12 @@ impl HttpContext for Filter {
     }
 }
 
-/// Why the stream is over although its response is not.
+/// Why the stream is over although its response is not. A client that leaves closes its connection or, in HTTP/2 and
+/// HTTP/3, resets its stream; one that stays may be too slow. All else is told of the upstream.
 fn ending() -> Ending {
     let details = abi::property("response\0code_details").unwrap_or_default();
-    if details.starts_with(b"downstream") { Ending::ClientLeft } else { Ending::ResponseBroke }
+    let of_upstream = [&b"upstream"[..], b"via_upstream"].iter().any(|prefix| details.starts_with(prefix));
+    if of_upstream { Ending::ResponseBroke } else { Ending::ClientLeft }
 }
 
 impl Drop for Filter {

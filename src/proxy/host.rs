@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 
 use super::abi;
+use crate::breaker::Breakers;
 use crate::cache::{self, StreamId};
 use crate::http::{Fields, Peer};
 use crate::metrics::{Counter, Gauge, Metrics};
@@ -22,6 +23,7 @@ pub struct ProxyHost {
     /// The gauge that is the journal's clock; none where gauges do not count.
     epoch: Cell<Option<u32>>,
     bytes_gauge: Cell<Option<u32>>,
+    breakers_gauge: Cell<Option<u32>>,
     /// The bytes that all workers store as last seen, and what has not been added to them yet.
     bytes: Cell<(u64, i64)>,
     queues: RefCell<HashMap<u8, u32>>,
@@ -53,6 +55,7 @@ impl ProxyHost {
         *self.counters.borrow_mut() = Counter::all().map(define).collect();
         let gauge = |gauge: Gauge| abi::define_metric(abi::Metric::Gauge, gauge.name());
         self.bytes_gauge.set(gauge(Gauge::Bytes));
+        self.breakers_gauge.set(gauge(Gauge::BreakersOpen));
         let counts = |id: &u32| {
             abi::add_to_metric(*id, 1);
             abi::metric(*id).is_some_and(|value| value > 0)
@@ -67,6 +70,7 @@ impl ProxyHost {
         let value = |id: &Option<u32>| id.and_then(abi::metric).unwrap_or(0);
         let mut values: Vec<_> = Counter::all().map(Counter::name).zip(counters.iter().map(value)).collect();
         values.push((Gauge::Bytes.name().to_owned(), self.bytes()));
+        values.push((Gauge::BreakersOpen.name().to_owned(), Breakers::read(self).open()));
         values
     }
 
@@ -146,11 +150,12 @@ impl SharedData for ProxyHost {
         }
     }
 
-    fn add_bytes(&self, delta: i64) {
+    fn add_bytes(&self, delta: i64) -> u64 {
         let (seen, pending) = self.bytes.get();
         let pending = pending + delta;
         // What cannot be added now is added with the next change.
         self.bytes.set(self.add(BYTES_KEY, pending).map_or((seen, pending), |total| (total, 0)));
+        self.bytes()
     }
 
     fn bytes(&self) -> u64 {
@@ -166,6 +171,12 @@ impl Metrics for ProxyHost {
         }
     }
 
+    fn show_breakers(&self, open: u64) {
+        if let Some(id) = self.breakers_gauge.get() {
+            abi::record_metric(id, open);
+        }
+    }
+
     fn values(&self) -> Vec<(String, u64)> {
         self.metrics()
     }
@@ -173,12 +184,17 @@ impl Metrics for ProxyHost {
 
 impl cache::Host for ProxyHost {
     fn routed(&self, stream: StreamId) -> Option<(Fields, String)> {
+        let cluster = self.cluster(stream)?;
+        let sent = Fields::from_wire(abi::map(abi::Map::Request)?);
+        (!sent.is_empty()).then_some((sent, cluster))
+    }
+
+    fn cluster(&self, stream: StreamId) -> Option<String> {
         if !abi::set_effective_context(stream) {
             return None;
         }
         let cluster = String::from_utf8(abi::property("xds\0cluster_name")?).ok()?;
-        let sent = Fields::from_wire(abi::map(abi::Map::Request)?);
-        (!cluster.is_empty() && !sent.is_empty()).then_some((sent, cluster))
+        (!cluster.is_empty()).then_some(cluster)
     }
 
     fn peer(&self) -> Peer {

@@ -5,6 +5,7 @@ mod abi;
 mod filter;
 mod host;
 mod root;
+mod routes;
 mod vm;
 
 pub use root::root;

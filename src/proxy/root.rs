@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
 use super::filter::Filter;
+use super::routes::Routes;
 use super::vm::Vm;
 use crate::cache::{Call, Reception};
 use crate::config::Config;
@@ -25,14 +26,14 @@ const CONFIGURATION_BYTES_MAX: usize = 16 << 20;
 pub struct Root {
     id: u32,
     vm: Rc<Vm>,
-    config: RefCell<Option<Rc<Config>>>,
+    routes: RefCell<Rc<Routes>>,
     ticks: u32,
 }
 
 /// The root context `id` of a VM.
 #[must_use]
 pub fn root(id: u32, vm: Rc<Vm>) -> Box<dyn RootContext> {
-    Box::new(Root { id, vm, config: RefCell::new(None), ticks: 0 })
+    Box::new(Root { id, vm, routes: RefCell::default(), ticks: 0 })
 }
 
 impl Root {
@@ -61,7 +62,7 @@ impl RootContext for Root {
             Ok(config) => {
                 let config = Rc::new(config);
                 self.vm.configure(self.id, Rc::clone(&config));
-                *self.config.borrow_mut() = Some(config);
+                *self.routes.borrow_mut() = Routes::new(config);
                 self.set_tick_period(TICK);
                 info!("larder {} is configured", env!("CARGO_PKG_VERSION"));
                 true
@@ -95,8 +96,7 @@ impl RootContext for Root {
         if self.vm.lacks_queue(self.id) {
             self.vm.register(self.id);
         }
-        let config = self.config.borrow().clone().unwrap_or_default();
-        Some(Box::new(Filter::new(stream, Rc::clone(&self.vm), config)))
+        Some(Box::new(Filter::new(stream, Rc::clone(&self.vm), Rc::clone(&self.routes.borrow()))))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -18,8 +18,10 @@ use crate::time::Monotonic;
 
 /// The most messages that one callback takes from its queue.
 const MESSAGES_MAX: usize = 64;
-/// The most effects that one callback brings about.
-const EFFECTS_MAX: usize = 10_000;
+/// The most effects that one callback brings about. The host answers other streams when the callback has returned: each
+/// answer calls us again, and upon that return the host goes on with the next one, on the same stack. Some two hundred
+/// would overflow it, which kills the VM.
+const EFFECTS_MAX: usize = 32;
 
 /// How long the body of an admin command or a `QUERY` may take to begin. Without `allow_on_headers_stop_iteration` it never does.
 const BODY_BEGINS_WITHIN: Duration = Duration::from_secs(5);
@@ -132,7 +134,7 @@ impl Vm {
     fn give_up_missing_bodies(&self) {
         let now = host::now().mono;
         let due = |(stream, held): (&StreamId, &Held)| (held.until <= now).then_some(*stream);
-        let streams: Vec<StreamId> = self.held.borrow().iter().filter_map(due).collect();
+        let streams: Vec<StreamId> = self.held.borrow().iter().filter_map(due).take(EFFECTS_MAX).collect();
         for stream in streams {
             let Some(held) = self.held.borrow_mut().remove(&stream) else { continue };
             let step = self.with_cache(&held.config, |cx| held.exchange.borrow_mut().body_missing(cx));

@@ -57,7 +57,7 @@ impl Entry {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let content = match &self.record.content {
-            Content::Response(r) => r.body.len() + r.stored.fields.to_wire_len() + r.tags.len() * 48,
+            Content::Response(r) => r.body.len() + r.stored.fields.wire().len() + r.tags.len() * 48,
             Content::Variants(v) => v.known.len() * 16 + v.nominated.len() * 32,
         };
         (content + self.record.key.len() * 2 + 400) as u64
@@ -72,14 +72,23 @@ pub struct WorkerMemory {
     places: HashMap<Fingerprint, usize>,
     ring: Vec<Option<Node>>,
     free: Vec<usize>,
+    /// Where eviction looks on.
     hand: usize,
+    /// Where uses that nobody has been told of are looked for.
+    teller: usize,
 }
 
 struct Node {
     fingerprint: Fingerprint,
     entry: Rc<Entry>,
+    /// Whether it was used since the hand passed.
     used: Cell<bool>,
+    /// How often it was used since that was told.
+    untold: Cell<u8>,
 }
+
+/// How many entries are looked at for uses to tell of.
+const LOOKS_MAX: usize = 1024;
 
 impl WorkerMemory {
     /// Memory for at most so many bytes.
@@ -107,7 +116,33 @@ impl WorkerMemory {
             return None;
         }
         node.used.set(true);
+        node.untold.set(node.untold.get().saturating_add(1));
         Some(Rc::clone(&node.entry))
+    }
+
+    /// The next entries that were used since their uses were last taken, and how often.
+    pub fn take_uses(&mut self, count_max: usize) -> Vec<(Fingerprint, u8)> {
+        let mut uses = Vec::new();
+        for _ in 0..self.ring.len().min(LOOKS_MAX) {
+            if uses.len() == count_max {
+                break;
+            }
+            self.teller = if self.teller + 1 < self.ring.len() { self.teller + 1 } else { 0 };
+            if let Some(Some(node)) = self.ring.get(self.teller)
+                && node.untold.get() > 0
+            {
+                uses.push((node.fingerprint, node.untold.take()));
+            }
+        }
+        uses
+    }
+
+    /// Keeps an entry in place of one that is there. What is asked for once needs no copy here: it comes with the
+    /// second request.
+    pub fn update(&mut self, fingerprint: Fingerprint, entry: &Rc<Entry>) {
+        if self.places.contains_key(&fingerprint) {
+            self.insert(fingerprint, entry);
+        }
     }
 
     /// Keeps an entry, unless one with a newer stamp is there or it is larger than an eighth of the budget.
@@ -123,7 +158,8 @@ impl WorkerMemory {
             return;
         }
         self.make_room(bytes);
-        let node = Some(Node { fingerprint, entry: Rc::clone(entry), used: Cell::new(false) });
+        let node =
+            Some(Node { fingerprint, entry: Rc::clone(entry), used: Cell::new(false), untold: Cell::new(0) });
         let at = match self.free.pop() {
             Some(at) => at,
             None => {

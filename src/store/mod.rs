@@ -4,10 +4,11 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `1/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
-//! | `1/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
-//! | `1/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
-//! | `1/p/<set>/<way>` | how a request for the key in that way reaches its origin ([`crate::cache::Recipe`]) |
+//! | `2/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
+//! | `2/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
+//! | `2/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
+//! | `2/p/<set>/<way>` | how a request for the key in that way reaches its origin ([`crate::cache::Recipe`]) |
+//! | `2/breakers` | the clusters in trouble ([`crate::breaker`]) |
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
 //! | `namespaces` | the versions of namespaces that the admin route shows ([`crate::admin::Namespaces`]) |
 //! | `workers` | [`workers`]: who can be woken; hints only |
@@ -30,7 +31,7 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 /// The version of all layouts below the prefix; another version's data is never looked at.
-pub const SCHEMA: &str = "1";
+pub const SCHEMA: &str = "2";
 
 /// How often a compare-and-set is tried before the reader goes to the origin.
 pub const TRIES: usize = 8;
@@ -93,6 +94,10 @@ pub(crate) mod codec {
 
         pub fn u8(&mut self) -> Option<u8> {
             self.bytes(1)?.first().copied()
+        }
+
+        pub fn u16(&mut self) -> Option<u16> {
+            Some(u16::from_le_bytes(self.bytes(2)?.try_into().ok()?))
         }
 
         pub fn u32(&mut self) -> Option<u32> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
+use super::set::LARGE_WAYS;
 use super::{SCHEMA, SharedData};
 use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
@@ -12,6 +13,13 @@ use crate::policy::StoredResponse;
 /// The bytes of a body that stand in the record's own value; a larger body lies in chunks of this size, so that the
 /// host's lock, under which it copies values, is never held for long.
 pub const CHUNK_BYTES: usize = 256 << 10;
+/// What a key costs in shared data beside its value.
+pub const KEY_BYTES: u64 = 110;
+/// What the keys of a slot cost that holds nothing: the record's, and that of the recipe beside it. They stay for as
+/// long as Envoy runs.
+pub const EMPTY_BYTES: u64 = 2 * KEY_BYTES;
+/// Checksum and generation.
+const CHUNK_HEAD_BYTES: u64 = 16;
 
 /// What is stored under one cache key.
 #[derive(Clone, PartialEq, Debug)]
@@ -81,7 +89,7 @@ struct Head<'a> {
 #[derive(Serialize, Deserialize)]
 enum Kind<'a> {
     #[serde(borrow)]
-    Response(Facts<'a>),
+    Response(Box<Facts<'a>>),
     Variants(Variants),
 }
 
@@ -98,28 +106,56 @@ enum BodyPlace {
     Chunks { bytes: u64 },
 }
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
+
+/// A record as it is written.
+pub struct Encoded<'a> {
+    head: Vec<u8>,
+    generation: u64,
+    /// What lies in chunks.
+    body: &'a [u8],
+}
+
+impl Encoded<'_> {
+    /// The bytes of shared data that it takes, with the keys of its slot.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let chunks = self.chunks() as u64 * (KEY_BYTES + CHUNK_HEAD_BYTES);
+        EMPTY_BYTES + (self.head.len() + self.body.len()) as u64 + chunks
+    }
+
+    /// Whether its body lies in chunks, which only the first ways of a set have.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        !self.body.is_empty()
+    }
+
+    /// Writes the record, its chunks first; those that what was there before had beyond are emptied. Only the owner of
+    /// the flight that reserved the slot may do so.
+    pub fn write(&self, data: &impl SharedData, slot: Slot, before: u64) {
+        for (n, chunk) in self.body.chunks(CHUNK_BYTES).enumerate() {
+            data.set(&chunk_key(slot, n), &sealed(&[&self.generation.to_le_bytes(), chunk]));
+        }
+        data.set(&record_key(slot), &self.head);
+        empty_chunks(data, slot, self.chunks(), before);
+    }
+
+    fn chunks(&self) -> usize {
+        self.body.len().div_ceil(CHUNK_BYTES)
+    }
+}
 
 impl Record {
-    /// Writes the record, its chunks first. Only the owner of the flight that reserved the slot may do so.
-    ///
-    /// Returns the number of bytes that it takes in shared data.
-    pub fn write(&self, data: &impl SharedData, slot: Slot) -> u64 {
+    /// The record as bytes.
+    #[must_use]
+    pub fn encoded(&self) -> Encoded<'_> {
         let body = self.body();
-        let mut taken = 0;
-        let place = if body.len() > CHUNK_BYTES {
-            for (n, chunk) in body.chunks(CHUNK_BYTES).enumerate() {
-                let value = sealed(&[&self.generation.to_le_bytes(), chunk]);
-                data.set(&chunk_key(slot, n), &value);
-                taken += value.len();
-            }
-            BodyPlace::Chunks { bytes: body.len() as u64 }
+        let (place, body) = if body.len() > CHUNK_BYTES {
+            (BodyPlace::Chunks { bytes: body.len() as u64 }, body)
         } else {
-            BodyPlace::Here
+            (BodyPlace::Here, &[][..])
         };
-        let value = self.encode(place);
-        data.set(&record_key(slot), &value);
-        (taken + value.len()) as u64
+        Encoded { head: self.encode(place), generation: self.generation, body }
     }
 
     /// Reads the record of `key`; none when the slot holds another's, or anything that does not belong together.
@@ -146,15 +182,10 @@ impl Record {
         Some((record, bytes))
     }
 
-    /// Empties a slot. Only the owner of the flight that reserved it may do so.
-    pub fn erase(data: &impl SharedData, slot: Slot, bytes: u32) {
+    /// Empties a slot in which so many bytes were. Only the owner of the flight that reserved it may do so.
+    pub fn erase(data: &impl SharedData, slot: Slot, before: u64) {
         data.set(&record_key(slot), &[]);
-        for n in 0..(bytes as usize).div_ceil(CHUNK_BYTES) {
-            if data.get(&chunk_key(slot, n)).is_none() {
-                break;
-            }
-            data.set(&chunk_key(slot, n), &[]);
-        }
+        empty_chunks(data, slot, 0, before);
     }
 
     fn body(&self) -> &[u8] {
@@ -166,9 +197,11 @@ impl Record {
 
     fn encode(&self, body: BodyPlace) -> Vec<u8> {
         let kind = match &self.content {
-            Content::Response(r) => {
-                Kind::Response(Facts { stored: r.stored.clone(), uri: &r.uri, tags: r.tags.clone() })
-            }
+            Content::Response(r) => Kind::Response(Box::new(Facts {
+                stored: r.stored.clone(),
+                uri: &r.uri,
+                tags: r.tags.clone(),
+            })),
             Content::Variants(variants) => Kind::Variants(variants.clone()),
         };
         let head = Head { key: &self.key, generation: self.generation, stamp: self.stamp, body, kind };
@@ -197,6 +230,16 @@ impl Record {
         let record =
             Record { key: head.key.to_vec(), generation: head.generation, stamp: head.stamp, content };
         Some((record, head.body))
+    }
+}
+
+/// Gives back the memory of chunks that a slot has no more use for: the keys stay, as keys do.
+fn empty_chunks(data: &impl SharedData, slot: Slot, from: usize, before: u64) {
+    // A body that lies behind its head comes with a chunk's size at most, and a head is small beside that.
+    let chunks = usize::try_from(before).unwrap_or(0) / CHUNK_BYTES + 1;
+    let may_have = usize::from(slot.way) < LARGE_WAYS && before > CHUNK_BYTES as u64;
+    for n in (from..chunks).filter(|_| may_have) {
+        data.set(&chunk_key(slot, n), &[]);
     }
 }
 
@@ -252,7 +295,7 @@ pub(crate) mod tests {
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    const SLOT: Slot = Slot { set: 1, way: 2 };
+    const SLOT: Slot = Slot { set: 1, way: 1 };
 
     fn record(key: &[u8], body: Vec<u8>) -> Record {
         let stored = StoredResponse {
@@ -265,18 +308,35 @@ pub(crate) mod tests {
         Record { key: key.to_vec(), generation: 7, stamp: 3, content: Content::Response(Box::new(response)) }
     }
 
+    fn write(data: &Memory, record: &Record) -> u64 {
+        let encoded = record.encoded();
+        encoded.write(data, SLOT, 0);
+        encoded.bytes()
+    }
+
+    #[test]
+    fn a_small_record_gives_back_the_memory_of_a_large_one() {
+        let data = Memory::default();
+        let large = write(&data, &record(b"k", vec![7; 3 * CHUNK_BYTES]));
+        let small = record(b"l", vec![7; 5]);
+        small.encoded().write(&data, SLOT, large);
+        let left: usize = (0..3).map(|n| data.get(&chunk_key(SLOT, n)).unwrap().bytes.len()).sum();
+        assert_eq!(left, 0);
+        assert_eq!(Record::read(&data, SLOT, b"l"), Some(small));
+    }
+
     #[test]
     fn a_record_round_trips_whatever_the_size_of_its_body() {
         for len in [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 5] {
             let data = Memory::default();
             let written = record(b"k", vec![7; len]);
-            let taken = written.write(&data, SLOT);
+            let taken = write(&data, &written);
             assert!(taken as usize > len);
             assert_eq!(Record::read(&data, SLOT, b"k"), Some(written));
             assert_eq!(Record::read(&data, SLOT, b"other"), None);
             let (seen, bytes) = Record::peek(&data, SLOT).unwrap();
             assert_eq!((&seen.key[..], bytes), (&b"k"[..], len as u64));
-            Record::erase(&data, SLOT, taken as u32);
+            Record::erase(&data, SLOT, taken);
             assert_eq!(Record::read(&data, SLOT, b"k"), None);
         }
     }
@@ -285,25 +345,25 @@ pub(crate) mod tests {
     fn a_chunk_of_another_generation_is_a_miss() {
         let data = Memory::default();
         let old = record(b"k", vec![1; 2 * CHUNK_BYTES]);
-        old.write(&data, SLOT);
-        let chunk = data.get("1/c/1/2/1").unwrap();
+        write(&data, &old);
+        let chunk = data.get("2/c/1/1/1").unwrap();
         let new = Record { generation: 8, ..record(b"k", vec![2; 2 * CHUNK_BYTES]) };
-        new.write(&data, SLOT);
-        data.set("1/c/1/2/1", &chunk.bytes);
+        write(&data, &new);
+        data.set("2/c/1/1/1", &chunk.bytes);
         assert_eq!(Record::read(&data, SLOT, b"k"), None);
     }
 
     #[test]
     fn no_damage_is_ever_served() {
         let data = Memory::default();
-        record(b"k", b"body".to_vec()).write(&data, SLOT);
-        let whole = data.get("1/r/1/2").unwrap().bytes;
+        write(&data, &record(b"k", b"body".to_vec()));
+        let whole = data.get("2/r/1/1").unwrap().bytes;
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            data.set("1/r/1/2", &damaged);
+            data.set("2/r/1/1", &damaged);
             assert_eq!(Record::read(&data, SLOT, b"k"), None, "byte {at}");
-            data.set("1/r/1/2", &whole[..at]);
+            data.set("2/r/1/1", &whole[..at]);
             assert_eq!(Record::read(&data, SLOT, b"k"), None, "cut at {at}");
         }
     }

@@ -1,5 +1,10 @@
 //! The value of one set: directory ways and flights together, so that looking up, leading, waiting, publishing and
 //! waking are decided by compare-and-set on one key.
+//!
+//! What eviction goes by lies here as well, and nowhere else: how often each way was of use ([`Way::rank`]), and how
+//! often what was evicted lately had been ([`Ghost`]), so that what comes back is not taken for new.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::Reader;
 use super::{Cas, SCHEMA};
@@ -8,9 +13,15 @@ use crate::outcome::NotStored;
 use crate::time::Monotonic;
 
 /// Directory ways in a set.
-pub const WAYS: usize = 8;
+pub const WAYS: usize = 16;
+/// The ways of a set that take bodies in chunks: the first ones. Each chunk that any way has ever held keeps its key.
+pub const LARGE_WAYS: usize = 2;
 /// Flights in a set.
-pub const FLIGHTS: usize = 4;
+pub const FLIGHTS: usize = 8;
+/// How many evicted responses a set remembers.
+pub const GHOSTS: usize = 16;
+/// Beyond so many uses more make no difference.
+pub const USES_MAX: u8 = 7;
 
 /// A place for one stored response: a hint, the record proves itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -18,12 +29,19 @@ pub struct Way {
     /// Whose record this is; zero when the way is empty.
     pub fingerprint: Fingerprint,
     /// Bytes that record and chunks take.
-    pub bytes: u32,
+    pub bytes: u64,
     /// When the record stops being worth keeping, in seconds since the Unix epoch.
     pub expires: u32,
-    /// Raised when it was asked for, lowered when a victim is looked for.
-    pub visited: u8,
+    /// How often it was asked for since it came, up to [`USES_MAX`], less what the set has aged by since.
+    pub uses: u8,
+    /// How many records came to the set after it; 255 stands for more.
+    pub age: u8,
 }
+
+/// What a set remembers of a response that it has evicted: a tag of thirteen bits and its uses. A tag that fits
+/// another key by chance lets that be kept for longer, no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ghost(u16);
 
 /// One collapsed fetch, or the memory that one was of no use to others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,6 +60,8 @@ pub struct Flight {
     pub until: Monotonic,
     /// What it is.
     pub state: FlightState,
+    /// How many fetches have failed in a row, as far as that is remembered.
+    pub failures: u8,
 }
 
 /// Whether a flight is in the air.
@@ -61,6 +81,8 @@ pub struct SetValue {
     pub ways: [Way; WAYS],
     /// The fetches under way.
     pub flights: [Flight; FLIGHTS],
+    /// What was evicted lately, the newest first.
+    pub ghosts: [Ghost; GHOSTS],
 }
 
 /// A set value as it was read, to be replaced by compare-and-set.
@@ -78,19 +100,51 @@ impl SetSnapshot {
     pub fn read(data: &impl SharedData, number: u32) -> Self {
         let found = data.get(&key(number));
         let cas = found.as_ref().map_or(Cas::Absent, |f| f.cas);
-        let value = found.and_then(|Versioned { bytes, .. }| SetValue::decode(&bytes)).unwrap_or_default();
+        let value =
+            found.and_then(|Versioned { bytes, .. }| SetValue::decode(&bytes, number)).unwrap_or_default();
         SetSnapshot { number, value, cas }
     }
 
     /// Writes another value unless the set has changed since; whether it was written.
     #[must_use]
     pub fn replace(&self, data: &impl SharedData, value: &SetValue) -> bool {
-        data.compare_and_set(&key(self.number), &value.encode(), self.cas)
+        data.compare_and_set(&key(self.number), &value.encode(self.number), self.cas)
     }
 }
 
 fn key(set: u32) -> String {
     format!("{SCHEMA}/s/{set}")
+}
+
+impl Way {
+    /// Whether a record is there that somebody may look for.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.fingerprint.is_some()
+    }
+
+    /// What it is worth to keep the record: a use more counts as much as a quarter of the size. So large responses
+    /// have to be in demand, and among those of a size the ones that were never asked for again go first.
+    #[must_use]
+    pub fn rank(&self) -> i32 {
+        2 * i32::from(self.uses) - self.bytes.max(1).ilog2() as i32
+    }
+}
+
+impl Ghost {
+    const USES_BITS: u32 = 3;
+
+    fn of(fingerprint: Fingerprint, uses: u8) -> Ghost {
+        Ghost((fingerprint.0 >> 51 << Self::USES_BITS) as u16 | u16::from(uses.min(USES_MAX)))
+    }
+
+    fn is_of(self, fingerprint: Fingerprint) -> bool {
+        self.0 >> Self::USES_BITS == Self::of(fingerprint, 0).0 >> Self::USES_BITS && self != Ghost::default()
+    }
+
+    fn uses(self) -> u8 {
+        self.0 as u8 & USES_MAX
+    }
 }
 
 impl SetValue {
@@ -120,17 +174,62 @@ impl SetValue {
     /// The bytes that all ways of the set take.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.ways.iter().map(|w| u64::from(w.bytes)).sum()
+        self.ways.iter().map(|w| w.bytes).sum()
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1 + WAYS * 17 + FLIGHTS * 36);
+    /// The set after the record in a way has been asked for once more, or so many times; none when that makes no
+    /// difference any more.
+    #[must_use]
+    pub fn used(&self, way: u8, times: u8) -> Option<SetValue> {
+        let mut set = *self;
+        let way = set.ways.get_mut(usize::from(way)).filter(|way| way.uses < USES_MAX)?;
+        way.uses = way.uses.saturating_add(times).min(USES_MAX);
+        Some(set)
+    }
+
+    /// The uses that a record for this key begins with: those that its key is known to have had, and the one that
+    /// brings it back.
+    #[must_use]
+    pub fn uses_of(&self, fingerprint: Fingerprint) -> u8 {
+        let way = self.ways.iter().find(|way| way.fingerprint == fingerprint).map(|way| way.uses);
+        let ghost = || self.ghosts.iter().find(|ghost| ghost.is_of(fingerprint)).map(|ghost| ghost.uses());
+        way.or_else(ghost).map_or(0, |uses| (uses + 1).min(USES_MAX))
+    }
+
+    /// Makes room in the memory of what was evicted, and remembers one more.
+    pub fn remember(&mut self, evicted: &Way) {
+        self.forget(evicted.fingerprint);
+        self.ghosts.rotate_right(1);
+        if let Some(first) = self.ghosts.first_mut() {
+            *first = Ghost::of(evicted.fingerprint, evicted.uses);
+        }
+    }
+
+    /// Takes a key out of the memory of what was evicted.
+    pub fn forget(&mut self, fingerprint: Fingerprint) {
+        if let Some(at) = self.ghosts.iter().position(|ghost| ghost.is_of(fingerprint))
+            && let Some(rest) = self.ghosts.get_mut(at..)
+        {
+            rest.rotate_left(1);
+            if let Some(last) = rest.last_mut() {
+                *last = Ghost::default();
+            }
+        }
+    }
+
+    /// The value behind its checksum, which is another one for each set: a value is good for its own set only.
+    fn encode(&self, number: u32) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(ENCODED_MAX);
+        bytes.extend_from_slice(&[0; SEAL]);
         bytes.push(LAYOUT);
         for way in &self.ways {
             bytes.extend_from_slice(&way.fingerprint.0.to_le_bytes());
             bytes.extend_from_slice(&way.bytes.to_le_bytes());
             bytes.extend_from_slice(&way.expires.to_le_bytes());
-            bytes.push(way.visited);
+            bytes.extend_from_slice(&[way.uses, way.age]);
+        }
+        for ghost in &self.ghosts {
+            bytes.extend_from_slice(&ghost.0.to_le_bytes());
         }
         for flight in self.flights.iter().filter(|f| f.is_used()) {
             bytes.extend_from_slice(&flight.fingerprint.0.to_le_bytes());
@@ -142,21 +241,28 @@ impl SetValue {
                 FlightState::Flying => FLYING,
                 FlightState::NotStored(reason) => reason.code(),
             });
+            bytes.push(flight.failures);
         }
+        let (seal, rest) = bytes.split_at_mut(SEAL);
+        seal.copy_from_slice(&checksum(rest, number).to_le_bytes());
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8], number: u32) -> Option<Self> {
         let mut bytes = Reader::new(bytes);
-        if bytes.u8()? != LAYOUT {
+        if bytes.u32()? != checksum(bytes.rest(), number) || bytes.u8()? != LAYOUT {
             return None;
         }
         let mut value = SetValue::default();
         for way in &mut value.ways {
             way.fingerprint = Fingerprint(bytes.u64()?);
-            way.bytes = bytes.u32()?;
+            way.bytes = bytes.u64()?;
             way.expires = bytes.u32()?;
-            way.visited = bytes.u8()?;
+            way.uses = bytes.u8()?;
+            way.age = bytes.u8()?;
+        }
+        for ghost in &mut value.ghosts {
+            *ghost = Ghost(bytes.u16()?);
         }
         for flight in &mut value.flights {
             if bytes.rest().is_empty() {
@@ -172,13 +278,20 @@ impl SetValue {
                 FLYING => FlightState::Flying,
                 code => FlightState::NotStored(NotStored::from_code(code)?),
             };
+            flight.failures = bytes.u8()?;
         }
         Some(value)
     }
 }
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 const FLYING: u8 = 0;
+const SEAL: usize = 4;
+const ENCODED_MAX: usize = SEAL + 1 + WAYS * 22 + GHOSTS * 2 + FLIGHTS * 36;
+
+fn checksum(bytes: &[u8], number: u32) -> u32 {
+    xxh3_64_with_seed(bytes, u64::from(number)) as u32
+}
 
 impl Flight {
     /// Whether this is a flight at all.
@@ -203,7 +316,8 @@ mod tests {
     fn full() -> SetValue {
         let mut value = SetValue::default();
         for (n, way) in value.ways.iter_mut().enumerate() {
-            *way = Way { fingerprint: Fingerprint(n as u64 + 7), bytes: 9, expires: u32::MAX, visited: 3 };
+            *way =
+                Way { fingerprint: Fingerprint(n as u64 + 7), bytes: 9, expires: u32::MAX, uses: 3, age: 9 };
         }
         for (n, flight) in value.flights.iter_mut().enumerate() {
             *flight = Flight {
@@ -214,6 +328,7 @@ mod tests {
                 waiters: 1 << 63,
                 until: Monotonic(5),
                 state: if n == 1 { FlightState::NotStored(NotStored::Private) } else { FlightState::Flying },
+                failures: n as u8,
             };
         }
         value
@@ -221,12 +336,46 @@ mod tests {
 
     #[test]
     fn a_value_round_trips_and_any_cut_of_it_is_nothing() {
-        let bytes = full().encode();
-        assert_eq!(SetValue::decode(&bytes), Some(full()));
-        let whole_flights = |cut: usize| cut > WAYS * 17 && (cut - 1 - WAYS * 17).is_multiple_of(35);
-        for cut in (0..bytes.len()).filter(|cut| !whole_flights(*cut)) {
-            assert_eq!(SetValue::decode(&bytes[..cut]), None, "{cut}");
+        let bytes = full().encode(3);
+        assert_eq!(SetValue::decode(&bytes, 3), Some(full()));
+        assert_eq!(bytes.len(), ENCODED_MAX);
+        for cut in 0..bytes.len() {
+            assert_eq!(SetValue::decode(&bytes[..cut], 3), None, "{cut}");
         }
+    }
+
+    #[test]
+    fn a_damaged_value_is_nothing_and_neither_is_that_of_another_set() {
+        let mut bytes = full().encode(3);
+        assert_eq!(SetValue::decode(&bytes, 4), None);
+        for at in 0..bytes.len() {
+            bytes[at] ^= 0x10;
+            assert_eq!(SetValue::decode(&bytes, 3), None, "{at}");
+            bytes[at] ^= 0x10;
+        }
+    }
+
+    #[test]
+    fn what_comes_back_has_the_uses_that_it_had_and_one_more() {
+        let key = |n: u64| Fingerprint(n << 51 | 5);
+        let mut set = SetValue::default();
+        for n in 1..=GHOSTS as u64 + 1 {
+            set.remember(&Way { fingerprint: key(n), uses: n as u8 % 8, ..Way::default() });
+        }
+        let uses = [1, 2, 3, 7].map(|n| set.uses_of(key(n)));
+        assert_eq!(uses, [0, 3, 4, USES_MAX], "the oldest is forgotten");
+        set.forget(key(3));
+        assert_eq!([2, 3, 4].map(|n| set.uses_of(key(n))), [3, 0, 5]);
+        set.ways[4] = Way { fingerprint: key(2), uses: 4, ..Way::default() };
+        assert_eq!(set.uses_of(key(2)), 5, "what is there knows better");
+    }
+
+    #[test]
+    fn uses_are_written_only_while_they_make_a_difference() {
+        let mut set = SetValue::default();
+        set.ways[3].uses = USES_MAX - 1;
+        let set = set.used(3, 200).unwrap();
+        assert_eq!((set.ways[3].uses, set.used(3, 1)), (USES_MAX, None));
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub trait SharedData {
     fn advance_epoch(&self);
     /// Tells a worker that something happened at a fingerprint. A hint: it may be lost, doubled or late.
     fn wake(&self, worker: u8, fingerprint: super::Fingerprint);
-    /// Adds to the number of bytes that all workers store.
-    fn add_bytes(&self, delta: i64);
+    /// Adds to the number of bytes that all workers store, and says what it is then.
+    fn add_bytes(&self, delta: i64) -> u64;
     /// The number of bytes that all workers store.
     fn bytes(&self) -> u64;
 }
@@ -85,8 +85,9 @@ impl SharedData for Memory {
         self.woken.borrow_mut().push((worker, fingerprint));
     }
 
-    fn add_bytes(&self, delta: i64) {
+    fn add_bytes(&self, delta: i64) -> u64 {
         self.bytes.set(self.bytes.get() + delta);
+        self.bytes()
     }
 
     fn bytes(&self) -> u64 {

@@ -16,7 +16,7 @@ STORABLE = {
     "last-modified": "Wed, 01 Jan 2025 00:00:00 GMT",
 }
 UNSTORABLE = {**STORABLE, "cache-control": "no-store"}
-SECONDS_OF_SLOW_ORIGIN = 0.05
+SECONDS_OF_SLOW_ORIGIN = 0.2
 
 
 def origin() -> dict:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import LOAD_CORE, Server, give_up, tied_to
+from servers import LOAD_CORE, Server, give_up, say, tied_to
 
 SCRIPT = Path(__file__).with_name("load.lua")
 CONNECTIONS = 64
 SECONDS_TO_FILL = 1800
+WORTH_A_WORD = 100_000
+# Until what was under way when wrk ended has reached the origin.
+SECONDS_TO_SETTLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Sample:
     p50: float  # µs
     p99: float  # µs
     origin: float  # requests that the origin saw for each
+    unanswered: float  # how many were under way at the end, at most, for each that was answered
 
 
 class Loader:
@@ -57,15 +62,19 @@ class Loader:
         path = f"{load.path}{self.runs}-" if load.kind == "new" else load.path
         origin, cpu = self.origin.requests(), server.cpu_us()
         result = self._run(load.command(self.wrk, server.port, seconds, path))
+        time.sleep(SECONDS_TO_SETTLE)
         origin, cpu = self.origin.requests() - origin, server.cpu_us() - cpu
         requests = result["requests"]
         if not requests or result["broken"] or result["refused"]:
             give_up(f"{server.name} did not bear the load of {path}: {result}")
         each = result["seconds"] * 1e6 / requests
-        return Sample(cpu / requests, each, result["p50"], result["p99"], origin / requests)
+        unanswered = load.connections / requests
+        return Sample(cpu / requests, each, result["p50"], result["p99"], origin / requests, unanswered)
 
     def fill(self, server: Server, path: str, count: int) -> None:
         """Requests `path` with each number below `count`."""
+        if count >= WORTH_A_WORD:
+            say(f"  {server.name}: storing {count:,} responses …")
         wrk = self._start(Load(path, "fill", str(count)).command(self.wrk, server.port, SECONDS_TO_FILL))
         for line in wrk.stdout:
             if line == "FILLED\n":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 import time
 from dataclasses import asdict, dataclass, field
@@ -15,7 +17,6 @@ from typing import Optional
 from load import CONNECTIONS, Sample
 from matrix import TARGETS, Goal, Parts
 from plot import bars
-from servers import say
 
 
 @dataclass
@@ -49,17 +50,17 @@ class Results:
 
 
 def write(results: Results, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     rows = [goal_row(results, goal) for goal in results.goals]
     print("\n" + aligned([["goal", "median", "range", "at most", ""], *rows]))
     for doubt in results.doubts:
         print(f"in doubt: {doubt}")
-    print(end="", flush=True)
     (folder / "samples.json").write_text(json.dumps(raw(results), indent=1))
     plots = draw(results, folder)
     (folder / "report.md").write_text(markdown(results, rows, plots))
     (folder / "readme.md").write_text(for_the_readme(results, rows))
-    say(f"\nThe report: {folder / 'report.md'}; the section for the README: {folder / 'readme.md'}")
+    print(f"\nThe report: {folder / 'report.md'}; what the README quotes: {folder / 'readme.md'}")
 
 
 def goal_row(results: Results, goal: Goal) -> list[str]:
@@ -139,17 +140,21 @@ def machine() -> str:
 
 
 def versions(parts: Parts) -> str:
-    found = ["Envoy " + first_line([parts.envoy, "--version"]).split("/")[1]]
-    if parts.nginx:
-        found.append(first_line([parts.nginx, "-v"]).replace("nginx version: ", "").replace("/", " "))
-    if parts.varnish:
-        found.append(first_line([parts.varnish, "-V"]).split("(")[1].split(" revision")[0].replace("-", " "))
-    return ", ".join(found)
+    asked = [("Envoy", parts.envoy, "--version"), ("nginx", parts.nginx, "-v"), ("Varnish", parts.varnish, "-V")]
+    found = [f"{name} {version(said([binary, option]))}" for name, binary, option in asked if binary]
+    return ", ".join([f"Larder at {said(['git', 'describe', '--always', '--dirty']).strip()}", *found])
 
 
-def first_line(command: list[str]) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return next((line for line in done.stdout.splitlines() if line.strip()), "")
+def version(text: str) -> str:
+    found = re.search(r"\b\d+\.\d+\.\d+\b", text)
+    return found.group() if found else "of unknown version"
+
+
+def said(command: list[str]) -> str:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parent, check=False
+    )
+    return done.stdout
 
 
 def raw(results: Results) -> dict:

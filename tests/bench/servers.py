@@ -16,8 +16,10 @@ import urllib.request
 from pathlib import Path
 from typing import Callable, NoReturn
 
-SERVER_CORE, LOAD_CORE = 0, 1
+# The first and the last that this program may use; with one alone nothing is measured.
+SERVER_CORE, LOAD_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 SECONDS_TO_START = 60
+STARTED = time.monotonic()
 
 
 class Server:
@@ -161,7 +163,9 @@ def free_port() -> int:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """Progress, with the time since the start."""
+    seconds = int(time.monotonic() - STARTED)
+    print(f"{seconds // 60:3}:{seconds % 60:02}  {text}", file=sys.stderr, flush=True)
 
 
 def give_up(text: str) -> NoReturn:

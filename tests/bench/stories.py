@@ -33,7 +33,7 @@ def per_response(parts: Parts, loader: Loader, store: dict) -> list[float]:
 
 def churn(parts: Parts, loader: Loader, quick: bool) -> dict[str, list[float]]:
     """The growth of the process while ten times the budget goes through, as parts of the budget."""
-    shared, worker = (64, 16) if quick else (256, 64)
+    shared, worker = (32, 8) if quick else (256, 64)
     store = {"bytes_max": f"{shared}MiB", "worker_bytes_max": f"{worker}MiB"}
     budget = (shared + worker) * MIB
     with started(parts, {"store": store}) as server:
@@ -42,7 +42,8 @@ def churn(parts: Parts, loader: Loader, quick: bool) -> dict[str, list[float]]:
             for size, part in MIX.items():
                 loader.fill(server, f"/{size}/{step}-", int(budget * part / envoys.SIZES[size]))
             ratios.append((server.rss_bytes() - before) / budget)
-            say(f"  after {step + 1} × {budget // MIB} MiB: {ratios[-1]:.2f} of it")
+            counted = server.stat("wasmcustom.larder_stored_bytes") / MIB
+            say(f"  after {step + 1} × {budget // MIB} MiB: {ratios[-1]:.2f} of it; {counted:.0f} MiB counted in shared data")
         return {"churn": [max(ratios)], "churn, step by step": ratios}
 
 

@@ -47,6 +47,8 @@ pub struct Terms {
     pub least_timeout: Duration,
     /// How long the root may take to dispatch what was decided.
     pub dispatch: Duration,
+    /// How eagerly what is in demand may be refreshed early.
+    pub ahead_percent: u32,
     /// Calls of the root may be lost.
     pub loses_calls: bool,
 }
@@ -63,6 +65,8 @@ struct Account {
     read: usize,
     /// On the wall clock, when what was fetched last has to be fetched again.
     expires: Option<i128>,
+    /// The same for a fetch of the root, which may come early.
+    may_expire: i128,
     asked: Vec<u64>,
 }
 
@@ -121,6 +125,8 @@ impl Ledger {
             let before = if asked.dispatched { terms.dispatch } else { Duration::ZERO };
             let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100) + before);
             account.expires = failed.is_none().then(|| wall(asked.at) + fresh.as_nanos() as i128);
+            let early = terms.ahead(asked, &wall, fresh);
+            account.may_expire = wall(asked.at) + fresh.saturating_sub(early).as_nanos() as i128;
         }
         Ok(())
     }
@@ -131,6 +137,15 @@ impl Terms {
     fn is_overdue(&self, asked: &Asked, started: impl Fn(usize) -> Option<u64>) -> bool {
         let waited = started(asked.client).map_or(0, |at| asked.at.saturating_sub(at));
         !asked.dispatched && waited + 100_000_000 >= self.wait.as_nanos() as u64
+    }
+
+    /// How long before what a fetch brought expires it may be fetched again: by what it took on the wall clock, as far
+    /// as the origin knows.
+    fn ahead(&self, asked: &Asked, wall: impl Fn(u64) -> i128, fresh: Duration) -> Duration {
+        let most = wall(asked.over).max(wall(asked.at) + i128::from(asked.over - asked.at)) - wall(asked.at);
+        let cost = Duration::from_nanos(u64::try_from(most).unwrap_or_default()) + Duration::from_millis(100);
+        let cost = cost + if asked.dispatched { self.dispatch } else { Duration::ZERO };
+        (cost * 8 * self.ahead_percent / 100).min(fresh.max(Duration::from_millis(200)) / 2)
     }
 
     /// When a fetch is over that is, or may be, of no use to anyone.
@@ -173,7 +188,8 @@ impl Account {
     }
 
     fn ask(&mut self, asked: &Asked, decided: u64, is_free: bool, wall: i128) -> Result<(), String> {
-        if self.expires.is_some_and(|at| wall >= at) {
+        let early = if asked.dispatched { self.may_expire } else { i128::MAX };
+        if self.expires.is_some_and(|at| wall >= at.min(early)) {
             self.add(asked.at);
         }
         self.asked.push(asked.at);

@@ -205,7 +205,7 @@ fn said(seen: &Response) -> Option<Said> {
 
 fn is_marked_stale(seen: &Response) -> bool {
     let status = seen.field("cache-status");
-    ["soft-purged", "stale-while-revalidate", "stale-if-error", "max-stale"]
+    ["soft-purged", "stale-while-revalidate", "stale-if-error", "stale-if-down", "max-stale"]
         .iter()
         .any(|d| status.contains(d))
 }

@@ -34,6 +34,8 @@ pub struct Configuration {
     pub worker_bytes: &'static str,
     pub entries: u32,
     pub waiters: u32,
+    /// How eagerly what is in demand is refreshed early.
+    pub ahead_percent: u32,
 }
 
 /// Something that happens.
@@ -273,10 +275,11 @@ impl Configuration {
             worker_bytes,
             entries,
             waiters,
+            ahead_percent,
         } = self;
         let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // "secret"
         format!(
-            r#"{{"soft_purge_grace":"{grace_s}s","store":{{"entries_max":{entries},"worker_bytes_max":"{worker_bytes}"}},
+            r#"{{"soft_purge_grace":"{grace_s}s","refresh_ahead":{{"percent":{ahead_percent}}},"store":{{"entries_max":{entries},"worker_bytes_max":"{worker_bytes}"}},
             "collapse":{{"enabled":{collapse},"fetch":"{fetch}","lease":"{lease_ms}ms","wait_max":"{wait_ms}ms",
             "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters}}},
             "admin":{{"methods":true,"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
@@ -295,6 +298,7 @@ impl Configuration {
             worker_bytes: pick(random, &["0", "64KiB", "8MiB", "8MiB"]),
             entries: if crowded { 64 } else { 4096 },
             waiters: if crowded { pick(random, &[1, 3, 1000]) } else { 1000 },
+            ahead_percent: pick(random, &[0, 100, 1000]),
         }
     }
 }

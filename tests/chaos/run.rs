@@ -345,14 +345,14 @@ impl<'a> Stage<'a> {
     /// Damages a value that proves itself. (Sets and the registry only lose theirs; the journal is left alone.)
     fn corrupt(&mut self, nth: u64, how: Damage) {
         let keys: Vec<_> = self.world.shared_sizes().into_iter().map(|(key, _)| key).collect();
-        let may = |key: &&String| key.starts_with("1/") || *key == "workers";
+        let may = |key: &&String| key.starts_with("2/") || *key == "workers";
         let mut keys: Vec<_> = keys.iter().filter(may).collect();
         if keys.is_empty() {
             return;
         }
         let key = keys.remove(nth as usize % keys.len());
         let mut value = self.world.shared(key).unwrap_or_default();
-        let fragile = key.starts_with("1/s/") || key.as_str() == "workers";
+        let fragile = key.starts_with("2/s/") || key.as_str() == "workers";
         match how {
             Damage::Flip(at) if !fragile && !value.is_empty() => {
                 let at = at as usize % value.len();
@@ -406,6 +406,7 @@ impl<'a> Stage<'a> {
             wait: Duration::from_millis(least(|c| c.wait_ms)),
             fetch_timeout: Duration::from_millis(most(|c| c.fetch_timeout_ms)),
             least_timeout: Duration::from_millis(least(|c| c.fetch_timeout_ms)),
+            ahead_percent: configurations.iter().map(|c| c.ahead_percent).max().unwrap_or_default(),
             dispatch: Duration::from_millis(if self.plan.rates.late_tick > 0.0 { 1_100 } else { 100 }),
             loses_calls: self.plan.rates.lost_call_response > 0.0
                 || self.plan.acts.iter().any(|(_, act)| pushes(act)),

@@ -24,7 +24,9 @@ impl SharedData for Glass<'_> {
     }
     fn advance_epoch(&self) {}
     fn wake(&self, _: u8, _: Fingerprint) {}
-    fn add_bytes(&self, _: i64) {}
+    fn add_bytes(&self, _: i64) -> u64 {
+        0
+    }
     fn bytes(&self) -> u64 {
         0
     }
@@ -38,7 +40,7 @@ pub fn sets(entries_max: u32) -> u32 {
 /// The sets that were ever written.
 fn written(world: &World) -> Vec<(u32, SetValue)> {
     let keys: Vec<Vec<u8>> = world.look(|h| {
-        let sets = h.shared.values.range(b"1/s/".to_vec()..b"1/s0".to_vec());
+        let sets = h.shared.values.range(b"2/s/".to_vec()..b"2/s0".to_vec());
         sets.map(|(key, _)| key.clone()).collect()
     });
     let numbers = keys.iter().filter_map(|key| std::str::from_utf8(&key[4..]).ok()?.parse().ok());
@@ -98,10 +100,11 @@ fn is_known(key: &str, sets: u32) -> bool {
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
         ["workers" | "seed" | "epoch" | "bytes"] => true,
+        ["1", "breakers"] => true,
         ["j", n] => below(n, 256),
-        ["1", "s", set] => below(set, sets.into()),
-        ["1", "r" | "p", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
-        ["1", "c", set, way, n] => below(set, sets.into()) && below(way, WAYS as u64) && below(n, 8),
+        ["2", "s", set] => below(set, sets.into()),
+        ["2", "r" | "p", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
+        ["2", "c", set, way, n] => below(set, sets.into()) && below(way, WAYS as u64) && below(n, 8),
         _ => false,
     }
 }

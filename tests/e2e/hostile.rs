@@ -151,7 +151,8 @@ fn nothing_that_a_client_sends_is_logged() {
 }
 
 fn envoy(without_filter: bool) -> RealEnvoy {
-    let mut envoy = RealEnvoy::start_with(&Setup { without_filter, replaced: ROOMY.to_vec() });
+    let mut envoy =
+        RealEnvoy::start_with(&Setup { without_filter, replaced: ROOMY.to_vec(), ..Setup::default() });
     if !without_filter {
         let token = format!(r#"{{"name": "nobody", "sha256": "{}"}}"#, "0".repeat(64));
         envoy.configure(&format!(r#"{{"admin": {{"methods": true, "tokens": [{token}]}}}}"#)).unwrap();

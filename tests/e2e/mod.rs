@@ -5,6 +5,8 @@
 
 /// Names of a scenario's own.
 mod alias;
+/// Clients by the hundred.
+mod load;
 /// An origin that does what the scenario says.
 mod origin;
 /// An Envoy process with its configuration, statistics and log.
@@ -22,6 +24,8 @@ mod agreement;
 mod client_names;
 /// Official clients of other caches.
 mod clients;
+/// Five hundred clients at once.
+mod crowds;
 /// Messages that no filter likes.
 mod hostile;
 /// A module that cannot be loaded.
@@ -30,6 +34,8 @@ mod loading;
 mod pages;
 /// Configuration pushes.
 mod reload;
+/// What routes add and say.
+mod routes;
 /// What must hold for the other tests to mean anything.
 mod stand_itself;
 

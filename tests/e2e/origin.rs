@@ -11,6 +11,9 @@ use std::thread::{self, JoinHandle};
 use super::wire::{Content, Head, chunked, head};
 use crate::stand::{Ending, OriginRequest, Reply};
 
+/// Answers every request; it may take its time.
+pub type Author = Arc<dyn Fn(&OriginRequest) -> Reply + Send + Sync>;
+
 pub struct Origin {
     address: SocketAddr,
     script: Arc<Mutex<Script>>,
@@ -21,7 +24,11 @@ pub struct Origin {
 #[derive(Default)]
 struct Script {
     replies: HashMap<String, VecDeque<Reply>>,
+    author: Option<Author>,
     log: Vec<OriginRequest>,
+    /// Requests under way, and the most that ever were at the same time.
+    active: usize,
+    most_active: usize,
     gone: bool,
     /// What was accepted since it listens.
     connections: Vec<TcpStream>,
@@ -69,6 +76,18 @@ impl Origin {
         lock(&self.script).replies.insert(path.into(), replies.into());
     }
 
+    /// From now on every request is answered like this.
+    pub fn answer_by(&self, author: impl Fn(&OriginRequest) -> Reply + Send + Sync + 'static) {
+        lock(&self.script).author = Some(Arc::new(author));
+    }
+
+    /// The most requests that were under way at the same time since this was last asked.
+    pub fn most_active(&self) -> usize {
+        let mut script = lock(&self.script);
+        let active = script.active;
+        std::mem::replace(&mut script.most_active, active)
+    }
+
     /// Starts over: no replies, no requests seen.
     pub fn forget(&self) {
         let mut script = lock(&self.script);
@@ -107,9 +126,12 @@ fn serve(stream: &TcpStream, script: &Mutex<Script>) -> io::Result<()> {
             (&*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let content = Content::read(&mut from, head.request_framing());
-        let reply = lock(script).take(&head, content.bytes);
+        let request = request(&head, content.bytes);
+        let author = lock(script).note(&request);
+        let reply = author.map_or_else(|| lock(script).take(&request), |author| author(&request));
         thread::sleep(reply.delay);
-        if !answer(stream, head.word(0), &reply)? {
+        lock(script).active -= 1;
+        if !answer(stream, &request.method, &reply)? {
             return stream.shutdown(Shutdown::Both);
         }
     }
@@ -122,6 +144,9 @@ fn answer(mut to: &TcpStream, method: &str, reply: &Reply) -> io::Result<bool> {
     let mut fields = reply.fields.clone();
     let own_length = fields.iter().any(|(name, _)| name == "content-length");
     let mut message = Vec::new();
+    for (status, fields) in &reply.interim {
+        to.write_all(&head(&format!("HTTP/1.1 {status} Interim"), fields))?;
+    }
     match &reply.ending {
         Ending::NoResponse => return Ok(false),
         Ending::Whole if reply.status == 101 => {
@@ -154,17 +179,27 @@ fn answer(mut to: &TcpStream, method: &str, reply: &Reply) -> io::Result<bool> {
     Ok(!own_length && !matches!(reply.ending, Ending::ResetAfter(_)))
 }
 
+fn request(head: &Head, body: Vec<u8>) -> OriginRequest {
+    let (method, target) = (head.word(0).to_string(), head.word(1).to_string());
+    OriginRequest { method, target, fields: head.fields.clone(), body }
+}
+
 fn start(reply: &Reply, fields: &[(String, Vec<u8>)]) -> Vec<u8> {
     head(&format!("HTTP/1.1 {} Scripted", reply.status), fields)
 }
 
 impl Script {
-    /// Writes the request down and says what to do with it.
-    fn take(&mut self, head: &Head, body: Vec<u8>) -> Reply {
-        let (method, target) = (head.word(0).to_string(), head.word(1).to_string());
-        let path = target.split('?').next().unwrap_or_default().to_string();
-        self.log.push(OriginRequest { method, target, fields: head.fields.clone(), body });
-        match self.replies.get_mut(&path) {
+    /// Writes the request down; who answers it, if not the list of replies.
+    fn note(&mut self, request: &OriginRequest) -> Option<Author> {
+        self.log.push(request.clone());
+        self.active += 1;
+        self.most_active = self.most_active.max(self.active);
+        self.author.clone()
+    }
+
+    fn take(&mut self, request: &OriginRequest) -> Reply {
+        let path = request.target.split('?').next().unwrap_or_default();
+        match self.replies.get_mut(path) {
             Some(replies) if replies.len() > 1 => replies.pop_front().unwrap(),
             Some(replies) if replies.len() == 1 => replies[0].clone(),
             _ => Reply::status(404),

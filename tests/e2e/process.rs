@@ -34,27 +34,39 @@ pub struct Envoy {
     /// The listener's configuration, without the plugin's.
     template: String,
     pushes: usize,
+    workers: u64,
 }
 
-/// What a test changes in `envoy.yaml`.
-#[derive(Default)]
+/// What a test changes in `envoy.yaml`, and how Envoy is started.
 pub struct Setup {
+    pub workers: u64,
     /// Leaves Larder out.
     pub without_filter: bool,
+    /// Takes the build of Larder that a request can kill ([`TRAP`]).
+    pub with_trap: bool,
     /// Text that is there exactly once, and what stands in its place.
     pub replaced: Vec<(&'static str, &'static str)>,
 }
 
+impl Default for Setup {
+    fn default() -> Self {
+        Setup { workers: 2, without_filter: false, with_trap: false, replaced: Vec::new() }
+    }
+}
+
+/// A request with this field kills the VM that it meets, in a build with the feature `trap`.
+pub const TRAP: &str = "x-larder-trap";
+
 impl Envoy {
-    /// Starts an Envoy with two workers in front of this origin, Larder configured with `{}`.
+    /// Starts an Envoy in front of this origin, Larder configured with `{}`.
     pub fn start(origin_port: u16, setup: &Setup) -> Envoy {
         let folder = new_folder();
         let (bootstrap, template) = configurations(&folder, origin_port, setup);
         fs::write(folder.join("listener.yaml"), listener(&template, "{}", 0)).unwrap();
-        let mut envoy = Envoy::run(folder, &bootstrap, template);
+        let mut envoy = Envoy::run(folder, &bootstrap, template, setup.workers);
         envoy.listener = wait_for("a listener", || {
             envoy.refused(0);
-            (envoy.stat("listener_manager.listener_create_success") >= 2).then_some(())?;
+            (envoy.stat(CREATED) >= setup.workers).then_some(())?;
             envoy.listening("larder")
         });
         envoy
@@ -65,7 +77,7 @@ impl Envoy {
     pub fn start_as_written(file: &str, origin_port: u16, change: impl FnOnce(&mut String)) -> Envoy {
         let mut yaml = fs::read_to_string(Path::new(CHECKOUT).join("envoy").join(file)).unwrap();
         change(&mut yaml);
-        let module = Path::new(CHECKOUT).join("dist/larder.wasm");
+        let module = module(false);
         let origin = format!("port_value: {origin_port}");
         for (from, to) in [
             ("dist/larder.wasm", module.to_str().unwrap()),
@@ -78,21 +90,21 @@ impl Envoy {
                 replace(&mut yaml, from, to);
             }
         }
-        let mut envoy = Envoy::run(new_folder(), &yaml, String::new());
+        let mut envoy = Envoy::run(new_folder(), &yaml, String::new(), 2);
         envoy.listener = wait_for("a listener", || envoy.listening("larder"));
         envoy
     }
 
-    /// The address of a listener, once both workers accept its connections.
+    /// The address of a listener, once all workers accept its connections.
     pub fn listening(&self, name: &str) -> Option<SocketAddr> {
         let listeners = self.get("/listeners");
         let address = listeners.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("::"))?;
         (self.stat("listener_manager.workers_started") == 1).then_some(address.trim().parse().ok()?)
     }
 
-    fn run(folder: PathBuf, bootstrap: &str, template: String) -> Envoy {
+    fn run(folder: PathBuf, bootstrap: &str, template: String, workers: u64) -> Envoy {
         fs::write(folder.join("envoy.yaml"), bootstrap).unwrap();
-        let mut child = spawn(&folder);
+        let mut child = spawn(&folder, workers);
         let watchdog = watch(child.id(), &folder);
         let admin = wait_for("an admin address", || {
             if let Some(status) = child.try_wait().unwrap() {
@@ -101,10 +113,10 @@ impl Envoy {
             fs::read_to_string(folder.join("admin")).ok()?.trim().parse().ok()
         });
         let listener = SocketAddr::from(([127, 0, 0, 1], 0));
-        Envoy { child, watchdog, folder, admin, listener, template, pushes: 0 }
+        Envoy { child, watchdog, folder, admin, listener, template, pushes: 0, workers }
     }
 
-    /// Pushes a plugin configuration; returns when both workers use it, or with what Envoy and Larder said against it.
+    /// Pushes a plugin configuration; returns when all workers use it, or with what Envoy and Larder said against it.
     pub fn configure(&mut self, configuration: &str) -> Result<(), String> {
         self.pushes += 1;
         let (rejected, created) = (self.stat(REJECTED), self.stat(CREATED));
@@ -121,8 +133,8 @@ impl Envoy {
                 let said = said.lines().filter(|l| l.contains("wasm log") || l.contains("rejected"));
                 return Some(Err(said.collect::<Vec<_>>().join("\n")));
             }
-            // Each of the two workers counts when it has taken the new listener over.
-            (self.stat(CREATED) >= created + 2).then_some(Ok(()))
+            // Each worker counts when it has taken the new listener over.
+            (self.stat(CREATED) >= created + self.workers).then_some(Ok(()))
         })
     }
 
@@ -195,14 +207,21 @@ impl Drop for Envoy {
     }
 }
 
+/// What is shipped, or the build of it that a request can kill.
+pub fn module(with_trap: bool) -> PathBuf {
+    if with_trap {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        target.join("wasm32-wasip1/chaos/larder.wasm")
+    } else {
+        Path::new(CHECKOUT).join("dist/larder.wasm")
+    }
+}
+
 /// The bootstrap, and the listener apart from it so that it can be pushed: both cut from the one `envoy.yaml`.
 fn configurations(folder: &Path, origin_port: u16, setup: &Setup) -> (String, String) {
     let mut yaml = fs::read_to_string(Path::new(CHECKOUT).join("envoy/envoy.yaml")).unwrap();
-    let module = Path::new(CHECKOUT).join("dist/larder.wasm");
-    assert!(
-        setup.without_filter || module.exists(),
-        "dist/larder.wasm is missing: run `make build` or `make e2e`"
-    );
+    let module = module(setup.with_trap);
+    assert!(setup.without_filter || module.exists(), "{} is missing: run `make e2e`", module.display());
     for (from, to) in &setup.replaced {
         replace(&mut yaml, from, to);
     }
@@ -246,22 +265,15 @@ fn cut<'a>(yaml: &'a str, at: &str) -> (&'a str, &'a str) {
     yaml.split_once(at).unwrap()
 }
 
-fn spawn(folder: &Path) -> Child {
+fn spawn(folder: &Path, workers: u64) -> Child {
     let log = File::create(folder.join("log")).unwrap();
     Command::new(binary())
         .arg("--config-path")
         .arg(folder.join("envoy.yaml"))
         .arg("--admin-address-path")
         .arg(folder.join("admin"))
-        .args([
-            "--concurrency",
-            "2",
-            "--disable-hot-restart",
-            "--service-node",
-            "test",
-            "--service-cluster",
-            "test",
-        ])
+        .args(["--concurrency", &workers.to_string(), "--disable-hot-restart"])
+        .args(["--service-node", "test", "--service-cluster", "test"])
         .args(["--log-level", "warning", "--component-log-level", "wasm:info,config:info"])
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())

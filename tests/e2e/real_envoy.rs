@@ -11,7 +11,7 @@ use super::alias::Alias;
 use super::origin::Origin;
 use super::process::{Envoy, Setup};
 use super::wire::{Content, Fields, Framing, Head, Until, chunked, head};
-use crate::stand::{Exchange, OriginRequest, Reply, Request, Response, Stand};
+use crate::stand::{Exchange, Interim, OriginRequest, Reply, Request, Response, Stand};
 
 /// How long a client waits for its response.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,8 +51,12 @@ impl RealEnvoy {
             return RealEnvoy { alias: Alias::new(), ..fresh };
         };
         envoy.configure("{}").expect("the empty configuration is right");
-        let counted = envoy.stats(METRICS);
-        RealEnvoy { alias: Alias::new(), counted, ..Self::new(envoy, origin) }
+        let mut lent = Self::new(envoy, origin);
+        // Whatever trouble the origin was in for others, it answers now.
+        lent.send(0, Request::get("/well"));
+        lent.origin.forget();
+        let counted = lent.envoy.stats(METRICS);
+        RealEnvoy { alias: Alias::new(), counted, ..lent }
     }
 
     /// Gives it to the next scenario, unless something is still going on in it.
@@ -135,15 +139,20 @@ impl RealEnvoy {
         let UnderWay { stream, worker, method } = exchange;
         let until = Until { stream: stream.try_clone().unwrap(), deadline: Instant::now() + PATIENCE };
         let mut from = BufReader::new(until);
-        let head = final_head(&mut from)?;
+        let (interim, head) = heads(&mut from)?;
         let framing = head.response_framing(&method);
         let content = Content::read(&mut from, framing);
         if content.complete && framing != Framing::UntilClose && !head.has("connection", "close") {
             self.idle[worker].push(stream);
         }
         let status = head.status();
-        let response =
-            Response { status, fields: head.fields, body: content.bytes, complete: content.complete };
+        let response = Response {
+            status,
+            fields: head.fields,
+            interim,
+            body: content.bytes,
+            complete: content.complete,
+        };
         Ok(self.alias.response(response))
     }
 
@@ -257,12 +266,15 @@ fn bytes(request: &Request) -> Vec<u8> {
     bytes
 }
 
-/// The head of the final response, interim ones (but for 101) read over.
-fn final_head(from: &mut BufReader<Until>) -> Result<Head, String> {
+/// The heads of the interim responses (all but 101) and of the final one.
+fn heads(from: &mut BufReader<Until>) -> Result<(Vec<Interim>, Head), String> {
+    let mut interim = Vec::new();
     loop {
         match Head::read(from) {
-            Ok(Some(head)) if head.status() != 101 && head.status() < 200 => {}
-            Ok(Some(head)) => return Ok(head),
+            Ok(Some(head)) if head.status() != 101 && head.status() < 200 => {
+                interim.push((head.status(), head.fields));
+            }
+            Ok(Some(head)) => return Ok((interim, head)),
             Ok(None) => return Err("the connection ended without a response".into()),
             Err(error) => return Err(format!("no response within {PATIENCE:?}: {error}")),
         }

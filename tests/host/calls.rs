@@ -171,6 +171,7 @@ fn fold(plan: Plan, now: u64, deadline: Option<u64>) -> (u64, Option<CallRespons
             return (deadline.unwrap_or(at), none_yet.then(|| own_reply(&upstream::request_timeout())));
         }
         match step {
+            OriginStep::Interim(_) => {}
             OriginStep::Headers { headers, .. } => response.headers = headers,
             OriginStep::Data { bytes, .. } => response.body.extend_from_slice(&bytes),
             OriginStep::Trailers(trailers) => response.trailers = trailers,

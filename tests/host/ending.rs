@@ -105,8 +105,10 @@ impl World {
                 stream.client = ClientState::Left;
             }
             if stream.alive {
-                stream.details = "downstream_remote_disconnect".into();
-                stream.flags |= FLAG_CLIENT_LEFT;
+                (stream.details, stream.flags) = match h.settings.http2 {
+                    true => ("http2.remote_reset".into(), stream.flags),
+                    false => ("downstream_remote_disconnect".into(), stream.flags | FLAG_CLIENT_LEFT),
+                };
             }
             let alive = stream.alive;
             h.tell(|| format!("exchange {id}: the client leaves"));

@@ -119,6 +119,12 @@ impl World {
         if !runs {
             return None;
         }
+        if host(|h| h.vms[vm].nesting > h.settings.nesting_max) {
+            host(|h| h.frames.pop());
+            host(|h| h.tell(|| "Maximum call stack size exceeded".into()));
+            self.kill(vm);
+            return None;
+        }
         let result = call();
         let frame = host(|h| h.frames.pop()).expect("the frame of this callback");
         if frame.trapped {
@@ -142,6 +148,7 @@ impl World {
     }
 
     fn perform_deferred(&mut self, vm: usize) {
+        host(|h| h.vms[vm].nesting += 1);
         while let Some(next) = host(|h| h.vms[vm].deferred.pop_front()) {
             match next {
                 Deferred::Resume { context, side } => self.resume(vm, context, side),
@@ -150,6 +157,7 @@ impl World {
                 Deferred::Done { context } => self.root_is_done(vm, context),
             }
         }
+        host(|h| h.vms[vm].nesting -= 1);
     }
 
     /// The stream behind a context, unless it has ended.

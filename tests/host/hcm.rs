@@ -12,6 +12,8 @@ use crate::stand::{OriginRequest, Response};
 #[derive(Clone, Debug)]
 pub struct Route {
     pub name: String,
+    /// A serialised `envoy.config.core.v3.Metadata`.
+    pub metadata: Vec<u8>,
     pub cluster: String,
     pub host_rewrite: Option<String>,
     /// A prefix and what takes its place.
@@ -53,6 +55,7 @@ impl Default for Route {
     fn default() -> Self {
         Route {
             name: "default".into(),
+            metadata: Vec::new(),
             cluster: "origin".into(),
             host_rewrite: None,
             prefix_rewrite: None,
@@ -136,6 +139,8 @@ pub fn local_reply(reply: &LocalReply, request: &HeaderMap, route: &Route) -> (H
     }
     let mut headers = HeaderMap::new();
     headers.add(":status", reply.status.to_string());
+    // Before there is anything that they could replace, whatever their `append_action`.
+    route.add_response_headers(&mut headers);
     for (name, value) in &reply.headers {
         headers.add(name, value);
     }
@@ -148,7 +153,6 @@ pub fn local_reply(reply: &LocalReply, request: &HeaderMap, route: &Route) -> (H
             headers.set("content-type", "text/plain");
         }
     }
-    route.add_response_headers(&mut headers);
     (headers, reply.body.clone())
 }
 
@@ -206,6 +210,7 @@ pub fn client_response(headers: &HeaderMap) -> Response {
     Response {
         status: headers.text(":status").parse().unwrap_or(0),
         fields: headers.0.iter().filter(|(n, _)| !n.starts_with(':')).cloned().collect(),
+        interim: Vec::new(),
         body: Vec::new(),
         complete: false,
     }

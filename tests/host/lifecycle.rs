@@ -76,6 +76,7 @@ impl World {
                 next_local: 1,
                 current_root: None,
                 deferred: VecDeque::new(),
+                nesting: 0,
                 metrics: MetricNumbers::default(),
                 loaded_at: h.now,
             });

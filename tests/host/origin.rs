@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{events::Random, hcm, headers::HeaderMap, state::Settings};
-use crate::stand::{Ending, OriginRequest, Reply};
+use crate::stand::{Ending, Interim, OriginRequest, Reply};
 
 /// Answers a request that reaches the origin at this time.
 pub type Author = Box<dyn FnMut(u64, &OriginRequest) -> Reply>;
@@ -23,6 +23,7 @@ pub struct Origin {
 /// What of a response reaches Envoy next.
 #[derive(Debug)]
 pub enum OriginStep {
+    Interim(Interim),
     Headers {
         headers: HeaderMap,
         end: bool,
@@ -94,7 +95,9 @@ fn plan(reply: &Reply, head: bool, settings: &Settings, random: Option<&mut Rand
     let chunked = matches!(reply.ending, Ending::Trailers(_));
     let empty = reply.body.is_empty() && !chunked;
     let end = bodiless || (empty && !matches!(reply.ending, Ending::ResetAfter(_)));
-    let mut plan = Plan::from([(first, OriginStep::Headers { headers, end })]);
+    let mut plan: Plan =
+        reply.interim.iter().map(|interim| (Duration::ZERO, OriginStep::Interim(interim.clone()))).collect();
+    plan.push_back((first, OriginStep::Headers { headers, end }));
     if !end {
         body(&mut plan, reply, settings, random);
     }

@@ -270,7 +270,9 @@ impl World {
                         end,
                         close,
                     );
-                    stream.seen = hcm::client_response(&stream.response.headers);
+                    let interim = std::mem::take(&mut stream.seen.interim);
+                    stream.seen =
+                        crate::stand::Response { interim, ..hcm::client_response(&stream.response.headers) };
                     stream.response_sent = true;
                     end
                 }

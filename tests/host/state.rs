@@ -115,6 +115,11 @@ pub struct Settings {
     pub post: Duration,
     /// Time between a context's delete callback and its destruction (host facts §20.1).
     pub deferred_delete: Duration,
+    /// How deep the host may be in what one callback deferred: each reply to another stream calls the filter again,
+    /// and on its return the host goes on with the next, on the same stack. (Envoy took 125 and died of 250.)
+    pub nesting_max: usize,
+    /// Clients speak HTTP/2, in which one that leaves resets its stream.
+    pub http2: bool,
     pub log_level: u32,
 }
 
@@ -170,6 +175,8 @@ impl Settings {
             between_parts: Duration::from_micros(50),
             post: Duration::from_micros(40),
             deferred_delete: Duration::from_micros(60),
+            nesting_max: 100,
+            http2: false,
             log_level: 2,
         }
     }

@@ -139,7 +139,7 @@ impl Stream {
             upgrade: false,
             logging: false,
             client: ClientState::Open,
-            seen: Response { status: 0, fields: Vec::new(), body: Vec::new(), complete: false },
+            seen: super::hcm::client_response(&HeaderMap::new()),
             details: String::new(),
             flags: 0,
             properties: BTreeMap::new(),

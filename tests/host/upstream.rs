@@ -103,6 +103,13 @@ impl World {
         });
         match step {
             None => {}
+            // Past all filters, and only the first of them.
+            Some(OriginStep::Interim(interim)) => host(|h| {
+                let seen = &mut h.streams[id].seen.interim;
+                if seen.is_empty() {
+                    seen.push(interim);
+                }
+            }),
             Some(OriginStep::Headers { headers, end }) => {
                 host(|h| {
                     let (route, stream) = (&h.settings.route, &mut h.streams[id]);

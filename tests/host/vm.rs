@@ -35,6 +35,8 @@ pub struct Vm {
     /// The root context that new streams get.
     pub current_root: Option<u32>,
     pub deferred: VecDeque<Deferred>,
+    /// How deep what was deferred is being performed within what was deferred.
+    pub nesting: usize,
     pub metrics: MetricNumbers,
     pub loaded_at: u64,
 }

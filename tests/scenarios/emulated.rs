@@ -48,6 +48,33 @@ pub fn the_grace_of_a_soft_purge_ends(stand: &mut Emulated) {
     assert_eq!(get(stand, 1, "/grace").status, 503);
 }
 
+/// Takes a minute.
+pub fn a_key_that_keeps_failing_is_asked_for_ever_less_often(stand: &mut Emulated) {
+    for (path, window) in [("/rests/while", "stale-while-revalidate"), ("/rests/error", "stale-if-error")] {
+        stand.origin(path, vec![stale_page("old", &format!(", {window}=300")), Reply::status(503)]);
+        get(stand, 0, path);
+        let mut asked_at = Vec::new();
+        for tenth in 0..600 {
+            expect_hit(stand, tenth % 2, path, "old");
+            stand.pass(Duration::from_millis(100));
+            if stand.origin_count(path) > asked_at.len() + 1 {
+                asked_at.push(tenth);
+            }
+        }
+        let pauses: Vec<usize> = asked_at.windows(2).map(|two| two[1] - two[0]).collect();
+        for (n, pause) in pauses.iter().enumerate() {
+            let whole = (10usize << n).min(100);
+            assert!((whole / 2..=whole + 2).contains(pause), "{path}: {pauses:?} tenths of a second");
+        }
+        assert!(pauses.len() >= 7, "{pauses:?}");
+        stand.origin(path, vec![page("new")]);
+        stand.pass(Duration::from_secs(10));
+        get(stand, 0, path);
+        stand.pass(Duration::from_secs(1));
+        expect_hit(stand, 1, path, "new");
+    }
+}
+
 /// Faults that only this stand can script: hints are only hints.
 pub fn a_lost_hint_is_made_up_for_by_the_sweep(stand: &mut Emulated) {
     for (n, harm) in
@@ -78,7 +105,7 @@ pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated)
     for n in 0..8 {
         let path = format!("/cas-{n}");
         stand.origin(&path, vec![page("old"), page("new")]);
-        for prefix in ["1/s/", "j/"] {
+        for prefix in ["2/s/", "j/"] {
             stand.world.faults(FaultKind::LoseCas { prefix: prefix.into() }, n / 2, 1);
         }
         get(stand, 0, &path);
@@ -122,6 +149,48 @@ pub fn followers_of_a_dead_leader_are_served_within_its_lease(stand: &mut Emulat
     stand.vm_deaths_expected(1);
 }
 
+/// Takes hundreds of connections to one worker, which no Envoy promises. (`e2e/crowds.rs` has the real ones.)
+pub fn a_crowd_on_one_worker_is_answered_bit_by_bit(stand: &mut Emulated) {
+    stand.origin("/crowd", vec![page("page").delay(Duration::from_millis(300)), page("again")]);
+    let exchanges: Vec<_> = (0..500).map(|_| stand.start(0, Request::get("/crowd"))).collect();
+    let before = stand.world.now();
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "page");
+    }
+    assert!(stand.world.now() - before < 400_000_000, "one callback follows the other");
+    assert_eq!(stand.origin_count("/crowd"), 1);
+    // The same for those who go to the origin after all.
+    stand.origin(
+        "/private",
+        vec![Reply::ok("mine").field("cache-control", "private").delay(Duration::from_millis(300))],
+    );
+    let exchanges: Vec<_> = (0..500).map(|_| stand.start(0, Request::get("/private"))).collect();
+    for exchange in exchanges {
+        assert_eq!(stand.finish(exchange).text(), "mine");
+    }
+}
+
+/// Takes hundreds of connections to one worker.
+pub fn commands_without_their_bodies_are_answered_bit_by_bit(stand: &mut Emulated) {
+    admin(stand);
+    stand.world.settings(|s| s.body_while_headers_held = false);
+    let command = || super::telling::commanding("POST", "/_larder/purge", r#"{"selectors": [{"tag": "t"}]}"#);
+    let exchanges: Vec<_> = (0..300).map(|_| stand.start(0, command())).collect();
+    stand.pass(Duration::from_secs(6));
+    for exchange in exchanges {
+        let response = stand.finish(exchange);
+        assert_eq!(response.status, 408, "{}", response.text());
+    }
+}
+
+/// Only this stand's clients speak HTTP/2. (`e2e/crowds.rs` has the real ones.)
+pub fn when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request(
+    stand: &mut Emulated,
+) {
+    stand.world.settings(|s| s.http2 = true);
+    super::collapse::when_the_first_client_leaves_the_others_are_served_by_one_more_request(stand);
+}
+
 /// Only this stand can silence statistics: then the journal's clock is in shared data.
 pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated) {
     stand.world.silence_metrics();
@@ -145,7 +214,7 @@ pub fn damaged_records_are_misses(stand: &mut Emulated) {
     get(stand, 0, "/damaged");
     expect_hit(stand, 1, "/damaged", "good");
     let keys: Vec<(String, usize)> =
-        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("1/r/")).collect();
+        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("2/r/")).collect();
     for (key, _) in keys {
         let mut value = stand.world.shared(&key).unwrap();
         if let Some(byte) = value.last_mut() {
@@ -172,6 +241,29 @@ pub fn a_damaged_journal_forgets_to_the_safe_side(stand: &mut Emulated) {
         expect_hit(stand, 0, "/torn", &(n + 1).to_string());
     }
     assert_eq!(stand.metric("journal_healed"), 3);
+}
+
+/// Only this stand can damage so much of the journal: then nothing is served from the cache, nothing is purged, and all of
+/// it is said.
+pub fn an_unreadable_journal_turns_the_cache_off_and_nothing_else(stand: &mut Emulated) {
+    stand.configure(&with_admin("")).unwrap();
+    stand.origin("/off", (0..9).map(|n| page(n.to_string())).collect());
+    get(stand, 0, "/off");
+    purge_url(stand, 0, "/elsewhere", "hard");
+    expect_hit(stand, 1, "/off", "0");
+    for segment in ["j/1", "j/2"] {
+        stand.world.set_shared(segment, b"?");
+    }
+    stand.pass(Duration::from_millis(60)); // The next tick looks at it.
+    for (worker, body) in [(0, "1"), (1, "2")] {
+        let response = expect_miss(stand, worker, "/off", body);
+        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=unavailable");
+    }
+    assert_eq!(stand.metric("forwarded_bypass_unavailable"), 2);
+    let body = r#"{"selectors": [{"url": "http://shop.example/off"}]}"#;
+    assert_eq!(super::telling::command(stand, 0, "POST", "/_larder/purge", body).status, 503);
+    let health = super::telling::command(stand, 1, "GET", "/_larder/health", "");
+    assert!(health.text().contains("the journal cannot be read"), "{}", health.text());
 }
 
 /// Takes a hundred purges, and pushes the very same configuration again, which Envoy would not take up.
@@ -201,4 +293,55 @@ pub fn a_query_whose_content_is_held_back_goes_to_the_origin(stand: &mut Emulate
         assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=request-body");
         assert_eq!(stand.origin_log().pop().unwrap().body, b"q");
     }
+}
+
+/// Only this stand can change its route at once; for a real Envoy there is `tests/e2e/routes.rs`.
+pub fn what_a_route_adds_is_not_doubled_on_hits(stand: &mut Emulated) {
+    let add = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    stand.origin(
+        "/added",
+        vec![page("page").field("x-both", "origin").field("x-twice", "2").field("x-twice", "2")],
+    );
+    let added = vec![add("x-route", "1"), add("x-both", "route")];
+    stand.world.settings(|s| s.route.response_headers_to_add = added);
+    let seen = |response: &crate::stand::Response| {
+        ["x-route", "x-both", "x-twice", "x-new"].map(|name| response.all(name))
+    };
+    let miss = expect_miss(stand, 0, "/added", "page");
+    assert_eq!(seen(&miss)[1], ["origin", "route"]);
+    for worker in [0, 1] {
+        assert_eq!(seen(&expect_hit(stand, worker, "/added", "page")), seen(&miss));
+    }
+    stand.world.settings(|s| s.route.response_headers_to_add.push(add("x-new", "1")));
+    let [route, both, twice, new] = seen(&expect_hit(stand, 0, "/added", "page"));
+    assert_eq!((route.len(), both.len(), twice.len(), new.len()), (1, 2, 2, 1));
+}
+
+/// Only this stand can change its route at once; for a real Envoy there is `tests/e2e/routes.rs`.
+pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
+    let bytes = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
+    let entry = |name: &str, value: &[u8]| bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value)].concat());
+    let metadata = |ttl: &str| entry("larder", &entry("ttl", &bytes(3, ttl.as_bytes())));
+    let ttl = |stand: &mut Emulated, path: &str| {
+        stand.origin(path, vec![page("page")]);
+        get(stand, 0, path);
+        super::telling::ttl(&expect_hit(stand, 0, path, "page"))
+    };
+    stand.world.settings(|s| s.route.metadata = metadata("20s"));
+    assert!(ttl(stand, "/route-a") > 500, "nobody reads it");
+    stand.configure(r#"{"route_metadata": true}"#).unwrap();
+    assert!((19..=20).contains(&ttl(stand, "/route-b")));
+    stand.world.settings(|s| s.route.metadata = metadata("30s"));
+    stand.pass(Duration::from_millis(1100));
+    assert!((29..=30).contains(&ttl(stand, "/route-c")));
+    stand.world.settings(|s| s.route.metadata = metadata("soon"));
+    stand.pass(Duration::from_millis(1100));
+    let wrong = get(stand, 0, "/route-c");
+    assert_eq!(wrong.field("cache-status"), "larder; fwd=bypass; detail=rule");
+    // Without a name it is read each time.
+    stand.world.settings(|s| s.route.name = String::new());
+    stand.world.settings(|s| s.route.metadata = metadata("40s"));
+    assert!((39..=40).contains(&ttl(stand, "/route-d")));
+    stand.world.settings(|s| s.route.metadata = Vec::new());
+    assert!(ttl(stand, "/route-e") > 500);
 }

@@ -7,6 +7,8 @@
 
 /// The admin route: who may use it and what it says of a wrong command.
 pub mod admin;
+/// Refreshes before anything expires.
+pub mod ahead;
 /// What attackers of caches try.
 pub mod attacks;
 /// What `Cache-Status` says (RFC 9211).
@@ -45,6 +47,8 @@ pub mod storing;
 pub mod tags;
 /// What scenarios have in common.
 mod telling;
+/// An origin in trouble for longer.
+pub mod trouble;
 /// Who is let in to the admin route, and how often.
 pub mod trust;
 /// POST and its like.
@@ -73,6 +77,7 @@ macro_rules! on_both_stands {
                 fields_of_one_connection_are_not_stored
                 directives_that_envoy_joined_go_out_readable
                 a_chunked_body_with_trailers_is_stored_without_them
+                interim_responses_reach_the_client_and_are_not_stored
                 large_bodies_are_the_same_bytes_on_both_workers
                 what_is_too_large_streams_through
                 rules_decide_about_cookies
@@ -140,6 +145,24 @@ macro_rules! on_both_stands {
                 windows_can_come_from_rules
                 a_client_may_accept_what_is_stale
                 a_client_that_wants_no_stale_response_waits_for_the_origin
+            }
+            ahead {
+                what_is_in_demand_never_expires
+                a_refresh_ahead_can_be_turned_off_by_a_rule
+                what_only_its_own_client_can_fetch_is_served_until_it_expires
+            }
+            trouble {
+                what_may_be_served_meanwhile_helps_out_when_its_own_request_fails
+                an_error_never_takes_the_place_of_what_still_helps
+                errors_are_remembered_for_a_time_of_their_own
+                who_has_waited_long_enough_makes_do_with_what_is_stale
+                a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored
+                a_cluster_that_is_down_is_not_asked_about_what_can_be_served
+                what_is_not_stored_is_asked_for_and_shows_that_the_origin_is_back
+                a_page_that_fails_among_others_that_answer_opens_no_breaker
+                a_refresh_asks_for_nothing_that_does_not_count
+                a_refresh_needs_no_copy_in_the_worker
+                what_the_root_has_fetched_it_can_fetch_again
             }
             purge {
                 a_hard_purge_on_any_worker_holds_at_once_on_all
@@ -279,15 +302,22 @@ macro_rules! on_the_emulated_host_only {
                 a_heuristic_lifetime_ends
                 a_stale_window_ends
                 the_grace_of_a_soft_purge_ends
+                a_key_that_keeps_failing_is_asked_for_ever_less_often
                 a_lost_hint_is_made_up_for_by_the_sweep
                 a_lost_compare_and_set_costs_a_try_and_nothing_else
                 a_purge_that_cannot_be_written_is_not_acknowledged
                 followers_of_a_dead_leader_are_served_within_its_lease
+                a_crowd_on_one_worker_is_answered_bit_by_bit
+                commands_without_their_bodies_are_answered_bit_by_bit
+                when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request
                 purges_hold_where_a_stats_filter_silences_the_epoch
                 a_damaged_journal_forgets_to_the_safe_side
+                an_unreadable_journal_turns_the_cache_off_and_nothing_else
                 damaged_records_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
                 a_query_whose_content_is_held_back_goes_to_the_origin
+                what_a_route_adds_is_not_doubled_on_hits
+                a_routes_metadata_is_read_again_when_it_changes
             }
         }
     };

@@ -128,6 +128,8 @@ pub fn a_stale_response_helps_out_when_nobody_listens(stand: &mut dyn Stand) {
     }
     stand.origin_listens(true);
     stand.pass(Duration::from_millis(1100));
+    // It was taken to be down; this shows that it is not.
+    assert_eq!(get(stand, 0, "/stale/refused-unknown").status, 404);
     expect_miss(stand, 0, "/stale/refused", "new");
     expect_hit(stand, 1, "/stale/refused", "new");
 }

@@ -162,6 +162,22 @@ pub fn a_chunked_body_with_trailers_is_stored_without_them(stand: &mut dyn Stand
     assert_eq!(hit.field("content-length"), "9");
 }
 
+pub fn interim_responses_reach_the_client_and_are_not_stored(stand: &mut dyn Stand) {
+    for status in [102, 103] {
+        let path = format!("/store/interim-{status}");
+        let reply = page("page").interim(status, "link", "</a.css>; rel=preload");
+        // Of several Envoy forwards the first.
+        stand.origin(&path, vec![reply.interim(103, "link", "</b.css>; rel=preload")]);
+        let miss = expect_miss(stand, 0, &path, "page");
+        assert_eq!(miss.interim, [(status, vec![("link".to_owned(), b"</a.css>; rel=preload".to_vec())])]);
+        assert_eq!(miss.field("link"), "", "it belongs to the interim response");
+        for worker in [0, 1] {
+            let hit = expect_hit(stand, worker, &path, "page");
+            assert_eq!((hit.interim.len(), hit.field("link").as_str()), (0, ""));
+        }
+    }
+}
+
 pub fn large_bodies_are_the_same_bytes_on_both_workers(stand: &mut dyn Stand) {
     for bytes in [600_000, 1 << 20] {
         let path = format!("/store/large-{bytes}");

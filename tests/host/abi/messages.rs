@@ -183,6 +183,9 @@ fn property(h: &mut Host, path: &str) -> Option<Vec<u8>> {
         "xds.route_name" => {
             return h.effective_stream().is_some().then(|| h.settings.route.name.clone().into());
         }
+        "xds.route_metadata" => {
+            return h.effective_stream().is_some().then(|| h.settings.route.metadata.clone());
+        }
         _ => {}
     }
     let stream = h.effective_stream()?;

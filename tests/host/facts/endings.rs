@@ -61,6 +61,17 @@ fn a_client_that_leaves_takes_the_upstream_request_with_it() {
 }
 
 #[test]
+fn a_client_that_leaves_over_http2_resets_its_stream() {
+    let mut world = world("{}");
+    world.settings(|s| s.http2 = true);
+    let exchange = world.start(0, Request::get("/park"));
+    world.pass(Duration::from_millis(500));
+    world.leave(exchange);
+    world.pass(Duration::from_secs(1));
+    assert!(seen(&world, "/park").contains(&"log http2.remote_reset /park".to_owned()));
+}
+
+#[test]
 fn a_paused_stream_whose_client_leaves_is_logged_and_deleted_and_told_nothing_else() {
     let mut world = world("{}");
     let exchange = world.start(0, Request::get("/park"));

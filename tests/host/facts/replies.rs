@@ -144,6 +144,14 @@ fn several_waiters_are_answered_in_one_callback() {
 }
 
 #[test]
+fn more_waiters_answered_in_one_callback_than_the_stack_holds_kill_the_vm() {
+    let mut world = world("tick");
+    let parked: Vec<_> = (0..250).map(|_| world.start(0, Request::get("/park"))).collect();
+    assert!(hangs(&mut world, parked[249]));
+    assert!(world.look(|h| h.vms.iter().any(|vm| !vm.alive && !vm.canary)));
+}
+
+#[test]
 fn a_stream_that_is_gone_cannot_be_chosen() {
     let mut world = world("tick");
     let parked = world.start(0, Request::get("/park"));

@@ -1,0 +1,127 @@
+//! Room within the byte budget, and what the sets are told about uses in this worker's memory.
+//!
+//! Bytes are added to the sum of all workers before a record is written, so that it is never less than what is stored;
+//! whoever brings it over the budget evicts, from wherever records are worth least.
+
+use super::{Cache, Host, Lease, Place};
+use crate::collapse::{self, Left};
+use crate::store::Fingerprint;
+use crate::store::record::{EMPTY_BYTES, Record, Slot};
+use crate::store::set::{SetSnapshot, Way};
+use crate::time::Now;
+
+/// The most records that one landing evicts; what needs more room than they took is not stored.
+const EVICTIONS_MAX: u32 = 256;
+/// The most records that a tick evicts, where the budget has become smaller.
+const EVICTIONS_PER_TICK: u32 = 64;
+/// The sets that are looked at for each eviction.
+const SETS_PER_EVICTION: u32 = 2;
+/// The victims that are known beforehand.
+const VICTIMS_MAX: usize = 16;
+/// The most sets that a tick tells about uses.
+const REPORTS_PER_TICK: usize = 32;
+
+/// A record that was worth little when its set was looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Victim {
+    rank: i32,
+    slot: Slot,
+}
+
+/// Where this worker looks for what to evict: set after set, and the worst of what it has seen.
+#[derive(Default)]
+pub(super) struct Victims {
+    hand: u32,
+    known: Vec<Victim>,
+}
+
+impl Victims {
+    /// The hand of each worker starts elsewhere.
+    pub(super) fn starting_at(hand: u32) -> Victims {
+        Victims { hand, known: Vec::new() }
+    }
+}
+
+impl Cache {
+    /// Takes bytes from the budget, if need be by evicting; whether they are there. They are given back by
+    /// [`Cache::give_back`].
+    pub(super) fn take(&mut self, host: &impl Host, bytes: i64, now: Now) -> bool {
+        let total = host.add_bytes(bytes);
+        let fits = bytes <= 0 || self.evict(host, total, EVICTIONS_MAX, now);
+        if !fits {
+            host.add_bytes(-bytes);
+        }
+        fits
+    }
+
+    /// Brings what is stored back under a budget that has become smaller.
+    pub(super) fn shrink(&mut self, host: &impl Host, now: Now) {
+        self.evict(host, host.bytes(), EVICTIONS_PER_TICK, now);
+    }
+
+    fn evict(&mut self, host: &impl Host, mut total: u64, evictions_max: u32, now: Now) -> bool {
+        let budget = self.config.store.bytes_max;
+        for _ in 0..evictions_max {
+            if total <= budget {
+                return true;
+            }
+            self.look_for_victims(host, now);
+            if let Some(victim) = self.victims.known.pop() {
+                self.empty(host, victim, now);
+                total = host.bytes();
+            }
+        }
+        total <= budget
+    }
+
+    fn look_for_victims(&mut self, host: &impl Host, now: Now) {
+        let sets = self.sets();
+        for _ in 0..SETS_PER_EVICTION {
+            self.victims.hand = (self.victims.hand + 1) % sets;
+            let set = SetSnapshot::read(host, self.victims.hand);
+            let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall) else { continue };
+            let victim = Victim { rank, slot: Slot { set: set.number, way } };
+            if !self.victims.known.iter().any(|known| known.slot == victim.slot) {
+                self.victims.known.push(victim);
+            }
+        }
+        // The worst last, where it is taken from.
+        self.victims.known.sort_by_key(|victim| core::cmp::Reverse(victim.rank));
+        let excess = self.victims.known.len().saturating_sub(VICTIMS_MAX);
+        self.victims.known.drain(..excess);
+    }
+
+    /// Empties a way under a flight of its own, like everything that writes a slot, if it is still worth as little.
+    fn empty(&mut self, host: &impl Host, victim: Victim, now: Now) {
+        let set = SetSnapshot::read(host, victim.slot.set);
+        let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall) else { return };
+        if rank > victim.rank {
+            return;
+        }
+        // No key: a number that no other flight has.
+        let new = self.new_flight(Fingerprint::default(), now);
+        let new = collapse::NewFlight { fingerprint: Fingerprint(new.generation), ..new };
+        let Some((value, flight)) = collapse::led_in(&set.value, new, way, now.mono) else { return };
+        if !set.replace(host, &value) {
+            return;
+        }
+        let place = Place { key: Vec::new(), fingerprint: new.fingerprint, set: victim.slot.set };
+        let lease = Lease::of(place, flight, &set.value);
+        Record::erase(host, lease.slot, lease.before);
+        let record = Some(Way { bytes: EMPTY_BYTES, ..Way::default() });
+        self.finish(host, &lease, Left { record, ..Left::default() }, 0);
+    }
+
+    /// Tells the sets of some records how often this worker has used its copies of them. A hit writes nothing; this is
+    /// how eviction learns of it all the same.
+    pub(super) fn report_uses(&mut self, host: &impl Host) {
+        for (fingerprint, times) in self.memory.take_uses(REPORTS_PER_TICK) {
+            let set = SetSnapshot::read(host, self.set_of(fingerprint));
+            let used = set.value.way_of(fingerprint).and_then(|way| set.value.used(way, times));
+            if let Some(value) = used {
+                // Whoever was faster has more to say.
+                let _ = set.replace(host, &value);
+            }
+        }
+    }
+}

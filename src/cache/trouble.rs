@@ -1,0 +1,151 @@
+//! What a worker tells others, and hears from them, of clusters in trouble.
+
+use std::rc::Rc;
+
+use super::consider::{Need, invalidated};
+use super::{Ask, Cache, Decision, Host, Recipe};
+use crate::breaker::{Breakers, CLUSTERS_MAX, Change};
+use crate::metrics::Counter;
+use crate::outcome::ForwardReason;
+use crate::policy::reuse::{Reuse, on_outage};
+use crate::store::memory::Entry;
+use crate::store::record::{Content, Slot};
+use crate::store::set::SetValue;
+use crate::time::Now;
+
+/// Whether a cluster may be asked about what can be served as well without.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asking {
+    /// It answers, as far as is known.
+    Yes,
+    /// It is taken to be down, and this is the request that looks whether it is back.
+    Probe,
+    /// It is taken to be down.
+    No,
+}
+
+impl Cache {
+    /// Which clusters other workers have found to be in trouble: whoever hears one of them answer says so.
+    pub(super) fn hear_of_trouble(&mut self, host: &impl Host) {
+        let breakers = Breakers::read(host);
+        self.suspects = breakers.troubles().map(|trouble| trouble.cluster.clone()).collect();
+        host.show_breakers(breakers.open());
+    }
+
+    /// A cluster has answered a request, or failed to. Only failures, and answers of clusters that are in trouble, are
+    /// worth finding out which cluster it was.
+    pub fn origin_answered(
+        &mut self,
+        host: &impl Host,
+        cluster: impl FnOnce() -> Option<String>,
+        failed: bool,
+        now: Now,
+    ) {
+        if !self.config.breaker.enabled || (!failed && self.suspects.is_empty()) {
+            return;
+        }
+        let Some(cluster) = cluster() else { return };
+        let rules = &self.config.breaker;
+        let change = if failed {
+            let change = Breakers::change(host, |all| all.failed(&cluster, rules, now.mono));
+            self.suspect(cluster);
+            change
+        } else if self.suspects.remove(&cluster) {
+            Breakers::change(host, |all| all.answered(&cluster))
+        } else {
+            Change::None
+        };
+        match change {
+            Change::Opened => host.count(Counter::BreakerOpened),
+            Change::Closed => host.count(Counter::BreakerClosed),
+            Change::Noted | Change::None => {}
+        }
+    }
+
+    /// Whether the cluster of a fetch may be asked, when something stored can be served as well.
+    pub(super) fn asking(&mut self, host: &impl Host, cluster: Option<&String>, now: Now) -> Asking {
+        let Some(cluster) = cluster.filter(|cluster| self.is_down(host, || Some((*cluster).clone()))) else {
+            return Asking::Yes;
+        };
+        let rules = &self.config.breaker;
+        match Breakers::change(host, |all| all.probes(cluster, rules, now.mono)) {
+            Change::Noted => {
+                host.count(Counter::Probe);
+                Asking::Probe
+            }
+            Change::None | Change::Opened | Change::Closed => Asking::No,
+        }
+    }
+
+    /// Whether an entry may be served because the origin has just failed: by its own windows, or because the cluster
+    /// is taken to be down.
+    pub fn on_failure(
+        &mut self,
+        host: &impl Host,
+        entry: &Entry,
+        ask: &Ask,
+        cluster: impl FnOnce() -> Option<String>,
+        now: Now,
+    ) -> Option<Reuse> {
+        self.on_error(entry, ask, now).or_else(|| {
+            let reuse = self.on_outage(entry, ask, now)?;
+            self.is_down(host, cluster).then_some(reuse)
+        })
+    }
+
+    /// Whether what a fetch would replace can still help out when the origin fails, so that an error must not take its
+    /// place.
+    #[must_use]
+    pub fn holds_better(&self, generation: u64, now: Now) -> bool {
+        let fetch = self.fetches.get(&generation);
+        let validated = fetch.and_then(|fetch| Some((fetch.validated.as_ref()?, &fetch.ask)));
+        validated.is_some_and(|(entry, ask)| {
+            self.on_error(entry, ask, now).or_else(|| self.on_outage(entry, ask, now)).is_some()
+        })
+    }
+
+    fn on_outage(&self, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
+        let Content::Response(response) = &entry.record.content else { return None };
+        let invalidated = invalidated(self.verdict(entry))?;
+        on_outage(&response.stored, &ask.request, &ask.options, invalidated, now.wall)
+    }
+
+    /// What is served without asking, because the cluster that would answer is taken to be down.
+    pub(super) fn outage(
+        &mut self,
+        host: &impl Host,
+        need: &Need<'_>,
+        set: &SetValue,
+        now: Now,
+    ) -> Option<Decision> {
+        let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
+        let reuse = self.on_outage(entry, need.ask, now)?;
+        let recipe = || known_recipe(host, need, set).map(|recipe| recipe.cluster);
+        self.is_down(host, recipe).then(|| Decision::Serve { entry: Rc::clone(entry), reuse })
+    }
+
+    /// Whether a cluster is taken to be down. Which one it is is only asked for when any is.
+    pub(super) fn is_down(&mut self, host: &impl Host, cluster: impl FnOnce() -> Option<String>) -> bool {
+        if !self.config.breaker.enabled {
+            return false;
+        }
+        let breakers = Breakers::read(host);
+        let open = (breakers.open() > 0).then(cluster).flatten().filter(|cluster| breakers.is_open(cluster));
+        open.is_some_and(|cluster| {
+            self.suspect(cluster);
+            true
+        })
+    }
+
+    fn suspect(&mut self, cluster: String) {
+        if self.suspects.len() < CLUSTERS_MAX {
+            self.suspects.insert(cluster);
+        }
+    }
+}
+
+/// What is known of the way to the origin of what a request needs.
+pub(super) fn known_recipe(host: &impl Host, need: &Need<'_>, set: &SetValue) -> Option<Recipe> {
+    let way = set.way_of(need.place.fingerprint)?;
+    Recipe::read(host, Slot { set: need.place.set, way }, need.place.fingerprint)
+}

@@ -1,0 +1,85 @@
+//! Policy that stands in the metadata of routes: read once per route, then again after a while, since routes change
+//! without the plugin being told.
+
+use core::cell::RefCell;
+use core::time::Duration;
+use hashbrown::HashMap;
+use log::error;
+use std::rc::Rc;
+
+use super::abi;
+use super::host;
+use crate::config::Config;
+use crate::time::Monotonic;
+
+/// How long what was read holds.
+const READ_EVERY: Duration = Duration::from_secs(1);
+/// The most routes that are remembered.
+const ROUTES_MAX: usize = 1024;
+
+/// The configurations of the routes of one root.
+#[derive(Default)]
+pub struct Routes {
+    /// The configuration of the root.
+    pub config: Rc<Config>,
+    known: RefCell<HashMap<Vec<u8>, Known>>,
+}
+
+/// What a route's metadata came to.
+struct Known {
+    metadata: Vec<u8>,
+    config: Rc<Config>,
+    until: Monotonic,
+}
+
+impl Routes {
+    /// Routes of which nothing is known yet, under the configuration of their root.
+    pub fn new(config: Rc<Config>) -> Rc<Routes> {
+        Rc::new(Routes { config, known: RefCell::default() })
+    }
+
+    /// The configuration for the route of the stream at hand.
+    pub fn here(&self) -> Rc<Config> {
+        if !self.config.route_metadata {
+            return Rc::clone(&self.config);
+        }
+        let name = name();
+        let (now, mut known) = (host::now().mono, self.known.borrow_mut());
+        let before = name.as_ref().and_then(|name| known.get(name));
+        if let Some(before) = before.filter(|before| now < before.until) {
+            return Rc::clone(&before.config);
+        }
+        let metadata = abi::property("xds\0route_metadata").unwrap_or_default();
+        let config = match before.filter(|before| before.metadata == metadata) {
+            Some(before) => Rc::clone(&before.config),
+            None => self.read(&metadata, name.as_deref().unwrap_or_default()),
+        };
+        if known.len() >= ROUTES_MAX {
+            known.clear();
+        }
+        if let Some(name) = name {
+            let config = Rc::clone(&config);
+            known.insert(name, Known { metadata, config, until: now.after(READ_EVERY) });
+        }
+        config
+    }
+
+    fn read(&self, metadata: &[u8], name: &[u8]) -> Rc<Config> {
+        match self.config.for_route(metadata) {
+            Ok(None) => Rc::clone(&self.config),
+            Ok(Some(config)) => Rc::new(config),
+            Err(error) => {
+                let name = String::from_utf8_lossy(name);
+                error!("larder leaves route {name:?} alone, whose metadata is wrong: {error}");
+                Rc::new(self.config.bypassing())
+            }
+        }
+    }
+}
+
+/// What the route at hand is remembered by; none when it has no name.
+fn name() -> Option<Vec<u8>> {
+    let route = abi::property("xds\0route_name").filter(|name| !name.is_empty())?;
+    let host = abi::property("xds\0virtual_host_name")?;
+    Some([&host[..], b"/", &route].concat())
+}

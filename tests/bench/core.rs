@@ -1,0 +1,296 @@
+//! What the core does for a request, without Envoy: `core` lists the cases, `core <case> <n>` runs one n times.
+//!
+//! `make bench-core` counts the instructions of each, which no other load on the machine changes.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark, not the product")]
+
+use core::cell::Cell;
+use core::hint::black_box;
+use std::rc::Rc;
+
+use larder::admin::Desk;
+use larder::cache::{Cache, Host, Identity, StreamId};
+use larder::config::Config;
+use larder::exchange::{Context, Ending, Exchange, Step};
+use larder::http::cache_control::CacheControl;
+use larder::http::{Fields, Peer, RequestHead, ResponseHead};
+use larder::invalidation::{Invalidation, Mode, Origin, Selector, Tag};
+use larder::metrics::{Counter, Metrics};
+use larder::store::{Cas, Fingerprint, Memory, Seed, SharedData, Versioned};
+use larder::time::{Monotonic, Now, Timestamp};
+
+type Case = (&'static str, fn(usize));
+
+const CASES: [Case; 11] = [
+    ("request header section, parsed", parse_request),
+    ("cache-control, parsed", parse_cache_control),
+    ("rules: none of 1,000 matches", match_rules),
+    ("hit in worker memory", |n| hits("{}", &[], n)),
+    ("hit in shared data", |n| hits(r#"{"store": {"worker_bytes_max": "0"}}"#, &[], n)),
+    ("hit of a variant", |n| hits("{}", &[("vary", "accept-encoding")], n)),
+    ("304 to a conditional request", conditional_hits),
+    ("hit after a purge of something else, 10,000 before", hits_after_purges),
+    ("miss, stored", misses),
+    ("no-store response", passes),
+    ("purge of a tag", purges),
+];
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let Some(name) = args.next().filter(|name| name != "--bench") else {
+        CASES.iter().for_each(|(name, _)| println!("{name}"));
+        return;
+    };
+    let n = args.next().and_then(|n| n.parse().ok()).expect("how often");
+    let (_, run) = CASES.iter().find(|(case, _)| *case == name).expect("a case");
+    run(n);
+}
+
+fn parse_request(n: usize) {
+    let raw = request("/page", &[]);
+    for _ in 0..n {
+        let request = head(black_box(&raw));
+        black_box((request.method(), request.path(), request.fields.get("if-none-match")));
+    }
+}
+
+fn parse_cache_control(n: usize) {
+    let line = &b"public, max-age=300, s-maxage=86400, stale-while-revalidate=60, stale-if-error=3600"[..];
+    for _ in 0..n {
+        black_box(CacheControl::parse(black_box([line]).into_iter()));
+    }
+}
+
+fn match_rules(n: usize) {
+    let rule = |n| match n % 3 {
+        0 => format!(r#"{{"match": {{"path": "/service-{n}/**"}}, "ttl": "1m"}}"#),
+        1 => format!(r#"{{"match": {{"host": "*.customer-{n}.example"}}, "ttl": "1m"}}"#),
+        _ => format!(r#"{{"match": {{"path": "/**/*.type{n}"}}, "ttl": "1m"}}"#),
+    };
+    let rules: Vec<String> = (0..1000).map(rule).collect();
+    let config = Config::parse(format!(r#"{{"rules": [{}]}}"#, rules.join(",")).as_bytes()).unwrap();
+    let request = head(&request("/page", &[]));
+    for _ in 0..n {
+        black_box(config.rules.for_request(black_box(&request)));
+    }
+}
+
+fn hits(config: &str, fields: &[(&str, &str)], n: usize) {
+    let mut worker = Worker::new(config);
+    worker.fetch("/page", &response("max-age=60", fields));
+    let raw = request("/page", &[]);
+    for _ in 0..n {
+        assert_eq!(worker.answer(&raw), 200);
+    }
+}
+
+fn conditional_hits(n: usize) {
+    let mut worker = Worker::new("{}");
+    worker.fetch("/page", &response("max-age=60", &[]));
+    let raw = request("/page", &[("if-none-match", "\"v1\"")]);
+    for _ in 0..n {
+        assert_eq!(worker.answer(&raw), 304);
+    }
+}
+
+fn hits_after_purges(n: usize) {
+    let mut worker = Worker::new("{}");
+    worker.fetch("/page", &response("max-age=60", &[("cache-tag", "page, product:1, product:2")]));
+    (0..10_000).for_each(|n| worker.purge(&format!("other:{n}")));
+    let raw = request("/page", &[]);
+    for number in 0..n {
+        worker.purge(&format!("another:{number}"));
+        assert_eq!(worker.answer(&raw), 200);
+    }
+}
+
+fn misses(n: usize) {
+    let mut worker = Worker::new(r#"{"store": {"entries_max": 64}}"#);
+    let response = response("max-age=60", &[("cache-tag", "page, product:1")]);
+    for number in 0..n {
+        worker.fetch(&format!("/page/{number:08}"), &response);
+    }
+}
+
+fn passes(n: usize) {
+    let mut worker = Worker::new("{}");
+    let response = response("no-store", &[]);
+    for _ in 0..n {
+        worker.fetch("/page", &response);
+    }
+}
+
+fn purges(n: usize) {
+    let mut worker = Worker::new("{}");
+    for number in 0..n {
+        worker.purge(&format!("product:{number:08}"));
+    }
+}
+
+/// A worker whose clock stands still.
+struct Worker {
+    config: Rc<Config>,
+    cache: Cache,
+    desk: Desk,
+    world: World,
+    streams: u32,
+}
+
+impl Worker {
+    fn new(config: &str) -> Worker {
+        let config = Rc::new(Config::parse(config.as_bytes()).unwrap());
+        let identity = Identity { nonce: 1, seed: Seed(1, 2) };
+        let mut cache = Cache::new(Rc::clone(&config), identity);
+        let world = World::default();
+        cache.register(&world, now());
+        Worker { config, cache, desk: Desk::default(), world, streams: 0 }
+    }
+
+    fn exchange(&mut self) -> (Exchange, Context<'_, World>) {
+        self.streams += 1;
+        let Worker { config, cache, desk, world, .. } = self;
+        (Exchange::new(self.streams), Context { cache, config, host: world, desk, now: now() })
+    }
+
+    /// A request that is answered from the cache; the status.
+    fn answer(&mut self, raw: &[u8]) -> u16 {
+        let (mut exchange, mut cx) = self.exchange();
+        let Step::Reply(reply) = exchange.request_head(&mut cx, head(raw)) else { return 0 };
+        black_box((reply.fields.wire(), reply.body.bytes()));
+        exchange.own_reply(reply.fields.len(), Fields::new);
+        reply.status
+    }
+
+    /// A request that goes to the origin, all the way.
+    fn fetch(&mut self, path: &str, response: &ResponseHead) {
+        let (mut exchange, mut cx) = self.exchange();
+        let step = exchange.request_head(&mut cx, head(&request(path, &[])));
+        assert!(matches!(step, Step::Continue(_)));
+        black_box(exchange.response_head(&mut cx, response, false));
+        if exchange.captures() {
+            exchange.response_body(&mut cx, &[b'x'; 1024], true);
+        }
+        if !exchange.is_over() {
+            exchange.end(&mut cx, Ending::ClientLeft);
+        }
+    }
+
+    fn purge(&mut self, tag: &str) {
+        let invalidation = Invalidation {
+            mode: Mode::Soft,
+            selector: Selector::Tags(vec![Tag::new(tag).unwrap()]),
+            issued_at: now().wall,
+            origin: Origin::UnsafeMethod,
+            reason: None,
+        };
+        self.cache.invalidate(&self.world, &invalidation).unwrap();
+    }
+}
+
+fn now() -> Now {
+    Now { wall: Timestamp::from_secs(1_750_000_000), mono: Monotonic(1_000_000) }
+}
+
+/// A request as a browser makes it, in the form in which the host passes it.
+fn request(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut all = vec![
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "www.example.com"),
+        (":path", path),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"),
+        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+        ("accept-language", "en-GB,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br"),
+        ("cookie", "session=0123456789abcdef; theme=dark"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-request-id", "7b5e7c0e-2f0c-4e5c-9d1f-6f0a3c1d2e4b"),
+    ];
+    all.extend_from_slice(fields);
+    Fields::from_iter(all).wire().to_vec()
+}
+
+fn head(raw: &[u8]) -> RequestHead {
+    RequestHead { fields: Fields::from_wire(raw.to_vec()), has_body: false }
+}
+
+fn response(cache_control: &str, fields: &[(&str, &str)]) -> ResponseHead {
+    let mut all = vec![
+        ("content-type", "text/html; charset=utf-8"),
+        ("content-length", "1024"),
+        ("cache-control", cache_control),
+        ("etag", "\"v1\""),
+        ("last-modified", "Wed, 01 Jan 2025 00:00:00 GMT"),
+        ("date", "Sun, 15 Jun 2025 15:06:40 GMT"),
+        ("server", "origin"),
+    ];
+    all.extend_from_slice(fields);
+    ResponseHead { status: 200, fields: Fields::from_iter(all) }
+}
+
+/// Shared data in memory; counters count, and nobody is on the other end.
+#[derive(Default)]
+struct World {
+    data: Memory,
+    counted: Cell<u64>,
+}
+
+impl SharedData for World {
+    fn get(&self, key: &str) -> Option<Versioned> {
+        self.data.get(key)
+    }
+
+    fn set(&self, key: &str, value: &[u8]) {
+        self.data.set(key, value);
+    }
+
+    fn compare_and_set(&self, key: &str, value: &[u8], expected: Cas) -> bool {
+        self.data.compare_and_set(key, value, expected)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.data.epoch()
+    }
+
+    fn advance_epoch(&self) {
+        self.data.advance_epoch();
+    }
+
+    fn wake(&self, worker: u8, fingerprint: Fingerprint) {
+        self.data.wake(worker, fingerprint);
+    }
+
+    fn add_bytes(&self, delta: i64) -> u64 {
+        self.data.add_bytes(delta)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.data.bytes()
+    }
+}
+
+impl Metrics for World {
+    fn count(&self, _: Counter) {
+        self.counted.set(self.counted.get() + 1);
+    }
+
+    fn show_breakers(&self, _: u64) {}
+
+    fn values(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+}
+
+impl Host for World {
+    fn routed(&self, _: StreamId) -> Option<(Fields, String)> {
+        None
+    }
+
+    fn cluster(&self, _: StreamId) -> Option<String> {
+        None
+    }
+
+    fn peer(&self) -> Peer {
+        Peer::default()
+    }
+}

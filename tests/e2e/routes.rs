@@ -1,0 +1,97 @@
+//! What routes say: fields that they add to responses, and policy in their metadata.
+
+use super::process::Setup;
+use super::real_envoy::RealEnvoy;
+use crate::stand::{Reply, Request, Response, Stand};
+
+const ROUTE: &str = "              - match: { prefix: / }\n";
+/// Routes in front of the one that takes everything.
+const ROUTES: &str = r#"              - name: adding
+                match: { prefix: /added }
+                route: { cluster: origin }
+                response_headers_to_add:
+                - { header: { key: x-appended, value: "1" } }
+                - { header: { key: x-both, value: "of the route" } }
+                - { header: { key: x-replaced, value: "by the route" }, append_action: OVERWRITE_IF_EXISTS_OR_ADD }
+                - { header: { key: x-absent, value: "of the route" }, append_action: ADD_IF_ABSENT }
+              - name: short
+                match: { prefix: /short }
+                route: { cluster: origin }
+                metadata: { filter_metadata: { larder: { ttl: 20s, tags: [short], key: { query: { drop: [utm_*] } } } } }
+              - match: { prefix: /nameless }
+                route: { cluster: origin }
+                metadata: { filter_metadata: { larder: { match: { status: [200, 404] }, ttl: { default: 30s } } } }
+              - name: wrong
+                match: { prefix: /wrong }
+                route: { cluster: origin }
+                metadata: { filter_metadata: { larder: { ttl: soon } } }
+              - match: { prefix: / }
+"#;
+
+fn fields(response: &Response) -> Vec<(String, Vec<u8>)> {
+    let own = ["age", "cache-status", "date", "x-envoy-upstream-service-time"];
+    let mut fields = response.fields.clone();
+    fields.retain(|(name, _)| !own.contains(&name.as_str()));
+    fields.sort();
+    fields
+}
+
+fn left(response: &Response) -> String {
+    let status = response.field("cache-status");
+    assert!(response.is_hit(), "{status}");
+    // A second may have passed.
+    status.replace("ttl=19", "ttl=20").replace("ttl=29", "ttl=30").replace("ttl=59", "ttl=60")
+}
+
+#[test]
+fn routes_are_heard() {
+    let mut envoy = RealEnvoy::start_with(&Setup { replaced: vec![(ROUTE, ROUTES)], ..Setup::default() });
+    what_a_route_adds_is_not_doubled_on_hits(&mut envoy);
+    a_rule_in_a_routes_metadata_comes_before_all_others(&mut envoy);
+    envoy.check();
+}
+
+fn what_a_route_adds_is_not_doubled_on_hits(envoy: &mut RealEnvoy) {
+    let reply = Reply::ok("page").field("cache-control", "max-age=60").field("x-both", "of the origin");
+    envoy.origin(
+        "/added",
+        vec![reply.field("x-replaced", "of the origin").field("x-twice", "2").field("x-twice", "2")],
+    );
+    let miss = envoy.send(0, Request::get("/added"));
+    assert_eq!(miss.all("x-both"), ["of the origin", "of the route"]);
+    assert_eq!(miss.all("x-replaced"), ["by the route"]);
+    for worker in [0, 1] {
+        let hit = envoy.send(worker, Request::get("/added"));
+        assert!(hit.is_hit(), "{}", hit.field("cache-status"));
+        assert_eq!(fields(&hit), fields(&miss));
+        assert_eq!(hit.all("x-both"), ["of the origin", "of the route"]);
+        for request in [Request::new("HEAD", "/added"), Request::get("/added").field("range", "bytes=0-1")] {
+            let part = envoy.send(worker, request);
+            assert_eq!((part.all("x-appended"), part.all("x-twice").len()), (vec!["1".to_owned()], 2));
+        }
+    }
+}
+
+fn a_rule_in_a_routes_metadata_comes_before_all_others(envoy: &mut RealEnvoy) {
+    envoy.configure(r#"{"route_metadata": true, "rules": [{"ttl": "1m"}]}"#).unwrap();
+    for path in ["/short", "/nameless", "/wrong", "/other"] {
+        envoy.origin(path, vec![Reply::ok("page").field("cache-control", "max-age=7")]);
+        envoy.send(0, Request::get(&format!("{path}?utm_a=1")));
+    }
+    for worker in [0, 1] {
+        assert_eq!(left(&envoy.send(worker, Request::get("/short?utm_b=2"))), "larder; hit; ttl=20");
+        for path in ["/nameless?utm_a=1", "/other?utm_a=1"] {
+            assert_eq!(left(&envoy.send(worker, Request::get(path))), "larder; hit; ttl=60", "{path}");
+        }
+        let wrong = envoy.send(worker, Request::get("/wrong?utm_a=1"));
+        assert_eq!(wrong.field("cache-status"), "larder; fwd=bypass; detail=rule");
+    }
+    assert_eq!(envoy.origin_log().iter().find(|r| r.target.starts_with("/short")).unwrap().target, "/short");
+    let log = envoy.envoy().log();
+    let said = "whose metadata is wrong: filter_metadata.larder.ttl: \"soon\" is not a duration";
+    assert_eq!(log.matches(said).count(), 2, "once on each worker");
+    // Without a word from the plugin, routes are not asked.
+    envoy.configure(r#"{"rules": [{"ttl": "1m"}]}"#).unwrap();
+    envoy.send(0, Request::get("/wrong"));
+    assert_eq!(left(&envoy.send(1, Request::get("/wrong"))), "larder; hit; ttl=60");
+}
