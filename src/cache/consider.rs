@@ -13,6 +13,7 @@ use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
 use crate::policy::ahead::is_due;
 use crate::policy::reuse::{Reuse, on_error, reuse};
+use crate::policy::storing::is_odd;
 use crate::store::TRIES;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
@@ -415,11 +416,12 @@ impl Cache {
 }
 
 /// Whether what was wrong with another's fetch is wrong with this request's as well. Not, if it was that request's own
-/// credentials: else a stranger who sends some could keep a key from being stored for all.
+/// credentials or oddness: else a stranger could keep a key from being stored for all.
 fn holds_for(reason: NotStored, ask: &Ask) -> bool {
     match reason {
         NotStored::Authorization => ask.request.fields.contains("authorization"),
         NotStored::Cookie => ask.request.fields.contains("cookie"),
+        NotStored::Provoked => is_odd(&ask.request),
         _ => true,
     }
 }

@@ -111,6 +111,15 @@ pub const REFERENCE: &[Row] = &[
     policy("key.content_bytes_max", "size, up to 1MiB", r#""64KiB""#, r#""256KiB""#,
         "The largest content of a `QUERY` (RFC 10008) that is made part of the key; one with more goes to the origin. \
          Must not be more than Envoy's `per_connection_buffer_limit_bytes`."),
+    policy("key.unkeyed", "object: header field to `key`, `strip`, `bypass` or `ignore`", "{}", r#"{"forwarded": "strip"}"#,
+        "What becomes of request fields that are known to change responses although no `Vary` tells of it, so that \
+         nobody poisons the cache with them: their values are part of the key, they do not reach the origin, requests \
+         that have them pass by the cache, or nothing. Unless configured, part of the key: `x-forwarded-host`, \
+         `x-forwarded-port`, `x-forwarded-prefix`, `x-forwarded-proto` (where it is not the scheme), \
+         `x-forwarded-protocol`, `x-forwarded-scheme`, `x-forwarded-server`, `x-forwarded-ssl`, `x-host`, \
+         `x-http-host-override`, `x-url-scheme`, `front-end-https`. Passing by the cache: `forwarded`, \
+         `x-original-url`, `x-rewrite-url`, `x-http-method`, `x-http-method-override`, `x-method-override`. Nothing: \
+         all others, such as `x-forwarded-for`; an origin that answers by the client's address has to say `private`."),
     policy("store_post", "boolean", "false", "true",
         "Store POST responses that have explicit freshness and a matching `Content-Location`, for later GETs (RFC 9110 \
          §9.3.3)."),

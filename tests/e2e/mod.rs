@@ -30,6 +30,8 @@ mod crowds;
 mod deaths;
 /// Messages that no filter likes.
 mod hostile;
+/// A module that cannot be loaded.
+mod loading;
 /// An origin that is gone for a while.
 mod outage;
 /// What pages show.

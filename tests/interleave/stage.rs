@@ -304,7 +304,6 @@ impl<'a> Stage<'a> {
             stamp: Cell::new(0),
             waited: Cell::new(None),
             home: Cell::new(None),
-            search: Default::default(),
             request,
             options,
         })

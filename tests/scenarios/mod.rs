@@ -9,6 +9,8 @@
 pub mod admin;
 /// Refreshes before anything expires.
 pub mod ahead;
+/// What attackers of caches try.
+pub mod attacks;
 /// What `Cache-Status` says (RFC 9211).
 pub mod cache_status;
 /// Many clients, one request to the origin.
@@ -294,6 +296,20 @@ macro_rules! on_both_stands {
                 callers_come_from_their_networks
                 commands_have_a_rate
                 nothing_is_half_applied
+                nobody_chooses_the_links_of_others
+                unkeyed_fields_are_treated_as_configured
+            }
+            attacks {
+                a_get_with_a_body_poisons_nobody
+                a_hidden_parameter_does_not_get_past_the_key
+                a_path_is_what_was_sent
+                a_private_page_is_not_stored_for_its_disguise
+                a_confirmation_leaks_nothing_of_its_client
+                a_provoked_error_is_for_who_provoked_it
+                other_methods_store_nothing_for_get
+                waiting_is_bounded
+                credentials_are_nobody_elses
+                clients_learn_neither_keys_nor_tags
             }
             config {
                 a_push_keeps_what_is_stored
@@ -325,6 +341,7 @@ macro_rules! on_the_emulated_host_only {
                 when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request
                 purges_hold_where_a_stats_filter_silences_the_epoch
                 a_damaged_journal_forgets_to_the_safe_side
+                an_unreadable_journal_turns_the_cache_off_and_nothing_else
                 damaged_records_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
                 a_query_whose_content_is_held_back_goes_to_the_origin
