@@ -225,12 +225,13 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     if let Some(record) = left.record {
         evict(&mut set, &replaced, &record);
         let uses = if record.is_some() { set.uses_of(record.fingerprint) } else { 0 };
+        let route = set.route_of(record.fingerprint);
         set.forget(record.fingerprint);
         // The old record of the same key may lie in another way. Its bytes stay until somebody writes there.
         for way in set.ways.iter_mut().filter(|w| w.fingerprint == flight.fingerprint) {
             way.fingerprint = Fingerprint::default();
         }
-        *set.ways.get_mut(usize::from(flight.way))? = Way { uses, ..record };
+        *set.ways.get_mut(usize::from(flight.way))? = Way { uses, route, ..record };
     } else if left.counted {
         let uses = set.uses_of(flight.fingerprint);
         set.remember(&Way { fingerprint: flight.fingerprint, uses, ..Way::default() });

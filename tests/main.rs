@@ -33,5 +33,11 @@ mod properties;
 /// Seeded workloads with every fault that the emulated host can show (`make chaos`).
 mod chaos;
 
+/// The bytes of the store.
+mod budget;
+
+/// What Larder honours, as the README lists it.
+mod honours;
+
 /// The invariants of the house, which no compiler checks.
 mod tidy;

@@ -542,3 +542,24 @@ fn no_configuration_makes_its_reader_panic() {
         let _ = Config::parse(&json);
     });
 }
+
+#[test]
+fn no_route_metadata_makes_its_reader_panic() {
+    let bytes = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
+    let entry = |name: &str, value: &[u8]| bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value)].concat());
+    let list = bytes(6, &[bytes(1, &bytes(3, b"a")), bytes(1, &[4 << 3, 1])].concat());
+    let rule = [entry("ttl", &bytes(3, b"1h")), entry("tags", &list)].concat();
+    let message = entry("larder", &rule);
+    for_many(4_000, |by| {
+        let mut message = message.clone();
+        for _ in 0..=by.below(4) {
+            let at = by.below(message.len() as u64) as usize;
+            match by.below(3) {
+                0 => message[at] = by.number() as u8,
+                1 => message.insert(at, by.number() as u8),
+                _ => message.truncate(at.max(1)),
+            }
+        }
+        let _ = Config::default().for_route(&message);
+    });
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use larder::config::reference_markdown;
 
@@ -90,15 +91,28 @@ fn nothing_in_src_is_a_mutable_static_or_allows_what_may_panic() {
 
 #[test]
 fn the_readme_lists_the_options_as_they_are() {
+    readme_has("end of options", &reference_markdown());
+}
+
+#[test]
+fn the_readme_lists_what_is_honoured_as_it_is() {
+    readme_has("end of what is honoured", &crate::honours::markdown());
+}
+
+/// The README is rendered up to this mark, from the comment before it that says how.
+fn readme_has(end: &str, rendered: &str) {
     const START: &str = "UPDATE_README=1 cargo test --test main tidy -->\n";
-    const END: &str = "<!-- end of options -->";
+    // Both tables are written to one file.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(START).unwrap();
-    let (table, after) = rest.split_once(END).unwrap();
+    let end = format!("<!-- {end} -->");
+    let (before, after) = text.split_once(&end).unwrap();
+    let (before, table) = before.rsplit_once(START).unwrap();
     if std::env::var_os("UPDATE_README").is_some() {
-        fs::write(&path, format!("{before}{START}{}{END}{after}", reference_markdown())).unwrap();
+        fs::write(&path, format!("{before}{START}{rendered}{end}{after}")).unwrap();
     } else {
-        assert_eq!(table, reference_markdown(), "run: UPDATE_README=1 cargo test --test main tidy");
+        assert_eq!(table, rendered, "run: UPDATE_README=1 cargo test --test main tidy");
     }
 }

@@ -1,10 +1,11 @@
 //! What a request asks of the cache and what the cache decides.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::config::{Config, Options};
+use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::{ForwardReason, NotStored, Stored};
 use crate::policy::key;
@@ -13,7 +14,6 @@ use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
-use crate::store::record::Slot;
 use crate::time::{Monotonic, Now};
 
 /// The host's number of a stream, unique in its worker.
@@ -32,14 +32,16 @@ pub struct Ask {
     pub options: Rc<Options>,
     /// Its primary cache key.
     pub key: Vec<u8>,
+    /// Which part of its query selects the response, as far as that is known; none when all of it does.
+    pub search: RefCell<Option<SearchVariance>>,
     /// When it came.
     pub arrived: Now,
     /// The journal's head when it was last considered.
     pub stamp: Cell<u64>,
     /// What it has waited for, once it has.
     pub waited: Cell<Option<Waited>>,
-    /// Where its response was stored, once it has been.
-    pub home: Cell<Option<(Slot, Fingerprint)>>,
+    /// Under which fingerprint its response was stored, once it has been.
+    pub home: Cell<Option<Fingerprint>>,
 }
 
 /// A fetch that a request has waited for.
@@ -163,6 +165,15 @@ impl Ask {
         self.waited.get().filter(|waited| !waited.leads).map(|_| answered)
     }
 
+    /// The key that the responses for its URI lie under, before their variants are told apart.
+    #[must_use]
+    pub fn base_key(&self) -> Cow<'_, [u8]> {
+        match &*self.search.borrow() {
+            Some(variance) => Cow::Owned(key::modulo_search(&self.request, &self.options, variance)),
+            None => Cow::Borrowed(&self.key),
+        }
+    }
+
     /// The request as it goes to the origin: query parameters that are dropped from the key do not reach it, unless
     /// the rules want it.
     #[must_use]
@@ -180,6 +191,6 @@ impl Ask {
     /// The cache key of the variant that these nominated fields select for this request.
     #[must_use]
     pub fn variant_key(&self, nominated: &[String]) -> Vec<u8> {
-        key::variant(&self.key, nominated, &self.request)
+        key::variant(&self.base_key(), nominated, &self.request)
     }
 }

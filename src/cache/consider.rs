@@ -63,7 +63,8 @@ impl Cache {
             return alone(ask, unavailable, None);
         }
         ask.stamp.set(self.mirror.head());
-        let nominated = match self.level(host, ask, &ask.key, ForwardReason::UriMiss, newcomer, now) {
+        self.look_up_search(host, ask);
+        let nominated = match self.level(host, ask, &ask.base_key(), ForwardReason::UriMiss, newcomer, now) {
             Level::Decided(decision) => return decision,
             Level::Nominated(nominated) => nominated,
         };
@@ -336,7 +337,7 @@ impl Cache {
     /// be served while it is refreshed.
     pub fn on_error(&self, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
         let Content::Response(response) = &entry.record.content else { return None };
-        let invalidated = invalidated(self.verdict(entry))?;
+        let invalidated = invalidated(self.verdict_for(entry, ask))?;
         let (stored, request, options) = (&response.stored, &ask.request, &ask.options);
         on_error(stored, request, options, invalidated, now.wall).or_else(|| {
             let meanwhile = reuse(stored, request, options, invalidated, now.wall);
@@ -349,7 +350,8 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        let primary = self.place(host, ask.key.clone());
+        self.look_up_search(host, ask);
+        let primary = self.place(host, ask.base_key().into_owned());
         let at_primary = self.stored(host, &primary)?;
         let entry = match &at_primary.record.content {
             Content::Response(_) => at_primary,
@@ -357,6 +359,7 @@ impl Cache {
                 let variant = self.place(host, ask.variant_key(&variants.nominated));
                 self.stored(host, &variant)?
             }
+            Content::Search(_) => return None,
         };
         let reuse = self.on_error(&entry, ask, now)?;
         Some(Decision::Serve { entry, reuse })
@@ -389,10 +392,12 @@ impl Cache {
     }
 
     fn judge(&self, entry: &Entry, ask: &Ask, now: Now) -> Judged {
-        let verdict = self.verdict(entry);
+        let verdict = self.verdict_for(entry, ask);
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Gone,
             (Content::Variants(_), Some(_)) => Judged::Nominated,
+            // Nobody looks for a response where such a record lies.
+            (Content::Search(_), Some(_)) => Judged::Gone,
             (Content::Response(response), Some(invalidated)) => {
                 usable(response, ask, invalidated, entry.record.generation, now)
             }

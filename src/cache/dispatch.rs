@@ -7,7 +7,7 @@ use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host,
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored, Stored};
-use crate::policy::validation;
+use crate::policy::{partial, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::time::Now;
@@ -37,13 +37,17 @@ impl Cache {
     pub fn call(&mut self, host: &impl Host, generation: u64, now: Now) -> Option<Call> {
         let fetch = self.fetches.get_mut(&generation)?;
         (fetch.started, fetch.deadline) = (now, now.mono.after(fetch.timeout));
-        let validators =
-            fetch.validated.as_deref().and_then(Entry::response).map(|r| validation::validators(&r.stored));
+        let stored = fetch.validated.as_deref().and_then(Entry::response).map(|response| &response.stored);
+        let conditions = stored.map(|stored| match stored.range {
+            Some(_) => partial::completing(stored),
+            None => validation::validators(stored),
+        });
         let call = match &fetch.by {
             Fetcher::Stream => None,
             Fetcher::Root(recipe) => {
                 let request = recipe.replayed(&fetch.ask.forwarded());
-                request_fields(&request, &validators.unwrap_or_default()).map(|fields| Call {
+                let conditions = conditions.unwrap_or_default();
+                request.and_then(|request| request_fields(&request, &conditions)).map(|fields| Call {
                     cluster: recipe.cluster.clone(),
                     fields,
                     timeout: fetch.timeout,
@@ -77,10 +81,13 @@ impl Cache {
         let reason = leader.unwrap_or(ForwardReason::Stale);
         let Some(head) = reception.head else { return self.call_failed(host, generation, now) };
         self.origin_answered(host, || cluster, is_failure(&head), now);
-        let decision = if head.status == 304 {
-            self.received_confirmation(host, generation, &head, reason, now)
-        } else {
-            self.received_response(host, generation, head, reception.body, (&ask, reason), now)
+        let completes = self.validated(generation).is_some_and(|entry| entry.is_part());
+        let decision = match head.status {
+            304 => self.received_confirmation(host, generation, &head, reason, now),
+            206 | 416 if completes => {
+                self.received_rest(host, generation, &head, reception.body, reason, now)
+            }
+            _ => self.received_response(host, generation, head, reception.body, (&ask, reason), now),
         };
         if let (Some(decision), Some(_)) = (decision, leader) {
             self.leave(ask.stream);
@@ -120,7 +127,7 @@ impl Cache {
         let status = head.status;
         let validated = self.validated(generation);
         let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
-        let delivery = match self.storable(generation, &head, &body, now) {
+        let delivery = match self.storable(host, generation, &head, &body, now) {
             Ok(response) => {
                 let landing = Landing::Stored(Box::new(Response { body, ..response }));
                 let entry = self.land(host, generation, landing, now)?;
@@ -143,7 +150,26 @@ impl Cache {
         Some(Decision::Deliver { delivery, reason })
     }
 
-    /// The 304 was about something else: the root asks once more, without conditions.
+    /// The root has asked for what a stored part lacks (RFC 9111 §3.3).
+    fn received_rest(
+        &mut self,
+        host: &impl Host,
+        generation: u64,
+        head: &ResponseHead,
+        body: Vec<u8>,
+        reason: ForwardReason,
+        now: Now,
+    ) -> Option<Decision> {
+        let Some(whole) = self.completed(generation, head, body, now) else {
+            self.ask_again(generation, now);
+            return None;
+        };
+        let entry = self.land(host, generation, Landing::Stored(Box::new(whole)), now)?;
+        let delivery = Delivery::Entry { entry, status: head.status, stored: Stored::Yes };
+        Some(Decision::Deliver { delivery, reason })
+    }
+
+    /// The 304 was about something else, or the rest of a part does not fit it: the root asks once more, for all.
     fn ask_again(&mut self, generation: u64, now: Now) {
         let stamp = self.mirror.head();
         if let Some(fetch) = self.fetches.get_mut(&generation) {
@@ -163,6 +189,7 @@ impl Cache {
     /// What a response may be stored as; its body is still empty.
     fn storable(
         &self,
+        host: &impl Host,
         generation: u64,
         head: &ResponseHead,
         body: &[u8],
@@ -177,7 +204,7 @@ impl Cache {
         } else if head.content_length().is_some_and(|length| length != bytes) {
             Err(NotStored::Incomplete)
         } else {
-            self.assess(generation, head, now)
+            self.assess(host, generation, head, now)
         }
     }
 }

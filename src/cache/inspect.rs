@@ -153,7 +153,8 @@ impl Cache {
 
     /// The stored responses that a request finds under its URL: the one that there is, or all variants.
     pub fn variants_of(&mut self, host: &impl Host, ask: &Ask) -> Vec<Seen> {
-        let primary = self.place(host, ask.key.clone());
+        self.look_up_search(host, ask);
+        let primary = self.place(host, ask.base_key().into_owned());
         let Some(record) = self.record(host, &primary) else { return Vec::new() };
         match &record.entry.record.content {
             Content::Response(_) => vec![record],
@@ -161,6 +162,7 @@ impl Cache {
                 let places = variants.known.iter().map(|(fingerprint, _)| *fingerprint);
                 places.filter_map(|fingerprint| self.known(host, fingerprint)).collect()
             }
+            Content::Search(_) => Vec::new(),
         }
     }
 
@@ -169,11 +171,12 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        let primary = self.place(host, ask.key.clone());
+        self.look_up_search(host, ask);
+        let primary = self.place(host, ask.base_key().into_owned());
         let at_primary = self.best(host, &primary);
         let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
             Some(Content::Variants(variants)) => Some(variants.nominated.clone()),
-            Some(Content::Response(_)) | None => None,
+            Some(Content::Response(_) | Content::Search(_)) | None => None,
         };
         let Some(nominated) = nominated else {
             return Some(self.found(host, ask, primary, at_primary, ForwardReason::UriMiss, now));
@@ -239,8 +242,7 @@ impl Cache {
         let fetching = flight.is_some_and(|flight| flight.is_live(now.mono));
         let failures = flight.map_or(0, |flight| flight.failures);
         let rests = flight.map_or(Duration::ZERO, |flight| rests_until(flight).since(now.mono));
-        let slot = set.way_of(place.fingerprint).map(|way| Slot { set: place.set, way });
-        let recipe = slot.and_then(|slot| Recipe::read(host, slot, place.fingerprint));
+        let recipe = Recipe::read(host, set.route_of(place.fingerprint));
         let cluster = recipe.map(|recipe| {
             let is_down = Breakers::read(host).is_open(&recipe.cluster);
             (recipe.cluster, is_down)

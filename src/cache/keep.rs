@@ -1,9 +1,12 @@
 //! Storing what was not fetched for others: parts of a representation, answers to POST, what a HEAD has told.
 
-use super::{Cache, Host};
+use super::{Cache, Host, assessed};
+use crate::http::ResponseHead;
+use crate::http::search::SearchVariance;
 use crate::invalidation::{Tag, Verdict};
 use crate::policy::expires;
-use crate::policy::partial::combine;
+use crate::policy::partial::{combine, completing};
+use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response};
 use crate::time::Now;
@@ -16,10 +19,20 @@ impl Cache {
     }
 
     /// Stores a response under the key of its URI, beside any flight. A part is combined with what is there
-    /// (RFC 9111 §3.4). What selects by `Vary` is left to the fetches that others wait for.
-    pub fn keep(&mut self, host: &impl Host, key: &[u8], stamp: u64, response: Response, now: Now) {
-        if !response.stored.vary.is_empty() || !self.sync(host) {
-            return;
+    /// (RFC 9111 §3.4). What selects by `Vary` or `No-Vary-Search` is left to the fetches that others wait for. Returns
+    /// where it lies.
+    pub fn keep(
+        &mut self,
+        host: &impl Host,
+        key: &[u8],
+        stamp: u64,
+        response: Response,
+        now: Now,
+    ) -> Option<Fingerprint> {
+        let selects =
+            !response.stored.vary.is_empty() || SearchVariance::of(&response.stored.fields).is_some();
+        if selects || !self.sync(host) {
+            return None;
         }
         let place = self.place(host, key.to_vec());
         let there = self.read(host, &place).map(Entry::new);
@@ -36,7 +49,32 @@ impl Cache {
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let entry = self.entry(&place, stamp, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
-        self.put(host, &place, &entry, until, now);
+        self.put(host, &place, &entry, until, now).then_some(place.fingerprint)
+    }
+
+    /// What a stored part and the rest of it, for which a fetch has asked, make together; none when they do not belong
+    /// together, or leave something out.
+    pub(super) fn completed(
+        &mut self,
+        generation: u64,
+        head: &ResponseHead,
+        body: Vec<u8>,
+        now: Now,
+    ) -> Option<Response> {
+        let fetch = self.fetches.get_mut(&generation)?;
+        let part = fetch.validated.clone()?;
+        let old = part.response()?;
+        let mut request = fetch.request().into_owned();
+        for (name, value) in completing(&old.stored) {
+            request.fields.push(name, value);
+        }
+        let times = (fetch.started.wall, now.wall);
+        let rest = assessed(&fetch.ask.config, &request, head, old.uri.clone(), times).ok()?;
+        let whole = combined(old, &Response { body, ..rest })?;
+        let fits = whole.body.len() as u64 <= fetch.ask.options.object_bytes_max;
+        // The older part is still subject to what was invalidated since it was asked for.
+        fetch.stamp = fetch.stamp.min(part.record.stamp);
+        (whole.stored.range.is_none() && fits).then_some(whole)
     }
 }
 

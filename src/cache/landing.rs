@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
-use crate::config::{Config, TagsConfig};
+use crate::config::{Config, Options, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
@@ -16,7 +16,7 @@ use crate::policy::storing::storable;
 use crate::policy::validation::{self, Unfreshened};
 use crate::policy::{StoredResponse, key};
 use crate::store::memory::Entry;
-use crate::store::record::{Content, EMPTY_BYTES, Record, Response, Slot, Variants};
+use crate::store::record::{Content, Record, Response, Slot, Variants};
 use crate::store::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, Way};
 use crate::store::{Fingerprint, TRIES, workers};
 use crate::time::{Monotonic, Now, Timestamp};
@@ -57,10 +57,31 @@ impl Cache {
     ///
     /// # Errors
     /// Why it may not be stored.
-    pub fn assess(&self, generation: u64, response: &ResponseHead, now: Now) -> Result<Response, NotStored> {
+    pub fn assess(
+        &self,
+        host: &impl Host,
+        generation: u64,
+        response: &ResponseHead,
+        now: Now,
+    ) -> Result<Response, NotStored> {
         let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
         let (config, uri) = (&fetch.ask.config, fetch.ask.uri());
-        assessed(config, &fetch.request(), response, uri, (fetch.started.wall, now.wall))
+        let request = &fetch.request();
+        let options = options_for(config, request, response);
+        let times = (fetch.started.wall, now.wall);
+        let assessed = assessed_by(config, &options, request, response, uri, times)?;
+        self.is_admitted(host, &fetch.lease.place, options.min_uses)
+            .then_some(assessed)
+            .ok_or(NotStored::Admission)
+    }
+
+    /// Whether a key has been asked for often enough, this time included. What is stored already has been.
+    fn is_admitted(&self, host: &impl Host, place: &Place, min_uses: u8) -> bool {
+        if min_uses <= 1 {
+            return true;
+        }
+        let set = SetSnapshot::read(host, place.set).value;
+        set.way_of(place.fingerprint).is_some() || set.uses_of(place.fingerprint) + 1 >= min_uses
     }
 
     /// What a 304 to a fetch says of the stored response that was to be validated.
@@ -151,16 +172,22 @@ impl Cache {
         self.due.push(fetch.lease.place.fingerprint);
         match landing {
             Landing::Stored(response) => Some(self.store(host, &fetch, *response, now)),
+            // Whoever waits asks for it as well, and may be the one it takes.
+            Landing::NotStored(NotStored::Admission) => {
+                host.count(Counter::NotStored(NotStored::Admission));
+                self.finish(host, &fetch.lease, Left { counted: true, ..Left::default() }, 0);
+                None
+            }
             Landing::NotStored(reason) => {
                 self.end_not_stored(host, &fetch.lease, None, reason, now);
                 None
             }
             Landing::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
-                if self.owns_way(host, &fetch.lease, now) {
-                    Record::erase(host, fetch.lease.slot, fetch.lease.before);
-                }
-                let empty = Way { bytes: fetch.lease.before.min(EMPTY_BYTES), ..Way::default() };
+                let empty = match self.owns_way(host, &fetch.lease, now) {
+                    true => Record::erase(host, fetch.lease.slot, fetch.lease.before),
+                    false => Way::default(),
+                };
                 self.end_not_stored(host, &fetch.lease, Some(empty), reason, now);
                 None
             }
@@ -216,9 +243,27 @@ impl Cache {
 
     /// The stream of this request is being logged: now it is known what the router made of it.
     pub fn learn_route(&mut self, host: &impl Host, ask: &Ask) {
-        let Some((slot, fingerprint)) = ask.home.get() else { return };
+        let Some(fingerprint) = ask.home.get() else { return };
         if let Some(recipe) = route_of(host, ask) {
-            keep_recipe(host, slot, fingerprint, &recipe);
+            self.keep_recipe(host, fingerprint, &recipe);
+        }
+    }
+
+    /// Keeps how a key reaches its origin. Most keys go the same few ways, so their ways in the set only name one.
+    fn keep_recipe(&mut self, host: &impl Host, fingerprint: Fingerprint, recipe: &Recipe) {
+        let route = recipe.route(self.seed(host));
+        if self.route_kept != route {
+            recipe.keep(host, route);
+            self.route_kept = route;
+        }
+        for _ in 0..TRIES {
+            let set = SetSnapshot::read(host, self.set_of(fingerprint));
+            let Some(way) = set.value.way_of(fingerprint) else { return };
+            let Some(value) = set.value.routed(way, route) else { return };
+            if set.replace(host, &value) {
+                return;
+            }
+            host.count(Counter::Conflict);
         }
     }
 
@@ -229,15 +274,14 @@ impl Cache {
         if key::primary(&sent, &ask.options) != ask.key {
             return false;
         }
-        if place.key == ask.key {
+        let base = ask.base_key();
+        if place.key == *base {
             return true;
         }
-        let primary = self.place(host, ask.key.clone());
+        let primary = self.place(host, base.to_vec());
         match self.stored(host, &primary).as_ref().map(|entry| &entry.record.content) {
-            Some(Content::Variants(variants)) => {
-                key::variant(&ask.key, &variants.nominated, &sent) == place.key
-            }
-            Some(Content::Response(_)) | None => false,
+            Some(Content::Variants(variants)) => key::variant(&base, &variants.nominated, &sent) == place.key,
+            Some(Content::Response(_) | Content::Search(_)) | None => false,
         }
     }
 
@@ -256,16 +300,19 @@ impl Cache {
         self.effects.push_back(Effect::Dispatch(generation));
     }
 
-    /// Stores a response where it belongs: under its URI, or, with `Vary`, under its variant.
+    /// Stores a response where it belongs: under its URI or, with `No-Vary-Search`, under what of that counts; with
+    /// `Vary`, under its variant.
     fn store(&mut self, host: &impl Host, fetch: &Fetch, response: Response, now: Now) -> Rc<Entry> {
         let ask = Rc::clone(&fetch.ask);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let nominated = response.stored.vary.clone();
-        let primary = self.place(host, ask.key.clone());
+        let moved = self.search_changes(host, fetch, &response, until, now);
+        let base = ask.base_key();
+        let primary = self.place(host, base.to_vec());
         let home = if nominated.is_empty() {
             primary.clone()
         } else {
-            self.place(host, key::variant(&ask.key, &nominated, &fetch.request()))
+            self.place(host, key::variant(&base, &nominated, &fetch.request()))
         };
         let directory = self.directory(host, &primary, &home, nominated, until, fetch, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
@@ -295,24 +342,34 @@ impl Cache {
             }
             Directory::Right | Directory::Full => {}
         }
-        // Whatever was not published above ends here; an ended flight is not found again.
-        self.finish(host, &fetch.lease, Left::default(), 0);
-        host.count(if stored.is_some() { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
-        if fetch.replaces_fresh {
+        // Whatever was not published above ends here; an ended flight is not found again. What answered the request
+        // under its former key is not to be found there any more.
+        let record = (moved.is_some() && self.owns_way(host, &fetch.lease, now)).then(|| {
+            self.memory.remove(fetch.lease.place.fingerprint);
+            Record::erase(host, fetch.lease.slot, fetch.lease.before)
+        });
+        self.finish(host, &fetch.lease, Left { record, ..Left::default() }, 0);
+        host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
+        if fetch.replaces_fresh || moved.is_some() {
             // §4: "a cache MUST use the most recently stored response".
             let others = workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w));
-            others.for_each(|worker| host.wake(worker, home.fingerprint));
+            others.for_each(|worker| {
+                host.wake(worker, home.fingerprint);
+                if let Some(marker) = &moved {
+                    host.wake(worker, fetch.lease.place.fingerprint);
+                    host.wake(worker, marker.fingerprint);
+                }
+            });
         }
-        ask.home.set(stored.map(|slot| (slot, home.fingerprint)));
-        if stored.is_some() {
+        ask.home.set(stored.then_some(home.fingerprint));
+        if stored {
             self.memory.update(home.fingerprint, &entry);
         } else {
             self.memory.insert(home.fingerprint, &entry);
         }
-        if let (Fetcher::Root(recipe), None, Some(slot)) = (&fetch.by, &self.config.collapse.cluster, stored)
-        {
-            // It may lie in another way now, or be the first under this key.
-            keep_recipe(host, slot, home.fingerprint, recipe);
+        if let (Fetcher::Root(recipe), None, true) = (&fetch.by, &self.config.collapse.cluster, stored) {
+            // It may be the first under this key.
+            self.keep_recipe(host, home.fingerprint, recipe);
         }
         entry
     }
@@ -383,26 +440,27 @@ impl Cache {
         until: u32,
         not_shared: Option<(NotStored, Monotonic)>,
         now: Now,
-    ) -> Option<Slot> {
+    ) -> bool {
         if !self.owns_way(host, lease, now) {
-            return None;
+            return false;
         }
         let encoded = entry.record.encoded();
-        let enlarged = if encoded.is_large() { Some(self.enlarged(host, lease, now)?) } else { None };
-        let lease = enlarged.as_ref().unwrap_or(lease);
+        let lease = if encoded.is_large() { self.enlarged(host, lease, now) } else { Some(lease.clone()) };
+        let Some(lease) = &lease else { return false };
         let bytes = encoded.bytes();
         let more = bytes as i64 - lease.before as i64;
         if !self.take(host, more, now) {
-            return None;
+            return false;
         }
         encoded.write(host, lease.slot, lease.before);
         let fingerprint = lease.place.fingerprint;
         let record = Some(Way { fingerprint, bytes, expires: until, ..Way::default() });
         let left = Left { record, not_shared, ..Left::default() };
-        self.finish(host, lease, left, more).then(|| {
+        let published = self.finish(host, lease, left, more);
+        if published {
             self.memory.update(fingerprint, entry);
-            lease.slot
-        })
+        }
+        published
     }
 
     /// The lease with a way that takes large bodies.
@@ -432,30 +490,32 @@ impl Cache {
         entry: &Rc<Entry>,
         until: u32,
         now: Now,
-    ) -> Option<Slot> {
+    ) -> bool {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
-                return None;
+                return false;
             }
             let way = set.value.way_of(place.fingerprint);
             let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
             if there.is_some_and(|r| r.stamp > entry.record.stamp) {
-                return None;
+                return false;
             }
             let new = self.new_flight(place.fingerprint, now);
-            let (value, flight) = collapse::led(&set.value, new, now.mono, now.wall)?;
+            let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
+                return false;
+            };
             if set.replace(host, &value) {
                 let lease = Lease::of(place.clone(), flight, &set.value);
                 let stored = self.publish(host, &lease, entry, until, None, now);
-                if stored.is_none() {
+                if !stored {
                     self.finish(host, &lease, Left::default(), 0);
                 }
                 return stored;
             }
             host.count(Counter::Conflict);
         }
-        None
+        false
     }
 
     /// Ends the flight of a lease and wakes who waited; whether the flight was still there. So many bytes were taken
@@ -524,13 +584,6 @@ fn route_of(host: &impl Host, ask: &Ask) -> Option<Recipe> {
     Recipe::learned(&ask.forwarded(), &sent, cluster)
 }
 
-/// Keeps how a key reaches its origin beside what is stored under it.
-fn keep_recipe(host: &impl Host, slot: Slot, fingerprint: Fingerprint, recipe: &Recipe) {
-    if Recipe::read(host, slot, fingerprint).as_ref() != Some(recipe) {
-        recipe.write(host, slot, fingerprint);
-    }
-}
-
 /// The tags of a response: its own and more.
 fn tags<'a>(
     limits: &TagsConfig,
@@ -559,9 +612,24 @@ pub fn assessed(
     uri: Vec<u8>,
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<Response, NotStored> {
+    let options = options_for(config, request, response);
+    assessed_by(config, &options, request, response, uri, (request_time, response_time))
+}
+
+fn options_for(config: &Config, request: &RequestHead, response: &ResponseHead) -> Rc<Options> {
     let content_type = response.fields.get("content-type").unwrap_or_default();
-    let options = config.rules.for_response(request, response.status, content_type);
-    let stored = storable(request, response, &options, request_time, response_time)?;
+    config.rules.for_response(request, response.status, content_type)
+}
+
+fn assessed_by(
+    config: &Config,
+    options: &Options,
+    request: &RequestHead,
+    response: &ResponseHead,
+    uri: Vec<u8>,
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> Result<Response, NotStored> {
+    let stored = storable(request, response, options, request_time, response_time)?;
     let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
     Ok(untagged(&config.tags, Response { stored, uri, tags, body: Vec::new() }))
 }

@@ -13,6 +13,7 @@ mod keep;
 mod landing;
 mod recipe;
 mod room;
+mod search;
 mod sweep;
 mod trouble;
 
@@ -35,7 +36,7 @@ use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::metrics::{Counter, Metrics};
 use crate::store::journal::{Busy, Mirror, Synced};
 use crate::store::memory::{Entry, WorkerMemory};
-use crate::store::record::{Content, Slot};
+use crate::store::record::{Content, Search, Slot, Variants};
 use crate::store::set::WAYS;
 use crate::store::{Fingerprint, Seed, SharedData};
 use crate::time::{Monotonic, Now, Timestamp};
@@ -80,9 +81,13 @@ pub struct Cache {
     generations: u32,
     /// The place in the registry, once claimed.
     worker: Option<u8>,
+    /// Whether this worker has met `No-Vary-Search`: until then nobody looks for it where something is stored.
+    searches: bool,
     mirror: Mirror,
     memory: WorkerMemory,
     victims: room::Victims,
+    /// The route that this worker has seen kept last, since its last tick.
+    route_kept: u32,
     /// Ordered, like the fetches, so that the same events always have the same consequences.
     parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
@@ -162,11 +167,13 @@ impl Cache {
         Cache {
             memory: WorkerMemory::new(config.store.worker_bytes_max),
             victims: room::Victims::starting_at(identity.nonce),
+            route_kept: 0,
             config,
             identity,
             seed: None,
             generations: 0,
             worker: None,
+            searches: false,
             mirror: Mirror::new(JOURNAL_RECORDS_MAX),
             parked: BTreeMap::new(),
             parked_streams: HashMap::new(),
@@ -323,9 +330,9 @@ fn subject(content: &Content) -> Subject<'_> {
             content_type: r.stored.fields.get("content-type").unwrap_or_default(),
             stored_at: r.stored.response_time,
         },
-        Content::Variants(v) => {
+        Content::Variants(Variants { uri, .. }) | Content::Search(Search { uri, .. }) => {
             let stored_at = Timestamp::default();
-            Subject { uri: &v.uri, tags: &[], status: 0, content_type: &[], stored_at }
+            Subject { uri, tags: &[], status: 0, content_type: &[], stored_at }
         }
     }
 }

@@ -5,8 +5,7 @@ use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{Fields, RequestHead};
-use crate::store::record::Slot;
-use crate::store::{Fingerprint, SCHEMA, SharedData};
+use crate::store::{SCHEMA, Seed, SharedData};
 
 /// The most fields that a recipe sets or removes; a route that does more is not learned.
 const FIELDS_MAX: usize = 64;
@@ -16,8 +15,8 @@ const FIELDS_MAX: usize = 64;
 pub struct Recipe {
     /// The cluster that was chosen.
     pub cluster: String,
-    /// `:path`, where it was rewritten.
-    path: Option<Vec<u8>>,
+    /// What `:path` begins with, and what it was rewritten to, where it was.
+    path: Option<(Vec<u8>, Vec<u8>)>,
     /// `:authority`, where it was rewritten.
     authority: Option<Vec<u8>>,
     /// Field lines that were added or replaced.
@@ -53,48 +52,69 @@ impl Recipe {
             came.fields.iter().map(|(name, _)| name).filter(gone).map(<[u8]>::to_vec).collect();
         (set.len() + removed.len() <= FIELDS_MAX && sent.contains(":path")).then(|| Recipe {
             cluster,
-            path: rewritten(":path"),
+            path: rewritten(":path").map(|sent| difference(came.path(), &sent)),
             authority: rewritten(":authority"),
             set,
             removed,
         })
     }
 
-    /// The request as the router would have sent it.
+    /// The request as the router would have sent it; none when its path is not one for this recipe.
     #[must_use]
-    pub fn replayed(&self, request: &RequestHead) -> Fields {
+    pub fn replayed(&self, request: &RequestHead) -> Option<Fields> {
         let is_set = |name: &[u8]| self.set.iter().any(|(n, _)| n == name);
         let mut fields = request.fields.clone();
         fields.retain(|name, _| !is_set(name) && !self.removed.iter().any(|n| n == name));
         for (name, value) in &self.set {
             fields.push(name, value);
         }
-        for (name, value) in [(":path", &self.path), (":authority", &self.authority)] {
-            if let Some(value) = value {
-                fields.set(name, value);
-            }
+        if let Some((from, to)) = &self.path {
+            fields.set(":path", [to, request.path().strip_prefix(from.as_slice())?].concat());
         }
-        fields
+        if let Some(authority) = &self.authority {
+            fields.set(":authority", authority);
+        }
+        Some(fields)
     }
 
-    /// The recipe of a key, if one is known; it lies beside the record in that slot.
-    pub fn read(data: &impl SharedData, slot: Slot, fingerprint: Fingerprint) -> Option<Recipe> {
-        let found = data.get(&recipe_key(slot))?;
-        let (whose, recipe): (u64, Recipe) = postcard::from_bytes(&found.bytes).ok()?;
-        (whose == fingerprint.0).then_some(recipe)
+    /// The number that ways name it by: a keyed hash, so that nobody outside can make two alike. Never zero.
+    #[must_use]
+    pub fn route(&self, seed: Seed) -> u32 {
+        let bytes = postcard::to_allocvec(self).unwrap_or_default();
+        (seed.fingerprint(&bytes).0 as u32).max(1)
     }
 
-    /// Keeps the recipe of a key beside the record in that slot. A plain write: it names its key, so in the worst
-    /// case a race with another key's makes one of them unknown.
-    pub fn write(&self, data: &impl SharedData, slot: Slot, fingerprint: Fingerprint) {
-        if let Ok(bytes) = postcard::to_allocvec(&(fingerprint.0, self)) {
-            data.set(&recipe_key(slot), &bytes);
+    /// The recipe of this number, if it is still known.
+    pub fn read(data: &impl SharedData, route: u32) -> Option<Recipe> {
+        let found = data.get(&recipe_key(route)).filter(|_| route != 0)?;
+        let (whose, recipe): (u32, Recipe) = postcard::from_bytes(&found.bytes).ok()?;
+        (whose == route).then_some(recipe)
+    }
+
+    /// Keeps the recipe under its number, unless it is there. A plain write: a recipe names itself, so in the worst
+    /// case one is unknown until the next fetch on Envoy's own path.
+    pub fn keep(&self, data: &impl SharedData, route: u32) {
+        if Recipe::read(data, route).is_none()
+            && let Ok(bytes) = postcard::to_allocvec(&(route, self))
+        {
+            data.set(&recipe_key(route), &bytes);
         }
     }
 }
 
-fn recipe_key(slot: Slot) -> String {
-    format!("{SCHEMA}/p/{}/{}", slot.set, slot.way)
+/// How many recipes are kept.
+const RECIPES: u32 = 1024;
+
+fn recipe_key(route: u32) -> String {
+    format!("{SCHEMA}/p/{}", route % RECIPES)
+}
+
+/// What a path begins with and what it was rewritten to, without the end that both have in common: so that a route has
+/// one recipe for all its paths.
+fn difference(came: &[u8], sent: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let common = came.iter().rev().zip(sent.iter().rev()).take_while(|(a, b)| a == b).count();
+    let without = |path: &[u8]| path.get(..path.len() - common).unwrap_or_default().to_vec();
+    (without(came), without(sent))
 }
 
 /// Whether the router's treatment of a field says something about the route. Not: pseudo-header fields, the
@@ -194,17 +214,34 @@ mod tests {
         let mut want = Fields::from_iter([(":method", "GET"), ("accept", "text/plain"), ("x-route", "1")]);
         want.push(":path", "/a?b=1");
         want.push(":authority", "origin.internal");
-        assert_eq!(recipe.replayed(&next), want);
+        assert_eq!(recipe.replayed(&next), Some(want));
         assert_eq!(recipe.cluster, "blue");
     }
 
     #[test]
-    fn a_recipe_is_only_its_own_key_s() {
-        let (data, slot) = (Memory::default(), Slot { set: 1, way: 2 });
+    fn a_route_has_one_recipe_for_all_its_paths() {
+        let routed = |came: &str, sent: &str| {
+            let path = |path: &str| Fields::from_iter([(":method", "GET"), (":path", path)]);
+            let came = RequestHead { fields: path(came), has_body: false };
+            let recipe = Recipe::learned(&came, &path(sent), "blue".into()).unwrap();
+            assert_eq!(recipe.replayed(&came).unwrap().get(":path"), Some(sent.as_bytes()));
+            recipe
+        };
+        let recipe = routed("/shop/a?b=1", "/a?b=1");
+        assert_eq!(routed("/shop/shop", "/shop"), recipe);
+        assert_ne!(routed("/a", "/v1/a"), recipe);
+        assert_eq!(recipe.replayed(&request(&[(":path", "/other")])), None, "it is not of this route");
+    }
+
+    #[test]
+    fn a_recipe_is_known_by_its_number_only() {
+        let data = Memory::default();
         let recipe = Recipe::learned(&first(), &sent(), "blue".into()).unwrap();
-        recipe.write(&data, slot, Fingerprint(7));
-        assert_eq!(Recipe::read(&data, slot, Fingerprint(7)), Some(recipe));
-        assert_eq!(Recipe::read(&data, slot, Fingerprint(8)), None);
-        assert_eq!(Recipe::read(&data, Slot { set: 1, way: 3 }, Fingerprint(7)), None);
+        let route = recipe.route(Seed(1, 2));
+        recipe.keep(&data, route);
+        assert_eq!(Recipe::read(&data, route), Some(recipe.clone()));
+        assert_eq!(Recipe::read(&data, route.wrapping_add(RECIPES)), None, "the same place, another number");
+        assert_ne!(recipe.route(Seed(1, 3)), route);
+        assert_eq!(Recipe::read(&data, 0), None);
     }
 }

@@ -6,8 +6,8 @@
 use super::{Cache, Host, Lease, Place};
 use crate::collapse::{self, Left};
 use crate::store::Fingerprint;
-use crate::store::record::{EMPTY_BYTES, Record, Slot};
-use crate::store::set::{SetSnapshot, Way};
+use crate::store::record::{Record, Slot};
+use crate::store::set::SetSnapshot;
 use crate::time::Now;
 
 /// The most records that one landing evicts; what needs more room than they took is not stored.
@@ -107,8 +107,7 @@ impl Cache {
         }
         let place = Place { key: Vec::new(), fingerprint: new.fingerprint, set: victim.slot.set };
         let lease = Lease::of(place, flight, &set.value);
-        Record::erase(host, lease.slot, lease.before);
-        let record = Some(Way { bytes: EMPTY_BYTES, ..Way::default() });
+        let record = Some(Record::erase(host, lease.slot, lease.before));
         self.finish(host, &lease, Left { record, ..Left::default() }, 0);
     }
 

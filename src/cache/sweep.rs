@@ -91,6 +91,7 @@ impl Cache {
         self.settle(host, now);
         self.release_overdue(host, now);
         self.report_uses(host);
+        self.route_kept = 0;
         self.shrink(host, now);
         let due = |visited| now.mono.since(visited) >= SWEEP;
         let groups: Vec<Fingerprint> =

@@ -9,7 +9,7 @@ use crate::metrics::Counter;
 use crate::outcome::ForwardReason;
 use crate::policy::reuse::{Reuse, on_outage};
 use crate::store::memory::Entry;
-use crate::store::record::{Content, Slot};
+use crate::store::record::Content;
 use crate::store::set::SetValue;
 use crate::time::Now;
 
@@ -146,6 +146,5 @@ impl Cache {
 
 /// What is known of the way to the origin of what a request needs.
 pub(super) fn known_recipe(host: &impl Host, need: &Need<'_>, set: &SetValue) -> Option<Recipe> {
-    let way = set.way_of(need.place.fingerprint)?;
-    Recipe::read(host, Slot { set: need.place.set, way }, need.place.fingerprint)
+    Recipe::read(host, set.route_of(need.place.fingerprint))
 }

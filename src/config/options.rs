@@ -25,6 +25,8 @@ pub struct Options {
     pub stale_while_revalidate: Duration,
     /// The stale-if-error window (RFC 5861 §4) where the origin gave none.
     pub stale_if_error: Duration,
+    /// `s-maxage` does not forbid the stale windows that the same response names.
+    pub stale_despite_s_maxage: bool,
     /// How long a stale response is served while its cluster is taken to be down.
     pub stale_if_down: Duration,
     /// How eagerly what is in demand is refreshed before it expires, in percent; 0 turns it off.
@@ -55,6 +57,8 @@ pub struct Options {
     pub object_bytes_max: u64,
     /// The most variants that are stored for one URL.
     pub variants_max: u32,
+    /// Store a response only when its key was asked for so often.
+    pub min_uses: u8,
     /// Wait for a fetch of the same key that is already under way.
     pub collapse: bool,
     /// Tags that the rules add to a stored response. Those with captures are only known in the response phase.
@@ -148,6 +152,7 @@ impl Default for Options {
             heuristics: Heuristics { percent: 10, max: Duration::from_secs(86_400) },
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
+            stale_despite_s_maxage: false,
             stale_if_down: Duration::ZERO,
             refresh_ahead_percent: 100,
             soft_purge_grace: Duration::from_secs(60),
@@ -163,6 +168,7 @@ impl Default for Options {
             post_as_query: false,
             object_bytes_max: 1 << 20,
             variants_max: 16,
+            min_uses: 1,
             collapse: true,
             tags: Vec::new(),
             rules: Vec::new(),

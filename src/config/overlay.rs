@@ -19,6 +19,7 @@ pub(super) struct Overlay {
     heuristics_max: Option<Duration>,
     stale_while_revalidate: Option<Duration>,
     stale_if_error: Option<Duration>,
+    stale_despite_s_maxage: Option<bool>,
     stale_if_down: Option<Duration>,
     refresh_ahead_percent: Option<u32>,
     soft_purge_grace: Option<Duration>,
@@ -33,6 +34,7 @@ pub(super) struct Overlay {
     store_post: Option<bool>,
     pub(super) post_as_query: Option<bool>,
     variants_max: Option<u32>,
+    min_uses: Option<u8>,
 }
 
 impl Overlay {
@@ -61,6 +63,7 @@ impl Overlay {
         object.optional("surrogate_device", &mut self.surrogate_device, device)?;
         object.section("key", |object| self.key.read(object))?;
         for (name, place) in [
+            ("stale_despite_s_maxage", &mut self.stale_despite_s_maxage),
             ("cookies_need_public", &mut self.cookies_need_public),
             ("surrogate_control", &mut self.surrogate_control),
             ("store_post", &mut self.store_post),
@@ -68,7 +71,8 @@ impl Overlay {
         ] {
             object.optional(name, place, boolean)?;
         }
-        object.optional("variants_max", &mut self.variants_max, |at| count(at, 1, 1_000))
+        object.optional("variants_max", &mut self.variants_max, |at| count(at, 1, 1_000))?;
+        object.optional("min_uses", &mut self.min_uses, |at| Ok(count(at, 1, 8)? as u8))
     }
 
     /// Lays what is set over `options`.
@@ -80,6 +84,7 @@ impl Overlay {
         put(&mut options.heuristics.max, &self.heuristics_max);
         put(&mut options.stale_while_revalidate, &self.stale_while_revalidate);
         put(&mut options.stale_if_error, &self.stale_if_error);
+        put(&mut options.stale_despite_s_maxage, &self.stale_despite_s_maxage);
         put(&mut options.stale_if_down, &self.stale_if_down);
         put(&mut options.refresh_ahead_percent, &self.refresh_ahead_percent);
         put(&mut options.soft_purge_grace, &self.soft_purge_grace);
@@ -94,6 +99,7 @@ impl Overlay {
         put(&mut options.store_post, &self.store_post);
         put(&mut options.post_as_query, &self.post_as_query);
         put(&mut options.variants_max, &self.variants_max);
+        put(&mut options.min_uses, &self.min_uses);
     }
 }
 

@@ -65,6 +65,9 @@ pub const REFERENCE: &[Row] = &[
         "How long a stale response is served while it is refreshed, where the origin gave no window (RFC 5861 §3)."),
     policy("stale_if_error", "duration", r#""0s""#, r#""10m""#,
         "How long a stale response is served when the origin fails, where the origin gave no window (RFC 5861 §4)."),
+    policy("stale_despite_s_maxage", "boolean", "false", "true",
+        "`s-maxage` forbids serving a response stale, as `proxy-revalidate` does (RFC 9111 §5.2.2.10). `true`: not where \
+         the same response has `stale-while-revalidate` or `stale-if-error`, which many origins write beside it and mean."),
     policy("stale_if_down", "duration", r#""0s""#, r#""1d""#,
         "How long a stale response is served while the circuit breaker of its cluster is open, where that is longer than \
          its window for errors (see `breaker`)."),
@@ -116,6 +119,9 @@ pub const REFERENCE: &[Row] = &[
          answers later ones with the same content. It is stored where the origin or `ttl` gives it a lifetime."),
     policy("variants_max", "1 to 1000", "16", "4",
         "The most variants that are stored for one URL."),
+    policy("min_uses", "1 to 8", "1", "2",
+        "Store a response only when it was asked for so often (scan resistance). What is asked for more rarely than \
+         sixteen others of its set of the store is forgotten meanwhile, and counts anew."),
 
     top("route_metadata", "boolean", "false", "true",
         "Whether routes may have a rule of their own in their metadata, under `filter_metadata.larder`; it comes before \

@@ -43,7 +43,7 @@ pub(super) fn for_all(
     if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.now)) {
         return Err(NotStored::Error);
     }
-    let stored = cx.cache.assess(generation, response, cx.now)?;
+    let stored = cx.cache.assess(cx.host, generation, response, cx.now)?;
     Capturing::new(Target::Flight(generation), stored, response, ask.options.object_bytes_max)
 }
 
@@ -109,8 +109,8 @@ impl Capturing {
         self.length.is_none_or(|length| length == bytes) && is_whole_part(&self.response.stored, bytes)
     }
 
-    /// Stores what has been captured.
-    fn land(self, cx: &mut Context<'_, impl Host>) {
+    /// Stores what has been captured, on behalf of this request if its route is of interest.
+    fn land(self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) {
         let is_complete = self.is_complete();
         match self.target {
             Target::Flight(generation) if is_complete => {
@@ -120,7 +120,10 @@ impl Capturing {
                 cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
             }
             Target::Own { key, stamp } if is_complete => {
-                cx.cache.keep(cx.host, &key, stamp, self.response, cx.now);
+                let home = cx.cache.keep(cx.host, &key, stamp, self.response, cx.now);
+                if let Some(ask) = ask {
+                    ask.home.set(home);
+                }
             }
             Target::Own { .. } => {}
         }
@@ -159,7 +162,7 @@ impl Exchange {
     /// The response is complete: its last chunk, or its trailers, have arrived.
     pub fn response_end(&mut self, cx: &mut Context<'_, impl Host>) {
         if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
-            capturing.land(cx);
+            capturing.land(cx, self.fetched.as_deref());
         }
     }
 }

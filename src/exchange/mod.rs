@@ -24,7 +24,7 @@ mod inquiries;
 mod mutations;
 mod reply;
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 pub use mutations::catch_up;
@@ -296,6 +296,7 @@ impl Exchange {
             stream: self.stream,
             config: Rc::clone(cx.config),
             key,
+            search: RefCell::default(),
             arrived: cx.now,
             stamp: Cell::new(0),
             waited: Cell::new(None),
@@ -360,7 +361,7 @@ impl Exchange {
         let reply = match delivery {
             Delivery::Entry { entry, status, stored } => {
                 forward.stored = stored;
-                forward.status = (status == 304).then_some(status);
+                forward.status = matches!(status, 206 | 304).then_some(status);
                 let outcome = Outcome::Forward(forward);
                 self.explain(&outcome, Some(&entry));
                 Reply::fetched(cx, &entry, &ask.request, &outcome)
@@ -369,7 +370,7 @@ impl Exchange {
                 forward.stored = Stored::No(why);
                 let outcome = Outcome::Forward(forward);
                 self.explain(&outcome, None);
-                Some(Reply::passing(cx.config, head, body, &outcome))
+                Some(Reply::passing(ask, head, body, &outcome))
             }
         };
         match reply {
@@ -451,6 +452,8 @@ impl Exchange {
         match capture::own(cx, passing.request.as_deref(), passing.unsafe_request.as_ref(), response) {
             Some(Ok(capturing)) => {
                 forward.stored = Stored::Yes;
+                // So that the root can fetch what a part lacks.
+                self.fetched = passing.request.clone();
                 self.state = State::Capturing(Box::new(capturing));
                 if ends {
                     self.response_end(cx);
@@ -462,7 +465,9 @@ impl Exchange {
         if let (Some(ask), Some(entry)) = (&passing.request, &passing.fallback) {
             capture::updated_by_head(cx, ask, entry, response);
         }
-        Step::Continue(self.response_edits(cx, &forward, response))
+        let options = passing.request.as_ref().map(|ask| &ask.options);
+        let options = options.or(passing.unsafe_request.as_ref().map(|(_, options)| options));
+        Step::Continue(self.response_edits(cx, &forward, response, options))
     }
 
     fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
@@ -477,6 +482,7 @@ impl Exchange {
         ends: bool,
     ) -> Step {
         let Fetching { generation, mut forward, ask } = fetching;
+        let options = Rc::clone(&ask.options);
         let validated = cx.cache.validated(generation);
         if is_failure(response)
             && let Some(entry) = &validated
@@ -502,7 +508,7 @@ impl Exchange {
                 cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
             }
         }
-        Step::Continue(self.response_edits(cx, &forward, response))
+        Step::Continue(self.response_edits(cx, &forward, response, Some(&options)))
     }
 
     /// The origin has confirmed what is stored: that, brought up to date, is the answer.
@@ -526,7 +532,7 @@ impl Exchange {
         let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, &outcome));
         match reply {
             Some(reply) => self.reply(reply),
-            None => Step::Continue(self.response_edits(cx, &forward, response)),
+            None => Step::Continue(self.response_edits(cx, &forward, response, Some(&ask.options))),
         }
     }
 
@@ -536,9 +542,13 @@ impl Exchange {
         cx: &Context<'_, impl Host>,
         forward: &Forward,
         response: &ResponseHead,
+        options: Option<&Rc<Options>>,
     ) -> Vec<Edit> {
         let config = cx.config;
         let mut edits = respaced(response);
+        if options.is_some_and(|options| options.surrogate_control) {
+            edits.push(Edit::Remove("surrogate-control".to_owned()));
+        }
         if config.tags.strip {
             edits.extend(config.tags.headers.iter().map(|name| Edit::Remove(name.clone())));
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{Context, Edit};
 use crate::admin::AdminResponse;
-use crate::cache::Host;
+use crate::cache::{Ask, Host};
 use crate::config::Config;
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::Outcome;
@@ -95,9 +95,13 @@ impl Reply {
 
     /// A response that the root has fetched and that is not stored.
     #[must_use]
-    pub fn passing(config: &Config, head: ResponseHead, body: Vec<u8>, outcome: &Outcome) -> Reply {
+    pub fn passing(ask: &Ask, head: ResponseHead, body: Vec<u8>, outcome: &Outcome) -> Reply {
+        let config = &ask.config;
         let ResponseHead { status, mut fields } = head;
         fields.retain(|name, _| !is_hop_by_hop(name));
+        if ask.options.surrogate_control {
+            fields.remove("surrogate-control");
+        }
         if config.tags.strip {
             fields.retain(|name, _| !config.tags.headers.iter().any(|tag| tag.as_bytes() == name));
         }

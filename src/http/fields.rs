@@ -1,6 +1,7 @@
 //! Field lines as bytes, in the very form in which the host passes header maps: what it gives is read where it lies,
 //! and what it takes is there already.
 
+use super::packed;
 use super::uri::push_lower_case;
 
 /// A header or trailer section: field lines in order, names in lower case, values as they came (any byte).
@@ -225,7 +226,7 @@ impl Eq for Fields {}
 
 impl serde::Serialize for Fields {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.wire)
+        serializer.serialize_bytes(&packed::pack(self))
     }
 }
 
@@ -235,10 +236,10 @@ impl<'de> serde::Deserialize<'de> for Fields {
         impl serde::de::Visitor<'_> for Wire {
             type Value = Fields;
             fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.write_str("field lines in wire form")
+                f.write_str("packed field lines")
             }
-            fn visit_bytes<E>(self, wire: &[u8]) -> Result<Fields, E> {
-                Ok(Fields::from_wire(wire.to_vec()))
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Fields, E> {
+                packed::unpack(bytes).ok_or_else(|| E::custom("not packed field lines"))
             }
         }
         deserializer.deserialize_bytes(Wire)

@@ -5,6 +5,7 @@ pub mod date;
 pub mod etag;
 mod fields;
 pub mod list;
+mod packed;
 pub mod range;
 pub mod search;
 pub mod structured;

@@ -8,7 +8,7 @@ use sfv::visitor::{
 };
 use sfv::{BareItemFromInput, KeyRef, Parser};
 
-use super::uri;
+use super::{Fields, uri};
 
 /// The most parameters that a field may name; one that names more is as good as absent.
 const NAMES_MAX: usize = 64;
@@ -34,6 +34,13 @@ impl Default for SearchVariance {
 }
 
 impl SearchVariance {
+    /// What a response says; none when the whole query selects it.
+    #[must_use]
+    pub fn of(fields: &Fields) -> Option<Self> {
+        let variance = SearchVariance::parse(&fields.combined("no-vary-search")?);
+        (!variance.is_default()).then_some(variance)
+    }
+
     /// Reads the field, its lines joined; what does not parse, or says something else than it may, is the default (§5.1).
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {

@@ -13,10 +13,19 @@ use crate::config::{KeyOptions, Options, QueryKey};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
 
+/// Whether content is part of a key.
+#[must_use]
+pub fn has_content(key: &[u8]) -> bool {
+    KeyParts::purpose(key) == Some(CONTENT)
+}
+
 /// Request fields that many origins take their own address from. No `Vary` tells of them, so they are part of every
 /// key: else one client could choose the links in what all others get.
 const UNKEYED: [&[u8]; 5] =
     [b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-host"];
+
+/// What the key of a request with content begins with. A scheme has no space: no other key begins like this.
+const CONTENT: &[u8] = b" content";
 
 /// The length that stands for an absent part.
 const ABSENT: u32 = u32::MAX;
@@ -47,7 +56,7 @@ pub fn with_content(request: &RequestHead, options: &Options, content: &[u8]) ->
     let digest = Sha256::digest(content);
     let primary = primary(request, options);
     let mut key = Vec::with_capacity(primary.len() + 128);
-    push_part(&mut key, Some(b" content"));
+    push_part(&mut key, Some(CONTENT));
     push_part(&mut key, Some(&primary));
     push_part(&mut key, Some(request.method()));
     for (name, value) in request.fields.iter() {

@@ -67,7 +67,7 @@ pub(super) fn evaluated(
         stale_if_down: Duration::ZERO,
         refresh_ahead: Duration::ZERO,
         keep: options.keep,
-        must_revalidate: must_revalidate(&control.directives),
+        must_revalidate: must_revalidate(&control.directives, options),
         no_cache: control.directives.no_cache == Part::All,
         immutable: control.directives.immutable,
         vary,
@@ -214,8 +214,10 @@ fn assignable(status: u16, directives: &CacheControl) -> bool {
 }
 
 /// §5.2.2.2, §5.2.2.8; §5.2.2.10: `s-maxage` "incorporates the semantics of proxy-revalidate".
-fn must_revalidate(directives: &CacheControl) -> bool {
-    directives.must_revalidate || directives.proxy_revalidate || directives.s_maxage.is_some()
+fn must_revalidate(directives: &CacheControl, options: &Options) -> bool {
+    let names_window = directives.stale_while_revalidate.is_some() || directives.stale_if_error.is_some();
+    let excepted = options.stale_despite_s_maxage && names_window;
+    directives.must_revalidate || directives.proxy_revalidate || (directives.s_maxage.is_some() && !excepted)
 }
 
 /// The windows in which the response may be served stale; none where a directive forbids it (§4.2.4).
@@ -422,6 +424,25 @@ mod tests {
             let received = Box::leak(Box::new([("cache-control", control)]));
             let stored = check("GET", &[], 200, received, &options).unwrap();
             assert_eq!((stored.stale_while_revalidate, stored.stale_if_error), expected, "{control}");
+        }
+    }
+
+    #[test]
+    fn a_rule_may_let_the_windows_beside_s_maxage_count() {
+        let options = Options { stale_despite_s_maxage: true, ..Options::default() };
+        for (control, expected) in [
+            ("s-maxage=60, stale-while-revalidate=7", false),
+            ("s-maxage=60, stale-if-error=7", false),
+            ("s-maxage=60", true),
+            ("s-maxage=60, stale-while-revalidate=7, proxy-revalidate", true),
+            ("s-maxage=60, stale-while-revalidate=7, must-revalidate", true),
+        ] {
+            let received = Box::leak(Box::new([("cache-control", control)]));
+            assert_eq!(
+                check("GET", &[], 200, received, &options).unwrap().must_revalidate,
+                expected,
+                "{control}"
+            );
         }
     }
 }

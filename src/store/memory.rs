@@ -36,13 +36,19 @@ impl Entry {
         }
     }
 
-    /// The response, unless the record only says by which fields responses are selected.
+    /// The response, unless the record only says by what responses are selected.
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
         match &self.record.content {
             Content::Response(response) => Some(response),
-            Content::Variants(_) => None,
+            Content::Variants(_) | Content::Search(_) => None,
         }
+    }
+
+    /// Whether it is a part of a representation only.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.response().is_some_and(|response| response.stored.range.is_some())
     }
 
     /// The entry with another response in its place, as good as this one.
@@ -59,6 +65,7 @@ impl Entry {
         let content = match &self.record.content {
             Content::Response(r) => r.body.len() + r.stored.fields.wire().len() + r.tags.len() * 48,
             Content::Variants(v) => v.known.len() * 16 + v.nominated.len() * 32,
+            Content::Search(s) => s.variance.len() + s.uri.len(),
         };
         (content + self.record.key.len() * 2 + 400) as u64
     }
@@ -118,6 +125,12 @@ impl WorkerMemory {
         node.used.set(true);
         node.untold.set(node.untold.get().saturating_add(1));
         Some(Rc::clone(&node.entry))
+    }
+
+    /// Whether something with this fingerprint is there. That is no use of it.
+    #[must_use]
+    pub fn holds(&self, fingerprint: Fingerprint) -> bool {
+        self.places.contains_key(&fingerprint)
     }
 
     /// The next entries that were used since their uses were last taken, and how often.

@@ -7,7 +7,7 @@
 //! | `2/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
 //! | `2/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
 //! | `2/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
-//! | `2/p/<set>/<way>` | how a request for the key in that way reaches its origin ([`crate::cache::Recipe`]) |
+//! | `2/p/<n>` | how requests reach an origin ([`crate::cache::Recipe`]); ways name it |
 //! | `2/breakers` | the clusters in trouble ([`crate::breaker`]) |
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
 //! | `namespaces` | the versions of namespaces that the admin route shows ([`crate::admin::Namespaces`]) |

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
-use super::set::LARGE_WAYS;
+use super::set::{LARGE_WAYS, Way};
 use super::{SCHEMA, SharedData};
 use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
@@ -15,9 +15,8 @@ use crate::policy::StoredResponse;
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// What a key costs in shared data beside its value.
 pub const KEY_BYTES: u64 = 110;
-/// What the keys of a slot cost that holds nothing: the record's, and that of the recipe beside it. They stay for as
-/// long as Envoy runs.
-pub const EMPTY_BYTES: u64 = 2 * KEY_BYTES;
+/// What a slot costs that holds nothing: its key, which stays for as long as Envoy runs, and its part of the set.
+pub const EMPTY_BYTES: u64 = KEY_BYTES + 40;
 /// Checksum and generation.
 const CHUNK_HEAD_BYTES: u64 = 16;
 
@@ -41,6 +40,8 @@ pub enum Content {
     Response(Box<Response>),
     /// The field names by which responses of this URI are selected (`Vary`); the responses have keys of their own.
     Variants(Variants),
+    /// By which part of the query responses of this path are selected (`No-Vary-Search`); they have keys of their own.
+    Search(Search),
 }
 
 /// A stored response with its body.
@@ -67,6 +68,15 @@ pub struct Variants {
     pub known: Vec<(u64, u32)>,
 }
 
+/// What the newest response of a path has said of the queries that it answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Search {
+    /// The value of `No-Vary-Search`; empty when the whole query counts.
+    pub variance: String,
+    /// The canonical URI, by which purges find it.
+    pub uri: Vec<u8>,
+}
+
 /// Where a record lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slot {
@@ -91,6 +101,7 @@ enum Kind<'a> {
     #[serde(borrow)]
     Response(Box<Facts<'a>>),
     Variants(Variants),
+    Search(Search),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -183,15 +194,18 @@ impl Record {
     }
 
     /// Empties a slot in which so many bytes were. Only the owner of the flight that reserved it may do so.
-    pub fn erase(data: &impl SharedData, slot: Slot, before: u64) {
+    ///
+    /// Returns what the way is then.
+    pub fn erase(data: &impl SharedData, slot: Slot, before: u64) -> Way {
         data.set(&record_key(slot), &[]);
         empty_chunks(data, slot, 0, before);
+        Way { bytes: EMPTY_BYTES, ..Way::default() }
     }
 
     fn body(&self) -> &[u8] {
         match &self.content {
             Content::Response(response) => &response.body,
-            Content::Variants(_) => &[],
+            Content::Variants(_) | Content::Search(_) => &[],
         }
     }
 
@@ -203,6 +217,7 @@ impl Record {
                 tags: r.tags.clone(),
             })),
             Content::Variants(variants) => Kind::Variants(variants.clone()),
+            Content::Search(search) => Kind::Search(search.clone()),
         };
         let head = Head { key: &self.key, generation: self.generation, stamp: self.stamp, body, kind };
         // Serialising into memory cannot fail; an empty head would decode to a miss.
@@ -226,6 +241,7 @@ impl Record {
                 body: bytes.rest().to_vec(),
             })),
             Kind::Variants(variants) => Content::Variants(variants),
+            Kind::Search(search) => Content::Search(search),
         };
         let record =
             Record { key: head.key.to_vec(), generation: head.generation, stamp: head.stamp, content };

@@ -36,6 +36,8 @@ pub struct Way {
     pub uses: u8,
     /// How many records came to the set after it; 255 stands for more.
     pub age: u8,
+    /// Names the recipe of the way to its origin ([`crate::cache::Recipe`]); zero while none is known.
+    pub route: u32,
 }
 
 /// What a set remembers of a response that it has evicted: a tag of thirteen bits and its uses. A tag that fits
@@ -187,6 +189,21 @@ impl SetValue {
         Some(set)
     }
 
+    /// The set with this route for a way; none when it has it.
+    #[must_use]
+    pub fn routed(&self, way: u8, route: u32) -> Option<SetValue> {
+        let mut set = *self;
+        let way = set.ways.get_mut(usize::from(way)).filter(|way| way.route != route)?;
+        way.route = route;
+        Some(set)
+    }
+
+    /// The route of a key; zero while none is known.
+    #[must_use]
+    pub fn route_of(&self, fingerprint: Fingerprint) -> u32 {
+        self.ways.iter().find(|way| way.fingerprint == fingerprint).map_or(0, |way| way.route)
+    }
+
     /// The uses that a record for this key begins with: those that its key is known to have had, and the one that
     /// brings it back.
     #[must_use]
@@ -224,9 +241,11 @@ impl SetValue {
         bytes.push(LAYOUT);
         for way in &self.ways {
             bytes.extend_from_slice(&way.fingerprint.0.to_le_bytes());
-            bytes.extend_from_slice(&way.bytes.to_le_bytes());
+            // No record comes near four gigabytes.
+            bytes.extend_from_slice(&(way.bytes as u32).to_le_bytes());
             bytes.extend_from_slice(&way.expires.to_le_bytes());
             bytes.extend_from_slice(&[way.uses, way.age]);
+            bytes.extend_from_slice(&way.route.to_le_bytes());
         }
         for ghost in &self.ghosts {
             bytes.extend_from_slice(&ghost.0.to_le_bytes());
@@ -256,10 +275,11 @@ impl SetValue {
         let mut value = SetValue::default();
         for way in &mut value.ways {
             way.fingerprint = Fingerprint(bytes.u64()?);
-            way.bytes = bytes.u64()?;
+            way.bytes = u64::from(bytes.u32()?);
             way.expires = bytes.u32()?;
             way.uses = bytes.u8()?;
             way.age = bytes.u8()?;
+            way.route = bytes.u32()?;
         }
         for ghost in &mut value.ghosts {
             *ghost = Ghost(bytes.u16()?);
@@ -316,8 +336,14 @@ mod tests {
     fn full() -> SetValue {
         let mut value = SetValue::default();
         for (n, way) in value.ways.iter_mut().enumerate() {
-            *way =
-                Way { fingerprint: Fingerprint(n as u64 + 7), bytes: 9, expires: u32::MAX, uses: 3, age: 9 };
+            *way = Way {
+                fingerprint: Fingerprint(n as u64 + 7),
+                bytes: 9,
+                expires: u32::MAX,
+                uses: 3,
+                age: 9,
+                route: 4,
+            };
         }
         for (n, flight) in value.flights.iter_mut().enumerate() {
             *flight = Flight {

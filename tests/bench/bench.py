@@ -13,9 +13,10 @@ import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import envoys
-from load import Loader, Sample
+from load import Load, Loader, Sample
 from matrix import GOALS, LANDSCAPE, LOADS, TARGETS, Goal, Parts, expects_origin
 from report import Results, write
 from servers import LOAD_CORE, Envoy, Server, give_up, say
@@ -58,42 +59,46 @@ def cells(goals: list[Goal], beside: list[str]) -> list[str]:
 
 def take_turns(parts: Parts, loader: Loader, cells: list[str], results: Results, seconds: int) -> None:
     with ExitStack() as stack:
-        servers = start(parts, loader, {cell.split("/")[0] for cell in cells}, stack)
-        results.absent = sorted({cell.split("/")[0] for cell in cells} - set(servers))
-        cells = [cell for cell in cells if cell.split("/")[0] in servers]
-        for cell in cells:
-            prime(servers, cell)
+        servers = start(parts, loader, cells, stack)
+        results.absent = sorted({cell.split("/")[0] for cell in cells if cell not in servers})
+        for cell, server in servers.items():
+            prime(server, LOADS[cell.split("/")[1]])
         for number in range(1, ROUNDS + 1):
             # There and back, so that no target is always measured after the same one.
-            for cell in cells if number % 2 else reversed(cells):
-                target, load = cell.split("/")
-                sample = loader.run(servers[target], LOADS[load], seconds)
+            for cell in servers if number % 2 else reversed(servers):
+                sample = loader.run(servers[cell], LOADS[cell.split("/")[1]], seconds)
                 say(f"round {number} of {ROUNDS}  {cell:24} {sample.cpu:8.1f} µs CPU  {1e6 / sample.each:8.0f}/s")
                 results.add(cell, sample)
                 check(cell, sample, results)
 
 
-def start(parts: Parts, loader: Loader, names: set[str], stack: ExitStack) -> dict[str, Server]:
-    servers: dict[str, Server] = {}
-    for name in [name for name in TARGETS if name in names]:
-        server = TARGETS[name].start(name, parts)
+def start(parts: Parts, loader: Loader, cells: list[str], stack: ExitStack) -> dict[str, Server]:
+    """The server of each cell, but for those that this machine does not have."""
+    started: dict[tuple, Optional[Server]] = {}
+    for place in dict.fromkeys(map(place_of, cells)):
+        server = TARGETS[place[0]].start(place[0], parts)
+        started[place] = server and stack.enter_context(server)
+    for (name, _), server in started.items():
         if server:
-            servers[name] = stack.enter_context(server)
-    for name, server in servers.items():
-        say(f"{name}: {TARGETS[name].says}")
-        server.wait()
-        TARGETS[name].prepare(server, loader)
-    return servers
+            say(f"{name}: {TARGETS[name].says}")
+            server.wait()
+            TARGETS[name].prepare(server, loader)
+    return {cell: server for cell in cells if (server := started[place_of(cell)])}
 
 
-def prime(servers: dict[str, Server], cell: str) -> None:
-    """What is to be a hit is stored now."""
+def place_of(cell: str) -> tuple[str, bool]:
+    """Cells of one target share a server, but for those that fill it with ever new keys."""
     target, load = cell.split("/")
-    if LOADS[load].kind == "same":
+    return target, LOADS[load].kind == "new"
+
+
+def prime(server: Server, load: Load) -> None:
+    """What is to be a hit is stored now."""
+    if load.kind == "same":
         for _ in range(2):
-            status, _, _ = servers[target].get(LOADS[load].path)
+            status, _, _ = server.get(load.path)
             if status != 200:
-                give_up(f"{target} answers {status} to {LOADS[load].path}")
+                give_up(f"{server.name} answers {status} to {load.path}")
 
 
 def check(cell: str, sample: Sample, results: Results) -> None:
@@ -118,7 +123,9 @@ def program(name: str) -> str:
 
 
 def optional(name: str) -> str | None:
-    found = subprocess.run([sys.executable, CHECKOUT / "tools" / "get.py", name], stdout=subprocess.PIPE, text=True, check=False)
+    found = subprocess.run(
+        [sys.executable, CHECKOUT / "tools" / "get.py", name], stdout=subprocess.PIPE, text=True, check=False
+    )
     return found.stdout.strip() if found.returncode == 0 else None
 
 

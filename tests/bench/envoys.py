@@ -20,7 +20,7 @@ SECONDS_OF_SLOW_ORIGIN = 0.2
 
 
 def origin() -> dict:
-    """Answers by itself: /1k/…, /10k/… and /100k/… may be stored, /no-store/… and /slow/… not; /tagged/<tag>/… has a tag."""
+    """Answers by itself. /1k/… to /100k/… may be stored, /no-store/… and /slow/… not; /tagged/<tag>/… is tagged."""
     routes = [fixed(f"/{name}/", size, STORABLE) for name, size in SIZES.items()]
     routes += [fixed(f"/tagged/{tag}/", 1024, {**STORABLE, "cache-tag": tag}) for tag in ("one", "many")]
     delay = {

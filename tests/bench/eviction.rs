@@ -248,6 +248,7 @@ fn ask(config: &Rc<Config>, key: u32, now: Now) -> Rc<Ask> {
         config: Rc::clone(config),
         options: OPTIONS.with(Rc::clone),
         key: key.to_le_bytes().to_vec(),
+        search: Default::default(),
         arrived: now,
         stamp: Cell::new(0),
         waited: Cell::new(None),

@@ -18,6 +18,12 @@ from load import CONNECTIONS, Sample
 from matrix import TARGETS, Goal, Parts
 from plot import bars
 
+HOW = f"""\
+Envoy has one worker on one core; wrk with {CONNECTIONS} keep-alive connections and the origin, an Envoy that answers by
+itself, are on another. Targets take turns, there and back. CPU per request is the time that the scheduler gave to all
+threads of the server, over the requests that wrk counted. A cell is in doubt when the origin saw requests for what should
+be hits, or none for misses. Nothing is left out."""
+
 
 @dataclass
 class Results:
@@ -84,7 +90,8 @@ def draw(results: Results, folder: Path) -> list[tuple[str, str]]:
     """Plots of CPU per request, one for each load: title and file name."""
     plots = []
     for load in dict.fromkeys(cell.split("/")[1] for cell in results.samples):
-        data = {c.split("/")[0]: [s.cpu for s in samples] for c, samples in results.samples.items() if c.endswith(f"/{load}")}
+        cells = {cell: samples for cell, samples in results.samples.items() if cell.endswith(f"/{load}")}
+        data = {cell.split("/")[0]: [sample.cpu for sample in samples] for cell, samples in cells.items()}
         if len(data) > 1:
             title = f"{load}: CPU µs per request"
             (folder / f"{load}.svg").write_text(bars(title, data))
@@ -94,10 +101,11 @@ def draw(results: Results, folder: Path) -> list[tuple[str, str]]:
 
 def markdown(results: Results, rows: list[list[str]], plots: list[tuple[str, str]]) -> str:
     cells = [cell_row(cell, samples) for cell, samples in results.samples.items()]
+    figures = [[name, ", ".join(map(number, values))] for name, values in results.figures.items()]
     used = dict.fromkeys(cell.split("/")[0] for cell in results.samples)
     parts = [
         "# What Larder costs",
-        f"{conditions(results)}",
+        conditions(results),
         "## Goals",
         "Ratios are taken round by round; the median counts.",
         table(["goal", "median", "range", "at most", "verdict"], rows),
@@ -105,13 +113,10 @@ def markdown(results: Results, rows: list[list[str]], plots: list[tuple[str, str
         "## Everything that was measured",
         table(["target/load", "CPU µs per request", "range", "requests/s", "p50 ms", "p99 ms"], cells),
         "\n".join(f"- `{name}`: {TARGETS[name].says}" for name in used),
-        table(["figure", "values"], [[name, ", ".join(map(number, values))] for name, values in results.figures.items()]),
+        table(["figure", "values"], figures),
         *[f"![{title}]({file})" for title, file in plots],
         "## How",
-        f"Envoy with one worker on one core; wrk with {CONNECTIONS} keep-alive connections and the origin, an Envoy that "
-        "answers by itself, on another. Targets take turns, there and back. CPU per request is what the scheduler says "
-        "that all threads of the server ran, over the requests that wrk counted; a cell is in doubt when the origin saw "
-        "requests for what should be hits, or did not for misses. Nothing is left out.",
+        HOW,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -43,7 +43,9 @@ def churn(parts: Parts, loader: Loader, quick: bool) -> dict[str, list[float]]:
                 loader.fill(server, f"/{size}/{step}-", int(budget * part / envoys.SIZES[size]))
             ratios.append((server.rss_bytes() - before) / budget)
             counted = server.stat("wasmcustom.larder_stored_bytes") / MIB
-            say(f"  after {step + 1} × {budget // MIB} MiB: {ratios[-1]:.2f} of it; {counted:.0f} MiB counted in shared data")
+            say(
+                f"  after {step + 1} × {budget // MIB} MiB: {ratios[-1]:.2f} of it; counted: {counted:.0f} MiB in shared data"
+            )
         return {"churn": [max(ratios)], "churn, step by step": ratios}
 
 

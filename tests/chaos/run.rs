@@ -343,7 +343,7 @@ impl<'a> Stage<'a> {
         self.unaccountable |= cluster != Cluster::Up;
     }
 
-    /// Damages a value that proves itself. (Sets and the registry only lose theirs; the journal is left alone.)
+    /// Damages a value that proves itself. (The registry only loses its own; the journal is left alone.)
     fn corrupt(&mut self, nth: u64, how: Damage) {
         let keys: Vec<_> = self.world.shared_sizes().into_iter().map(|(key, _)| key).collect();
         let may = |key: &&String| key.starts_with("2/") || *key == "workers";
@@ -353,7 +353,7 @@ impl<'a> Stage<'a> {
         }
         let key = keys.remove(nth as usize % keys.len());
         let mut value = self.world.shared(key).unwrap_or_default();
-        let fragile = key.starts_with("2/s/") || key.as_str() == "workers";
+        let fragile = key.as_str() == "workers";
         match how {
             Damage::Flip(at) if !fragile && !value.is_empty() => {
                 let at = at as usize % value.len();
@@ -397,6 +397,9 @@ impl<'a> Stage<'a> {
         self.totals.reloads = u64::from(self.world.look(|h| h.reloads));
         if self.unaccountable {
             return Ok(());
+        }
+        if self.reloads == 0 && self.totals.reloads == 0 {
+            shared::check_bytes(&self.world)?;
         }
         self.totals.accounted = 1;
         let configurations = &self.plan.configurations;

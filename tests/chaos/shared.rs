@@ -80,9 +80,15 @@ pub fn check_idle(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// The bytes that the sets say are stored.
-pub fn stored_bytes(world: &World) -> u64 {
-    written(world).iter().map(|(_, set)| set.bytes()).sum()
+/// When nothing happens any more the workers agree with the sets on how much is stored.
+pub fn check_bytes(world: &World) -> Result<(), String> {
+    let held: u64 = written(world).iter().map(|(_, set)| set.bytes()).sum();
+    let said = world.shared("bytes").and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
+    if said == held {
+        Ok(())
+    } else {
+        Err(format!("{said} bytes are said to be stored, and the sets hold {held}"))
+    }
 }
 
 /// All keys are among those that the configuration allows.
@@ -100,10 +106,11 @@ fn is_known(key: &str, sets: u32) -> bool {
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
         ["workers" | "seed" | "epoch" | "bytes"] => true,
-        ["1", "breakers"] => true,
+        ["2", "breakers"] => true,
         ["j", n] => below(n, 256),
         ["2", "s", set] => below(set, sets.into()),
-        ["2", "r" | "p", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
+        ["2", "p", n] => below(n, 1024),
+        ["2", "r", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
         ["2", "c", set, way, n] => below(set, sets.into()) && below(way, WAYS as u64) && below(n, 8),
         _ => false,
     }

@@ -25,6 +25,7 @@ const all = [...groups, surrogate]
 const only = new Set(process.argv.slice(2))
 
 const processes = new Processes()
+// Its origin fails on purpose, for one test while others run: with breakers it would be taken to be down.
 const listener = await processes.envoy(await processes.origin(), read('larder.json'))
 const chosen = only.size ? all.map(group => ({ ...group, tests: group.tests.filter(inFull) })) : all
 await runTests(chosen, withTimeout, false, `http://${listener}`, AT_ONCE)

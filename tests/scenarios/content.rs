@@ -46,7 +46,7 @@ pub fn a_query_is_answered_by_the_response_to_the_same_question(stand: &mut dyn 
 pub fn a_query_is_stored_and_collapsed_like_a_get(stand: &mut dyn Stand) {
     let rule = r#"{"rules": [{"match": {"path": "/content/slow"}, "key": {"query": {"drop": ["utm_*"]}}}]}"#;
     stand.configure(rule).unwrap();
-    let slow = page("found").field("etag", "\"v\"").delay(Duration::from_millis(300));
+    let slow = page("found").field("etag", "\"v\"").delay(Duration::from_secs(1));
     stand.origin("/content/slow", vec![slow, page("again")]);
     let long = vec![b'q'; 60_000];
     let leader = stand.start(0, query("/content/slow?utm_a=1", &long));
@@ -57,7 +57,9 @@ pub fn a_query_is_stored_and_collapsed_like_a_get(stand: &mut dyn Stand) {
     assert_eq!(found(stand.finish(leader)), (200, "found".into()));
     for follower in followers {
         let response = stand.finish(follower);
-        assert!(response.field("cache-status").contains("collapsed"), "{}", response.field("cache-status"));
+        let status = response.field("cache-status");
+        // On a busy machine it may come when the answer is there already.
+        assert!(status.contains("collapsed") || response.is_hit(), "{status}");
         assert_eq!(found(response), (200, "found".into()));
     }
     let asked = stand.origin_log();

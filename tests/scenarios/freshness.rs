@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::telling::{date, expect_hit, expect_miss, get, page, pages, ttl};
 use crate::stand::{Reply, Request, Stand};
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 pub fn the_most_specific_lifetime_counts(stand: &mut dyn Stand) {
     let (hour_ago, in_an_hour, day_ago) = (date(stand, -3600), date(stand, 3600), date(stand, -86_400));
     let cases: [(&[(&str, &str)], i64); 7] = [
@@ -147,4 +149,93 @@ pub fn only_if_cached_never_reaches_the_origin(stand: &mut dyn Stand) {
     get(stand, 0, "/fresh/only");
     let response = stand.send(1, only());
     assert_eq!((response.status, response.is_hit(), stand.origin_count("/fresh/only")), (200, true, 1));
+}
+
+pub fn repeated_invalid_and_too_large_values_are_read_with_caution(stand: &mut dyn Stand) {
+    // RFC 9111 §4.2.1 and §1.2.2: the first of several, stale if invalid, as large as can be if larger.
+    let cases: [(Fields<'_>, Option<i64>); 9] = [
+        (&[("cache-control", "max-age=100, max-age=200")], Some(100)),
+        (&[("cache-control", "max-age=100"), ("cache-control", "max-age=200")], Some(100)),
+        (&[("cache-control", "max-age=\"100\"")], Some(100)),
+        (&[("cache-control", "max-age=99999999999999999999")], Some(2_147_483_648)),
+        (&[("cache-control", "max-age=10s")], None),
+        (&[("cache-control", "max-age=-1")], None),
+        (&[("cache-control", "max-age=1.5")], None),
+        (&[("expires", "0")], None),
+        (&[("cache-control", "max-age=100"), ("age", "99999999999999999999")], None),
+    ];
+    for (n, (fields, lifetime)) in cases.into_iter().enumerate() {
+        let path = format!("/fresh/caution-{n}");
+        stand.origin(&path, vec![fields.iter().fold(Reply::ok("page"), |r, (n, v)| r.field(n, v))]);
+        get(stand, 0, &path);
+        match lifetime {
+            Some(lifetime) => {
+                let left = ttl(&expect_hit(stand, 1, &path, "page"));
+                assert!((lifetime - 3..=lifetime).contains(&left), "{fields:?}: {left}");
+            }
+            None => {
+                expect_miss(stand, 1, &path, "page");
+            }
+        }
+    }
+}
+
+pub fn a_targeted_field_counts_instead_where_it_is_valid(stand: &mut dyn Stand) {
+    stand.configure(r#"{"targeted": ["acme-cache-control", "cdn-cache-control"]}"#).unwrap();
+    let cases: [(Fields<'_>, Option<i64>); 7] = [
+        (&[("cdn-cache-control", "max-age=300")], Some(300)),
+        (&[("cdn-cache-control", "max-age=300"), ("acme-cache-control", "max-age=400")], Some(400)),
+        (&[("cdn-cache-control", "max-age=300"), ("acme-cache-control", "max-age=\"400\"; =")], Some(300)),
+        (&[("cdn-cache-control", "max-age=300, =")], Some(100)),
+        (&[("cdn-cache-control", "")], Some(100)),
+        (&[("cdn-cache-control", "no-store")], None),
+        (&[("cdn-cache-control", "max-age=0")], None),
+    ];
+    for (n, (fields, lifetime)) in cases.into_iter().enumerate() {
+        let path = format!("/fresh/targeted-{n}");
+        let reply = Reply::ok("page").field("cache-control", "max-age=100");
+        stand.origin(&path, vec![fields.iter().fold(reply, |r, (n, v)| r.field(n, v))]);
+        get(stand, 0, &path);
+        let again = get(stand, 1, &path);
+        assert_eq!(again.is_hit(), lifetime.is_some(), "{fields:?}: {}", again.field("cache-status"));
+        if let Some(lifetime) = lifetime {
+            assert!((lifetime - 3..=lifetime).contains(&ttl(&again)), "{fields:?}: {}", ttl(&again));
+            assert_eq!(
+                again.field("cache-control"),
+                "max-age=100",
+                "clients and caches behind get their own"
+            );
+        }
+    }
+}
+
+pub fn surrogate_control_counts_where_it_is_turned_on(stand: &mut dyn Stand) {
+    let reply = || page("page").field("surrogate-control", "max-age=60");
+    stand.origin("/fresh/surrogate-off", vec![reply()]);
+    get(stand, 0, "/fresh/surrogate-off");
+    let hit = expect_hit(stand, 1, "/fresh/surrogate-off", "page");
+    assert!(ttl(&hit) > 500 && hit.field("surrogate-control") == "max-age=60");
+    stand.configure(r#"{"surrogate_control": true}"#).unwrap();
+    stand.origin("/fresh/surrogate-on", vec![reply()]);
+    for worker in [0, 1] {
+        let response = get(stand, worker, "/fresh/surrogate-on");
+        assert_eq!(response.field("surrogate-control"), "", "{}", response.field("cache-status"));
+    }
+    assert!(ttl(&expect_hit(stand, 1, "/fresh/surrogate-on", "page")) <= 60);
+}
+
+pub fn what_is_immutable_answers_reloads(stand: &mut dyn Stand) {
+    let reply = |body| Reply::ok(body).field("cache-control", "max-age=600, immutable");
+    stand.origin("/fresh/immutable", vec![reply("one"), reply("two")]);
+    get(stand, 0, "/fresh/immutable");
+    let ask = |control: &str| Request::get("/fresh/immutable").field("cache-control", control);
+    assert!(stand.send(1, ask("max-age=0")).is_hit());
+    assert_eq!(stand.send(1, ask("no-cache")).text(), "two", "that is meant");
+}
+
+pub fn the_delay_of_a_response_makes_it_older(stand: &mut dyn Stand) {
+    stand.origin("/fresh/delay", vec![page("page").field("age", "10").delay(Duration::from_millis(1100))]);
+    get(stand, 0, "/fresh/delay");
+    let age: u64 = expect_hit(stand, 1, "/fresh/delay", "page").field("age").parse().unwrap();
+    assert!((11..=13).contains(&age), "{age}");
 }

@@ -37,6 +37,8 @@ pub mod operating;
 pub mod purge;
 /// Parts of stored responses.
 pub mod ranges;
+/// Queries that differ in what makes no difference.
+pub mod search;
 /// Stale responses, and an origin in trouble.
 pub mod stale;
 /// What is stored, and in what form.
@@ -78,9 +80,15 @@ macro_rules! on_both_stands {
                 interim_responses_reach_the_client_and_are_not_stored
                 large_bodies_are_the_same_bytes_on_both_workers
                 what_is_too_large_streams_through
+                what_is_asked_for_too_rarely_is_not_stored
                 rules_decide_about_cookies
                 host_and_query_tell_resources_apart
                 parameters_that_do_not_count_do_not_reach_the_origin
+                parameters_that_do_not_count_reach_the_origin_where_a_rule_says_so
+                fields_and_cookies_tell_resources_apart_where_a_rule_says_so
+                a_status_code_that_must_be_understood_is_stored_if_it_is
+                requests_with_cookies_are_treated_as_configured
+                the_answer_to_a_post_is_stored_for_gets_where_that_is_wanted
             }
             content {
                 a_query_is_answered_by_the_response_to_the_same_question
@@ -100,6 +108,11 @@ macro_rules! on_both_stands {
                 what_a_request_says_about_freshness_is_heeded
                 what_a_request_says_can_be_ignored_by_configuration
                 only_if_cached_never_reaches_the_origin
+                repeated_invalid_and_too_large_values_are_read_with_caution
+                a_targeted_field_counts_instead_where_it_is_valid
+                surrogate_control_counts_where_it_is_turned_on
+                what_is_immutable_answers_reloads
+                the_delay_of_a_response_makes_it_older
             }
             validation {
                 a_client_that_has_the_response_gets_304_from_the_cache
@@ -117,6 +130,7 @@ macro_rules! on_both_stands {
             }
             ranges {
                 a_part_is_stored_served_and_completed_by_its_other_part
+                what_a_part_lacks_is_fetched_for_who_wants_it_all
                 a_stored_response_answers_for_its_parts
                 a_part_is_sent_only_while_the_client_has_the_same_response
                 a_part_of_what_is_not_stored_comes_from_the_origin_and_is_not_taken_for_the_whole
@@ -131,7 +145,15 @@ macro_rules! on_both_stands {
                 variants_are_bounded
                 nothing_that_varies_by_everything_is_reused
             }
+            search {
+                queries_that_differ_in_what_makes_no_difference_find_one_response
+                what_no_vary_search_says_has_to_be_right_and_of_the_same_path
+                a_purge_of_either_url_holds_for_both
+                equivalent_queries_are_one_fetch
+                the_newest_word_about_queries_counts
+            }
             stale {
+                a_stale_response_helps_out_when_the_origin_is_too_slow
                 a_stale_response_is_served_at_once_while_one_fetch_refreshes_it
                 a_refresh_that_is_confirmed_makes_the_stored_response_fresh
                 a_refresh_does_not_speak_for_the_client_that_caused_it
@@ -140,6 +162,7 @@ macro_rules! on_both_stands {
                 a_stale_response_helps_out_when_the_origin_fails
                 a_stale_response_helps_out_when_nobody_listens
                 nothing_is_served_stale_beyond_what_is_allowed
+                a_rule_may_let_the_windows_beside_s_maxage_count
                 windows_can_come_from_rules
                 a_client_may_accept_what_is_stale
                 a_client_that_wants_no_stale_response_waits_for_the_origin

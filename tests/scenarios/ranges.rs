@@ -98,3 +98,38 @@ pub fn a_part_is_stored_served_and_completed_by_its_other_part(stand: &mut dyn S
     assert_eq!((whole.status, whole.text(), whole.is_hit()), (200, "0123456789".into(), true));
     assert_eq!(stand.origin_count(path), 2);
 }
+
+pub fn what_a_part_lacks_is_fetched_for_who_wants_it_all(stand: &mut dyn Stand) {
+    let part = |body: &str, range: &str, etag: &str| {
+        let reply = Reply::status(206).body(body).field("content-range", range).field("etag", etag);
+        reply.field("cache-control", "max-age=600")
+    };
+    let rest = || part("56789", "bytes 5-9/10", "\"v\"");
+    let cases = [
+        ("fits", vec![rest()], BODY, 2),
+        ("changed", vec![page("another").field("etag", "\"w\"")], "another", 2),
+        // An origin that knows no If-Range: what it sends is not taken for the rest.
+        ("other", vec![part("fghij", "bytes 5-9/10", "\"w\""), page("abcdefghij")], "abcdefghij", 3),
+        ("gap", vec![part("6789", "bytes 6-9/10", "\"v\""), page(BODY)], BODY, 3),
+        ("shrunk", vec![Reply::status(416).field("content-range", "bytes */5"), page("01234")], "01234", 3),
+    ];
+    for (name, replies, whole, count) in cases {
+        let path = format!("/range/rest-{name}");
+        let first = [part("01234", "bytes 0-4/10", "\"v\"")];
+        stand.origin(&path, first.into_iter().chain(replies).collect());
+        let ranged = stand.send(0, Request::get(&path).field("range", "bytes=0-4"));
+        assert_eq!(ranged.status, 206);
+        let response = get(stand, 0, &path);
+        assert_eq!((response.status, response.text().as_str()), (200, whole), "{name}");
+        let asked = stand.origin_log().into_iter().filter(|request| request.target == path).nth(1).unwrap();
+        assert_eq!((asked.field("range").as_str(), asked.field("if-range").as_str()), ("bytes=5-", "\"v\""));
+        for worker in [0, 1] {
+            let hit = get(stand, worker, &path);
+            assert_eq!((hit.is_hit(), hit.text().as_str()), (true, whole), "{name}");
+        }
+        assert_eq!(stand.origin_count(&path), count, "{name}");
+        if name == "fits" {
+            assert_eq!(response.field("cache-status"), "larder; fwd=partial; fwd-status=206; stored");
+        }
+    }
+}

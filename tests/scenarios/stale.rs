@@ -9,7 +9,7 @@ use crate::stand::{Ending, Reply, Request, Stand};
 const SOON: Duration = Duration::from_millis(300);
 
 pub fn a_stale_response_is_served_at_once_while_one_fetch_refreshes_it(stand: &mut dyn Stand) {
-    let slow = page("new").delay(Duration::from_millis(200));
+    let slow = page("new").delay(Duration::from_secs(1));
     stand.origin("/stale/while", vec![stale_page("old", ", stale-while-revalidate=300"), slow]);
     get(stand, 0, "/stale/while");
     for worker in [0, 1, 0, 1] {
@@ -20,7 +20,7 @@ pub fn a_stale_response_is_served_at_once_while_one_fetch_refreshes_it(stand: &m
     await_origin(stand, "/stale/while", 2);
     let asked = stand.origin_log().pop().unwrap();
     assert_eq!(asked.field("if-none-match"), "\"old\"");
-    stand.pass(Duration::from_millis(500));
+    stand.pass(Duration::from_millis(1500));
     for worker in [0, 1] {
         let hit = expect_hit(stand, worker, "/stale/while", "new");
         assert!(ttl(&hit) > 0);
@@ -154,6 +154,19 @@ pub fn nothing_is_served_stale_beyond_what_is_allowed(stand: &mut dyn Stand) {
     }
 }
 
+pub fn a_rule_may_let_the_windows_beside_s_maxage_count(stand: &mut dyn Stand) {
+    let rules = r#"{"rules": [{"match": {"path": "/stale/meant"}, "stale_despite_s_maxage": true}]}"#;
+    stand.configure(rules).unwrap();
+    let window = ", stale-while-revalidate=300, s-maxage=0";
+    for path in ["/stale/meant", "/stale/strict"] {
+        stand.origin(path, vec![stale_page("old", window), page("new")]);
+        get(stand, 0, path);
+    }
+    let hit = expect_hit(stand, 1, "/stale/meant", "old");
+    assert!(hit.field("cache-status").ends_with("; detail=stale-while-revalidate"));
+    expect_miss(stand, 1, "/stale/strict", "new");
+}
+
 pub fn windows_can_come_from_rules(stand: &mut dyn Stand) {
     let rules = r#"{"rules": [{"match": {"path": "/stale/rule-*"}, "stale_while_revalidate": "5m", "stale_if_error": "10m"}]}"#;
     stand.configure(rules).unwrap();
@@ -192,4 +205,15 @@ pub fn a_client_that_wants_no_stale_response_waits_for_the_origin(stand: &mut dy
     let response = stand.send(1, Request::get("/stale/unwanted").field("cache-control", "no-cache"));
     assert_eq!((response.is_hit(), response.text().as_str()), (false, "new"));
     expect_hit(stand, 0, "/stale/unwanted", "new");
+}
+
+pub fn a_stale_response_helps_out_when_the_origin_is_too_slow(stand: &mut dyn Stand) {
+    stand.configure(r#"{"collapse": {"fetch_timeout": "300ms"}}"#).unwrap();
+    let slow = page("new").delay(Duration::from_secs(3));
+    stand.origin("/stale/slow", vec![stale_page("old", ", stale-if-error=300"), slow]);
+    get(stand, 0, "/stale/slow");
+    for worker in [0, 1] {
+        let hit = expect_hit(stand, worker, "/stale/slow", "old");
+        assert!(hit.field("cache-status").ends_with("; detail=stale-if-error"));
+    }
 }

@@ -256,6 +256,98 @@ pub fn parameters_that_do_not_count_do_not_reach_the_origin(stand: &mut dyn Stan
     assert_eq!(stand.origin_log()[0].target, "/store/utm?b=1&a=2");
 }
 
+pub fn parameters_that_do_not_count_reach_the_origin_where_a_rule_says_so(stand: &mut dyn Stand) {
+    stand.configure(r#"{"key": {"query": {"keep": ["page"]}, "forward_dropped": true}}"#).unwrap();
+    stand.origin("/store/kept", pages_by_number(2));
+    assert_eq!(get(stand, 0, "/store/kept?utm_source=a&page=1").text(), "0");
+    expect_hit(stand, 1, "/store/kept?page=1", "0");
+    expect_miss(stand, 1, "/store/kept?page=2", "1");
+    assert_eq!(stand.origin_log()[0].target, "/store/kept?utm_source=a&page=1");
+}
+
+pub fn fields_and_cookies_tell_resources_apart_where_a_rule_says_so(stand: &mut dyn Stand) {
+    stand.configure(r#"{"key": {"headers": ["x-tenant"], "cookies": ["lang"]}}"#).unwrap();
+    stand.origin("/store/parts", pages_by_number(3));
+    let ask = |tenant: &str, cookie: &str| {
+        Request::get("/store/parts").field("x-tenant", tenant).field("cookie", cookie)
+    };
+    assert_eq!(stand.send(0, ask("a", "lang=de; id=1")).text(), "0");
+    assert_eq!(stand.send(0, ask("b", "lang=de; id=1")).text(), "1");
+    assert_eq!(stand.send(0, ask("a", "lang=en; id=1")).text(), "2");
+    for worker in [0, 1] {
+        let hit = stand.send(worker, ask("a", "id=2; lang=de"));
+        assert_eq!((hit.is_hit(), hit.text().as_str()), (true, "0"));
+    }
+}
+
+pub fn a_status_code_that_must_be_understood_is_stored_if_it_is(stand: &mut dyn Stand) {
+    for (status, control, stored) in [
+        (200, "max-age=60, must-understand, no-store", true),
+        (200, "max-age=60, no-store", false),
+        (299, "max-age=60, must-understand", false),
+        (299, "max-age=60", true),
+    ] {
+        let path = format!("/store/understood-{status}-{stored}");
+        stand.origin(&path, vec![Reply::status(status).body("page").field("cache-control", control)]);
+        get(stand, 0, &path);
+        assert_eq!(get(stand, 1, &path).is_hit(), stored, "{status} {control}");
+    }
+}
+
+pub fn requests_with_cookies_are_treated_as_configured(stand: &mut dyn Stand) {
+    let ask = |path: &str| Request::get(path).field("cookie", "id=1");
+    stand.origin("/store/with-cookie", vec![page("page")]);
+    stand.send(0, ask("/store/with-cookie"));
+    assert!(get(stand, 1, "/store/with-cookie").is_hit(), "a cookie alone makes no difference");
+    stand.configure(r#"{"cookies_need_public": true}"#).unwrap();
+    for (n, control) in ["max-age=60", "public, max-age=60", "s-maxage=60"].into_iter().enumerate() {
+        let path = format!("/store/cookie-{n}");
+        stand.origin(&path, vec![Reply::ok("page").field("cache-control", control)]);
+        stand.send(0, ask(&path));
+        assert_eq!(get(stand, 1, &path).is_hit(), n > 0, "{control}");
+    }
+}
+
+pub fn the_answer_to_a_post_is_stored_for_gets_where_that_is_wanted(stand: &mut dyn Stand) {
+    let post = |path: &str| Request::new("POST", path).body("x");
+    let made = |path: &str| page("made").field("content-location", path);
+    for (n, (reply, stored)) in [
+        (made("/store/post-0"), true),
+        (made("/store/elsewhere"), false),
+        (page("made"), false),
+        (Reply::ok("made").field("content-location", "/store/post-3").field("etag", "\"v\""), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/store/post-{n}");
+        stand.configure(r#"{"store_post": true}"#).unwrap();
+        stand.origin(&path, vec![reply, page("got")]);
+        assert_eq!(stand.send(0, post(&path)).text(), "made");
+        assert_eq!(get(stand, 1, &path).is_hit(), stored, "{n}");
+    }
+    stand.origin("/store/post-0", vec![made("/store/post-0")]);
+    assert!(!stand.send(1, post("/store/post-0")).is_hit(), "it never answers another POST");
+}
+
 fn pages_by_number(count: usize) -> Vec<Reply> {
     (0..count).map(|n| page(n.to_string())).collect()
+}
+
+pub fn what_is_asked_for_too_rarely_is_not_stored(stand: &mut dyn Stand) {
+    stand.configure(r#"{"rules": [{"match": {"path": "/store/rare/**"}, "min_uses": 3}]}"#).unwrap();
+    stand.origin("/store/rare/a", vec![page("a")]);
+    stand.origin("/store/often", vec![page("b")]);
+    for (worker, status) in [
+        (0, "larder; fwd=uri-miss; detail=admission"),
+        (1, "larder; fwd=uri-miss; detail=admission"),
+        (0, "larder; fwd=uri-miss; stored"),
+    ] {
+        assert_eq!(get(stand, worker, "/store/rare/a").field("cache-status"), status);
+    }
+    for worker in [0, 1] {
+        expect_hit(stand, worker, "/store/rare/a", "a");
+    }
+    assert_eq!(stand.origin_count("/store/rare/a"), 3);
+    assert_eq!(get(stand, 0, "/store/often").field("cache-status"), "larder; fwd=uri-miss; stored");
 }

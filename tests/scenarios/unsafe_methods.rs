@@ -19,7 +19,7 @@ pub fn a_post_reaches_the_origin_with_its_body_each_time(stand: &mut dyn Stand) 
 }
 
 pub fn a_successful_unsafe_request_makes_the_stored_response_be_validated(stand: &mut dyn Stand) {
-    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "FROBNICATE"] {
         let path = format!("/unsafe/{method}");
         stand.origin(&path, vec![page("old").field("etag", "\"v\""), Reply::status(204), page("new")]);
         for worker in [0, 1] {

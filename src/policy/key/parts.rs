@@ -1,6 +1,6 @@
 //! Cache keys read back: what they are made of, for people and for requests that ask for the same.
 
-use super::ABSENT;
+use super::{ABSENT, CONTENT};
 use crate::http::{Fields, RequestHead};
 
 /// What a cache key is made of.
@@ -34,10 +34,15 @@ impl<'a> KeyParts<'a> {
         Some(KeyParts { variant: parts.fields()?, ..KeyParts::of_primary(Parts(first))? })
     }
 
+    /// What a key begins with.
+    pub(super) fn purpose(key: &'a [u8]) -> Option<&'a [u8]> {
+        Parts(key).next()?
+    }
+
     /// Reads a primary key, or one for a purpose of its own, which has a space before its name.
     fn of_primary(mut parts: Parts<'a>) -> Option<KeyParts<'a>> {
         let first = parts.next()??;
-        if first == b" content" {
+        if first == CONTENT {
             return KeyParts::of_plain(Parts(parts.next()??));
         }
         if first.starts_with(b" ") { KeyParts::of_plain(parts) } else { KeyParts::after(first, parts) }

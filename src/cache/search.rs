@@ -1,0 +1,83 @@
+//! `No-Vary-Search`: requests whose queries differ only in what makes no difference find the same response.
+//!
+//! Such a response lies under what of the query counts. What counts is remembered for its path, by a record under a key
+//! of its own, and is found out before anything is looked up: but not by a worker that has met no such response, where
+//! it has something for the very URL.
+
+use super::{Ask, Cache, Fetch, Host, Place, subject};
+use crate::http::search::SearchVariance;
+use crate::invalidation::{Subject, Verdict};
+use crate::policy::key;
+use crate::store::memory::Entry;
+use crate::store::record::{Content, Response, Search};
+use crate::time::Now;
+
+impl Cache {
+    /// Finds out which part of the query of a request selects its response.
+    pub(super) fn look_up_search(&mut self, host: &impl Host, ask: &Ask) {
+        let fingerprint = self.seed(host).fingerprint(&ask.key);
+        let is_here = self.memory.holds(fingerprint);
+        if is_here && !self.searches || key::has_content(&ask.key) {
+            return;
+        }
+        let variance = self.variance(host, ask, is_here);
+        ask.search.replace(variance);
+    }
+
+    /// What the newest response for the path of a request has said; none when the whole query counts.
+    fn variance(&mut self, host: &impl Host, ask: &Ask, is_here: bool) -> Option<SearchVariance> {
+        let marker = self.place(host, key::search_marker(&ask.request, &ask.options));
+        let entry = match self.memory.get(marker.fingerprint, &marker.key) {
+            Some(entry) => entry,
+            None if is_here => return None,
+            None => Entry::new(self.read(host, &marker)?),
+        };
+        // Purged or not: it says where to look, and what is found there is judged.
+        let Content::Search(search) = &entry.record.content else { return None };
+        self.searches = true;
+        self.memory.insert(marker.fingerprint, &entry);
+        let variance = SearchVariance::parse(search.variance.as_bytes());
+        (!variance.is_default()).then_some(variance)
+    }
+
+    /// Takes note of what a response that has been fetched says about queries. When that puts it under another key than
+    /// the one that it was looked for under: where the note lies.
+    pub(super) fn search_changes(
+        &mut self,
+        host: &impl Host,
+        fetch: &Fetch,
+        response: &Response,
+        until: u32,
+        now: Now,
+    ) -> Option<Place> {
+        let ask = &fetch.ask;
+        let says = SearchVariance::of(&response.stored.fields).filter(|_| !key::has_content(&ask.key));
+        let was = ask.search.replace(says.clone());
+        if says.is_none() && was.is_none() {
+            return None;
+        }
+        let marker = self.place(host, key::search_marker(&ask.request, &ask.options));
+        let variance = says.as_ref().map(SearchVariance::to_string).unwrap_or_default();
+        let search = Search { variance, uri: key::uri(&ask.request, &ask.options) };
+        let entry = self.entry(&marker, fetch.stamp, Content::Search(search));
+        self.searches = true;
+        self.memory.remove(marker.fingerprint);
+        self.put(host, &marker, &entry, until, now);
+        (was != says).then_some(marker)
+    }
+
+    /// The verdict of the journal on an entry as the answer to a request. It may have been stored for another URL that
+    /// differs in what makes no difference: then what was said about either counts.
+    pub(super) fn verdict_for(&self, entry: &Entry, ask: &Ask) -> Verdict {
+        let verdict = self.verdict(entry);
+        if ask.search.borrow().is_none() || entry.response().is_none() {
+            return verdict;
+        }
+        let uri = key::uri(&ask.request, &ask.options);
+        let asked = Subject { uri: &uri, ..subject(&entry.record.content) };
+        match (verdict, self.mirror.verdict(&asked, entry.record.stamp)) {
+            (Verdict::Soft { at: one }, Verdict::Soft { at: other }) => Verdict::Soft { at: one.min(other) },
+            (one, other) => one.max(other),
+        }
+    }
+}
