@@ -25,6 +25,8 @@ pub struct Response {
     /// Status and fields of the interim responses (1xx) before it.
     pub interim: Vec<Interim>,
     pub body: Vec<u8>,
+    /// What came behind the body.
+    pub trailers: Vec<(String, Vec<u8>)>,
     /// False when the connection broke before the body was whole.
     pub complete: bool,
 }

@@ -248,7 +248,8 @@ impl Client {
         let (head, body) = response.into_parts();
         let fields = head.headers.iter().map(|(n, v)| (n.to_string(), v.as_bytes().to_vec())).collect();
         let body = body.collect().await?.to_bytes().to_vec();
-        Ok(Response { status: head.status.as_u16(), fields, interim: Vec::new(), body, complete: true })
+        let (interim, trailers) = (Vec::new(), Vec::new());
+        Ok(Response { status: head.status.as_u16(), fields, interim, body, trailers, complete: true })
     }
 }
 

@@ -151,6 +151,7 @@ impl RealEnvoy {
             fields: head.fields,
             interim,
             body: content.bytes,
+            trailers: content.trailers,
             complete: content.complete,
         };
         Ok(self.alias.response(response))

@@ -26,8 +26,9 @@ const ROUTES: &str = r#"              - match: { prefix: /shop/ }
                 request_headers_to_remove: [x-drop]
               - match: { prefix: / }
 "#;
-const CLUSTER: &str = "  clusters:\n";
-const CLUSTERS: &str = r#"  clusters:
+const CLUSTER: &str = "\n  clusters:\n";
+const CLUSTERS: &str = r#"
+  clusters:
   - name: blue
     load_assignment:
       cluster_name: blue

@@ -19,6 +19,7 @@ pub struct Head {
 #[derive(Default)]
 pub struct Content {
     pub bytes: Vec<u8>,
+    pub trailers: Fields,
     /// False when the connection ended before the body did.
     pub complete: bool,
 }
@@ -104,7 +105,8 @@ impl Content {
                 let size = usize::from_str_radix(String::from_utf8_lossy(&size).trim(), 16)
                     .map_err(|_| io::ErrorKind::InvalidData)?;
                 if size == 0 {
-                    return fields(from).map(drop); // Trailers.
+                    self.trailers = fields(from)?;
+                    return Ok(());
                 }
                 self.take(from, size)?;
                 line(from)?.ok_or(io::ErrorKind::UnexpectedEof)?;

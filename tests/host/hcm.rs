@@ -212,6 +212,7 @@ pub fn client_response(headers: &HeaderMap) -> Response {
         fields: headers.0.iter().filter(|(n, _)| !n.starts_with(':')).cloned().collect(),
         interim: Vec::new(),
         body: Vec::new(),
+        trailers: Vec::new(),
         complete: false,
     }
 }

@@ -280,7 +280,10 @@ impl World {
                     stream.seen.body.extend_from_slice(&bytes);
                     end
                 }
-                Part::Trailers(_) => true,
+                Part::Trailers(trailers) => {
+                    stream.seen.trailers = trailers.0;
+                    true
+                }
             }
         });
         if end {
