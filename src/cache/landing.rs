@@ -169,7 +169,7 @@ impl Cache {
         now: Now,
     ) -> Option<Rc<Entry>> {
         let fetch = self.fetches.remove(&generation)?;
-        self.due.push(fetch.lease.place.fingerprint);
+        self.wake_here(fetch.lease.place.fingerprint);
         match landing {
             Landing::Stored(response) => Some(self.store(host, &fetch, *response, now)),
             // Whoever waits asks for it as well, and may be the one it takes.
@@ -198,6 +198,14 @@ impl Cache {
         }
     }
 
+    /// Those who wait here for a flight have to be considered anew. Where nobody does, no callback of the root is
+    /// asked for.
+    fn wake_here(&mut self, fingerprint: Fingerprint) {
+        if self.parked.contains_key(&fingerprint) {
+            self.due.push(fingerprint);
+        }
+    }
+
     fn end_not_stored(
         &self,
         host: &impl Host,
@@ -222,7 +230,7 @@ impl Cache {
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
         let own = self.config.collapse.cluster.clone().map(Recipe::to_cluster);
         let recipe = own.or_else(|| route_of(host, &ask)).filter(|_| self.is_anyones(host, &ask, &place));
-        self.due.push(place.fingerprint);
+        self.wake_here(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             let Some(flight) = set.value.flight(generation) else { break };

@@ -5,7 +5,7 @@ use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{Fields, RequestHead};
-use crate::store::{SCHEMA, Seed, SharedData};
+use crate::store::{Seed, SharedData, shared_key};
 
 /// The most fields that a recipe sets or removes; a route that does more is not learned.
 const FIELDS_MAX: usize = 64;
@@ -106,7 +106,7 @@ impl Recipe {
 const RECIPES: u32 = 1024;
 
 fn recipe_key(route: u32) -> String {
-    format!("{SCHEMA}/p/{}", route % RECIPES)
+    shared_key("p", &[route % RECIPES])
 }
 
 /// What a path begins with and what it was rewritten to, without the end that both have in common: so that a route has

@@ -567,7 +567,8 @@ impl Exchange {
             edits.push(Edit::Remove("surrogate-control".to_owned()));
         }
         if config.tags.strip {
-            edits.extend(config.tags.headers.iter().map(|name| Edit::Remove(name.clone())));
+            let there = config.tags.headers.iter().filter(|name| response.fields.contains(name));
+            edits.extend(there.map(|name| Edit::Remove(name.clone())));
         }
         let outcome = Outcome::Forward(forward.clone());
         self.explain(&outcome, None);

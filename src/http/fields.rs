@@ -25,6 +25,12 @@ impl Fields {
         Fields { wire: Vec::new() }
     }
 
+    /// An empty section with room for some bytes of lines.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        Fields { wire: Vec::with_capacity(bytes) }
+    }
+
     /// Takes over a buffer in the host's form.
     #[must_use]
     pub fn from_wire(mut wire: Vec<u8>) -> Self {

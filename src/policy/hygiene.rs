@@ -31,7 +31,7 @@ pub(super) fn stored_fields(
     response_time: Timestamp,
 ) -> Fields {
     let nominated: Vec<&[u8]> = fields.get_all("connection").flat_map(list::members).collect();
-    let mut stored = Fields::new();
+    let mut stored = Fields::with_room(fields.wire().len());
     for (name, value) in fields.iter() {
         let hop_by_hop = is_hop_by_hop(name) || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
         if hop_by_hop || is_withheld(name, control, options) {

@@ -36,6 +36,20 @@ pub const SCHEMA: &str = "2";
 /// How often a compare-and-set is tried before the reader goes to the origin.
 pub const TRIES: usize = 8;
 
+/// A key of shared data: the version of the layouts, a kind, and numbers. Every request that is not answered from the
+/// worker's own memory makes some, so they are made without the machinery of `format!`.
+pub(crate) fn shared_key(kind: &str, numbers: &[u32]) -> String {
+    let mut key = String::with_capacity(32);
+    key.push_str(SCHEMA);
+    key.push('/');
+    key.push_str(kind);
+    for number in numbers {
+        key.push('/');
+        key.push_str(itoa::Buffer::new().format(*number));
+    }
+    key
+}
+
 /// A keyed 64-bit hash of a cache key: where it is looked up. Zero means "nothing", so it is never one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Fingerprint(pub u64);

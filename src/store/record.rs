@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
 use super::set::{LARGE_WAYS, Way};
-use super::{SCHEMA, SharedData};
+use super::{SharedData, shared_key};
 use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
 
@@ -260,11 +260,11 @@ fn empty_chunks(data: &impl SharedData, slot: Slot, from: usize, before: u64) {
 }
 
 fn record_key(slot: Slot) -> String {
-    format!("{SCHEMA}/r/{}/{}", slot.set, slot.way)
+    shared_key("r", &[slot.set, slot.way.into()])
 }
 
 fn chunk_key(slot: Slot, n: usize) -> String {
-    format!("{SCHEMA}/c/{}/{}/{n}", slot.set, slot.way)
+    shared_key("c", &[slot.set, slot.way.into(), n as u32])
 }
 
 fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize) -> Option<Vec<u8>> {

@@ -7,7 +7,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::Reader;
-use super::{Cas, SCHEMA};
+use super::{Cas, shared_key};
 use super::{Fingerprint, SharedData, Versioned};
 use crate::outcome::NotStored;
 use crate::time::Monotonic;
@@ -115,7 +115,7 @@ impl SetSnapshot {
 }
 
 fn key(set: u32) -> String {
-    format!("{SCHEMA}/s/{set}")
+    shared_key("s", &[set])
 }
 
 impl Way {
