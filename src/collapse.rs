@@ -16,6 +16,7 @@
 use core::cmp::Reverse;
 use core::time::Duration;
 
+use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
 use crate::store::record::EMPTY_BYTES;
@@ -155,7 +156,7 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
         None => set.flights.iter().position(|f| is_free(f, now))?,
     };
     let before = set.flights.get(place)?;
-    let inherits = before.fingerprint == new.fingerprint;
+    let inherits = before.fingerprint == new.fingerprint && !deviates(Deviation::ForgetsWaiters);
     let waiters = if inherits { (before.waiters | bit(before.owner)) & !bit(new.owner) } else { 0 };
     let flight = Flight {
         fingerprint: new.fingerprint,

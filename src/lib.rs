@@ -24,7 +24,7 @@
 //! 7. [`policy`] is RFC 9111 as pure functions; [`http`] the vocabulary of messages below it.
 //! 8. [`admin`] turns requests of the admin route into commands and outcomes into responses, in several dialects.
 //! 9. [`outcome`] names what was done and why, once, for `Cache-Status`, [`metrics`] and explanations; [`config`] is
-//!    the configuration; [`time`] makes time an argument.
+//!    the configuration; [`time`] makes time an argument; [`deviation`] is for tests alone.
 //!
 //! # What holds
 //!
@@ -46,6 +46,7 @@ pub mod breaker;
 pub mod cache;
 pub mod collapse;
 pub mod config;
+pub mod deviation;
 pub mod exchange;
 pub mod http;
 pub mod invalidation;

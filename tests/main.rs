@@ -33,6 +33,12 @@ mod properties;
 /// Seeded workloads with every fault that the emulated host can show (`make chaos`).
 mod chaos;
 
+/// Bytes that nobody foresaw, for every parser and codec and for the whole filter (`make fuzz`).
+mod fuzz;
+
+/// The real store, journal and flights of two workers, through every interleaving of their steps.
+mod interleave;
+
 /// The bytes of the store.
 mod budget;
 

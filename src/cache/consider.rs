@@ -6,6 +6,7 @@ use super::trouble::{Asking, known_recipe};
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe, Waited};
 use crate::collapse::{self, Seat, mixed};
 use crate::config::Fetch as FetchMode;
+use crate::deviation::{Deviation, deviates};
 use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
@@ -101,6 +102,7 @@ impl Cache {
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
                 Judged::Gone => {
                     self.memory.remove(fingerprint);
+                    best.entry = deviates(Deviation::ValidatesWhatIsGone).then_some(entry);
                     best.reason = Some(ForwardReason::Purged);
                 }
             }
@@ -145,8 +147,9 @@ impl Cache {
                     best.reason = Some(reason);
                     None
                 }
-                Some((Judged::Gone, _)) => {
-                    best = Best { entry: None, reason: Some(ForwardReason::Purged) };
+                Some((Judged::Gone, entry)) => {
+                    let entry = deviates(Deviation::ValidatesWhatIsGone).then_some(entry);
+                    best = Best { entry, reason: Some(ForwardReason::Purged) };
                     None
                 }
                 None => None,
@@ -192,8 +195,14 @@ impl Cache {
             Seat::Lead => self.lead(host, need, set, None, now),
             Seat::NotShared(why) => Some(self.after_failure(need, why, now)),
             Seat::Wait if may_wait => Some(self.join(host, need, now)),
+            Seat::Register
+                if may_wait && ask.waited.get().is_some() && deviates(Deviation::WaitsUnregistered) =>
+            {
+                Some(self.join(host, need, now))
+            }
             Seat::Register if may_wait => {
                 let value = collapse::registered(&set.value, need.place.fingerprint, self.worker?);
+                let set = set.again_if(Deviation::RegistersBlindly, host);
                 set.replace(host, &value).then(|| self.join(host, need, now))
             }
             Seat::Full | Seat::Wait | Seat::Register => Some(need.alone()),
@@ -228,6 +237,8 @@ impl Cache {
     ) -> Option<Decision> {
         let Need { ask, place, best, reason } = *need;
         let (recipe, cluster) = self.recipe_for(host, need, &set.value, serving.is_some());
+        // A call of the root needs no client, but a client that waits for it needs a place.
+        let recipe = recipe.filter(|_| serving.is_some() || self.has_room_for(place));
         let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
         if is_ahead && recipe.is_none() {
             return serving;

@@ -104,7 +104,8 @@ impl Cache {
         now: Now,
     ) -> Option<Decision> {
         let confirmation = self.confirmation(generation, head, now);
-        if let Confirmation::OfAnother = confirmation {
+        // Once: whoever answers 304 to a request without conditions would do so for ever.
+        if let (Confirmation::OfAnother, Some(_)) = (&confirmation, self.validated(generation)) {
             self.ask_again(generation, now);
             return None;
         }

@@ -7,6 +7,7 @@ use super::dispatch::as_anyone;
 use super::{Ask, Cache, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe};
 use crate::collapse::{self, Left};
 use crate::config::{Config, Options, TagsConfig};
+use crate::deviation::{Deviation, deviates};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, Verdict, tags_of};
 use crate::metrics::Counter;
@@ -240,6 +241,7 @@ impl Cache {
                 return;
             }
             let Some(landed) = collapse::landed(&set.value, generation, Left::default()) else { break };
+            let set = set.again_if(Deviation::LeavesBlindly, host);
             if set.replace(host, &landed.set) {
                 self.wake(host, place.fingerprint, landed.waiters);
                 break;
@@ -460,11 +462,17 @@ impl Cache {
         if !self.take(host, more, now) {
             return false;
         }
-        encoded.write(host, lease.slot, lease.before);
+        let lands_first = deviates(Deviation::LandsBeforeItWrites);
+        if !lands_first {
+            encoded.write(host, lease.slot, lease.before);
+        }
         let fingerprint = lease.place.fingerprint;
         let record = Some(Way { fingerprint, bytes, expires: until, ..Way::default() });
         let left = Left { record, not_shared, ..Left::default() };
         let published = self.finish(host, lease, left, more);
+        if lands_first {
+            encoded.write(host, lease.slot, lease.before);
+        }
         if published {
             self.memory.update(fingerprint, entry);
         }
@@ -506,7 +514,8 @@ impl Cache {
             }
             let way = set.value.way_of(place.fingerprint);
             let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
-            if there.is_some_and(|r| r.stamp > entry.record.stamp) {
+            let is_older = there.is_some_and(|r| r.stamp > entry.record.stamp);
+            if is_older && !deviates(Deviation::OlderReplacesNewer) {
                 return false;
             }
             let new = self.new_flight(place.fingerprint, now);
@@ -531,7 +540,12 @@ impl Cache {
     pub(super) fn finish(&self, host: &impl Host, lease: &Lease, left: Left, taken: i64) -> bool {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, lease.place.set);
-            let Some(landed) = collapse::landed(&set.value, lease.generation, left) else { break };
+            let generation = match set.value.flight_of(lease.place.fingerprint) {
+                Some(any) if deviates(Deviation::EndsAnothersFlight) => any.generation,
+                Some(_) | None => lease.generation,
+            };
+            let Some(landed) = collapse::landed(&set.value, generation, left) else { break };
+            let set = set.again_if(Deviation::LandsBlindly, host);
             if set.replace(host, &landed.set) {
                 let replaced = landed.replaced.fingerprint;
                 if left.record.is_some() && replaced.is_some() && replaced != lease.place.fingerprint {

@@ -31,6 +31,7 @@ pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;
 use crate::config::Config;
+use crate::deviation::{Deviation, deviates};
 use crate::http::{Fields, Peer, RequestHead};
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::metrics::{Counter, Metrics};
@@ -306,12 +307,14 @@ impl Cache {
 
     fn next_generation(&mut self) -> u64 {
         self.generations = self.generations.wrapping_add(1);
-        u64::from(self.identity.nonce) << 32 | u64::from(self.generations)
+        let nonce = if deviates(Deviation::ReusesGenerations) { 1 } else { self.identity.nonce };
+        u64::from(nonce) << 32 | u64::from(self.generations)
     }
 
     fn new_flight(&mut self, fingerprint: Fingerprint, now: Now) -> NewFlight {
         let generation = self.next_generation();
-        let until = now.mono.after(self.lease());
+        let lease = if deviates(Deviation::LeasesForEver) { Duration::MAX } else { self.lease() };
+        let until = now.mono.after(lease);
         NewFlight { fingerprint, generation, owner: self.worker.unwrap_or(NOBODY), until }
     }
 

@@ -207,11 +207,14 @@ pub const REFERENCE: &[Row] = &[
         "The timeout of a fetch that Larder makes itself."),
     top("collapse.fetch", "`auto`, `inline`, `dispatched`", r#""auto""#, r#""inline""#,
         "Who fetches: `inline` is the first client's own request on Envoy's path, `dispatched` a call of Larder's \
-         own; `auto` dispatches for keys that are known to be cacheable."),
+         own; `auto` dispatches for keys that are known to be cacheable. Without `collapse.cluster`, the first fetch of \
+         a key is always inline: it shows what the route makes of the request."),
     top("collapse.cluster", "cluster or `null`", "null", r#""origin""#,
         "The cluster that Larder's own fetches go to; the one that the route chose when there is none."),
     top("collapse.waiters_max", "1 to 1000000", "4096", "100",
-        "The most requests that wait on one worker."),
+        "The most requests that wait on one worker; beyond, they go to the origin by themselves."),
+    top("collapse.key_waiters_max", "1 to 1000000", "1024", "50",
+        "The most of them that wait for the same key."),
     top("collapse.refresh_concurrency_max", "1 to 10000", "32", "8",
         "The most refreshes under way on one worker."),
 

@@ -27,6 +27,7 @@ mod reply;
 use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+pub use commands::go_on;
 pub use mutations::catch_up;
 pub use reply::{Body, Reply};
 

@@ -128,7 +128,7 @@ pub fn uri_of(url: &str, key: &KeyOptions) -> Result<Vec<u8>, &'static str> {
     let rest = rest.split('#').next().unwrap_or_default().as_bytes();
     let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(end);
-    if authority.is_empty() {
+    if uri::host_and_port(authority).0.is_empty() {
         return Err("the URL has no host");
     }
     if authority.contains(&b'@') {

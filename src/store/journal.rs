@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
 use super::{Cas, SharedData, TRIES};
+use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, decode, encode};
 use crate::time::Timestamp;
 
@@ -26,6 +27,9 @@ pub const SEGMENTS: u64 = 256;
 pub const RECORDS: u64 = 64;
 
 const LAYOUT: u8 = 2;
+
+/// No journal gets that far: a segment with a greater number is none, and positions never overflow.
+const NO_MAX: u64 = u64::MAX >> 16;
 
 /// The nonce of a segment that may belong to any journal.
 const UNNAMED: u64 = 0;
@@ -135,8 +139,17 @@ impl Mirror {
         if self.seen == Some(epoch) {
             return Synced::Current;
         }
+        let synced = self.read(data);
+        if synced != Synced::Unavailable {
+            self.seen = Some(if deviates(Deviation::ReadsEpochLast) { data.epoch() } else { epoch });
+        }
+        synced
+    }
+
+    /// Reads on from where it was left.
+    fn read(&mut self, data: &impl SharedData) -> Synced {
         let mut synced = Synced::Current;
-        for _ in 0..2 * SEGMENTS + 4 {
+        for _ in 0..2 * sizes().segments + 4 {
             let Some(found) = self.segment(data, self.cur) else { return Synced::Unavailable };
             if self.is_another_journal(found.segment.as_ref()) {
                 *self = Mirror::new(self.records_max);
@@ -145,7 +158,6 @@ impl Mirror {
             }
             let Some(segment) = found.segment.filter(|s| s.no >= self.cur) else {
                 // Nothing is written here yet: the segment before is the last one, and full.
-                self.seen = Some(epoch);
                 return synced;
             };
             if segment.nonce != UNNAMED {
@@ -157,8 +169,7 @@ impl Mirror {
                 continue;
             }
             self.index(&segment);
-            if (segment.records.len() as u64) < RECORDS {
-                self.seen = Some(epoch);
+            if (segment.records.len() as u64) < sizes().records {
                 return synced;
             }
             self.cur += 1;
@@ -197,7 +208,7 @@ impl Mirror {
         let (mut cur, mut hard_below) = (self.cur, self.hard_below);
         let mut tries = 0;
         // Walking to the end of the ring is not a try, but it is bounded as well.
-        for _ in 0..SEGMENTS + 4 + 2 * TRIES as u64 {
+        for _ in 0..sizes().segments + 4 + 2 * TRIES as u64 {
             let found = self.segment(data, cur).ok_or(Busy)?;
             let mut next = match found.segment {
                 Some(s) if s.no > cur => {
@@ -205,7 +216,7 @@ impl Mirror {
                     cur = s.no;
                     continue;
                 }
-                Some(s) if s.no == cur && s.records.len() as u64 >= RECORDS => {
+                Some(s) if s.no == cur && s.records.len() as u64 >= sizes().records => {
                     hard_below = hard_below.max(s.hard_below);
                     cur += 1;
                     continue;
@@ -214,16 +225,21 @@ impl Mirror {
                 old => Segment::after(old, cur, hard_below, self.nonce.unwrap_or(nonce)),
             };
             next.records.push(record.clone());
-            if data.compare_and_set(&key(cur), &next.encode(), found.cas) {
+            if deviates(Deviation::AdvancesEpochFirst) {
                 data.advance_epoch();
-                return Ok((cur - 1) * RECORDS + next.records.len() as u64);
+            }
+            if data.compare_and_set(&key(cur), &next.encode(), found.cas) {
+                if !deviates(Deviation::AdvancesEpochFirst) {
+                    data.advance_epoch();
+                }
+                return Ok((cur - 1) * sizes().records + next.records.len() as u64);
             }
             tries += 1;
             if tries == 2 * TRIES {
                 break;
             }
         }
-        Err(Busy)
+        if deviates(Deviation::AcknowledgesWhatFailed) { Ok(self.head + 1) } else { Err(Busy) }
     }
 
     fn is_another_journal(&self, found: Option<&Segment>) -> bool {
@@ -234,20 +250,21 @@ impl Mirror {
                     || (segment.no == self.cur && segment.records.len() < self.indexed)
                     || (segment.no < self.cur && self.indexed > 0)
             }
-            None => self.indexed > 0 || self.cur > SEGMENTS,
+            None => self.indexed > 0 || self.cur > sizes().segments,
         }
     }
 
     /// The ring has gone round since this mirror was last read: what was forgotten meanwhile lies below the floor.
     fn overtaken_by(&mut self, no: u64) {
-        self.floor = no.saturating_sub(SEGMENTS) * RECORDS;
-        self.head = self.head.max(self.floor);
-        self.cur = no.saturating_sub(SEGMENTS) + 1;
+        let floor = no.saturating_sub(sizes().segments) * sizes().records;
+        self.floor = if deviates(Deviation::ForgetsTheFloor) { self.floor } else { floor };
+        self.head = self.head.max(floor);
+        self.cur = no.saturating_sub(sizes().segments) + 1;
         self.indexed = 0;
     }
 
     fn index(&mut self, segment: &Segment) {
-        let first = (segment.no - 1) * RECORDS;
+        let first = (segment.no - 1) * sizes().records;
         for (n, record) in segment.records.iter().enumerate().skip(self.indexed) {
             self.index_record(first + n as u64 + 1, &decode(record));
         }
@@ -301,7 +318,7 @@ impl Segment {
 
     fn newest_hard(&self) -> u64 {
         let newest = self.records.iter().rposition(|r| decode(r).mode == Mode::Hard);
-        newest.map_or(0, |n| (self.no - 1) * RECORDS + n as u64 + 1)
+        newest.map_or(0, |n| (self.no - 1) * sizes().records + n as u64 + 1)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -323,16 +340,16 @@ impl Segment {
         }
         let (nonce, no, hard_below) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
         let mut records = Vec::new();
-        while !bytes.rest().is_empty() && (records.len() as u64) < RECORDS {
+        while !bytes.rest().is_empty() && (records.len() as u64) < sizes().records {
             let len = bytes.u32()? as usize;
             records.push(bytes.bytes(len)?.to_vec());
         }
-        (no > 0).then_some(Segment { nonce, no, hard_below, records })
+        (1..=NO_MAX).contains(&no).then_some(Segment { nonce, no, hard_below, records })
     }
 }
 
 fn key(no: u64) -> String {
-    format!("j/{}", no % SEGMENTS)
+    format!("j/{}", no % sizes().segments)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::codec::Reader;
 use super::set::{LARGE_WAYS, Way};
 use super::{SharedData, shared_key};
+use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
 
@@ -144,7 +145,7 @@ impl Encoded<'_> {
     /// Writes the record, its chunks first; those that what was there before had beyond are emptied. Only the owner of
     /// the flight that reserved the slot may do so.
     pub fn write(&self, data: &impl SharedData, slot: Slot, before: u64) {
-        for (n, chunk) in self.body.chunks(CHUNK_BYTES).enumerate() {
+        for (n, chunk) in self.body.chunks(sizes().chunk_bytes).enumerate() {
             data.set(&chunk_key(slot, n), &sealed(&[&self.generation.to_le_bytes(), chunk]));
         }
         data.set(&record_key(slot), &self.head);
@@ -152,7 +153,7 @@ impl Encoded<'_> {
     }
 
     fn chunks(&self) -> usize {
-        self.body.len().div_ceil(CHUNK_BYTES)
+        self.body.len().div_ceil(sizes().chunk_bytes)
     }
 }
 
@@ -161,7 +162,7 @@ impl Record {
     #[must_use]
     pub fn encoded(&self) -> Encoded<'_> {
         let body = self.body();
-        let (place, body) = if body.len() > CHUNK_BYTES {
+        let (place, body) = if body.len() > sizes().chunk_bytes {
             (BodyPlace::Chunks { bytes: body.len() as u64 }, body)
         } else {
             (BodyPlace::Here, &[][..])
@@ -173,7 +174,7 @@ impl Record {
     pub fn read(data: &impl SharedData, slot: Slot, key: &[u8]) -> Option<Record> {
         let found = data.get(&record_key(slot))?;
         let (mut record, place) = Record::decode(&found.bytes)?;
-        if record.key != key {
+        if record.key != key && !deviates(Deviation::TrustsRecords) {
             return None;
         }
         if let (BodyPlace::Chunks { bytes }, Content::Response(response)) = (place, &mut record.content) {
@@ -252,8 +253,8 @@ impl Record {
 /// Gives back the memory of chunks that a slot has no more use for: the keys stay, as keys do.
 fn empty_chunks(data: &impl SharedData, slot: Slot, from: usize, before: u64) {
     // A body that lies behind its head comes with a chunk's size at most, and a head is small beside that.
-    let chunks = usize::try_from(before).unwrap_or(0) / CHUNK_BYTES + 1;
-    let may_have = usize::from(slot.way) < LARGE_WAYS && before > CHUNK_BYTES as u64;
+    let chunks = usize::try_from(before).unwrap_or(0) / sizes().chunk_bytes + 1;
+    let may_have = usize::from(slot.way) < LARGE_WAYS && before > sizes().chunk_bytes as u64;
     for n in (from..chunks).filter(|_| may_have) {
         data.set(&chunk_key(slot, n), &[]);
     }
@@ -269,10 +270,10 @@ fn chunk_key(slot: Slot, n: usize) -> String {
 
 fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
-    for n in 0..bytes.div_ceil(CHUNK_BYTES) {
+    for n in 0..bytes.div_ceil(sizes().chunk_bytes) {
         let found = data.get(&chunk_key(slot, n))?;
         let mut chunk = Reader::new(unsealed(&found.bytes)?);
-        if chunk.u64()? != generation {
+        if chunk.u64()? != generation && !deviates(Deviation::TrustsChunks) {
             return None;
         }
         if n == 0 {

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::codec::Reader;
 use super::{Cas, shared_key};
 use super::{Fingerprint, SharedData, Versioned};
+use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
 use crate::time::Monotonic;
 
@@ -105,6 +106,14 @@ impl SetSnapshot {
         let value =
             found.and_then(|Versioned { bytes, .. }| SetValue::decode(&bytes, number)).unwrap_or_default();
         SetSnapshot { number, value, cas }
+    }
+
+    /// The same value as if it had been read just now: a mistake on purpose.
+    pub(crate) fn again_if(mut self, deviation: Deviation, data: &impl SharedData) -> Self {
+        if deviates(deviation) {
+            self.cas = SetSnapshot::read(data, self.number).cas;
+        }
+        self
     }
 
     /// Writes another value unless the set has changed since; whether it was written.

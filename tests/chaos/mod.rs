@@ -19,6 +19,7 @@ mod shared;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use larder::deviation::{Deviation, deviate};
 use plan::Plan;
 use run::{Totals, play};
 
@@ -52,6 +53,14 @@ fn whatever_goes_wrong_nothing_forbidden_is_seen() {
         totals
     });
     println!("{totals}");
+}
+
+/// Plays the plan that these bytes decide about.
+pub fn play_bytes(bytes: &[u8]) {
+    let plan = Plan::written(bytes);
+    if let Err(failure) = play(&plan, false) {
+        panic!("{failure}\n{plan}");
+    }
 }
 
 fn play_all(next: &AtomicU64, end: u64) -> Totals {
@@ -107,4 +116,27 @@ fn shrunk(plan: &Plan) -> Plan {
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// The mistakes on purpose that a few seeds of chaos see. (Callbacks are atomic on the emulated host: most of the others
+/// show only in what happens within one, which [`crate::interleave`] looks for.)
+const SEEN: &[Deviation] = &[Deviation::LeasesForEver];
+
+/// `CHAOS_MISTAKES=1` tries all of them, on `CHAOS_SEEDS` seeds each.
+#[test]
+fn mistakes_on_purpose_are_seen() {
+    let all = number("CHAOS_MISTAKES").is_some();
+    for how in if all { &Deviation::ALL[..] } else { SEEN } {
+        deviate(Some(*how));
+        let seeds = number("CHAOS_SEEDS").unwrap_or(SEEDS);
+        let seen = (0..seeds).find_map(|seed| Some((seed, play(&Plan::new(seed), false).err()?)));
+        deviate(None);
+        match seen {
+            Some((seed, what)) => {
+                let what: String = what.chars().take(120).collect();
+                println!("{how:?} is seen by seed {seed}: {what}");
+            }
+            None => assert!(all, "{how:?} is not seen in {seeds} seeds"),
+        }
+    }
 }

@@ -18,6 +18,8 @@ pub struct Plan {
     pub lifetime: u64,
     /// So few sets that entries and flights crowd each other out.
     pub crowded: bool,
+    /// Segments of the journal and records in them, where it shall overflow.
+    pub ring: Option<(u64, u64)>,
     /// In order of time.
     pub acts: Vec<(Duration, Act)>,
 }
@@ -34,8 +36,13 @@ pub struct Configuration {
     pub worker_bytes: &'static str,
     pub entries: u32,
     pub waiters: u32,
+    pub bytes: &'static str,
     /// How eagerly what is in demand is refreshed early.
     pub ahead_percent: u32,
+    /// When a cluster is taken to be down, and how long what is stale is served then.
+    pub breaker_failures: u32,
+    pub probe_ms: u64,
+    pub down_s: u64,
 }
 
 /// Something that happens.
@@ -58,10 +65,11 @@ pub enum Act {
     Change(Key),
     /// The wall clock is set forward or back by milliseconds.
     Clock(i64),
-    /// The VM of a worker traps in some host call.
+    /// The VM of a worker traps in some host call (any when empty) of some callback (the same).
     Trap {
         worker: usize,
         call: &'static str,
+        callback: &'static str,
         skip: u32,
     },
     Configure(usize),
@@ -275,11 +283,17 @@ impl Configuration {
             worker_bytes,
             entries,
             waiters,
+            bytes,
             ahead_percent,
+            breaker_failures,
+            probe_ms,
+            down_s,
         } = self;
         let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // "secret"
         format!(
-            r#"{{"soft_purge_grace":"{grace_s}s","refresh_ahead":{{"percent":{ahead_percent}}},"store":{{"entries_max":{entries},"worker_bytes_max":"{worker_bytes}"}},
+            r#"{{"soft_purge_grace":"{grace_s}s","stale_if_down":"{down_s}s",
+            "breaker":{{"failures":{breaker_failures},"probe_interval":"{probe_ms}ms"}},"refresh_ahead":{{"percent":{ahead_percent}}},
+            "store":{{"entries_max":{entries},"bytes_max":"{bytes}","worker_bytes_max":"{worker_bytes}"}},
             "collapse":{{"enabled":{collapse},"fetch":"{fetch}","lease":"{lease_ms}ms","wait_max":"{wait_ms}ms",
             "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters}}},
             "admin":{{"methods":true,"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
@@ -298,14 +312,26 @@ impl Configuration {
             worker_bytes: pick(random, &["0", "64KiB", "8MiB", "8MiB"]),
             entries: if crowded { 64 } else { 4096 },
             waiters: if crowded { pick(random, &[1, 3, 1000]) } else { 1000 },
+            bytes: if crowded { pick(random, &["1MiB", "256MiB"]) } else { "256MiB" },
             ahead_percent: pick(random, &[0, 100, 1000]),
+            breaker_failures: pick(random, &[1, 3, 1000]),
+            probe_ms: pick(random, &[100, 1000, 5000]),
+            down_s: pick(random, &[0, 5, 60]),
         }
     }
 }
 
 impl Plan {
     pub fn new(seed: u64) -> Plan {
-        let random = &mut Random::new(seed ^ 0x5eed_c4a0_5eed_c4a0);
+        Plan::drawn(seed, &mut Random::new(seed ^ 0x5eed_c4a0_5eed_c4a0))
+    }
+
+    /// The plan that these bytes decide about.
+    pub fn written(bytes: &[u8]) -> Plan {
+        Plan::drawn(0, &mut Random::written(bytes))
+    }
+
+    fn drawn(seed: u64, random: &mut Random) -> Plan {
         let crowded = random.chance(0.25);
         let calm = random.chance(0.25);
         let workers = 1 + random.below(4) as usize;
@@ -323,6 +349,7 @@ impl Plan {
             rates,
             lifetime: pick(random, &[2, 5, 20, 60]),
             crowded,
+            ring: (!calm && random.chance(0.2)).then(|| pick(random, &[(2, 1), (3, 2), (4, 8)])),
             acts: Vec::new(),
         };
         plan.fill(random, calm);
@@ -333,6 +360,9 @@ impl Plan {
         let weights = Weights::random(random, calm, self.crowded);
         let mut at = Duration::ZERO;
         for _ in 0..40 + random.below(160) {
+            if random.is_spent() {
+                break;
+            }
             at += Duration::from_micros(pick(
                 random,
                 &[0, 50, 200, 1_000, 5_000, 30_000, 120_000, 400_000, weights.pause_us],
@@ -392,6 +422,7 @@ impl Plan {
             What::Clock => Act::Clock(pick(random, &[-3_600_000, -2_000, -300, 300, 2_000, 3_600_000])),
             What::Trap => Act::Trap {
                 worker,
+                callback: pick(random, CALLBACKS),
                 call: pick(
                     random,
                     &[
@@ -434,6 +465,23 @@ impl Plan {
         }
     }
 }
+
+/// In which callbacks a VM may trap; half of the time in whichever comes.
+const CALLBACKS: &[&str] = &[
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "on_request_headers",
+    "on_response_headers",
+    "on_response_body",
+    "on_http_call_response",
+    "on_log",
+    "on_queue_ready",
+    "on_tick",
+];
 
 /// How often what happens in a plan, and on how few keys.
 struct Weights {
@@ -526,8 +574,11 @@ fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { workers, lifetime, crowded, rates, .. } = self;
-        writeln!(f, "{workers} workers, lifetime {lifetime} s, crowded: {crowded}, {rates:?}")?;
+        let Plan { workers, lifetime, crowded, rates, ring, .. } = self;
+        writeln!(
+            f,
+            "{workers} workers, lifetime {lifetime} s, crowded: {crowded}, ring: {ring:?}, {rates:?}"
+        )?;
         for configuration in &self.configurations {
             writeln!(f, "{configuration:?}")?;
         }

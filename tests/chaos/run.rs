@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use larder::deviation::{SIZES, Sizes, resize};
+
 use super::ledger::{Ledger, Reason, Terms};
 use super::model::{Asking, Invalidation, Model, shown};
 use super::origin::Origin;
@@ -63,6 +65,8 @@ impl fmt::Display for Totals {
 /// Plays a plan; an error says what went wrong, with the story when `loud`.
 pub fn play(plan: &Plan, loud: bool) -> Result<Totals, String> {
     let played = catch_unwind(AssertUnwindSafe(|| {
+        let (segments, records) = plan.ring.unwrap_or((SIZES.segments, SIZES.records));
+        resize(Sizes { segments, records, ..SIZES });
         let mut stage = Stage::new(plan, loud);
         let result = stage.play();
         result.map_err(|what| if loud { format!("{what}\n{}", stage.world.story()) } else { what })
@@ -115,13 +119,14 @@ impl<'a> Stage<'a> {
         world.settings(|s| {
             s.idle_timeout = Some(IDLE);
             s.drain = Duration::from_secs(3);
+            s.http2 = plan.seed % 2 == 1;
         });
         let origin = Rc::new(RefCell::new(Origin::new(!plan.seed, plan.lifetime)));
         let author = Rc::clone(&origin);
         world.look(|h| {
             h.origin.author = Some(Box::new(move |now, request| author.borrow_mut().answer(now, request)));
         });
-        let grace = plan.configurations.iter().map(|c| c.grace_s).max().unwrap_or_default();
+        let grace = plan.configurations.iter().map(|c| c.grace_s.max(c.down_s)).max().unwrap_or_default();
         let lease = plan.configurations.iter().map(|c| c.lease_ms).max().unwrap_or_default();
         Stage {
             plan,
@@ -136,7 +141,9 @@ impl<'a> Stage<'a> {
             reloads: 0,
             sets: shared::sets(plan.configurations.iter().map(|c| c.entries).max().unwrap_or(64)),
             lease: Duration::from_millis(lease),
-            unaccountable: plan.crowded || plan.configurations.iter().any(|c| !c.collapse),
+            unaccountable: plan.crowded
+                || plan.ring.is_some()
+                || plan.configurations.iter().any(|c| !c.collapse),
         }
     }
 
@@ -249,9 +256,9 @@ impl<'a> Stage<'a> {
                 self.note_clock();
                 self.ledger.note(now, Reason::Fault);
             }
-            Act::Trap { worker, call, skip } => {
+            Act::Trap { worker, call, callback, skip } => {
                 let thread = Thread::Worker(*worker);
-                self.world.faults(FaultKind::Trap { thread, call, callback: "" }, *skip, 1);
+                self.world.faults(FaultKind::Trap { thread, call, callback }, *skip, 1);
             }
             Act::Configure(n) => {
                 let json = self.plan.configurations[*n % self.plan.configurations.len()].json();
@@ -383,6 +390,25 @@ impl<'a> Stage<'a> {
         self.origin.borrow_mut().health = Health::Well;
     }
 
+    /// Each worker says that nobody waits in it, that it fetches nothing, and that it keeps within its memory.
+    fn check_workers(&mut self) -> Result<(), String> {
+        for worker in 0..self.plan.workers {
+            let request = Request::get("/_larder/health").field("authorization", "Bearer secret");
+            let health = self.world.send(worker, request).text();
+            let number = |name: &str| -> u64 {
+                let digits = health.split(&format!("\"{name}\":")).nth(1).unwrap_or_default();
+                let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+                digits[..end].parse().unwrap_or(u64::MAX)
+            };
+            let (waiting, fetches) = (number("worker_waiting"), number("worker_fetches"));
+            // The largest budget of any configuration.
+            if waiting > 0 || fetches > 0 || number("worker_bytes") > 8 << 20 {
+                return Err(format!("worker {worker} is not at rest: {health}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Nobody waits, no lease is left, the keys are known, and the origin was not asked too often.
     fn check_end(&mut self) -> Result<(), String> {
         if let Some(open) = self.open.first() {
@@ -391,6 +417,7 @@ impl<'a> Stage<'a> {
         shared::check_sets(&self.world, self.lease)?;
         shared::check_idle(&self.world)?;
         shared::check_keys(&self.world, self.sets)?;
+        self.check_workers()?;
         let origin = self.origin.borrow();
         self.totals.fetches = origin.log.len() as u64;
         self.totals.reloads = u64::from(self.world.look(|h| h.reloads));

@@ -3,7 +3,10 @@
 //! Events of one lane never overtake each other, as bytes of one connection or messages posted to one thread do
 //! not. With a seed, lanes that are ready at nearly the same time run in an order drawn from it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use super::{World, calls::CallStep, vm::Thread};
 
@@ -107,29 +110,60 @@ impl Events {
 
 /// A small deterministic generator (splitmix64).
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    /// Where numbers come from instead, until it is used up.
+    tape: Option<VecDeque<u8>>,
+}
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        Random(seed)
+        Random { state: seed, tape: None }
+    }
+
+    /// Numbers that these bytes decide, as few of them as a number needs; zeros after the last one.
+    pub fn written(tape: &[u8]) -> Self {
+        Random { state: 0, tape: Some(tape.iter().copied().collect()) }
+    }
+
+    /// Whether the bytes that decide are used up.
+    pub fn is_spent(&self) -> bool {
+        self.tape.as_ref().is_some_and(VecDeque::is_empty)
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        if self.tape.is_some() {
+            return self.read(8);
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
+    fn read(&mut self, bytes: u32) -> u64 {
+        let tape = self.tape.as_mut();
+        tape.map_or(0, |tape| (0..bytes).fold(0, |n, _| n << 8 | u64::from(tape.pop_front().unwrap_or(0))))
+    }
+
     /// A number in `0..end`; 0 when `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        if end == 0 { 0 } else { self.next() % end }
+        match end {
+            0 => 0,
+            1..=256 if self.tape.is_some() => self.read(1) % end,
+            _ => self.next() % end,
+        }
     }
 
     /// True with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
-        probability > 0.0 && (self.next() >> 11) as f64 / ((1u64 << 53) as f64) < probability
+        let drawn = match self.tape {
+            Some(_) => self.read(1) << 56,
+            None if probability > 0.0 => self.next(),
+            None => return false,
+        };
+        ((drawn >> 11) as f64 / ((1u64 << 53) as f64)) < probability
     }
 
     pub fn fill(&mut self, bytes: &mut [u8]) {

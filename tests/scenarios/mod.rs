@@ -48,7 +48,7 @@ pub mod storing;
 /// Purges of tags.
 pub mod tags;
 /// What scenarios have in common.
-mod telling;
+pub mod telling;
 /// An origin in trouble for longer.
 pub mod trouble;
 /// Who is let in to the admin route, and how often.
@@ -222,6 +222,11 @@ macro_rules! on_both_stands {
                 when_the_origin_breaks_off_the_others_still_get_a_whole_response
                 what_cannot_be_shared_is_not_waited_for_twice
                 a_response_with_cookies_goes_to_nobody_else
+                a_private_response_goes_to_nobody_else
+                what_was_fetched_with_credentials_goes_to_nobody_else
+                no_more_wait_than_may
+                where_nobody_may_wait_any_more_a_known_key_is_fetched_once_all_the_same
+                who_fetches_is_configured
                 a_client_waits_no_longer_than_its_deadline
                 a_follower_gets_what_it_asked_for
                 a_validation_is_shared_as_well
@@ -268,6 +273,7 @@ macro_rules! on_both_stands {
                 a_namespace_is_bumped
                 a_refresh_fetches_again_by_itself
                 a_purge_can_refresh
+                a_purge_of_much_is_refreshed_bit_by_bit
                 a_command_with_a_key_is_carried_out_once
                 the_configuration_is_shown
             }

@@ -1,6 +1,7 @@
 //! The journal read backwards, for people: a bounded number of its newest records.
 
-use super::{Mirror, RECORDS, SEGMENTS, Segment};
+use super::{Mirror, Segment};
+use crate::deviation::sizes;
 use crate::invalidation::{Invalidation, Matcher, Subject, decode};
 use crate::store::SharedData;
 
@@ -61,13 +62,13 @@ impl Mirror {
         before: Option<u64>,
     ) -> impl Iterator<Item = (u64, Invalidation)> + 'a {
         let last = before.map_or(self.head(), |before| before.saturating_sub(1).min(self.head()));
-        let newest = last.div_ceil(RECORDS);
-        let numbers = (newest.saturating_sub(SEGMENTS) + 1..=newest).rev();
+        let newest = last.div_ceil(sizes().records);
+        let numbers = (newest.saturating_sub(sizes().segments) + 1..=newest).rev();
         // A segment that has been recycled has another number; so have all that are older.
         let segments = numbers.map_while(|no| Segment::read(data, no)?.segment.filter(|s| s.no == no));
         segments
             .flat_map(|segment| {
-                let first = (segment.no - 1) * RECORDS + 1;
+                let first = (segment.no - 1) * sizes().records + 1;
                 (first..).zip(segment.records).collect::<Vec<_>>().into_iter().rev()
             })
             .filter(move |(seq, _)| *seq <= last)
@@ -77,6 +78,7 @@ impl Mirror {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{RECORDS, SEGMENTS};
     use super::*;
     use crate::invalidation::{Mode, Origin, Selector, Tag};
     use crate::store::Memory;

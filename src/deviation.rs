@@ -1,0 +1,143 @@
+//! Mistakes on purpose, one at a time, so that tests can show that they would see them.
+//!
+//! The shipped module has none of this: without the feature `deviations`, which only the crate's own tests turn on,
+//! `deviates` is constantly false, and the journal's ring and the chunks of bodies have their one size.
+
+use crate::store::journal::{RECORDS, SEGMENTS};
+use crate::store::record::CHUNK_BYTES;
+
+/// Sizes that tests make small, so that little is enough to go beyond them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// The segments in the journal's ring.
+    pub segments: u64,
+    /// The records in a segment.
+    pub records: u64,
+    /// The bytes of a body's chunk.
+    pub chunk_bytes: usize,
+}
+
+/// The sizes that are shipped.
+pub const SIZES: Sizes = Sizes { segments: SEGMENTS, records: RECORDS, chunk_bytes: CHUNK_BYTES };
+
+/// How the code may deviate from what it says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deviation {
+    /// M01: a landing overwrites the set, whatever it has become.
+    LandsBlindly,
+    /// M02: so does the registration of a waiting worker.
+    RegistersBlindly,
+    /// M03: a flight ends before its record is written.
+    LandsBeforeItWrites,
+    /// M04: whoever takes over a flight forgets who waits for it.
+    ForgetsWaiters,
+    /// M05: a late landing ends whatever flight its key has.
+    EndsAnothersFlight,
+    /// M06: an older response replaces a newer one.
+    OlderReplacesNewer,
+    /// M07: a chunk counts for any record.
+    TrustsChunks,
+    /// M08: two workers use the same generations.
+    ReusesGenerations,
+    /// M09: the journal is read before its epoch.
+    ReadsEpochLast,
+    /// M10: a purge changes the epoch before it is in the journal.
+    AdvancesEpochFirst,
+    /// M11: a purge that could not be written is acknowledged.
+    AcknowledgesWhatFailed,
+    /// M12: a mirror that was overtaken forgets nothing.
+    ForgetsTheFloor,
+    /// M13: a leader that leaves overwrites the set, whoever waits by then.
+    LeavesBlindly,
+    /// M14: a woken worker waits for another flight without registering for it.
+    WaitsUnregistered,
+    /// M15: a record counts for any key.
+    TrustsRecords,
+    /// M16, M17, M20: nobody looks after those who wait.
+    NeverSweeps,
+    /// M18: what is hard purged is validated.
+    ValidatesWhatIsGone,
+    /// M19: a lease never runs out.
+    LeasesForEver,
+}
+
+impl Deviation {
+    /// All of them.
+    pub const ALL: [Deviation; 18] = [
+        Deviation::LandsBlindly,
+        Deviation::RegistersBlindly,
+        Deviation::LandsBeforeItWrites,
+        Deviation::ForgetsWaiters,
+        Deviation::EndsAnothersFlight,
+        Deviation::OlderReplacesNewer,
+        Deviation::TrustsChunks,
+        Deviation::ReusesGenerations,
+        Deviation::ReadsEpochLast,
+        Deviation::AdvancesEpochFirst,
+        Deviation::AcknowledgesWhatFailed,
+        Deviation::ForgetsTheFloor,
+        Deviation::LeavesBlindly,
+        Deviation::WaitsUnregistered,
+        Deviation::TrustsRecords,
+        Deviation::NeverSweeps,
+        Deviation::ValidatesWhatIsGone,
+        Deviation::LeasesForEver,
+    ];
+}
+
+#[cfg(feature = "deviations")]
+mod switch {
+    use super::{Deviation, SIZES, Sizes};
+    use core::cell::Cell;
+
+    thread_local! {
+        static DEVIATION: Cell<Option<Deviation>> = const { Cell::new(None) };
+        static SMALL: Cell<Sizes> = const { Cell::new(SIZES) };
+    }
+
+    /// From now on the code deviates like this, in this thread.
+    pub fn deviate(how: Option<Deviation>) {
+        DEVIATION.set(how);
+    }
+
+    /// From now on these sizes hold, in this thread.
+    pub fn resize(sizes: Sizes) {
+        SMALL.set(sizes);
+    }
+
+    pub(super) fn is(how: Deviation) -> bool {
+        DEVIATION.get() == Some(how)
+    }
+
+    pub(super) fn sizes() -> Sizes {
+        SMALL.get()
+    }
+}
+
+#[cfg(not(feature = "deviations"))]
+mod switch {
+    use super::{Deviation, SIZES, Sizes};
+
+    pub(super) const fn is(_: Deviation) -> bool {
+        false
+    }
+
+    pub(super) const fn sizes() -> Sizes {
+        SIZES
+    }
+}
+
+#[cfg(feature = "deviations")]
+pub use switch::{deviate, resize};
+
+/// Whether the code is to deviate like this.
+#[inline]
+pub(crate) fn deviates(how: Deviation) -> bool {
+    switch::is(how)
+}
+
+/// The sizes that hold.
+#[inline]
+pub(crate) fn sizes() -> Sizes {
+    switch::sizes()
+}
