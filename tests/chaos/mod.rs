@@ -118,9 +118,9 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// The mistakes on purpose that a few seeds of chaos see. (Others need more seeds, or a schedule within callbacks, which
-/// only [`crate::interleave`] finds.)
-const SEEN: &[Deviation] = &[Deviation::NeverSweeps, Deviation::ValidatesWhatIsGone];
+/// The mistakes on purpose that a few seeds of chaos see. (Callbacks are atomic on the emulated host: most of the others
+/// show only in what happens within one, which [`crate::interleave`] looks for.)
+const SEEN: &[Deviation] = &[Deviation::LeasesForEver];
 
 /// `CHAOS_MISTAKES=1` tries all of them, on `CHAOS_SEEDS` seeds each.
 #[test]

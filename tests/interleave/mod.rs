@@ -50,6 +50,17 @@ fn settings() -> Vec<(&'static str, Setting)> {
             },
         ),
         (
+            "stored, hard purge, 304",
+            Setting {
+                requests: &[(0, 0), (0, 0), (0, 0)],
+                purges: hard,
+                crowded: true,
+                validators: true,
+                fetch: "auto",
+                ..base()
+            },
+        ),
+        (
             "soft purge, 304",
             Setting {
                 requests: THREE,
@@ -139,7 +150,7 @@ const SHOWN: [(Deviation, &str); 20] = [
     (Deviation::NeverSweeps, "lost hint"),
     (Deviation::NeverSweeps, "death"),
     (Deviation::NeverSweeps, "lost call"),
-    (Deviation::ValidatesWhatIsGone, "hard purge, 304"),
+    (Deviation::ValidatesWhatIsGone, "stored, hard purge, 304"),
     (Deviation::LeasesForEver, "death"),
 ];
 
