@@ -10,7 +10,8 @@ INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-d
 
 CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 
-.PHONY: help build envoy demo run test unit wasm-test chaos fuzz soak e2e conformance bench bench-core bench-eviction lint clean rust
+.PHONY: help build envoy demo run test unit wasm-test chaos fuzz soak e2e purge-chaos trap conformance bench bench-core \
+  bench-eviction lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,19 +43,25 @@ $(RUNNER):
 chaos: rust ## seeded chaos on the emulated host: make chaos SEEDS=100000 [SEED=7 for one, with its story]
 	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) cargo test --profile chaos --test main chaos:: -- --nocapture
 
-soak: rust ## a real Envoy with four workers under everything at once: make soak MINUTES=20 [RATE=250]
-	cargo build --profile chaos --lib --target wasm32-wasip1 --features trap
-	python3 tools/soak.py $(or $(MINUTES),20) $(or $(RATE),250)
-
 fuzz: rust $(CARGO_FUZZ) ## libFuzzer on every parser, codec and the filter: make fuzz SECONDS=3600 [TARGETS="admin …"]
 	python3 tools/fuzz.py $(or $(SECONDS),600) $(TARGETS)
 
 $(CARGO_FUZZ):
 	cargo install cargo-fuzz --version 0.13.2 --root .tools/cargo-fuzz
 
-e2e: build ## scenarios and crowds on a real Envoy
+e2e: build trap ## scenarios, crowds and chaos on a real Envoy (OUTAGE_SECONDS=10: that long without an origin)
+	@ulimit -Sn "$$(ulimit -Hn)" && envoy=$$(python3 tools/get.py envoy) && set -x && \
+	  LARDER_ENVOY=$$envoy cargo test --test main e2e::
+
+purge-chaos: build trap ## purges raced against all else on a real Envoy: make purge-chaos PURGES=20000
+	@envoy=$$(python3 tools/get.py envoy) && set -x && \
+	  LARDER_ENVOY=$$envoy PURGES=$(PURGES) cargo test --test main e2e::purge_chaos -- --nocapture
+
+soak: trap ## a real Envoy with four workers under everything at once: make soak MINUTES=20 [RATE=250]
+	python3 tools/soak.py $(or $(MINUTES),20) $(or $(RATE),250)
+
+trap: rust
 	cargo build --profile chaos --lib --target wasm32-wasip1 --features trap
-	@ulimit -Sn "$$(ulimit -Hn)" && envoy=$$(python3 tools/get.py envoy) && set -x && LARDER_ENVOY=$$envoy cargo test --test main e2e::
 
 conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="id …": these alone, in full)
 	@envoy=$$(python3 tools/get.py envoy) && node=$$(python3 tools/get.py node) && \

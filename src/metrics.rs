@@ -86,12 +86,13 @@ impl Gauge {
     }
 }
 
-const BYPASSES: [Bypass; 9] = [
+const BYPASSES: [Bypass; 10] = [
     Bypass::Rule,
     Bypass::RequestBody,
     Bypass::Upgrade,
     Bypass::Grpc,
     Bypass::Target,
+    Bypass::Unkeyed,
     Bypass::TooLarge,
     Bypass::Unavailable,
     Bypass::NotShared,

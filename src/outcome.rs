@@ -76,6 +76,8 @@ pub enum Bypass {
     Grpc,
     /// A target that is not an absolute path, or an authority that is empty, ambiguous or carries user information.
     Target,
+    /// A request field that may change the response, and that neither the key nor `Vary` tells of.
+    Unkeyed,
     /// The request is larger than the cache looks at.
     TooLarge,
     /// The shared data could not be read or made sense of, or a limit was reached.
@@ -117,6 +119,8 @@ pub enum NotStored {
     TooLarge,
     /// A partial response that cannot be combined.
     Partial,
+    /// An error that the oddness of its request may have provoked.
+    Provoked,
     /// The response ended early or its length is wrong.
     Incomplete,
     /// A server error or a failure to reach the origin.
@@ -268,6 +272,7 @@ impl Bypass {
             Bypass::Upgrade => "upgrade",
             Bypass::Grpc => "grpc",
             Bypass::Target => "target",
+            Bypass::Unkeyed => "unkeyed",
             Bypass::TooLarge => "request-too-large",
             Bypass::Unavailable => "unavailable",
             Bypass::NotShared => "not-shared",
@@ -278,7 +283,7 @@ impl Bypass {
 
 impl NotStored {
     /// All reasons; the position of each, from one, is its code in shared data.
-    pub const ALL: [NotStored; 21] = [
+    pub const ALL: [NotStored; 22] = [
         NotStored::Request,
         NotStored::Method,
         NotStored::Status,
@@ -293,6 +298,7 @@ impl NotStored {
         NotStored::Limits,
         NotStored::TooLarge,
         NotStored::Partial,
+        NotStored::Provoked,
         NotStored::Incomplete,
         NotStored::Error,
         NotStored::NoFlight,
@@ -338,6 +344,7 @@ impl NotStored {
             NotStored::Limits => "limits",
             NotStored::TooLarge => "too-large",
             NotStored::Partial => "partial",
+            NotStored::Provoked => "provoked",
             NotStored::Incomplete => "incomplete",
             NotStored::Error => "error",
             NotStored::NoFlight => "no-flight",

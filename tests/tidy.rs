@@ -116,3 +116,76 @@ fn readme_has(end: &str, rendered: &str) {
         assert_eq!(table, rendered, "run: UPDATE_README=1 cargo test --test main tidy");
     }
 }
+
+#[test]
+fn every_attack_of_the_checklist_is_tried_by_a_test_that_exists() {
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/CHECKLIST.md")).unwrap();
+    let code: String =
+        [sources("tests"), sources("src")].into_iter().flatten().map(|(_, text)| text).collect();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    for number in 1..=30 {
+        assert!(rows.iter().any(|row| row.starts_with(&format!("| {number} |"))), "no row {number}");
+    }
+    for row in rows {
+        let names = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        for name in names.split('`').skip(1).step_by(2) {
+            let is_there = code.contains(&format!("fn {name}("));
+            assert!(is_there, "{name} is no test: {row}");
+        }
+    }
+}
+
+/// What is shipped and what tests it: from crates.io alone, under licences that let anybody use and change it. Needs no
+/// network: everything has been fetched for the build.
+#[test]
+fn dependencies_come_from_crates_io_under_permissive_licences() {
+    const LICENCES: [&str; 11] = [
+        "Apache-2.0",
+        "MIT",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "BSL-1.0",
+        "ISC",
+        "Zlib",
+        "Unicode-3.0",
+        "Unlicense",
+        "CC0-1.0",
+        "Apache-2.0 WITH LLVM-exception",
+    ];
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let version = std::process::Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    for target in ["wasm32-wasip1", host] {
+        let mut metadata = std::process::Command::new(&cargo);
+        metadata.args([
+            "metadata",
+            "--offline",
+            "--locked",
+            "--format-version",
+            "1",
+            "--filter-platform",
+            target,
+        ]);
+        let ran = metadata.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        let metadata: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        let packages = metadata["packages"].as_array().unwrap();
+        assert!(packages.len() > 10);
+        for package in packages.iter().filter(|package| package["name"] != "larder") {
+            let source = package["source"].as_str().unwrap_or("a folder");
+            assert_eq!(
+                source, "registry+https://github.com/rust-lang/crates.io-index",
+                "{}",
+                package["name"]
+            );
+            let licence = package["license"].as_str().unwrap_or_default();
+            let is_allowed = |text: &str| {
+                text.split([' ', '/']).any(|one| LICENCES.contains(&one.trim_matches(['(', ')'])))
+            };
+            // Of alternatives one will do; of what holds together each has to.
+            assert!(licence.split(" AND ").all(is_allowed), "{}: {licence}", package["name"]);
+        }
+    }
+}

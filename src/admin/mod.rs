@@ -29,7 +29,7 @@ mod varnish;
 mod view;
 
 pub use auth::{Caller, DEBUG_FIELD, may_debug};
-pub use desk::Desk;
+pub use desk::{Desk, ROUNDS_MAX, Round};
 pub use entries::{Entry, Shape, entries, entry};
 pub use explain::{Explanation, explain};
 pub use idempotency::Answers;

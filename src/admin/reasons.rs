@@ -104,6 +104,12 @@ pub const fn not_stored(not: NotStored) -> Reason {
             "Its body is larger than the largest that is stored.",
             "Raise object_bytes_max for it in a rule; mind what large hits cost in memory.",
         ),
+        NotStored::Provoked => reason(
+            word,
+            "",
+            "It is an error, and the request was so long or odd that it may have caused it.",
+            "Ask with fewer or shorter fields of plain text.",
+        ),
         NotStored::Partial => reason(
             word,
             "RFC 9111 §3.3",
@@ -226,6 +232,12 @@ const fn bypassed(why: Bypass) -> Reason {
             "RFC 9110 §4.2",
             "The target is no path, or its host is missing, ambiguous or carries user information.",
             "Ask for a path on one host.",
+        ),
+        Bypass::Unkeyed => reason(
+            word,
+            "",
+            "It has a field that may change the response, and that neither the key nor Vary tells of.",
+            "Strip it before the cache, or say in key.unkeyed what becomes of it.",
         ),
         Bypass::TooLarge => reason(
             word,

@@ -24,6 +24,8 @@ pub struct Refreshed {
     pub left: Vec<(String, String)>,
     /// Whether these are all that were meant.
     pub complete: bool,
+    /// Whether the others follow by themselves, as there is room for fetches.
+    pub continues: bool,
 }
 
 impl Refreshed {
@@ -31,7 +33,12 @@ impl Refreshed {
     #[must_use]
     pub fn shown(&self) -> Value {
         let left: Vec<Value> = self.left.iter().map(|(key, why)| json!({ "key": key, "why": why })).collect();
-        json!({ "refreshing": self.started, "left": left, "complete": self.complete })
+        json!({
+            "refreshing": self.started,
+            "left": left,
+            "complete": self.complete,
+            "continues": self.continues,
+        })
     }
 }
 
@@ -66,11 +73,12 @@ mod tests {
     fn an_answer_says_what_is_fetched_and_what_is_not() {
         let refresh = |dialect| Refresh { uris: vec![b"h/a".to_vec()], dialect };
         let left = vec![("http://h/a".to_owned(), "why".to_owned())];
-        let refreshed = Refreshed { receipt: Some(7), started: Vec::new(), left, complete: true };
+        let refreshed =
+            Refreshed { receipt: Some(7), started: Vec::new(), left, complete: true, continues: false };
         let answer = refreshing(&refresh(Dialect::Own), &refreshed);
         let expected = json!({
             "receipt": 7, "urls": ["h/a"], "refreshing": [], "left": [{"key": "http://h/a", "why": "why"}],
-            "complete": true,
+            "complete": true, "continues": false,
         });
         assert_eq!((answer.status, body(&answer)), (200, expected));
         assert_eq!(refreshing(&refresh(Dialect::Varnish), &refreshed).body, b"Marked stale: why\n");

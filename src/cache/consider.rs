@@ -13,6 +13,7 @@ use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
 use crate::policy::ahead::is_due;
 use crate::policy::reuse::{Reuse, on_error, reuse};
+use crate::policy::storing::is_odd;
 use crate::store::TRIES;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
@@ -236,6 +237,8 @@ impl Cache {
     ) -> Option<Decision> {
         let Need { ask, place, best, reason } = *need;
         let (recipe, cluster) = self.recipe_for(host, need, &set.value, serving.is_some());
+        // A call of the root needs no client, but a client that waits for it needs a place.
+        let recipe = recipe.filter(|_| serving.is_some() || self.has_room_for(place));
         let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
         if is_ahead && recipe.is_none() {
             return serving;
@@ -413,11 +416,12 @@ impl Cache {
 }
 
 /// Whether what was wrong with another's fetch is wrong with this request's as well. Not, if it was that request's own
-/// credentials: else a stranger who sends some could keep a key from being stored for all.
+/// credentials or oddness: else a stranger could keep a key from being stored for all.
 fn holds_for(reason: NotStored, ask: &Ask) -> bool {
     match reason {
         NotStored::Authorization => ask.request.fields.contains("authorization"),
         NotStored::Cookie => ask.request.fields.contains("cookie"),
+        NotStored::Provoked => is_odd(&ask.request),
         _ => true,
     }
 }

@@ -16,7 +16,8 @@ use crate::time::Now;
 const SWEEP: Duration = Duration::from_millis(100);
 
 impl Cache {
-    /// Lets a request wait for the flight of a place; to the origin with it when too many wait already.
+    /// Lets a request wait for the flight of a place; to the origin with it when too many wait already, for that or
+    /// in all.
     pub(super) fn park(
         &mut self,
         host: &impl Host,
@@ -25,7 +26,7 @@ impl Cache {
         waited: Waited,
         now: Now,
     ) -> Decision {
-        if self.parked_streams.len() >= self.config.collapse.waiters_max as usize {
+        if !self.has_room_for(place) {
             let reason = ForwardReason::Bypass(Bypass::NotShared);
             return Decision::Forward { reason, why: NotStored::NoFlight, fallback: None };
         }
@@ -43,6 +44,14 @@ impl Cache {
             host.count(Counter::Waited);
         }
         Decision::Wait
+    }
+
+    /// Whether one more request may wait here.
+    pub(super) fn has_room_for(&self, place: &Place) -> bool {
+        let collapse = &self.config.collapse;
+        let for_the_same = self.parked.get(&place.fingerprint).map_or(0, |group| group.asks.len());
+        self.parked_streams.len() < collapse.waiters_max as usize
+            && for_the_same < collapse.key_waiters_max as usize
     }
 
     /// A waiting client has left.

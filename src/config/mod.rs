@@ -24,6 +24,7 @@ mod tags;
 mod template;
 mod text;
 mod units;
+mod unkeyed;
 
 pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use error::ConfigError;
@@ -34,6 +35,7 @@ pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
 pub use sections::{BreakerConfig, CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
+pub use unkeyed::{Treatment, Unkeyed};
 
 use json::{At, Json, Path, Read, boolean};
 use names::CacheName;

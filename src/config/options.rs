@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::text::keywords;
+use super::unkeyed::Unkeyed;
 
 /// The caching options in force for one exchange: the defaults overlaid by the rules that match it.
 #[derive(Clone, PartialEq, Debug)]
@@ -125,6 +126,8 @@ pub struct KeyOptions {
     pub headers: Vec<String>,
     /// Cookies whose values are part of the key.
     pub cookies: Vec<String>,
+    /// Request fields that are known to change responses although no `Vary` tells of it.
+    pub unkeyed: Unkeyed,
     /// The largest content that is part of the key, in bytes, where content is (`QUERY`).
     pub content_bytes_max: u64,
 }
@@ -184,6 +187,7 @@ impl Default for KeyOptions {
             forward_dropped: false,
             headers: Vec::new(),
             cookies: Vec::new(),
+            unkeyed: Unkeyed::default(),
             content_bytes_max: 64 << 10,
         }
     }

@@ -9,6 +9,7 @@ use super::names::{DeviceName, FieldName, is_token};
 use super::options::{KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 use super::text::{Text, text};
 use super::units::{StatusRange, count, duration, show_duration, size_within};
+use super::unkeyed::{Treatment, treatments};
 
 /// The options that are set.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -181,6 +182,7 @@ pub(super) struct Key {
     forward_dropped: Option<bool>,
     headers: Option<Vec<String>>,
     cookies: Option<Vec<String>>,
+    unkeyed: Option<Vec<(String, Treatment)>>,
     content_bytes_max: Option<u64>,
 }
 
@@ -190,6 +192,7 @@ impl Key {
         object.optional("query_sorted", &mut self.query_sorted, boolean)?;
         object.optional("forward_dropped", &mut self.forward_dropped, boolean)?;
         object.optional("headers", &mut self.headers, field_names)?;
+        object.optional("unkeyed", &mut self.unkeyed, treatments)?;
         object.optional("cookies", &mut self.cookies, |at| {
             at.list(|at| text(at).map(|CookieName(name)| name))
         })?;
@@ -203,6 +206,9 @@ impl Key {
         put(&mut key.forward_dropped, &self.forward_dropped);
         put(&mut key.headers, &self.headers);
         put(&mut key.cookies, &self.cookies);
+        if let Some(anew) = &self.unkeyed {
+            key.unkeyed = key.unkeyed.with(anew);
+        }
         put(&mut key.content_bytes_max, &self.content_bytes_max);
     }
 }

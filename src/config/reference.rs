@@ -111,6 +111,15 @@ pub const REFERENCE: &[Row] = &[
     policy("key.content_bytes_max", "size, up to 1MiB", r#""64KiB""#, r#""256KiB""#,
         "The largest content of a `QUERY` (RFC 10008) that is made part of the key; one with more goes to the origin. \
          Must not be more than Envoy's `per_connection_buffer_limit_bytes`."),
+    policy("key.unkeyed", "object: header field to `key`, `strip`, `bypass` or `ignore`", "{}", r#"{"forwarded": "strip"}"#,
+        "What becomes of request fields that are known to change responses although no `Vary` tells of it, so that \
+         nobody poisons the cache with them: their values are part of the key, they do not reach the origin, requests \
+         that have them pass by the cache, or nothing. Unless configured, part of the key: `x-forwarded-host`, \
+         `x-forwarded-port`, `x-forwarded-prefix`, `x-forwarded-proto` (where it is not the scheme), \
+         `x-forwarded-protocol`, `x-forwarded-scheme`, `x-forwarded-server`, `x-forwarded-ssl`, `x-host`, \
+         `x-http-host-override`, `x-url-scheme`, `front-end-https`. Passing by the cache: `forwarded`, \
+         `x-original-url`, `x-rewrite-url`, `x-http-method`, `x-http-method-override`, `x-method-override`. Nothing: \
+         all others, such as `x-forwarded-for`; an origin that answers by the client's address has to say `private`."),
     policy("store_post", "boolean", "false", "true",
         "Store POST responses that have explicit freshness and a matching `Content-Location`, for later GETs (RFC 9110 \
          §9.3.3)."),
@@ -198,11 +207,14 @@ pub const REFERENCE: &[Row] = &[
         "The timeout of a fetch that Larder makes itself."),
     top("collapse.fetch", "`auto`, `inline`, `dispatched`", r#""auto""#, r#""inline""#,
         "Who fetches: `inline` is the first client's own request on Envoy's path, `dispatched` a call of Larder's \
-         own; `auto` dispatches for keys that are known to be cacheable."),
+         own; `auto` dispatches for keys that are known to be cacheable. Without `collapse.cluster`, the first fetch of \
+         a key is always inline: it shows what the route makes of the request."),
     top("collapse.cluster", "cluster or `null`", "null", r#""origin""#,
         "The cluster that Larder's own fetches go to; the one that the route chose when there is none."),
     top("collapse.waiters_max", "1 to 1000000", "4096", "100",
-        "The most requests that wait on one worker."),
+        "The most requests that wait on one worker; beyond, they go to the origin by themselves."),
+    top("collapse.key_waiters_max", "1 to 1000000", "1024", "50",
+        "The most of them that wait for the same key."),
     top("collapse.refresh_concurrency_max", "1 to 10000", "32", "8",
         "The most refreshes under way on one worker."),
 

@@ -82,6 +82,8 @@ pub struct CollapseConfig {
     pub cluster: Option<String>,
     /// The most requests that wait on one worker.
     pub waiters_max: u32,
+    /// The most of them that wait for the same key.
+    pub key_waiters_max: u32,
     /// The most refreshes under way on one worker.
     pub refresh_concurrency_max: u32,
 }
@@ -114,6 +116,7 @@ impl Default for CollapseConfig {
             fetch: Fetch::Auto,
             cluster: None,
             waiters_max: 4_096,
+            key_waiters_max: 1_024,
             refresh_concurrency_max: 32,
         }
     }
@@ -128,6 +131,7 @@ impl CollapseConfig {
         object.field("fetch", &mut self.fetch, text)?;
         object.field("cluster", &mut self.cluster, |at| at.or_null(cluster))?;
         object.field("waiters_max", &mut self.waiters_max, |at| count(at, 1, 1_000_000))?;
+        object.field("key_waiters_max", &mut self.key_waiters_max, |at| count(at, 1, 1_000_000))?;
         object
             .field("refresh_concurrency_max", &mut self.refresh_concurrency_max, |at| count(at, 1, 10_000))?;
         // A follower must outlive a leader that died, and the next one that dies.

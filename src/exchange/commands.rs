@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{Context, Exchange, Reply, State, Step, inquiries};
 use crate::admin::{
-    self, AdminResponse, Answers, Bump, Caller, Command, JournalBusy, Namespaces, Problem, Purge, Recognised,
-    Refresh, Refreshed, shown,
+    self, AdminResponse, Answers, Bump, Caller, Command, JournalBusy, Namespaces, Problem, Purge, ROUNDS_MAX,
+    Recognised, Refresh, Refreshed, Round, shown,
 };
 use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
 use crate::config::{Config, Strangers};
@@ -16,6 +16,10 @@ use crate::store::{Cas, TRIES};
 
 /// Where the versions of all namespaces lie in shared data.
 const NAMESPACES: &str = "namespaces";
+/// The stream of requests that the cache makes for itself; the host gives no stream this number.
+const NOBODY: StreamId = 0;
+/// Records of stored responses that are looked at in one callback in search of what a purge covers.
+const LOOKS_PER_ROUND: u64 = 1_000;
 /// Where the answers to commands with an idempotency key lie in shared data.
 const ANSWERS: &str = "answers";
 
@@ -169,19 +173,22 @@ impl Commanding {
         if purge.dry_run { inquiries::would_purge(cx, &purge) } else { self.purge(cx, purge) }
     }
 
-    fn purge(&self, cx: &mut Context<'_, impl Host>, mut purge: Purge) -> AdminResponse {
+    fn purge(&self, cx: &mut Context<'_, impl Host>, purge: Purge) -> AdminResponse {
         let results = append(cx, &purge.invalidations);
         if purge.refresh
             && let Some(last) = results.iter().filter_map(|result| result.ok()).max()
         {
-            let matchers = purge.matchers();
-            let limit = cx.config.collapse.refresh_concurrency_max as usize;
-            let bounds = (limit, inquiries::looks_for(matchers.count()));
-            let covered = |subject: &Subject<'_>, stamp| stamp < last && matchers.cover(subject);
-            purge.refreshed = cx
-                .cache
-                .survey(cx.host, 0, bounds, covered)
-                .map(|page| Refreshed { complete: page.next.is_none(), ..self.refetch(cx, &page.seen) });
+            let looks = inquiries::looks_for(purge.matchers().count());
+            let mut round = Round { purge, receipt: last, cursor: 0 };
+            let done = go_round(cx, &mut round, looks);
+            let continues =
+                !done.as_ref().is_none_or(|done| done.complete) && cx.desk.rounds.len() < ROUNDS_MAX;
+            round.purge.refreshed = done.map(|done| Refreshed { continues, ..done });
+            let answer = admin::purged(&round.purge, &results);
+            if continues {
+                cx.desk.rounds.push_back(round);
+            }
+            return answer;
         }
         admin::purged(&purge, &results)
     }
@@ -204,7 +211,7 @@ impl Commanding {
         let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
         for uri in &refresh.uris {
             let found = inquiries::stored_at(cx, self.stream, uri);
-            let Refreshed { started, left, .. } = self.refetch(cx, &found.seen);
+            let Refreshed { started, left, .. } = refetch(cx, self.stream, &found.seen);
             refreshed.complete &= found.next.is_none();
             if found.seen.is_empty() {
                 let uri = String::from_utf8_lossy(uri).into_owned();
@@ -215,31 +222,6 @@ impl Commanding {
         }
         refreshed.receipt = results.into_iter().flatten().max();
         admin::refreshing(refresh, &refreshed)
-    }
-
-    fn refetch(&self, cx: &mut Context<'_, impl Host>, seen: &[Seen]) -> Refreshed {
-        let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
-        for seen in seen {
-            let key = &seen.entry.record.key;
-            let shown = KeyParts::of(key).map(|parts| parts.shown()).unwrap_or_default();
-            let why = match asked_by(cx, self.stream, key) {
-                None => "no request without somebody's cookies or credentials asks for it".to_owned(),
-                Some(ask) => match cx.cache.refetch(cx.host, &ask, cx.now) {
-                    Refetch::Started => {
-                        refreshed.started.push(shown);
-                        continue;
-                    }
-                    Refetch::NoRoute => "how its route sends it is not known yet".to_owned(),
-                    Refetch::Recently(reason) => {
-                        format!("a fetch has just come to nothing: {}", reason.as_str())
-                    }
-                    Refetch::Busy => "too many fetches run already".to_owned(),
-                    Refetch::NotNeeded => "it has been fetched meanwhile".to_owned(),
-                },
-            };
-            refreshed.left.push((shown, why));
-        }
-        refreshed
     }
 
     /// Changes the version of a namespace. The journal makes it true; the table only remembers the number.
@@ -267,6 +249,53 @@ impl Commanding {
         let problem = Problem { retry_after_secs: Some(1), ..Problem::new(503, busy_table(bump)) };
         self.refuse(cx, &problem)
     }
+}
+
+/// Time has passed: what purges have covered is fetched again as far as there is room for fetches.
+pub fn go_on(cx: &mut Context<'_, impl Host>) {
+    let Some(mut round) = cx.desk.rounds.pop_front() else { return };
+    if go_round(cx, &mut round, LOOKS_PER_ROUND).is_some_and(|done| !done.complete) {
+        cx.desk.rounds.push_front(round);
+    }
+}
+
+/// Has so much of what a purge covers fetched again as there is room for. None when the journal cannot be read.
+fn go_round(cx: &mut Context<'_, impl Host>, round: &mut Round, looks: u64) -> Option<Refreshed> {
+    let (_, running) = cx.cache.in_flight();
+    let room = (cx.config.collapse.refresh_concurrency_max as usize).saturating_sub(running);
+    if room == 0 {
+        return Some(Refreshed::default());
+    }
+    let matchers = round.purge.matchers();
+    let covered = |subject: &Subject<'_>, stamp| stamp < round.receipt && matchers.cover(subject);
+    let page = cx.cache.survey(cx.host, round.cursor, (room, looks), covered)?;
+    round.cursor = page.next.unwrap_or(round.cursor);
+    Some(Refreshed { complete: page.next.is_none(), ..refetch(cx, NOBODY, &page.seen) })
+}
+
+fn refetch(cx: &mut Context<'_, impl Host>, stream: StreamId, seen: &[Seen]) -> Refreshed {
+    let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
+    for seen in seen {
+        let key = &seen.entry.record.key;
+        let shown = KeyParts::of(key).map(|parts| parts.shown()).unwrap_or_default();
+        let why = match asked_by(cx, stream, key) {
+            None => "no request without somebody's cookies or credentials asks for it".to_owned(),
+            Some(ask) => match cx.cache.refetch(cx.host, &ask, cx.now) {
+                Refetch::Started => {
+                    refreshed.started.push(shown);
+                    continue;
+                }
+                Refetch::NoRoute => "how its route sends it is not known yet".to_owned(),
+                Refetch::Recently(reason) => {
+                    format!("a fetch has just come to nothing: {}", reason.as_str())
+                }
+                Refetch::Busy => "too many fetches run already".to_owned(),
+                Refetch::NotNeeded => "it has been fetched meanwhile".to_owned(),
+            },
+        };
+        refreshed.left.push((shown, why));
+    }
+    refreshed
 }
 
 fn busy_table(bump: &Bump) -> String {

@@ -34,7 +34,7 @@ impl Exchange {
             State::Commanding(commanding) => self.command_body(cx, commanding, size, ends, body),
             State::Reading(reading) => {
                 let step = self.content(cx, reading, size, ends, body);
-                self.undebugged(step)
+                self.sent_on(step)
             }
             other => {
                 self.state = other;
@@ -53,7 +53,7 @@ impl Exchange {
             }
             State::Reading(_) => {
                 let step = self.pass(cx, ForwardReason::Bypass(Bypass::RequestBody));
-                self.undebugged(step)
+                self.sent_on(step)
             }
             State::Idle
             | State::Parked

@@ -35,6 +35,7 @@ impl Exchange {
         }
         let may = may_debug(request, &cx.config.admin) && is_admitted(cx);
         request.fields.remove(DEBUG_FIELD);
+        self.withheld.push(DEBUG_FIELD.to_owned());
         self.debug = if may { Debug::On(String::new()) } else { Debug::Refused };
     }
 
@@ -52,16 +53,15 @@ impl Exchange {
         }
     }
 
-    /// The step that sends a request on, without the field.
-    pub(super) fn undebugged(&self, step: Step) -> Step {
-        match (step, &self.debug) {
-            (step, Debug::Off) => step,
-            (Step::Continue(mut edits), _) => {
-                edits.push(Edit::Remove(DEBUG_FIELD.to_owned()));
+    /// The step that sends a request on, without the fields that are withheld from the origin.
+    pub(super) fn sent_on(&self, step: Step) -> Step {
+        match step {
+            Step::Continue(mut edits) => {
+                edits.extend(self.withheld.iter().cloned().map(Edit::Remove));
                 Step::Continue(edits)
             }
-            (Step::Reply(reply), _) => Step::Reply(self.with_explanation(reply)),
-            (step @ (Step::Wait | Step::Hold), _) => step,
+            Step::Reply(reply) => Step::Reply(self.with_explanation(reply)),
+            Step::Wait | Step::Hold => step,
         }
     }
 

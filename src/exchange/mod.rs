@@ -27,6 +27,7 @@ mod reply;
 use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+pub use commands::go_on;
 pub use mutations::catch_up;
 pub use reply::{Body, Reply};
 
@@ -40,7 +41,7 @@ use crate::admin::Desk;
 use crate::cache::{
     Ask, Cache, Confirmation, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure,
 };
-use crate::config::{Config, Options};
+use crate::config::{Config, Options, Treatment};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
@@ -107,6 +108,8 @@ pub struct Exchange {
     /// The request, once it has gone to the origin for others too.
     fetched: Option<Rc<Ask>>,
     debug: Debug,
+    /// Request fields that the origin does not get.
+    withheld: Vec<String>,
 }
 
 enum State {
@@ -144,22 +147,26 @@ impl Exchange {
     /// An exchange of which nothing is known yet.
     #[must_use]
     pub fn new(stream: StreamId) -> Self {
-        Exchange { stream, state: State::Idle, fetched: None, debug: Debug::Off }
+        Exchange { stream, state: State::Idle, fetched: None, debug: Debug::Off, withheld: Vec::new() }
     }
 
     /// The header section of the request has arrived.
     pub fn request_head(&mut self, cx: &mut Context<'_, impl Host>, mut request: RequestHead) -> Step {
         self.read_debug(cx, &mut request);
         let step = self.begin(cx, request);
-        self.undebugged(step)
+        self.sent_on(step)
     }
 
-    fn begin(&mut self, cx: &mut Context<'_, impl Host>, request: RequestHead) -> Step {
+    fn begin(&mut self, cx: &mut Context<'_, impl Host>, mut request: RequestHead) -> Step {
         if let Some(step) = self.command(cx, &request) {
             return step;
         }
         let options = cx.config.rules.for_request(&request);
-        match intent(&request, &options) {
+        let intent = intent(&request, &options);
+        if options.key.unkeyed.strips && matches!(intent, Intent::Lookup | Intent::LookupWithContent) {
+            self.withhold(&mut request, &options);
+        }
+        match intent {
             Intent::Forward(reason) => self.pass(cx, reason),
             Intent::LookupWithContent => self.content_head(cx, request, options),
             Intent::Unsafe => {
@@ -178,10 +185,21 @@ impl Exchange {
         }
     }
 
+    /// Takes out of a request what the options want nobody to see.
+    fn withhold(&mut self, request: &mut RequestHead, options: &Options) {
+        let is_stripped = |name: &[u8]| options.key.unkeyed.treatment(name) == Treatment::Strip;
+        let names = request.fields.iter().map(|(name, _)| name).filter(|name| is_stripped(name));
+        let names: Vec<String> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        for name in names {
+            request.fields.remove(&name);
+            self.withheld.push(name);
+        }
+    }
+
     /// The cache has decided about the request after it waited.
     pub fn decided(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
         let step = self.act(cx, ask, decision);
-        self.undebugged(step)
+        self.sent_on(step)
     }
 
     /// Does what the cache has decided.

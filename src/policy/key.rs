@@ -9,7 +9,7 @@ pub use parts::{KeyField, KeyParts};
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{KeyOptions, Options, QueryKey};
+use crate::config::{KeyOptions, Options, QueryKey, Treatment};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
 
@@ -18,11 +18,6 @@ use crate::http::{RequestHead, list, uri, weighted};
 pub fn has_content(key: &[u8]) -> bool {
     KeyParts::purpose(key) == Some(CONTENT)
 }
-
-/// Request fields that many origins take their own address from. No `Vary` tells of them, so they are part of every
-/// key: else one client could choose the links in what all others get.
-const UNKEYED: [&[u8]; 5] =
-    [b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-host"];
 
 /// What the key of a request with content begins with. A scheme has no space: no other key begins like this.
 const CONTENT: &[u8] = b" content";
@@ -249,7 +244,9 @@ fn push_target(key: &mut Vec<u8>, scheme: &[u8], authority: &[u8], target: &[u8]
 
 fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
     for (name, value) in request.fields.iter() {
-        if name.starts_with(b"x-") && UNKEYED.contains(&name) {
+        // Envoy itself tells the scheme, each time.
+        let says_nothing = || name == b"x-forwarded-proto" && value == request.scheme();
+        if options.unkeyed.treatment(name) == Treatment::Key && !says_nothing() {
             push_part(key, Some(name));
             push_part(key, Some(value));
         }

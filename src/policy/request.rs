@@ -1,7 +1,7 @@
 //! Which requests concern the cache (RFC 9111 §2 and §4, RFC 9110 §9.2): to be looked up, to be watched because they
 //! may invalidate, or to be left alone.
 
-use crate::config::{Options, RequestDirectives};
+use crate::config::{Options, RequestDirectives, Treatment, Unkeyed};
 use crate::http::cache_control::RequestCacheControl;
 use crate::http::{RequestHead, list};
 use crate::outcome::{Bypass, ForwardReason};
@@ -25,7 +25,7 @@ pub enum Intent {
 /// POST (RFC 9110 §9.3.3). Unless the options say that it only asks: then it is as good as a `QUERY`.
 #[must_use]
 pub fn intent(request: &RequestHead, options: &Options) -> Intent {
-    let seen = Seen::of(request);
+    let seen = Seen::of(request, &options.key.unkeyed);
     if let Some(why) = seen.bypass() {
         return Intent::Forward(ForwardReason::Bypass(why));
     }
@@ -35,6 +35,9 @@ pub fn intent(request: &RequestHead, options: &Options) -> Intent {
     };
     match method {
         b"GET" | b"HEAD" if request.has_body => Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody)),
+        b"GET" | b"HEAD" | b"QUERY" if seen.unkeyed => {
+            Intent::Forward(ForwardReason::Bypass(Bypass::Unkeyed))
+        }
         b"GET" | b"HEAD" | b"QUERY" if options.bypass => Intent::Forward(ForwardReason::Bypass(Bypass::Rule)),
         b"GET" | b"HEAD" => Intent::Lookup,
         // Somebody has to answer `Expect: 100-continue` before there is any content to look at: the origin.
@@ -96,12 +99,13 @@ struct Seen<'a> {
     upgrade: bool,
     grpc: bool,
     ambiguous: bool,
+    unkeyed: bool,
     expects: bool,
     content_length: u64,
 }
 
 impl<'a> Seen<'a> {
-    fn of(request: &'a RequestHead) -> Self {
+    fn of(request: &'a RequestHead, unkeyed: &Unkeyed) -> Self {
         let mut seen = Seen::default();
         for (name, value) in request.fields.iter() {
             match name {
@@ -114,13 +118,7 @@ impl<'a> Seen<'a> {
                 b"content-type" => seen.grpc |= is_grpc(value),
                 b"expect" => seen.expects = true,
                 b"content-length" => seen.content_length = length(value),
-                // An origin that obeys these answers for another target or method than the key says.
-                b"x-original-url"
-                | b"x-rewrite-url"
-                | b"x-http-method-override"
-                | b"x-http-method"
-                | b"x-method-override" => seen.ambiguous = true,
-                _ => {}
+                _ => seen.unkeyed |= unkeyed.treatment(name) == Treatment::Bypass,
             }
         }
         seen.upgrade |= seen.method == b"CONNECT";
@@ -173,6 +171,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const BYPASS_TARGET: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Target));
+    const BYPASS_UNKEYED: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Unkeyed));
     const BYPASS_UPGRADE: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Upgrade));
     const BYPASS_GRPC: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Grpc));
     const BYPASS_BODY: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody));
@@ -222,7 +221,9 @@ mod tests {
             ("GET", "h", "/", &[("host", "x")], BYPASS_TARGET),
             ("GET", "h", "/", &[("host", "h"), ("host", "h")], BYPASS_TARGET),
             ("GET", "h", "/", &[(":authority", "h")], BYPASS_TARGET),
-            ("GET", "h", "/", &[("x-original-url", "/admin")], BYPASS_TARGET),
+            ("GET", "h", "/", &[("x-original-url", "/admin")], BYPASS_UNKEYED),
+            ("QUERY", "h", "/", &[("x-http-method-override", "GET")], BYPASS_UNKEYED),
+            ("POST", "h", "/", &[("x-http-method-override", "DELETE")], Intent::Unsafe),
             ("GET", "h", "/", &[("upgrade", "websocket")], BYPASS_UPGRADE),
             ("GET", "h", "/", &[("connection", "close, Upgrade")], BYPASS_UPGRADE),
             ("CONNECT", "h:443", "", &[], BYPASS_UPGRADE),

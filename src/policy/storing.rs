@@ -42,6 +42,9 @@ pub(super) fn evaluated(
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<StoredResponse, NotStored> {
     status(response, &control.directives)?;
+    if response.status >= 400 && is_odd(request) {
+        return Err(NotStored::Provoked);
+    }
     shared(request, response, &control.directives, options)?;
     framing(response, options)?;
     // §3.3: a 206 is stored as if it were an incomplete 200.
@@ -156,6 +159,19 @@ fn status(response: &ResponseHead, directives: &CacheControl) -> Result<(), NotS
         (false, _) if directives.no_store => Err(NotStored::NoStore),
         _ => Ok(()),
     }
+}
+
+/// Whether a request is of a kind that makes origins fail whatever its target: with an error stored for it, one client
+/// would deny the resource to all others.
+#[must_use]
+pub fn is_odd(request: &RequestHead) -> bool {
+    // Half of what the most restrictive of common servers accept.
+    const BYTES_MAX: usize = 4 << 10;
+    const LINES_MAX: usize = 50;
+    let fields = || request.fields.iter().filter(|(name, _)| !name.starts_with(b":"));
+    let bytes: usize = fields().map(|(name, value)| name.len() + value.len()).sum();
+    let odd = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\t');
+    bytes > BYTES_MAX || fields().count() > LINES_MAX || fields().any(|(_, value)| value.iter().any(odd))
 }
 
 /// Status codes whose caching requirements we know and obey (RFC 9110 §15).
@@ -316,6 +332,28 @@ mod tests {
             (600, &[("cache-control", "max-age=60")], Err(Status)),
         ] {
             assert_eq!(verdict(status, received), expected, "{status} {received:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_an_odd_request_may_have_provoked_is_not_stored() {
+        let long: &str = Box::leak("x".repeat(4100).into_boxed_str());
+        let many: Lines = Box::leak(vec![("x-a", "1"); 51].into_boxed_slice());
+        let fresh: Lines = &[("cache-control", "max-age=60")];
+        for (sent, odd) in [
+            (&[][..], false),
+            (&[("cookie", "a=b; c=\"d\""), ("x-tab", "a\tb")], false),
+            (Box::leak(Box::new([("x-long", long)])), true),
+            (many, true),
+            (&[("x-meta", "a\u{7}b")], true),
+            (&[("x-meta", "caf\u{e9}")], true),
+        ] {
+            for status in [400, 404, 501] {
+                let expected = if odd { Err(NotStored::Provoked) } else { Ok(()) };
+                let verdict = check("GET", sent, status, fresh, &Options::default()).map(|_| ());
+                assert_eq!(verdict, expected, "{status} {sent:?}");
+            }
+            assert!(check("GET", sent, 200, fresh, &Options::default()).is_ok());
         }
     }
 

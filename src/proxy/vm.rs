@@ -12,7 +12,7 @@ use super::{abi, root::Root};
 use crate::admin::Desk;
 use crate::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
 use crate::config::Config;
-use crate::exchange::{Context, Exchange, catch_up};
+use crate::exchange::{Context, Exchange, catch_up, go_on};
 use crate::store::{Fingerprint, Seed};
 use crate::time::Monotonic;
 
@@ -186,7 +186,12 @@ impl Vm {
             cache.tick(&self.host, host::now());
         }
         let newest = self.roots.borrow().last().map(|(_, config)| Rc::clone(config));
-        newest.and_then(|config| self.with_cache(&config, catch_up));
+        newest.and_then(|config| {
+            self.with_cache(&config, |cx| {
+                catch_up(cx);
+                go_on(cx);
+            })
+        });
         self.give_up_missing_bodies();
         self.host.report();
     }

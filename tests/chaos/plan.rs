@@ -39,6 +39,10 @@ pub struct Configuration {
     pub bytes: &'static str,
     /// How eagerly what is in demand is refreshed early.
     pub ahead_percent: u32,
+    /// When a cluster is taken to be down, and how long what is stale is served then.
+    pub breaker_failures: u32,
+    pub probe_ms: u64,
+    pub down_s: u64,
 }
 
 /// Something that happens.
@@ -281,10 +285,15 @@ impl Configuration {
             waiters,
             bytes,
             ahead_percent,
+            breaker_failures,
+            probe_ms,
+            down_s,
         } = self;
         let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // "secret"
         format!(
-            r#"{{"soft_purge_grace":"{grace_s}s","refresh_ahead":{{"percent":{ahead_percent}}},"store":{{"entries_max":{entries},"bytes_max":"{bytes}","worker_bytes_max":"{worker_bytes}"}},
+            r#"{{"soft_purge_grace":"{grace_s}s","stale_if_down":"{down_s}s",
+            "breaker":{{"failures":{breaker_failures},"probe_interval":"{probe_ms}ms"}},"refresh_ahead":{{"percent":{ahead_percent}}},
+            "store":{{"entries_max":{entries},"bytes_max":"{bytes}","worker_bytes_max":"{worker_bytes}"}},
             "collapse":{{"enabled":{collapse},"fetch":"{fetch}","lease":"{lease_ms}ms","wait_max":"{wait_ms}ms",
             "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters}}},
             "admin":{{"methods":true,"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
@@ -305,6 +314,9 @@ impl Configuration {
             waiters: if crowded { pick(random, &[1, 3, 1000]) } else { 1000 },
             bytes: if crowded { pick(random, &["1MiB", "256MiB"]) } else { "256MiB" },
             ahead_percent: pick(random, &[0, 100, 1000]),
+            breaker_failures: pick(random, &[1, 3, 1000]),
+            probe_ms: pick(random, &[100, 1000, 5000]),
+            down_s: pick(random, &[0, 5, 60]),
         }
     }
 }

@@ -119,13 +119,14 @@ impl<'a> Stage<'a> {
         world.settings(|s| {
             s.idle_timeout = Some(IDLE);
             s.drain = Duration::from_secs(3);
+            s.http2 = plan.seed % 2 == 1;
         });
         let origin = Rc::new(RefCell::new(Origin::new(!plan.seed, plan.lifetime)));
         let author = Rc::clone(&origin);
         world.look(|h| {
             h.origin.author = Some(Box::new(move |now, request| author.borrow_mut().answer(now, request)));
         });
-        let grace = plan.configurations.iter().map(|c| c.grace_s).max().unwrap_or_default();
+        let grace = plan.configurations.iter().map(|c| c.grace_s.max(c.down_s)).max().unwrap_or_default();
         let lease = plan.configurations.iter().map(|c| c.lease_ms).max().unwrap_or_default();
         Stage {
             plan,

@@ -84,9 +84,7 @@ fn one_key_whose_first_client_leaves(edge: &Edge, protocol: Protocol, path: &str
     let mut clients = edge.clients(protocol, CLIENTS);
     let (first, others) = (clients.remove(0), all_ask(clients, path));
     let leader = edge.begin(first, Request::get(path));
-    while edge.origin_count(path) == 0 {
-        edge.pass(Duration::from_millis(1));
-    }
+    edge.until("the first is at the origin", || edge.origin_count(path) == 1);
     edge.runtime.spawn(async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
         leader.abort();

@@ -74,6 +74,82 @@ fn an_upgraded_connection_is_left_alone() {
     envoy.check();
 }
 
+#[test]
+fn an_ambiguous_request_poisons_nobody() {
+    let mut envoy = envoy(false);
+    let page = |body: &str| Reply::ok(body).field("cache-control", "max-age=600");
+    let requests: [(&str, String, &str); 7] = [
+        ("absolute", "GET http://evil.example/absolute".into(), "host: shop.example"),
+        ("absolute-port", "GET http://shop.example:81/absolute-port".into(), "host: shop.example"),
+        ("two-hosts", "GET /two-hosts".into(), "host: shop.example\r\nhost: evil.example"),
+        ("user", "GET /user".into(), "host: evil@shop.example"),
+        ("list", "GET /list".into(), "host: shop.example, evil.example"),
+        ("no-host", "GET /no-host".into(), "host:"),
+        ("backslash", "GET \\backslash".into(), "host: shop.example"),
+    ];
+    for (name, line, hosts) in requests {
+        let path = format!("/{name}");
+        envoy.origin(&path, vec![page("poisoned"), page("good")]);
+        let bytes = format!("{line} HTTP/1.1\r\n{hosts}\r\n\r\n");
+        let answer = envoy.send_raw(0, "GET", bytes.as_bytes());
+        // Where Envoy turned it away, the first page is still to come.
+        let expected = if envoy.origin_count(&path) == 0 { "poisoned" } else { "good" };
+        for worker in [1, 0] {
+            assert_eq!(envoy.send(worker, Request::get(&path)).text(), expected, "{name}: {answer:?}");
+        }
+    }
+    envoy.check();
+}
+
+/// Needs an Envoy that has stored nothing yet.
+#[test]
+fn a_flood_of_urls_fills_the_store_and_no_more() {
+    const MAX: u64 = 1 << 20;
+    let mut envoy = RealEnvoy::start();
+    envoy
+        .configure(r#"{"store": {"bytes_max": "1MiB", "entries_max": 64, "worker_bytes_max": "1MiB"}}"#)
+        .unwrap();
+    let page = Reply::ok(vec![b'x'; 60_000]).field("cache-control", "max-age=600");
+    envoy.origin("/flood", vec![page]);
+    let mut most = 0;
+    for n in 0..60 {
+        assert!(envoy.send(n % 2, Request::get(&format!("/flood?{n}"))).complete);
+        most = most.max(envoy.metric("stored_bytes"));
+    }
+    assert!((MAX / 4..=MAX).contains(&most), "{most}");
+    assert_eq!(envoy.send(1, Request::get("/flood?59")).body.len(), 60_000);
+    envoy.check();
+}
+
+#[test]
+fn nothing_that_a_client_sends_is_logged() {
+    let mut envoy = envoy(false);
+    let secret = |what: &str| format!("s3cret-{what}");
+    let page =
+        Reply::ok(secret("body")).field("cache-control", "max-age=600").field("cache-tag", secret("tag"));
+    envoy.origin(&format!("/{}", secret("path")), vec![page, Reply::status(503)]);
+    for worker in [0, 0, 1] {
+        let target = format!("/{}?{}", secret("path"), secret("query"));
+        let request = Request::get(&target)
+            .field("authorization", format!("Bearer {}", secret("token")))
+            .field("cookie", secret("cookie"))
+            .field("larder-debug", secret("debug"));
+        envoy.send(worker, request.clone());
+        envoy.send(worker, Request { method: "PURGE".into(), ..request.clone() });
+        envoy.send(worker, Request { method: "POST".into(), ..request }.body(secret("content")));
+        let token = format!("Bearer {}", secret("token"));
+        let command = Request::new("POST", "/_larder/purge").field("authorization", token);
+        envoy.send(worker, command.body(secret("command")));
+    }
+    let log = envoy.envoy().log();
+    assert!(log.contains("larder 0.") && log.contains("is configured"), "Larder does log: {log}");
+    // The access log is the operator's affair.
+    let told: Vec<&str> =
+        log.lines().filter(|line| line.contains("s3cret") && !line.contains("cache-status=")).collect();
+    assert!(told.is_empty(), "{told:#?}");
+    envoy.check();
+}
+
 fn envoy(without_filter: bool) -> RealEnvoy {
     let mut envoy =
         RealEnvoy::start_with(&Setup { without_filter, replaced: ROOMY.to_vec(), ..Setup::default() });

@@ -26,14 +26,26 @@ mod client_names;
 mod clients;
 /// Five hundred clients at once.
 mod crowds;
+/// VMs that die while they lead.
+mod deaths;
 /// Messages that no filter likes.
 mod hostile;
+/// A module that cannot be loaded.
+mod loading;
+/// An origin that is gone for a while.
+mod outage;
 /// What pages show.
 mod pages;
+/// Purges raced against all that goes on.
+mod purge_chaos;
+/// How the cache's own fetches reach their origin.
+mod recipe;
 /// Configuration pushes.
 mod reload;
 /// What routes add and say.
 mod routes;
+/// A soft purge of all that is in demand.
+mod soft_purge;
 /// What must hold for the other tests to mean anything.
 mod stand_itself;
 

@@ -9,7 +9,7 @@ use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
 use larder::store::{Fingerprint, Memory, SCHEMA, SharedData, workers};
 use larder::time::{Monotonic, Timestamp};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const SLOT: Slot = Slot { set: 0, way: 0 };
 
@@ -46,7 +46,9 @@ pub fn read(bytes: &[u8]) {
 
 /// A flight that is led in any set can land, and leaves what it says it leaves.
 fn set(data: &Memory, value: &[u8]) {
-    data.set(&key("s/0"), value);
+    // The checksum of set 0, so that the rest is looked at.
+    let sealed = [&(xxh3_64_with_seed(value, 0) as u32).to_le_bytes(), value].concat();
+    data.set(&key("s/0"), &sealed);
     let found = SetSnapshot::read(data, 0);
     let now = Monotonic(1_000_000);
     let new = NewFlight {

@@ -23,7 +23,7 @@ pub fn every_response_says_what_was_done(stand: &mut dyn Stand) {
         (request("BREW"), "larder; fwd=method"),
         (request("GET").body("body"), "larder; fwd=bypass; detail=request-body"),
         (request("GET").field("content-type", "application/grpc"), "larder; fwd=bypass; detail=grpc"),
-        (request("GET").field("x-http-method-override", "PUT"), "larder; fwd=bypass; detail=target"),
+        (request("GET").field("x-http-method-override", "PUT"), "larder; fwd=bypass; detail=unkeyed"),
     ];
     for (request, status) in cases {
         if request.method == "BREW" && stand.name() == "Envoy" {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::telling::{await_origin, expect_hit, get, page, stale_page};
-use crate::stand::{Ending, Exchange, Reply, Request, Stand};
+use super::telling::{await_origin, expect_hit, get, page, purge_url, stale_page, with_admin};
+use crate::stand::{Ending, Exchange, OriginRequest, Reply, Request, Stand};
 
 /// Long enough for a crowd to come together, on a machine that is busy.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// Longer than anybody stays, on a machine that is busy.
+const NEVER: Duration = Duration::from_secs(9);
 
 /// Starts this many requests, on both workers in turn, once the first has reached the origin.
 fn crowd(stand: &mut dyn Stand, path: &str, count: usize) -> Vec<Exchange> {
@@ -47,10 +50,7 @@ pub fn many_keys_at_once_make_one_origin_request_each(stand: &mut dyn Stand) {
 }
 
 pub fn when_the_first_client_leaves_the_others_are_served_by_one_more_request(stand: &mut dyn Stand) {
-    stand.origin(
-        "/collapse/leader",
-        vec![page("never seen").delay(Duration::from_secs(1)), page("page").delay(SLOW)],
-    );
+    stand.origin("/collapse/leader", vec![page("never seen").delay(NEVER), page("page").delay(SLOW)]);
     let mut exchanges = crowd(stand, "/collapse/leader", 11);
     stand.leave(exchanges.remove(0));
     for exchange in exchanges {
@@ -75,7 +75,7 @@ pub fn when_a_waiting_client_leaves_nobody_else_notices(stand: &mut dyn Stand) {
 }
 
 pub fn when_everybody_leaves_the_next_client_is_served(stand: &mut dyn Stand) {
-    stand.origin("/collapse/all-left", vec![page("one").delay(Duration::from_millis(500)), page("two")]);
+    stand.origin("/collapse/all-left", vec![page("never seen").delay(NEVER), page("two")]);
     for exchange in crowd(stand, "/collapse/all-left", 4).into_iter().rev() {
         stand.leave(exchange);
     }
@@ -124,6 +124,91 @@ pub fn a_response_with_cookies_goes_to_nobody_else(stand: &mut dyn Stand) {
     }
     seen.sort();
     assert_eq!(seen, (0..6).map(|n| format!("session={n}")).collect::<Vec<_>>());
+}
+
+pub fn a_private_response_goes_to_nobody_else(stand: &mut dyn Stand) {
+    let private =
+        |n: usize| Reply::ok(n.to_string()).field("cache-control", "private, max-age=600").delay(SLOW);
+    stand.origin("/collapse/private", (0..6).map(private).collect());
+    let mut seen: Vec<String> = Vec::new();
+    for exchange in crowd(stand, "/collapse/private", 6) {
+        seen.push(stand.finish(exchange).text());
+    }
+    seen.sort();
+    assert_eq!(seen, ["0", "1", "2", "3", "4", "5"]);
+}
+
+pub fn what_was_fetched_with_credentials_goes_to_nobody_else(stand: &mut dyn Stand) {
+    stand.origin("/collapse/credentials", ["a", "b", "c"].map(|body| page(body).delay(SLOW)).into());
+    let with = |credentials: &str| {
+        Request::get("/collapse/credentials").field("authorization", format!("Basic {credentials}"))
+    };
+    let leader = stand.start(0, with("YTph"));
+    await_origin(stand, "/collapse/credentials", 1);
+    let other = stand.start(1, with("Yjpi"));
+    let strangers: Vec<_> =
+        (0..4).map(|n| stand.start(n % 2, Request::get("/collapse/credentials"))).collect();
+    let [leaders, others] = [leader, other].map(|exchange| stand.finish(exchange).text());
+    let mut shared: Vec<_> = strangers.into_iter().map(|stranger| stand.finish(stranger).text()).collect();
+    shared.dedup();
+    assert_eq!(shared.len(), 1, "what is for all is for all of them");
+    // Who has other credentials may get what is for all.
+    assert!(leaders == "a" && others != "a" && shared[0] != "a", "{others}, {shared:?}");
+}
+
+pub fn no_more_wait_than_may(stand: &mut dyn Stand) {
+    stand.configure(r#"{"collapse": {"waiters_max": 3, "key_waiters_max": 2}}"#).unwrap();
+    let mut exchanges = Vec::new();
+    // Two wait for the first; for the second there is room for one more on this worker.
+    for (path, followers) in [("/collapse/bounded", 3), ("/collapse/bounded-as-well", 2)] {
+        stand.origin(path, vec![page(path).delay(SLOW * 2)]);
+        exchanges.push((path, stand.start(0, Request::get(path))));
+        await_origin(stand, path, 1);
+        exchanges.extend((0..followers).map(|_| (path, stand.start(0, Request::get(path)))));
+        await_origin(stand, path, 2);
+    }
+    for (path, exchange) in exchanges {
+        assert_eq!(stand.finish(exchange).text(), path);
+        assert_eq!(stand.origin_count(path), 2, "{path}: who may not wait goes by itself");
+    }
+}
+
+pub fn where_nobody_may_wait_any_more_a_known_key_is_fetched_once_all_the_same(stand: &mut dyn Stand) {
+    stand.configure(&with_admin(r#""collapse": {"waiters_max": 1},"#)).unwrap();
+    stand.origin("/collapse/known", vec![page("old"), page("new")]);
+    get(stand, 0, "/collapse/known");
+    purge_url(stand, 0, "/collapse/known", "hard");
+    stand.origin("/collapse/crowded", vec![page("page").delay(SLOW * 2)]);
+    let crowd = crowd(stand, "/collapse/crowded", 3);
+    assert_eq!(get(stand, 0, "/collapse/known").text(), "new");
+    assert_eq!(stand.origin_count("/collapse/known"), 2);
+    for exchange in crowd {
+        assert_eq!(stand.finish(exchange).text(), "page");
+    }
+}
+
+pub fn who_fetches_is_configured(stand: &mut dyn Stand) {
+    for (n, (fetch, cluster, unknown, known)) in [
+        ("auto", "null", "client", "larder"),
+        ("inline", "null", "client", "client"),
+        ("dispatched", "null", "client", "larder"),
+        ("dispatched", "\"origin\"", "larder", "larder"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/collapse/fetched-by-{n}");
+        let collapse = format!(r#""collapse": {{"fetch": "{fetch}", "cluster": {cluster}}},"#);
+        stand.configure(&with_admin(&collapse)).unwrap();
+        stand.origin(&path, vec![page("one"), page("two")]);
+        assert_eq!(get(stand, 0, &path).text(), "one");
+        purge_url(stand, 1, &path, "hard");
+        assert_eq!(get(stand, 1, &path).text(), "two");
+        let log = stand.origin_log().into_iter().filter(|request| request.target == path);
+        // What Larder sends itself comes from no client.
+        let by = |r: OriginRequest| if r.field("x-forwarded-for").is_empty() { "larder" } else { "client" };
+        assert_eq!(log.map(by).collect::<Vec<_>>(), [unknown, known], "{fetch}, {cluster}");
+    }
 }
 
 pub fn a_client_waits_no_longer_than_its_deadline(stand: &mut dyn Stand) {

@@ -235,6 +235,45 @@ pub fn a_purge_can_refresh(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count("/warm/c"), 1);
 }
 
+/// However much a purge covers, no more of it is fetched at a time than may be, and all of it in the end; whoever asks
+/// meanwhile gets what there was.
+pub fn a_purge_of_much_is_refreshed_bit_by_bit(stand: &mut dyn Stand) {
+    const PAGES: usize = 40;
+    configure(stand, "", r#", "collapse": {"refresh_concurrency_max": 3}"#);
+    let paths: Vec<String> = (0..PAGES).map(|n| format!("/much/{n}")).collect();
+    for path in &paths {
+        let slow = page("two", "much").delay(Duration::from_millis(200));
+        stand.origin(path, vec![page("one", "much"), slow]);
+    }
+    fill(stand, &paths.iter().map(String::as_str).collect::<Vec<_>>());
+    let body = r#"{"selectors": [{"tag": "much"}], "refresh": true}"#;
+    let answer = told(stand, "POST", "/_larder/purge", body);
+    assert_eq!(answer["refresh"]["refreshing"].as_array().unwrap().len(), 3, "{answer}");
+    let went_on = (&answer["refresh"]["complete"], &answer["refresh"]["continues"]);
+    assert_eq!(went_on, (&json!(false), &json!(true)));
+    let asked = |stand: &mut dyn Stand| {
+        let log = stand.origin_log();
+        log.iter().filter(|request| request.target.starts_with("/much/")).count() - PAGES
+    };
+    let mut last = 0;
+    for step in 1..60 {
+        let response = stand.send(0, Request::get(&paths[step % PAGES]));
+        assert!(response.is_hit(), "{}", response.field("cache-status"));
+        stand.pass(Duration::from_millis(100));
+        let now = asked(stand);
+        // Three on each of two workers, every 200 ms; a slow machine does more between two looks.
+        if stand.name() == "emulated host" {
+            assert!(now - last <= 6, "{} in 100 ms", now - last);
+        }
+        last = now;
+    }
+    for path in &paths {
+        let response = stand.send(1, Request::get(path));
+        assert_eq!((response.text().as_str(), response.is_hit()), ("two", true), "{path}");
+        assert_eq!(stand.origin_count(path), 2, "{path}");
+    }
+}
+
 /// A command that is repeated under its key is answered again and not carried out again.
 pub fn a_command_with_a_key_is_carried_out_once(stand: &mut dyn Stand) {
     configure(stand, "", "");

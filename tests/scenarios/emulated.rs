@@ -243,6 +243,29 @@ pub fn a_damaged_journal_forgets_to_the_safe_side(stand: &mut Emulated) {
     assert_eq!(stand.metric("journal_healed"), 3);
 }
 
+/// Only this stand can damage so much of the journal: then nothing is served from the cache, nothing is purged, and all of
+/// it is said.
+pub fn an_unreadable_journal_turns_the_cache_off_and_nothing_else(stand: &mut Emulated) {
+    stand.configure(&with_admin("")).unwrap();
+    stand.origin("/off", (0..9).map(|n| page(n.to_string())).collect());
+    get(stand, 0, "/off");
+    purge_url(stand, 0, "/elsewhere", "hard");
+    expect_hit(stand, 1, "/off", "0");
+    for segment in ["j/1", "j/2"] {
+        stand.world.set_shared(segment, b"?");
+    }
+    stand.pass(Duration::from_millis(60)); // The next tick looks at it.
+    for (worker, body) in [(0, "1"), (1, "2")] {
+        let response = expect_miss(stand, worker, "/off", body);
+        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=unavailable");
+    }
+    assert_eq!(stand.metric("forwarded_bypass_unavailable"), 2);
+    let body = r#"{"selectors": [{"url": "http://shop.example/off"}]}"#;
+    assert_eq!(super::telling::command(stand, 0, "POST", "/_larder/purge", body).status, 503);
+    let health = super::telling::command(stand, 1, "GET", "/_larder/health", "");
+    assert!(health.text().contains("the journal cannot be read"), "{}", health.text());
+}
+
 /// Takes a hundred purges, and pushes the very same configuration again, which Envoy would not take up.
 pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emulated) {
     let (a, b) = (with_admin(r#""name": "a","#), with_admin(r#""name": "b","#));

@@ -9,6 +9,8 @@
 pub mod admin;
 /// Refreshes before anything expires.
 pub mod ahead;
+/// What attackers of caches try.
+pub mod attacks;
 /// What `Cache-Status` says (RFC 9211).
 pub mod cache_status;
 /// Many clients, one request to the origin.
@@ -46,7 +48,7 @@ pub mod storing;
 /// Purges of tags.
 pub mod tags;
 /// What scenarios have in common.
-mod telling;
+pub mod telling;
 /// An origin in trouble for longer.
 pub mod trouble;
 /// Who is let in to the admin route, and how often.
@@ -220,6 +222,11 @@ macro_rules! on_both_stands {
                 when_the_origin_breaks_off_the_others_still_get_a_whole_response
                 what_cannot_be_shared_is_not_waited_for_twice
                 a_response_with_cookies_goes_to_nobody_else
+                a_private_response_goes_to_nobody_else
+                what_was_fetched_with_credentials_goes_to_nobody_else
+                no_more_wait_than_may
+                where_nobody_may_wait_any_more_a_known_key_is_fetched_once_all_the_same
+                who_fetches_is_configured
                 a_client_waits_no_longer_than_its_deadline
                 a_follower_gets_what_it_asked_for
                 a_validation_is_shared_as_well
@@ -266,6 +273,7 @@ macro_rules! on_both_stands {
                 a_namespace_is_bumped
                 a_refresh_fetches_again_by_itself
                 a_purge_can_refresh
+                a_purge_of_much_is_refreshed_bit_by_bit
                 a_command_with_a_key_is_carried_out_once
                 the_configuration_is_shown
             }
@@ -288,6 +296,20 @@ macro_rules! on_both_stands {
                 callers_come_from_their_networks
                 commands_have_a_rate
                 nothing_is_half_applied
+                nobody_chooses_the_links_of_others
+                unkeyed_fields_are_treated_as_configured
+            }
+            attacks {
+                a_get_with_a_body_poisons_nobody
+                a_hidden_parameter_does_not_get_past_the_key
+                a_path_is_what_was_sent
+                a_private_page_is_not_stored_for_its_disguise
+                a_confirmation_leaks_nothing_of_its_client
+                a_provoked_error_is_for_who_provoked_it
+                other_methods_store_nothing_for_get
+                waiting_is_bounded
+                credentials_are_nobody_elses
+                clients_learn_neither_keys_nor_tags
             }
             config {
                 a_push_keeps_what_is_stored
@@ -319,6 +341,7 @@ macro_rules! on_the_emulated_host_only {
                 when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request
                 purges_hold_where_a_stats_filter_silences_the_epoch
                 a_damaged_journal_forgets_to_the_safe_side
+                an_unreadable_journal_turns_the_cache_off_and_nothing_else
                 damaged_records_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
                 a_query_whose_content_is_held_back_goes_to_the_origin

@@ -121,3 +121,46 @@ pub fn nothing_is_half_applied(stand: &mut dyn Stand) {
     }
     assert!(is_hit(stand, 0, "/half"));
 }
+
+/// What an origin says of itself on the word of a client (`X-Forwarded-Host` and its kin) is for that client alone.
+pub fn nobody_chooses_the_links_of_others(stand: &mut dyn Stand) {
+    let fields = "x-forwarded-host x-forwarded-port x-forwarded-prefix x-forwarded-protocol x-forwarded-scheme \
+        x-forwarded-server x-forwarded-ssl x-host x-http-host-override x-url-scheme front-end-https forwarded \
+        x-original-url x-rewrite-url x-http-method x-http-method-override x-method-override";
+    for name in fields.split_whitespace() {
+        let path = format!("/links/{name}");
+        let fresh = |body: &str| Reply::ok(body).field("cache-control", "max-age=600");
+        stand.origin(&path, vec![fresh("links to evil"), fresh("good")]);
+        let poisoned = stand.send(0, Request::get(&path).field(name, "evil"));
+        assert_eq!(poisoned.text(), "links to evil", "{name} reaches the origin");
+        for worker in [0, 1] {
+            assert_eq!(stand.send(worker, Request::get(&path)).text(), "good", "{name}");
+        }
+    }
+}
+
+/// The operator may say what becomes of such fields.
+pub fn unkeyed_fields_are_treated_as_configured(stand: &mut dyn Stand) {
+    let unkeyed = r#"{"x-host": "strip", "x-a": "bypass", "x-b": "key", "forwarded": "ignore"}"#;
+    stand.configure(&format!(r#"{{"key": {{"unkeyed": {unkeyed}}}}}"#)).unwrap();
+    let fresh = |body: &str| Reply::ok(body).field("cache-control", "max-age=600");
+    let with = |stand: &mut dyn Stand, worker, path: &str, name: &str, value: &str| {
+        let response = stand.send(worker, Request::get(path).field(name, value));
+        (response.text(), response.field("cache-status"))
+    };
+    stand.origin("/strip", vec![fresh("one"), fresh("two")]);
+    assert_eq!(with(stand, 0, "/strip", "x-host", "evil").0, "one");
+    assert_eq!(with(stand, 1, "/strip", "x-host", "other").0, "one");
+    assert_eq!(stand.origin_log().pop().unwrap().field("x-host"), "", "the origin does not see it");
+    stand.origin("/bypass", vec![fresh("one"), fresh("two")]);
+    assert!(with(stand, 0, "/bypass", "x-a", "1").1.contains("fwd=bypass; detail=unkeyed"));
+    assert_eq!(with(stand, 0, "/bypass", "x-a", "1").0, "two");
+    assert_eq!(stand.origin_log().pop().unwrap().field("x-a"), "1");
+    stand.origin("/key", vec![fresh("one"), fresh("two")]);
+    assert_eq!(with(stand, 0, "/key", "x-b", "1").0, "one");
+    assert_eq!(with(stand, 1, "/key", "x-b", "2").0, "two");
+    assert_eq!(with(stand, 1, "/key", "x-b", "1").0, "one");
+    stand.origin("/ignore", vec![fresh("one"), fresh("two")]);
+    assert_eq!(with(stand, 0, "/ignore", "forwarded", "for=192.0.2.1").0, "one");
+    assert_eq!(with(stand, 1, "/ignore", "forwarded", "for=192.0.2.2").0, "one");
+}

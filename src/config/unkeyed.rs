@@ -1,0 +1,174 @@
+//! Request fields that are known to change responses although no `Vary` tells of it: what becomes of each.
+//!
+//! An origin that takes its own address from such a field answers one client with links that another client chose,
+//! and a cache that looks at the URL alone hands that answer to everybody.
+
+use std::rc::Rc;
+
+use super::json::{At, Read};
+use super::names::FieldName;
+use super::text::{keywords, text};
+
+/// What becomes of a request field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Treatment {
+    /// Its value is part of the cache key.
+    Key,
+    /// It does not reach the origin.
+    Strip,
+    /// A request that has it passes by the cache.
+    Bypass,
+    /// Nothing: it is a field like any other.
+    Ignore,
+}
+
+keywords! {
+    Treatment, "a treatment of a request field":
+    "key" => Treatment::Key,
+    "strip" => Treatment::Strip,
+    "bypass" => Treatment::Bypass,
+    "ignore" => Treatment::Ignore
+}
+
+/// How request fields are treated that are not like any other.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Unkeyed {
+    /// By name, in order.
+    treatments: Rc<[(Box<str>, Treatment)]>,
+    /// A bit for each [`mark`] of a name, so that most fields of most requests need no search.
+    marks: u64,
+    /// Whether any field is stripped.
+    pub strips: bool,
+}
+
+/// What is known of common origins. Those that change whom the request is for or what it asks are not the resource's
+/// own affair, so they pass by; the rest is told apart.
+const KNOWN: [(&str, Treatment); 18] = [
+    ("x-forwarded-host", Treatment::Key),
+    ("x-forwarded-port", Treatment::Key),
+    ("x-forwarded-prefix", Treatment::Key),
+    ("x-forwarded-proto", Treatment::Key),
+    ("x-forwarded-protocol", Treatment::Key),
+    ("x-forwarded-scheme", Treatment::Key),
+    ("x-forwarded-server", Treatment::Key),
+    ("x-forwarded-ssl", Treatment::Key),
+    ("x-host", Treatment::Key),
+    ("x-http-host-override", Treatment::Key),
+    ("x-url-scheme", Treatment::Key),
+    ("front-end-https", Treatment::Key),
+    // It tells of the client as well, so as a part of the key it would be of no use.
+    ("forwarded", Treatment::Bypass),
+    ("x-original-url", Treatment::Bypass),
+    ("x-rewrite-url", Treatment::Bypass),
+    ("x-http-method", Treatment::Bypass),
+    ("x-http-method-override", Treatment::Bypass),
+    ("x-method-override", Treatment::Bypass),
+];
+
+impl Unkeyed {
+    /// What becomes of a field of this name, in lower case.
+    #[must_use]
+    pub fn treatment(&self, name: &[u8]) -> Treatment {
+        if self.marks & mark(name) == 0 {
+            return Treatment::Ignore;
+        }
+        let found = self.treatments.binary_search_by(|(known, _)| known.as_bytes().cmp(name));
+        found
+            .ok()
+            .and_then(|at| self.treatments.get(at))
+            .map_or(Treatment::Ignore, |(_, treatment)| *treatment)
+    }
+
+    /// These, but for what is said anew.
+    #[must_use]
+    pub(super) fn with(&self, anew: &[(String, Treatment)]) -> Unkeyed {
+        let mut treatments = self.treatments.to_vec();
+        for (name, treatment) in anew {
+            treatments.retain(|(known, _)| **known != **name);
+            treatments.push((name.as_str().into(), *treatment));
+        }
+        Unkeyed::of(treatments)
+    }
+
+    fn of(mut treatments: Vec<(Box<str>, Treatment)>) -> Unkeyed {
+        treatments.sort_by(|a, b| a.0.cmp(&b.0));
+        let marks = treatments.iter().fold(0, |marks, (name, _)| marks | mark(name.as_bytes()));
+        let strips = treatments.iter().any(|(_, treatment)| *treatment == Treatment::Strip);
+        Unkeyed { treatments: treatments.into(), marks, strips }
+    }
+}
+
+impl Default for Unkeyed {
+    fn default() -> Self {
+        Unkeyed::of(KNOWN.map(|(name, treatment)| (name.into(), treatment)).into())
+    }
+}
+
+/// One bit of 64, by the length and two bytes of a name. (The factor keeps usual fields and known ones apart.)
+fn mark(name: &[u8]) -> u64 {
+    let byte = |at: Option<&u8>| at.copied().map_or(0, usize::from);
+    1 << ((name.len() + byte(name.first()) * 13 + byte(name.last())) % 64)
+}
+
+/// An object: names of fields to treatments.
+pub(super) fn treatments(at: &At<'_>) -> Read<Vec<(String, Treatment)>> {
+    at.entries(|name, treatment| {
+        let FieldName(name) = text(name)?;
+        Ok((name, text(treatment)?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, reference_markdown};
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn what_is_known_is_treated_unless_said_otherwise() {
+        let unkeyed = |json: &str| Config::parse(json.as_bytes()).unwrap().defaults.key.unkeyed;
+        let default = unkeyed("{}");
+        for (name, treatment) in KNOWN {
+            assert_eq!(default.treatment(name.as_bytes()), treatment, "{name}");
+        }
+        for other in ["", "x", "accept", "x-forwarded-for", "x-forwarded-hosts", "x-hosts", "host", "cookie"]
+        {
+            assert_eq!(default.treatment(other.as_bytes()), Treatment::Ignore, "{other}");
+        }
+        let own = unkeyed(r#"{"key": {"unkeyed": {"X-Forwarded-Host": "strip", "x-tenant": "bypass"}}}"#);
+        for (name, treatment) in [
+            ("x-forwarded-host", Treatment::Strip),
+            ("x-tenant", Treatment::Bypass),
+            ("x-host", Treatment::Key),
+        ] {
+            assert_eq!(own.treatment(name.as_bytes()), treatment, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_usual_fields_of_a_request_through_envoy_need_no_search() {
+        let default = Unkeyed::default();
+        let usual = ":authority :path :method :scheme accept accept-encoding accept-language cache-control cookie \
+            referer user-agent x-request-id x-forwarded-for x-envoy-internal x-envoy-expected-rq-timeout-ms \
+            sec-fetch-dest sec-fetch-mode sec-fetch-site if-none-match";
+        for name in usual.split_whitespace() {
+            assert_eq!(default.marks & mark(name.as_bytes()), 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_options_names_them_all() {
+        let table = reference_markdown();
+        let row = table.lines().find(|line| line.contains("`key.unkeyed`")).unwrap();
+        for (name, _) in KNOWN {
+            assert!(row.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_treatment_is_one_of_four() {
+        let error = Config::parse(br#"{"key": {"unkeyed": {"x-a": "drop"}}}"#).unwrap_err().to_string();
+        assert!(error.starts_with("key.unkeyed.x-a: ") && error.contains("\"strip\""), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! A VM that dies while it leads flights: who waits on other workers is served within the lease, who waited on it hangs
+//! no longer than Envoy's own timeout, and what is stored stays right.
+
+use std::time::{Duration, Instant};
+
+use super::load::{Client, Edge, Protocol};
+use super::process::{Setup, TRAP, module};
+use crate::scenarios::telling::{commanding, with_admin};
+use crate::stand::{OriginRequest, Reply, Request};
+
+/// Flights that the dead VM leads.
+const FLIGHTS: usize = 10;
+/// Who waits for each, on each worker.
+const WAITING: usize = 5;
+/// `stream_idle_timeout` here.
+const IDLE: Duration = Duration::from_secs(8);
+
+#[test]
+fn when_the_leaders_vm_dies_its_followers_on_the_other_worker_are_served_within_the_lease() {
+    play(2);
+}
+
+#[test]
+fn when_the_leaders_vm_dies_its_followers_on_three_other_workers_are_served_within_the_lease() {
+    play(4);
+}
+
+#[test]
+fn what_is_shipped_cannot_be_killed_by_a_request() {
+    let has_trap = |with_trap| {
+        let module = std::fs::read(module(with_trap)).expect("run `make e2e`");
+        module.windows(TRAP.len()).any(|bytes| bytes == TRAP.as_bytes())
+    };
+    assert!(has_trap(true) && !has_trap(false));
+}
+
+fn play(workers: u64) {
+    let replaced = vec![("stream_idle_timeout: 60s", "stream_idle_timeout: 8s")];
+    let mut edge = Edge::start(&Setup { workers, with_trap: true, replaced, ..Setup::default() });
+    edge.envoy.configure(&with_admin("")).unwrap();
+    let paths: Vec<String> = (0..FLIGHTS).map(|n| format!("/dies/{n}")).collect();
+    let clients = |worker| edge.clients_of(worker, FLIGHTS * WAITING);
+    let waiting: Vec<Vec<Client>> = (0..workers).map(clients).collect();
+    let leading = edge.clients_of(0, FLIGHTS + 1);
+    let ask = |clients: Vec<Client>| {
+        let asked = clients.into_iter().zip(paths.iter().cycle());
+        asked.map(|(client, path)| edge.begin(client, Request::get(path))).collect::<Vec<_>>()
+    };
+
+    // Nobody ever sees the answer that the dead VM waits for.
+    edge.origin.answer_by(|request| page(request, "lost").delay(Duration::from_secs(20)));
+    let mut leading = leading.into_iter();
+    let leaders = ask(leading.by_ref().take(FLIGHTS).collect());
+    edge.until("all leaders are at the origin", || edge.origin.log().len() == FLIGHTS);
+    edge.origin.answer_by(|request| page(request, "found").delay(Duration::from_millis(300)));
+    let mut waiting = waiting.into_iter().map(ask);
+    let (hopeless, others): (Vec<_>, Vec<_>) = (waiting.next().unwrap(), waiting.flatten().collect());
+    let waits = || edge.envoy.stat("wasmcustom.larder_waited") == workers * (FLIGHTS * WAITING) as u64;
+    edge.until("all followers wait", waits);
+
+    let death = Instant::now();
+    let fatal = Request::get("/").field(TRAP, "1");
+    let _ = edge.ask(vec![(leading.next().unwrap(), fatal)]);
+    let served = others.len();
+    for response in edge.answers(others) {
+        let response = response.expect("a follower on another worker is answered");
+        assert_eq!((response.status, response.text().split(' ').next()), (200, Some("found")));
+    }
+    let until_served = death.elapsed();
+    // The lease is two seconds; the rest is the origin's time and that of a busy machine.
+    assert!(until_served < Duration::from_secs(7), "the followers waited for {until_served:?}");
+    let left = leaders.len() + hopeless.len();
+    let _ = edge.answers(leaders.into_iter().chain(hopeless).collect());
+    assert!(death.elapsed() < IDLE + Duration::from_secs(7), "somebody hung for {:?}", death.elapsed());
+    edge.check_idle();
+    for path in &paths {
+        assert_eq!(edge.origin_count(path), 2, "{path}: one fetch was lost and one took over");
+    }
+    expect_consistency(&edge, workers, &paths);
+    println!(
+        "{workers} workers: the VM that led {FLIGHTS} flights died; {served} followers on other workers were served \
+         {until_served:?} later, {} origin requests; {left} requests of the dead VM ended by themselves",
+        2 * FLIGHTS
+    );
+}
+
+/// Every worker has what was stored, the one with the new VM as well, and purges still hold on all of them.
+fn expect_consistency(edge: &Edge, workers: u64, paths: &[String]) {
+    let mut clients: Vec<Client> = (0..workers).map(|worker| edge.clients_of(worker, 1).remove(0)).collect();
+    let mut get = |worker: u64, path: &str| {
+        let response = edge.runtime.block_on(clients[worker as usize].send(&Request::get(path)));
+        response.unwrap_or_else(|error| panic!("{path} on worker {worker}: {error}"))
+    };
+    for path in paths {
+        for worker in 0..workers {
+            assert!(get(worker, path).is_hit(), "{path} on worker {worker}");
+        }
+    }
+    edge.origin.answer_by(|request| page(request, "new"));
+    let purge = commanding("POST", "/_larder/purge", r#"{"selectors": [{"tag": "t"}], "mode": "hard"}"#);
+    let admin = edge.clients(Protocol::Http1, 1).remove(0);
+    assert_eq!(edge.ask(vec![(admin, purge)]).remove(0).unwrap().status, 200);
+    for path in paths {
+        for worker in 0..workers {
+            let response = get(worker, path);
+            assert_eq!(response.text(), format!("new {path}"), "{path} on worker {worker}");
+            assert_eq!(response.is_hit(), worker > 0, "{path} on worker {worker}");
+        }
+    }
+}
+
+fn page(request: &OriginRequest, word: &str) -> Reply {
+    let body = format!("{word} {}", request.target);
+    Reply::ok(body).field("cache-control", "max-age=600").field("cache-tag", "t")
+}

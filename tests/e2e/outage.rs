@@ -1,0 +1,65 @@
+//! The origin is gone for a while, under load: with grace configured, nobody gets an error for what was cached, and
+//! when it is back, so is what it says now.
+
+use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::load::{Edge, Protocol};
+use super::process::Setup;
+use crate::stand::{Reply, Request, Response};
+
+const ENTRIES: usize = 100;
+const CLIENTS: usize = 16;
+/// How long a failure is remembered: one probe per key in this time.
+const PROBE: Duration = Duration::from_secs(1);
+/// What a busy machine may take on top.
+const SLACK: Duration = Duration::from_secs(9);
+
+#[test]
+fn while_the_origin_is_gone_nobody_gets_an_error_for_what_was_cached() {
+    let seconds = env::var("OUTAGE_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3);
+    let mut edge = Edge::start(&Setup::default());
+    edge.envoy.configure(r#"{"stale_if_error": "5m"}"#).unwrap();
+    let version = Arc::new(AtomicUsize::new(0));
+    let said = Arc::clone(&version);
+    edge.origin.answer_by(move |_| {
+        Reply::ok(said.load(Ordering::Relaxed).to_string()).field("cache-control", "max-age=1")
+    });
+    let paths: Vec<String> = (0..ENTRIES).map(|n| format!("/outage/{n}")).collect();
+    let fill = edge.clients(Protocol::Http2, ENTRIES).into_iter().zip(paths.iter().map(|p| Request::get(p)));
+    for response in edge.ask(fill.collect()) {
+        expect_no_error(&response.unwrap());
+    }
+
+    let demand = edge.demand(CLIENTS, &paths, expect_no_error);
+    edge.pass(Duration::from_millis(500));
+    let before = edge.origin.log().len();
+    edge.origin.listen(false);
+    edge.pass(Duration::from_secs(seconds));
+    let during = demand.answered();
+    version.store(1, Ordering::Relaxed);
+    edge.origin.listen(true);
+    let back = Instant::now();
+    let mut client = edge.clients(Protocol::Http1, 1).remove(0);
+    for path in &paths {
+        while edge.runtime.block_on(client.send(&Request::get(path))).unwrap().text() != "1" {
+            assert!(back.elapsed() < PROBE + SLACK, "{path} is still what it was");
+            edge.pass(Duration::from_millis(10));
+        }
+    }
+    let recovered = back.elapsed();
+    edge.stop(demand);
+    edge.check_settled();
+    println!(
+        "the origin was gone for {seconds} s: {during} requests for {ENTRIES} cached responses, no error; everything \
+         was up to date {recovered:?} after its return ({} origin requests)",
+        edge.origin.log().len() - before
+    );
+}
+
+#[track_caller]
+fn expect_no_error(response: &Response) {
+    assert_eq!(response.status, 200, "{}", response.field("cache-status"));
+}
