@@ -62,7 +62,7 @@ pub fn select_within(range: &[u8], first: u64, last: u64, complete: Option<u64>)
 /// The field value of `Content-Range` for a part; the complete length where it is known.
 #[must_use]
 pub fn content_range(start: u64, len: u64, complete: Option<u64>) -> String {
-    let last = start.saturating_add(len).saturating_sub(1);
+    let last = start.saturating_add(len.saturating_sub(1));
     match complete {
         Some(complete) => format!("bytes {start}-{last}/{complete}"),
         None => format!("bytes {start}-{last}/*"),

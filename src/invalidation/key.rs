@@ -114,11 +114,15 @@ impl Keys {
             Selector::UriAnyQuery(uri) => key(Kind::UriAnyQuery, uri),
             Selector::Host(host) => key(Kind::Host, host),
             Selector::Hostname(host) => key(Kind::Hostname, host),
-            Selector::ContentType(range) => match range.strip_suffix("/*") {
-                Some(kind) => key(Kind::MediaRange, kind.as_bytes()),
-                None if range.contains('*') => None,
-                None => key(Kind::MediaType, range.as_bytes()),
-            },
+            Selector::ContentType(range) => {
+                // In lower case already, unless another version has written it.
+                let range = range.to_ascii_lowercase();
+                match range.strip_suffix("/*") {
+                    Some(kind) => key(Kind::MediaRange, kind.as_bytes()),
+                    None if range.contains('*') => None,
+                    None => key(Kind::MediaType, range.as_bytes()),
+                }
+            }
             Selector::Status(status) => key(Kind::Status, &status.to_le_bytes()),
             Selector::StatusClass(class) => key(Kind::Status, &u16::from(*class).to_le_bytes()),
             Selector::Prefix(prefix) => self.prefix(prefix, used),

@@ -134,7 +134,9 @@ pub fn uri_of(url: &str, key: &KeyOptions) -> Result<Vec<u8>, &'static str> {
     if authority.contains(&b'@') {
         return Err("the URL has user information");
     }
-    if !authority.iter().all(|b| b.is_ascii_graphic() && *b != b',') {
+    let is_literal = authority.starts_with(b"[");
+    let colons = uri::host_and_port(authority).0.contains(&b':') && !is_literal;
+    if colons || !authority.iter().all(|b| b.is_ascii_graphic() && *b != b',') {
         return Err("the host has characters that no host has");
     }
     // Without a scheme, a port that is the default of one of the two is that scheme's.

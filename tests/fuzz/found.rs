@@ -1,6 +1,6 @@
 //! What fuzzing has found, each with its input.
 
-use super::{exchanges, shared_data, values};
+use super::{exchanges, invalidation, shared_data, values};
 
 #[test]
 fn an_origin_that_answers_304_to_whatever_it_is_asked_is_not_asked_for_ever() {
@@ -21,4 +21,15 @@ fn a_segment_with_a_number_that_no_journal_reaches_is_none() {
 fn a_url_with_a_port_and_no_host_names_nothing() {
     values::uris(b":/a");
     values::uris(b"http://:80/a");
+    values::uris(b"::");
+}
+
+#[test]
+fn the_last_byte_that_a_part_can_have_is_named_as_it_is() {
+    values::ranges(b"bytes 10-18446744073709551615/*");
+}
+
+#[test]
+fn a_media_range_is_found_however_it_is_written() {
+    invalidation::record(b"\x01\x02\x0a\x06texT/*\x07\x01\x01\x01r\nh.example/a");
 }
