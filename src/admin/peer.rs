@@ -1,7 +1,5 @@
 //! From where the admin route may be used: networks, and names in client certificates.
 
-use core::net::IpAddr;
-
 use crate::config::AdminConfig;
 use crate::http::Peer;
 
@@ -16,16 +14,9 @@ pub fn is_guarded(config: &AdminConfig) -> bool {
 #[must_use]
 pub fn admits(config: &AdminConfig, peer: &Peer) -> bool {
     let near = config.networks.is_empty()
-        || address(&peer.address)
-            .is_some_and(|address| config.networks.iter().any(|network| network.contains(address)));
+        || peer.ip().is_some_and(|address| config.networks.iter().any(|network| network.contains(address)));
     near && (config.client_names.is_empty()
         || peer.names.iter().any(|name| config.client_names.contains(name)))
-}
-
-/// An address with or without a port, as in `10.0.0.1:443`, `[::1]:443` or `::1`.
-fn address(text: &str) -> Option<IpAddr> {
-    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split(']').next());
-    text.parse().ok().or_else(|| bracketed?.parse().ok()).or_else(|| text.rsplit_once(':')?.0.parse().ok())
 }
 
 #[cfg(test)]

@@ -603,7 +603,7 @@ fn adjust(host: &impl Host, bytes: i64) {
 /// What the router has made of a request whose stream is being logged.
 fn route_of(host: &impl Host, ask: &Ask) -> Option<Recipe> {
     let (sent, cluster) = host.routed(ask.stream)?;
-    Recipe::learned(&ask.forwarded(), &sent, cluster)
+    Recipe::learned(&ask.forwarded(), &sent, cluster, || host.peer())
 }
 
 /// The tags of a response: its own and more.

@@ -4,7 +4,7 @@
 use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
-use crate::http::{Fields, RequestHead};
+use crate::http::{Fields, Peer, RequestHead};
 use crate::store::{Seed, SharedData, shared_key};
 
 /// The most fields that a recipe sets or removes; a route that does more is not learned.
@@ -35,7 +35,12 @@ impl Recipe {
     /// What the router made of a request, from the request as it came in, as it was sent, and the cluster that it
     /// was sent to; none when that cannot be replayed.
     #[must_use]
-    pub fn learned(came: &RequestHead, sent: &Fields, cluster: String) -> Option<Recipe> {
+    pub fn learned(
+        came: &RequestHead,
+        sent: &Fields,
+        cluster: String,
+        peer: impl FnOnce() -> Peer,
+    ) -> Option<Recipe> {
         let rewritten =
             |name: &str| sent.get(name).filter(|v| came.fields.get(name) != Some(*v)).map(<[u8]>::to_vec);
         let lines: HashSet<_> = came.fields.iter().collect();
@@ -45,7 +50,13 @@ impl Recipe {
                 && !lines.contains(&(*name, *value))
                 && !client.is_some_and(|a| holds(value, a))
         };
-        let set: Vec<_> = sent.iter().filter(is_learned).map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+        let mut set: Vec<_> = sent.iter().filter(is_learned).map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+        // Where nobody wrote `X-Forwarded-For`, the client is at the other end of the connection.
+        if !set.is_empty()
+            && let Some(client) = peer().ip()
+        {
+            set.retain(|(_, value)| !holds(value, client.to_string().as_bytes()));
+        }
         let names: HashSet<_> = sent.iter().map(|(name, _)| name).collect();
         let gone = |name: &&[u8]| is_of_the_route(name) && !names.contains(name);
         let removed: Vec<_> =
@@ -202,8 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn without_a_forwarded_for_the_client_is_at_the_other_end_of_the_connection() {
+        let without = |fields: &Fields| fields.kept(0, |name, _| name != b"x-forwarded-for");
+        let came = RequestHead { fields: without(&first().fields), has_body: false };
+        let peer = || Peer { address: "192.0.2.7:4711".into(), ..Peer::default() };
+        let recipe = Recipe::learned(&came, &without(&sent()), "blue".into(), peer).unwrap();
+        assert_eq!(recipe.set, [(b"x-route".to_vec(), b"1".to_vec())]);
+    }
+
+    #[test]
     fn the_next_request_is_sent_as_the_router_sent_the_first() {
-        let recipe = Recipe::learned(&first(), &sent(), "blue".into()).unwrap();
+        let recipe = Recipe::learned(&first(), &sent(), "blue".into(), Peer::default).unwrap();
         let next = request(&[
             (":method", "GET"),
             (":authority", "shop.example"),
@@ -223,7 +243,7 @@ mod tests {
         let routed = |came: &str, sent: &str| {
             let path = |path: &str| Fields::from_iter([(":method", "GET"), (":path", path)]);
             let came = RequestHead { fields: path(came), has_body: false };
-            let recipe = Recipe::learned(&came, &path(sent), "blue".into()).unwrap();
+            let recipe = Recipe::learned(&came, &path(sent), "blue".into(), Peer::default).unwrap();
             assert_eq!(recipe.replayed(&came).unwrap().get(":path"), Some(sent.as_bytes()));
             recipe
         };
@@ -236,7 +256,7 @@ mod tests {
     #[test]
     fn a_recipe_is_known_by_its_number_only() {
         let data = Memory::default();
-        let recipe = Recipe::learned(&first(), &sent(), "blue".into()).unwrap();
+        let recipe = Recipe::learned(&first(), &sent(), "blue".into(), Peer::default).unwrap();
         let route = recipe.route(Seed(1, 2));
         recipe.keep(&data, route);
         assert_eq!(Recipe::read(&data, route), Some(recipe.clone()));

@@ -12,6 +12,8 @@ pub mod structured;
 pub mod uri;
 pub mod weighted;
 
+use core::net::IpAddr;
+
 pub use fields::Fields;
 
 /// A request as the filter saw it: the pseudo-header fields and the header section, as bytes.
@@ -81,4 +83,17 @@ pub struct Peer {
     pub address: String,
     /// The names in a client certificate: its first URI and DNS subject alternative names.
     pub names: Vec<String>,
+}
+
+impl Peer {
+    /// The address alone, of `10.0.0.1:443`, `[::1]:443` or `::1`.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        let text = &self.address;
+        let bracketed = text.strip_prefix('[').and_then(|rest| rest.split(']').next());
+        text.parse()
+            .ok()
+            .or_else(|| bracketed?.parse().ok())
+            .or_else(|| text.rsplit_once(':')?.0.parse().ok())
+    }
 }

@@ -12,23 +12,18 @@ const ROUTES: &str = r#"              - match: { prefix: /shop/ }
                 route:
                   prefix_rewrite: /
                   host_rewrite_literal: origin.internal
-                  weighted_clusters:
-                    clusters:
-                    - name: origin
-                      weight: 50
-                      request_headers_to_add: [{ header: { key: x-chosen, value: origin } }]
-                    - name: blue
-                      weight: 50
-                      request_headers_to_add: [{ header: { key: x-chosen, value: blue } }]
+                  weighted_clusters: { clusters: [
+                    { name: origin, weight: 50, request_headers_to_add: [{ header: { key: x-chosen, value: origin } }] },
+                    { name: blue, weight: 50, request_headers_to_add: [{ header: { key: x-chosen, value: blue } }] }
+                  ] }
                 request_headers_to_add:
                 - { header: { key: x-route, value: "1" } }
                 - { header: { key: x-client, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%" } }
                 request_headers_to_remove: [x-drop]
               - match: { prefix: / }
 "#;
-const CLUSTER: &str = "\n  clusters:\n";
-const CLUSTERS: &str = r#"
-  clusters:
+const CLUSTER: &str = "  clusters:\n";
+const CLUSTERS: &str = r#"  clusters:
   - name: blue
     load_assignment:
       cluster_name: blue
