@@ -226,7 +226,7 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     if let Some(record) = left.record {
         evict(&mut set, &replaced, &record);
         let uses = if record.is_some() { set.uses_of(record.fingerprint) } else { 0 };
-        let route = set.route_of(record.fingerprint);
+        let route = if record.route == 0 { set.route_of(record.fingerprint) } else { record.route };
         set.forget(record.fingerprint);
         // The old record of the same key may lie in another way. Its bytes stay until somebody writes there.
         for way in set.ways.iter_mut().filter(|w| w.fingerprint == flight.fingerprint) {

@@ -261,11 +261,7 @@ impl Cache {
 
     /// Keeps how a key reaches its origin. Most keys go the same few ways, so their ways in the set only name one.
     fn keep_recipe(&mut self, host: &impl Host, fingerprint: Fingerprint, recipe: &Recipe) {
-        let route = recipe.route(self.seed(host));
-        if self.route_kept != route {
-            recipe.keep(host, route);
-            self.route_kept = route;
-        }
+        let route = self.kept(host, recipe);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, self.set_of(fingerprint));
             let Some(way) = set.value.way_of(fingerprint) else { return };
@@ -275,6 +271,16 @@ impl Cache {
             }
             host.count(Counter::Conflict);
         }
+    }
+
+    /// The number of a recipe, under which it is kept from now on.
+    fn kept(&mut self, host: &impl Host, recipe: &Recipe) -> u32 {
+        let route = recipe.route(self.seed(host));
+        if self.route_kept != route {
+            recipe.keep(host, route);
+            self.route_kept = route;
+        }
+        route
     }
 
     /// Whether a request would be told apart from no other by what the root does not send: else what the root fetches
@@ -334,9 +340,14 @@ impl Cache {
             self.end_not_stored(host, &fetch.lease, None, NotStored::Limits, now);
             return entry;
         }
+        // Published with the record: whoever it wakes may have to refresh it at once.
+        let mut lease = fetch.lease.clone();
+        if let (Fetcher::Root(recipe), None) = (&fetch.by, &self.config.collapse.cluster) {
+            lease.route = self.kept(host, recipe);
+        }
         let at_home = home.fingerprint == fetch.lease.place.fingerprint;
         let stored = if at_home {
-            self.publish(host, &fetch.lease, &entry, until, not_shared, now)
+            self.publish(host, &lease, &entry, until, not_shared, now)
         } else {
             self.put(host, &home, &entry, until, now)
         };
@@ -345,7 +356,7 @@ impl Cache {
             Directory::Write(variants) => {
                 let directory = self.entry(&primary, fetch.stamp, Content::Variants(variants));
                 if at_directory {
-                    self.publish(host, &fetch.lease, &directory, until, not_shared, now);
+                    self.publish(host, &lease, &directory, until, not_shared, now);
                 } else {
                     self.put(host, &primary, &directory, until, now);
                 }
@@ -378,7 +389,7 @@ impl Cache {
             self.memory.insert(home.fingerprint, &entry);
         }
         if let (Fetcher::Root(recipe), None, true) = (&fetch.by, &self.config.collapse.cluster, stored) {
-            // It may be the first under this key.
+            // It may be the first under the key of a variant.
             self.keep_recipe(host, home.fingerprint, recipe);
         }
         entry
@@ -467,7 +478,7 @@ impl Cache {
             encoded.write(host, lease.slot, lease.before);
         }
         let fingerprint = lease.place.fingerprint;
-        let record = Some(Way { fingerprint, bytes, expires: until, ..Way::default() });
+        let record = Some(Way { fingerprint, bytes, expires: until, route: lease.route, ..Way::default() });
         let left = Left { record, not_shared, ..Left::default() };
         let published = self.finish(host, lease, left, more);
         if lands_first {
@@ -490,7 +501,10 @@ impl Cache {
             if set.replace(host, &value) {
                 let flight = value.flight(lease.generation)?;
                 debug_assert_eq!(flight.way, way);
-                return Some(Lease::of(lease.place.clone(), *flight, &set.value));
+                return Some(Lease {
+                    route: lease.route,
+                    ..Lease::of(lease.place.clone(), *flight, &set.value)
+                });
             }
             host.count(Counter::Conflict);
         }
@@ -589,7 +603,7 @@ impl Lease {
     pub(super) fn of(place: Place, flight: Flight, set: &SetValue) -> Lease {
         let slot = Slot { set: place.set, way: flight.way };
         let before = set.ways.get(usize::from(flight.way)).map_or(0, |way| way.bytes);
-        Lease { place, slot, generation: flight.generation, until: flight.until, before }
+        Lease { place, slot, generation: flight.generation, until: flight.until, before, route: 0 }
     }
 }
 

@@ -116,6 +116,8 @@ struct Lease {
     until: Monotonic,
     /// The bytes in the slot before.
     before: u64,
+    /// The route of the fetch, where it is known beforehand; else zero.
+    route: u32,
 }
 
 /// A fetch that this worker makes under a flight.
