@@ -59,7 +59,7 @@ pub fn play(bytes: &[u8]) {
     let mut play = Play { world, origin, draft: Draft::Nothing, asked: Vec::new() };
     bytes.split(|b| *b == b'\n').take(LINES_MAX).for_each(|line| play.line(line));
     play.send();
-    play.world.pass(Duration::from_secs(60));
+    play.await_answers();
     play.judge();
 }
 
@@ -135,6 +135,13 @@ impl Play {
         }
     }
 
+    /// Time passes until all clients have their answers, up to where they must have them.
+    fn await_answers(&mut self) {
+        let asked = &self.asked;
+        let is_over = |world: &World| asked.iter().all(|(one, _)| world.client(*one) != ClientState::Open);
+        self.world.drive(Duration::from_secs(60), is_over);
+    }
+
     fn judge(&self) {
         let origin = self.origin.borrow();
         self.world.look(|h| assert!(h.vms.iter().all(|vm| vm.alive || vm.canary), "a VM has trapped"));
@@ -157,11 +164,16 @@ impl Play {
     }
 }
 
-/// The path of a target, in its normal form.
+/// The path of a target, in its normal form, with the characters that Envoy spells anew as it spells them.
 fn path(target: &str) -> Vec<u8> {
-    let mut path = Vec::new();
-    uri::push_normalised(&mut path, target.split(['?', '#']).next().unwrap_or_default().as_bytes());
-    path
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let respelt = |c: char| match c {
+        '"' | '<' | '>' | '^' | '`' | '{' | '|' | '}' => format!("%{:02X}", c as u32),
+        c => c.into(),
+    };
+    let mut normal = Vec::new();
+    uri::push_normalised(&mut normal, path.chars().map(respelt).collect::<String>().as_bytes());
+    normal
 }
 
 fn request(line: &[u8]) -> Option<(usize, Request)> {
