@@ -2,10 +2,27 @@
 
 use std::time::Duration;
 
+use larder::store::Seed;
+use larder::store::set::WAYS;
+
+use super::attacks::{kept_of, paths_aimed_at_one_set};
 use super::telling::{admin, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin};
 use crate::host::faults::{FaultKind, MessageHarm};
 use crate::host::stand::Emulated;
 use crate::stand::{Reply, Request, Stand};
+
+/// Hash flooding, with the secret and without it. Nothing but a debugger shows the secret of a real Envoy.
+pub fn only_who_knows_the_secret_can_aim_at_a_set(stand: &mut Emulated) {
+    stand.configure(r#"{"store": {"entries_max": 1024}}"#).unwrap();
+    get(stand, 0, "/");
+    let secret = stand.world.shared("seed").expect("a request was answered");
+    let half = |at: usize| u64::from_le_bytes(secret[at..at + 8].try_into().unwrap());
+    let (sets, paths) = (1024 / WAYS as u64, 3 * WAYS);
+    let guessed = paths_aimed_at_one_set(Seed(0, 0), sets, paths);
+    assert_eq!(kept_of(stand, &guessed), paths);
+    let aimed = paths_aimed_at_one_set(Seed(half(0), half(8)), sets, paths);
+    assert!(kept_of(stand, &aimed) <= WAYS, "even then no more than one set is lost");
+}
 
 /// Takes an hour.
 pub fn a_heuristic_lifetime_ends(stand: &mut Emulated) {

@@ -300,6 +300,8 @@ macro_rules! on_both_stands {
                 unkeyed_fields_are_treated_as_configured
             }
             attacks {
+                parts_of_a_key_do_not_run_into_each_other
+                what_a_cookie_selects_is_for_its_client
                 a_get_with_a_body_poisons_nobody
                 a_hidden_parameter_does_not_get_past_the_key
                 a_path_is_what_was_sent
@@ -328,6 +330,7 @@ macro_rules! on_the_emulated_host_only {
     ($play:path) => {
         $crate::scenarios::tests! { $play;
             emulated {
+                only_who_knows_the_secret_can_aim_at_a_set
                 a_heuristic_lifetime_ends
                 a_stale_window_ends
                 the_grace_of_a_soft_purge_ends
