@@ -15,10 +15,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::http::uri;
-
 use super::messages::fields;
 use crate::host::World;
+use crate::host::ingress::normal_path;
 use crate::host::stream::ClientState;
 use crate::stand::{Exchange, OriginRequest, Reply, Request};
 
@@ -154,7 +153,7 @@ impl Play {
             let number = seen.body.rsplit(|b| *b == b'#').next().and_then(number);
             let sent = number.and_then(|number| origin.sent.get(usize::try_from(number).ok()?));
             let (target, reply) = sent.expect("a hit that the origin never sent");
-            assert_eq!(path(target), path(&request.target), "another resource");
+            assert_eq!(path(target), normal_path(path(&request.target)), "another resource");
             let only = |what: &[u8]| {
                 let mut all = reply.fields.iter().filter(|(name, _)| name.ends_with("cache-control"));
                 all.clone().count() == 1 && all.any(|(name, value)| name == "cache-control" && value == what)
@@ -164,16 +163,9 @@ impl Play {
     }
 }
 
-/// The path of a target, in its normal form, with the characters that Envoy spells anew as it spells them.
-fn path(target: &str) -> Vec<u8> {
-    let path = target.split(['?', '#']).next().unwrap_or_default();
-    let respelt = |c: char| match c {
-        '"' | '<' | '>' | '^' | '`' | '{' | '|' | '}' => format!("%{:02X}", c as u32),
-        c => c.into(),
-    };
-    let mut normal = Vec::new();
-    uri::push_normalised(&mut normal, path.chars().map(respelt).collect::<String>().as_bytes());
-    normal
+/// The path of a target.
+fn path(target: &str) -> &str {
+    target.split(['?', '#']).next().unwrap_or_default()
 }
 
 fn request(line: &[u8]) -> Option<(usize, Request)> {

@@ -42,5 +42,8 @@ fn an_address_in_brackets_that_are_not_closed_is_no_host() {
 
 #[test]
 fn a_path_that_envoy_spells_anew_is_still_the_same() {
-    exchanges::play(b"<200 x\ncache-control: max-age=60\n>0 GET /a<\n.100\n>1 GET /a<\n");
+    for target in ["/a<", "//a", "/b/../a"] {
+        let play = format!("<200 x\ncache-control: max-age=60\n>0 GET {target}\n.100\n>1 GET {target}\n");
+        exchanges::play(play.as_bytes());
+    }
 }
