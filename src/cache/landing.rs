@@ -351,25 +351,24 @@ impl Cache {
         } else {
             self.put(host, &home, &entry, until, now)
         };
-        let at_directory = primary.fingerprint == fetch.lease.place.fingerprint;
-        match directory {
-            Directory::Write(variants) => {
-                let directory = self.entry(&primary, fetch.stamp, Content::Variants(variants));
-                if at_directory {
-                    self.publish(host, &lease, &directory, until, not_shared, now);
-                } else {
-                    self.put(host, &primary, &directory, until, now);
-                }
+        // What is published under the lease ends the flight as well.
+        let mut has_ended = at_home && stored;
+        if let Directory::Write(variants) = directory {
+            let directory = self.entry(&primary, fetch.stamp, Content::Variants(variants));
+            if primary.fingerprint == fetch.lease.place.fingerprint {
+                has_ended |= self.publish(host, &lease, &directory, until, not_shared, now);
+            } else {
+                self.put(host, &primary, &directory, until, now);
             }
-            Directory::Right | Directory::Full => {}
         }
-        // Whatever was not published above ends here; an ended flight is not found again. What answered the request
-        // under its former key is not to be found there any more.
-        let record = (moved.is_some() && self.owns_way(host, &fetch.lease, now)).then(|| {
-            self.memory.remove(fetch.lease.place.fingerprint);
-            Record::erase(host, fetch.lease.slot, fetch.lease.before)
-        });
-        self.finish(host, &fetch.lease, Left { record, ..Left::default() }, 0);
+        if !has_ended {
+            // What answered the request under its former key is not to be found there any more.
+            let record = (moved.is_some() && self.owns_way(host, &fetch.lease, now)).then(|| {
+                self.memory.remove(fetch.lease.place.fingerprint);
+                Record::erase(host, fetch.lease.slot, fetch.lease.before)
+            });
+            self.finish(host, &fetch.lease, Left { record, ..Left::default() }, 0);
+        }
         host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
         if fetch.replaces_fresh || moved.is_some() {
             // §4: "a cache MUST use the most recently stored response".
@@ -678,9 +677,7 @@ fn response_of(fetch: &Fetch, stored: StoredResponse, tags: Vec<Tag>) -> Respons
 /// The response without the fields that tags came in, where clients shall not see them.
 fn untagged(limits: &TagsConfig, mut response: Response) -> Response {
     if limits.strip {
-        for name in &limits.headers {
-            response.stored.fields.remove(name);
-        }
+        response.stored.fields.remove_all(&limits.headers);
     }
     response
 }

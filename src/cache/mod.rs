@@ -16,6 +16,7 @@ mod room;
 mod search;
 mod sweep;
 mod trouble;
+mod unshared;
 
 use core::time::Duration;
 use hashbrown::HashMap;
@@ -82,7 +83,8 @@ pub struct Cache {
     generations: u32,
     /// The place in the registry, once claimed.
     worker: Option<u8>,
-    /// Whether this worker has met `No-Vary-Search`: until then nobody looks for it where something is stored.
+    unshared: unshared::Unshared,
+    /// Whether this worker knows that any has met `No-Vary-Search`.
     searches: bool,
     mirror: Mirror,
     memory: WorkerMemory,
@@ -182,6 +184,7 @@ impl Cache {
             clock_set_back: false,
             generations: 0,
             worker: None,
+            unshared: unshared::Unshared::default(),
             searches: false,
             mirror: Mirror::new(JOURNAL_RECORDS_MAX),
             parked: BTreeMap::new(),
