@@ -6,13 +6,17 @@
 //! replies to other streams, and fetches that outlive a stream, only from some callbacks.
 
 mod ask;
+mod assess;
 mod consider;
 mod dispatch;
+mod filing;
 mod inspect;
 mod keep;
 mod landing;
+mod publish;
 mod recipe;
 mod room;
+mod route;
 mod search;
 mod sweep;
 mod trouble;
@@ -25,9 +29,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
+pub use assess::{Confirmation, assessed};
 pub use dispatch::{Call, Reception, is_envoys_own, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen};
-pub use landing::{Confirmation, Landing, assessed};
+pub use landing::Landing;
 pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;
