@@ -32,13 +32,21 @@ struct Victim {
 #[derive(Default)]
 pub(super) struct Victims {
     hand: u32,
+    /// The sets of the configurations before this one: what lies in more of them than there are now is found no more,
+    /// but takes its bytes.
+    sets_before: u32,
     known: Vec<Victim>,
 }
 
 impl Victims {
     /// The hand of each worker starts elsewhere.
     pub(super) fn starting_at(hand: u32) -> Victims {
-        Victims { hand, known: Vec::new() }
+        Victims { hand, ..Victims::default() }
+    }
+
+    /// Another configuration comes after one with so many sets.
+    pub(super) fn look_beyond(&mut self, sets: u32) {
+        self.sets_before = self.sets_before.max(sets);
     }
 }
 
@@ -75,9 +83,9 @@ impl Cache {
     }
 
     fn look_for_victims(&mut self, host: &impl Host, now: Now) {
-        let sets = self.sets();
+        let sets = self.sets().max(self.victims.sets_before);
         for _ in 0..SETS_PER_EVICTION {
-            self.victims.hand = (self.victims.hand + 1) % sets;
+            self.victims.hand = self.victims.hand.wrapping_add(1) % sets;
             let set = SetSnapshot::read(host, self.victims.hand);
             let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall) else { continue };
             let victim = Victim { rank, slot: Slot { set: set.number, way } };

@@ -30,6 +30,10 @@ impl SharedData for Glass<'_> {
     fn bytes(&self) -> u64 {
         0
     }
+    fn add_entries(&self, _: i64) {}
+    fn entries(&self) -> u64 {
+        0
+    }
 }
 
 /// Sets that hold entries when at most so many entries are kept.
