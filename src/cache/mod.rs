@@ -94,6 +94,10 @@ pub struct Cache {
     mirror: Mirror,
     memory: WorkerMemory,
     victims: room::Victims,
+    /// What both clocks said at the last tick.
+    ticked: Option<Now>,
+    /// Whether the wall clock was set back and the journal does not say so yet.
+    clock_set_back: bool,
     /// The route that this worker has seen kept last, since its last tick.
     route_kept: u32,
     /// Ordered, like the fetches, so that the same events always have the same consequences.
@@ -181,6 +185,8 @@ impl Cache {
             config,
             identity,
             seed: None,
+            ticked: None,
+            clock_set_back: false,
             generations: 0,
             worker: None,
             unshared: unshared::Unshared::default(),
