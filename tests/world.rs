@@ -46,7 +46,7 @@ impl SharedData for World {
         let head = value.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let cas = self.next_cas.get() + 1;
         self.next_cas.set(cas);
-        let kept = Kept { head: value[..head].into(), len: value.len(), cas };
+        let kept = Kept { head: value.split_at(head).0.into(), len: value.len(), cas };
         self.values.borrow_mut().insert(key.to_owned(), kept);
     }
 
