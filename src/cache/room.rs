@@ -90,11 +90,11 @@ impl Cache {
             let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall) else { continue };
             let victim = Victim { rank, slot: Slot { set: set.number, way } };
             if !self.victims.known.iter().any(|known| known.slot == victim.slot) {
-                self.victims.known.push(victim);
+                // The worst last, where it is taken from.
+                let at = self.victims.known.partition_point(|known| known.rank >= victim.rank);
+                self.victims.known.insert(at, victim);
             }
         }
-        // The worst last, where it is taken from.
-        self.victims.known.sort_by_key(|victim| core::cmp::Reverse(victim.rank));
         let excess = self.victims.known.len().saturating_sub(VICTIMS_MAX);
         self.victims.known.drain(..excess);
     }
