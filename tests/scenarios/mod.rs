@@ -178,6 +178,7 @@ macro_rules! on_both_stands {
                 what_may_be_served_meanwhile_helps_out_when_its_own_request_fails
                 an_error_never_takes_the_place_of_what_still_helps
                 errors_are_remembered_for_a_time_of_their_own
+                what_is_gone_helps_out_and_what_failed_does_not
                 who_has_waited_long_enough_makes_do_with_what_is_stale
                 a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored
                 a_cluster_that_is_down_is_not_asked_about_what_can_be_served
