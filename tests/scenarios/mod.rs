@@ -153,6 +153,8 @@ macro_rules! on_both_stands {
                 a_purge_of_either_url_holds_for_both
                 equivalent_queries_are_one_fetch
                 the_newest_word_about_queries_counts
+                what_makes_no_difference_makes_none_to_explanations_and_refreshes
+                a_purge_of_either_url_holds_while_the_origin_is_down
             }
             stale {
                 a_stale_response_helps_out_when_the_origin_is_too_slow
