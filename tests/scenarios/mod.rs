@@ -230,6 +230,8 @@ macro_rules! on_both_stands {
                 no_more_wait_than_may
                 where_nobody_may_wait_any_more_a_known_key_is_fetched_once_all_the_same
                 who_fetches_is_configured
+                what_is_too_large_for_the_cache_is_delivered_once_and_not_stored
+                what_is_too_large_for_a_call_comes_with_the_clients_own_request
                 a_client_waits_no_longer_than_its_deadline
                 a_follower_gets_what_it_asked_for
                 a_validation_is_shared_as_well
@@ -279,6 +281,7 @@ macro_rules! on_both_stands {
                 a_purge_of_much_is_refreshed_bit_by_bit
                 a_command_with_a_key_is_carried_out_once
                 the_configuration_is_shown
+                each_selector_covers_what_it_names
             }
             dialects {
                 varnish_foshttpcache_and_nginx_purge
