@@ -48,6 +48,8 @@ pub enum Counter {
     JournalHealed,
     /// A compare-and-set that had to be tried again.
     Conflict,
+    /// A wall clock that a worker has seen set back.
+    ClockSetBack,
 }
 
 /// A value that goes up and down.
@@ -137,6 +139,7 @@ impl Counter {
             Counter::InvalidationGathered,
             Counter::JournalHealed,
             Counter::Conflict,
+            Counter::ClockSetBack,
         ];
         single
             .into_iter()
@@ -181,6 +184,7 @@ impl Counter {
             Counter::InvalidationGathered => ("invalidations_gathered", ""),
             Counter::JournalHealed => ("journal_healed", ""),
             Counter::Conflict => ("conflicts", ""),
+            Counter::ClockSetBack => ("clock_set_back", ""),
         };
         let mut name = format!("larder_{family}");
         if !label.is_empty() {

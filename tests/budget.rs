@@ -1,6 +1,6 @@
 //! The bytes of the store: what the workers say is stored is what the sets hold, and it stays within the budget.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
@@ -84,18 +84,9 @@ fn response(body: u64, now: Now) -> Response {
 }
 
 fn ask(worker: &Cache, key: u32, now: Now) -> Rc<Ask> {
-    Rc::new(Ask {
-        stream: 1,
-        request: RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false },
-        config: Rc::clone(worker.config()),
-        options: Rc::<Options>::default(),
-        key: key.to_le_bytes().to_vec(),
-        arrived: now,
-        stamp: Cell::new(0),
-        waited: Cell::new(None),
-        home: Cell::new(None),
-        search: Default::default(),
-    })
+    let request = RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false };
+    let (config, key) = (Rc::clone(worker.config()), key.to_le_bytes().to_vec());
+    Rc::new(Ask::new(1, config, Rc::<Options>::default(), request, key, now))
 }
 
 /// Shared data in memory, which knows its keys.

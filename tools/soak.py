@@ -34,6 +34,8 @@ CONTROL = {
     "large": "max-age=5", "private": "private, max-age=60", "nostore": "no-store",
     "failing": "max-age=1, stale-if-error=30",
 }
+# How an answer says that it is served in spite of being stale.
+STALE = ("soft-purged", "stale-while-revalidate", "stale-if-error", "stale-if-down")
 SLACK = 1.5  # Age is in whole seconds, and the machine may be busy.
 
 
@@ -268,7 +270,7 @@ class Soak:
         if kind == "varied" and made_variant != variant:
             return self.complain(f"variant {variant} of {path} was answered with {body[:60]!r}")
         hit = "; hit" in verdict
-        is_stale = any(word in verdict for word in ("soft-purged", "stale-while-revalidate", "stale-if-error"))
+        is_stale = any(word in verdict for word in STALE)
         self.count["hits" if hit else "forwarded"] += 1
         self.count["stale"] += hit and is_stale
         self.count["collapsed"] += "collapsed" in verdict

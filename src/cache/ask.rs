@@ -1,6 +1,6 @@
 //! What a request asks of the cache and what the cache decides.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -42,6 +42,8 @@ pub struct Ask {
     pub waited: Cell<Option<Waited>>,
     /// Under which fingerprint its response was stored, once it has been.
     pub home: Cell<Option<Fingerprint>>,
+    /// What [`Ask::whole`] says, once it was asked.
+    whole: OnceCell<Result<(), NotStored>>,
 }
 
 /// A fetch that a request has waited for.
@@ -128,6 +130,31 @@ pub struct Place {
 }
 
 impl Ask {
+    /// A request that has not been considered yet.
+    #[must_use]
+    pub fn new(
+        stream: StreamId,
+        config: Rc<Config>,
+        options: Rc<Options>,
+        request: RequestHead,
+        key: Vec<u8>,
+        arrived: Now,
+    ) -> Ask {
+        Ask {
+            stream,
+            request,
+            config,
+            options,
+            key,
+            search: RefCell::default(),
+            arrived,
+            stamp: Cell::new(0),
+            waited: Cell::new(None),
+            home: Cell::new(None),
+            whole: OnceCell::new(),
+        }
+    }
+
     /// When it goes to the origin by itself.
     #[must_use]
     pub fn deadline(&self) -> Monotonic {
@@ -140,10 +167,12 @@ impl Ask {
     /// # Errors
     /// Why not.
     pub fn whole(&self) -> Result<(), NotStored> {
-        if self.request.method() == b"HEAD" || self.request.fields.contains("range") {
-            return Err(NotStored::Request);
-        }
-        request_allows(&self.request, &self.options)
+        *self.whole.get_or_init(|| {
+            if self.request.method() == b"HEAD" || self.request.fields.contains("range") {
+                return Err(NotStored::Request);
+            }
+            request_allows(&self.request, &self.options)
+        })
     }
 
     /// Whether it must not be sent to the origin (`only-if-cached`).

@@ -1,5 +1,6 @@
 //! The only place where it is decided what becomes of a request (protocol: `consider`).
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::trouble::{Asking, known_recipe};
@@ -14,10 +15,10 @@ use crate::policy::Invalidated;
 use crate::policy::ahead::is_due;
 use crate::policy::reuse::{Reuse, Trouble, reuse};
 use crate::policy::storing::is_odd;
-use crate::store::TRIES;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
 use crate::store::set::{SetSnapshot, SetValue};
+use crate::store::{Fingerprint, TRIES};
 use crate::time::Now;
 
 /// The best stored response for a request, as far as it was looked for.
@@ -44,6 +45,10 @@ impl Need<'_> {
 }
 
 impl Best {
+    fn is_nothing(&self) -> bool {
+        self.entry.is_none() && self.reason.is_none()
+    }
+
     /// Whether the key is known to be cacheable: something is, or was, stored under it.
     fn is_known(&self) -> bool {
         self.entry.is_some() || self.reason == Some(ForwardReason::Purged)
@@ -65,8 +70,9 @@ impl Cache {
             return alone(ask, unavailable, None);
         }
         ask.stamp.set(self.mirror.head());
-        self.look_up_search(host, ask);
-        let nominated = match self.level(host, ask, &ask.base_key(), ForwardReason::UriMiss, newcomer, now) {
+        let (base, fingerprint) = self.base(host, ask);
+        let missing = ForwardReason::UriMiss;
+        let nominated = match self.level(host, ask, &base, fingerprint, missing, newcomer, now) {
             Level::Decided(decision) => return decision,
             Level::Nominated(nominated) => nominated,
         };
@@ -74,23 +80,44 @@ impl Cache {
             return alone(ask, unavailable, None);
         };
         let variant = ask.variant_key(&variants.nominated);
-        match self.level(host, ask, &variant, ForwardReason::VaryMiss, newcomer, now) {
+        let (fingerprint, missing) = (self.seed(host).fingerprint(&variant), ForwardReason::VaryMiss);
+        match self.level(host, ask, &variant, fingerprint, missing, newcomer, now) {
             Level::Decided(decision) => decision,
             Level::Nominated(_) => alone(ask, unavailable, None),
         }
     }
 
+    /// Where the responses for the URI of a request lie.
+    pub(super) fn primary(&mut self, host: &impl Host, ask: &Ask) -> Place {
+        let (base, fingerprint) = self.base(host, ask);
+        self.place_of(fingerprint, base.into_owned())
+    }
+
+    /// The key that the responses for the URI of a request lie under, and its fingerprint.
+    fn base<'a>(&mut self, host: &impl Host, ask: &'a Ask) -> (Cow<'a, [u8]>, Fingerprint) {
+        let fingerprint = self.seed(host).fingerprint(&ask.key);
+        self.look_up_search(host, ask, fingerprint);
+        match ask.base_key() {
+            Cow::Owned(base) => {
+                let fingerprint = self.seed(host).fingerprint(&base);
+                (Cow::Owned(base), fingerprint)
+            }
+            borrowed => (borrowed, fingerprint),
+        }
+    }
+
     /// One level of the lookup. What this worker remembers usually suffices; then nothing else is touched.
+    #[expect(clippy::too_many_arguments, reason = "what is looked for, and for whom")]
     fn level(
         &mut self,
         host: &impl Host,
         ask: &Rc<Ask>,
         key: &[u8],
+        fingerprint: Fingerprint,
         missing: ForwardReason,
         newcomer: bool,
         now: Now,
     ) -> Level {
-        let fingerprint = self.seed(host).fingerprint(key);
         let mut best = Best::default();
         if let Some(entry) = self.memory.get(fingerprint, key) {
             match self.judge(&entry, ask, now) {
@@ -106,6 +133,13 @@ impl Cache {
                     best.reason = Some(ForwardReason::Purged);
                 }
             }
+        }
+        if best.is_nothing()
+            && let Some(why) = self.unshared.reason(fingerprint, now.mono).filter(|why| holds_for(*why, ask))
+            && ask.whole().is_ok()
+            && !ask.only_if_cached()
+        {
+            return Level::Decided(Decision::Forward { reason: missing, why, fallback: None });
         }
         let place = self.place_of(fingerprint, key.to_vec());
         // Only new requests join a group without looking at shared data: a woken one that did so could go round
@@ -193,7 +227,12 @@ impl Cache {
         let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
         match self.seat(need, set, now) {
             Seat::Lead => self.lead(host, need, set, None, now),
-            Seat::NotShared(why) => Some(self.after_failure(need, why, now)),
+            Seat::NotShared(why) => {
+                if need.best.is_nothing() && !why.is_failure() {
+                    self.unshared.remember(need.place.fingerprint, why, now.mono);
+                }
+                Some(self.after_failure(need, why, now))
+            }
             Seat::Wait if may_wait => Some(self.join(host, need, now)),
             Seat::Register
                 if may_wait && ask.waited.get().is_some() && deviates(Deviation::WaitsUnregistered) =>
@@ -359,8 +398,7 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        self.look_up_search(host, ask);
-        let primary = self.place(host, ask.base_key().into_owned());
+        let primary = self.primary(host, ask);
         let at_primary = self.stored(host, &primary)?;
         let entry = match &at_primary.record.content {
             Content::Response(_) => at_primary,

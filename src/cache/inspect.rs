@@ -153,8 +153,7 @@ impl Cache {
 
     /// The stored responses that a request finds under its URL: the one that there is, or all variants.
     pub fn variants_of(&mut self, host: &impl Host, ask: &Ask) -> Vec<Seen> {
-        self.look_up_search(host, ask);
-        let primary = self.place(host, ask.base_key().into_owned());
+        let primary = self.primary(host, ask);
         let Some(record) = self.record(host, &primary) else { return Vec::new() };
         match &record.entry.record.content {
             Content::Response(_) => vec![record],
@@ -171,8 +170,7 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        self.look_up_search(host, ask);
-        let primary = self.place(host, ask.base_key().into_owned());
+        let primary = self.primary(host, ask);
         let at_primary = self.best(host, &primary);
         let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
             Some(Content::Variants(variants)) => Some(variants.nominated.clone()),

@@ -6,16 +6,21 @@
 //! replies to other streams, and fetches that outlive a stream, only from some callbacks.
 
 mod ask;
+mod assess;
 mod consider;
 mod dispatch;
+mod filing;
 mod inspect;
 mod keep;
 mod landing;
+mod publish;
 mod recipe;
 mod room;
+mod route;
 mod search;
 mod sweep;
 mod trouble;
+mod unshared;
 
 use core::time::Duration;
 use hashbrown::HashMap;
@@ -24,9 +29,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
+pub use assess::{Confirmation, assessed};
 pub use dispatch::{Call, Reception, is_envoys_own, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen};
-pub use landing::{Confirmation, Landing, assessed};
+pub use landing::Landing;
 pub use recipe::Recipe;
 
 use crate::collapse::NewFlight;
@@ -82,11 +88,16 @@ pub struct Cache {
     generations: u32,
     /// The place in the registry, once claimed.
     worker: Option<u8>,
-    /// Whether this worker has met `No-Vary-Search`: until then nobody looks for it where something is stored.
+    unshared: unshared::Unshared,
+    /// Whether this worker knows that any has met `No-Vary-Search`.
     searches: bool,
     mirror: Mirror,
     memory: WorkerMemory,
     victims: room::Victims,
+    /// What both clocks said at the last tick.
+    ticked: Option<Now>,
+    /// Whether the wall clock was set back and the journal does not say so yet.
+    clock_set_back: bool,
     /// The route that this worker has seen kept last, since its last tick.
     route_kept: u32,
     /// Ordered, like the fetches, so that the same events always have the same consequences.
@@ -174,8 +185,11 @@ impl Cache {
             config,
             identity,
             seed: None,
+            ticked: None,
+            clock_set_back: false,
             generations: 0,
             worker: None,
+            unshared: unshared::Unshared::default(),
             searches: false,
             mirror: Mirror::new(JOURNAL_RECORDS_MAX),
             parked: BTreeMap::new(),

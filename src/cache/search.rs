@@ -1,27 +1,36 @@
 //! `No-Vary-Search`: requests whose queries differ only in what makes no difference find the same response.
 //!
 //! Such a response lies under what of the query counts. What counts is remembered for its path, by a record under a key
-//! of its own, and is found out before anything is looked up: but not by a worker that has met no such response, where
-//! it has something for the very URL.
+//! of its own, and is found out before anything is looked up: but not before a worker has met such a response, and not
+//! by a worker that has met none, where it has something for the very URL.
 
 use super::{Ask, Cache, Fetch, Host, Place, subject};
 use crate::http::search::SearchVariance;
 use crate::invalidation::{Subject, Verdict};
 use crate::policy::key;
+use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response, Search};
 use crate::time::Now;
 
+/// There once a worker has met `No-Vary-Search`.
+const SEARCHES_KEY: &str = "searches";
+
 impl Cache {
-    /// Finds out which part of the query of a request selects its response.
-    pub(super) fn look_up_search(&mut self, host: &impl Host, ask: &Ask) {
-        let fingerprint = self.seed(host).fingerprint(&ask.key);
+    /// Finds out which part of the query of a request selects its response; `fingerprint` is that of its key.
+    pub(super) fn look_up_search(&mut self, host: &impl Host, ask: &Ask, fingerprint: Fingerprint) {
         let is_here = self.memory.holds(fingerprint);
-        if is_here && !self.searches || key::has_content(&ask.key) {
+        if is_here && !self.searches || key::has_content(&ask.key) || !self.has_searches(host) {
             return;
         }
         let variance = self.variance(host, ask, is_here);
         ask.search.replace(variance);
+    }
+
+    /// Whether any worker has met `No-Vary-Search`. To look for an absent key costs next to nothing.
+    fn has_searches(&mut self, host: &impl Host) -> bool {
+        self.searches = self.searches || host.get(SEARCHES_KEY).is_some();
+        self.searches
     }
 
     /// What the newest response for the path of a request has said; none when the whole query counts.
@@ -34,7 +43,6 @@ impl Cache {
         };
         // Purged or not: it says where to look, and what is found there is judged.
         let Content::Search(search) = &entry.record.content else { return None };
-        self.searches = true;
         self.memory.insert(marker.fingerprint, &entry);
         let variance = SearchVariance::parse(search.variance.as_bytes());
         (!variance.is_default()).then_some(variance)
@@ -60,7 +68,10 @@ impl Cache {
         let variance = says.as_ref().map(SearchVariance::to_string).unwrap_or_default();
         let search = Search { variance, uri: key::uri(&ask.request, &ask.options) };
         let entry = self.entry(&marker, fetch.stamp, Content::Search(search));
-        self.searches = true;
+        if !self.has_searches(host) {
+            host.set(SEARCHES_KEY, &[1]);
+            self.searches = true;
+        }
         self.memory.remove(marker.fingerprint);
         self.put(host, &marker, &entry, until, now);
         (was != says).then_some(marker)

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId, Waited};
 use crate::collapse;
 use crate::deviation::{Deviation, deviates};
+use crate::invalidation::{Invalidation, Mode, Origin, Selector};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::store::Fingerprint;
@@ -14,6 +15,8 @@ use crate::time::Now;
 
 /// How often a group looks by itself whether its flight has landed.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How far the wall clock may fall behind from one tick to the next without being set back.
+const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
 impl Cache {
     /// Lets a request wait for the flight of a place; to the origin with it when too many wait already, for that or
@@ -89,6 +92,7 @@ impl Cache {
             return self.release_overdue(host, now);
         }
         self.mirror.distrust();
+        self.watch_the_clock(host, now);
         self.hear_of_trouble(host);
         self.renew_leases(host, now);
         self.give_up_lost_calls(host, now);
@@ -102,6 +106,28 @@ impl Cache {
             self.parked.iter().filter(|(_, group)| due(group.visited)).map(|(f, _)| *f).collect();
         for fingerprint in groups {
             self.visit(host, fingerprint, now);
+        }
+    }
+
+    /// A wall clock that is set back makes what is stored younger than it is. So everything is validated before its next
+    /// use; each worker that notices says so.
+    fn watch_the_clock(&mut self, host: &impl Host, now: Now) {
+        if let Some(before) = self.ticked.replace(now) {
+            let expected = before.wall.after(now.mono.since(before.mono));
+            if expected.since(now.wall) > CLOCK_SLACK {
+                host.count(Counter::ClockSetBack);
+                self.clock_set_back = true;
+            }
+        }
+        if self.clock_set_back {
+            let everything = Invalidation {
+                mode: Mode::Revalidate,
+                selector: Selector::All,
+                issued_at: now.wall,
+                origin: Origin::Clock,
+                reason: None,
+            };
+            self.clock_set_back = self.invalidate(host, &everything).is_err();
         }
     }
 

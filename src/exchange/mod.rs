@@ -24,7 +24,6 @@ mod inquiries;
 mod mutations;
 mod reply;
 
-use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 pub use commands::go_on;
@@ -310,18 +309,7 @@ impl Exchange {
         options: Rc<Options>,
         key: Vec<u8>,
     ) -> Ask {
-        Ask {
-            stream: self.stream,
-            config: Rc::clone(cx.config),
-            key,
-            search: RefCell::default(),
-            arrived: cx.now,
-            stamp: Cell::new(0),
-            waited: Cell::new(None),
-            home: Cell::new(None),
-            request,
-            options,
-        }
+        Ask::new(self.stream, Rc::clone(cx.config), options, request, key, cx.now)
     }
 
     fn pass(&mut self, cx: &Context<'_, impl Host>, reason: ForwardReason) -> Step {

@@ -103,7 +103,7 @@ impl Reply {
             fields.remove("surrogate-control");
         }
         if config.tags.strip {
-            fields.retain(|name, _| !config.tags.headers.iter().any(|tag| tag.as_bytes() == name));
+            fields.remove_all(&config.tags.headers);
         }
         if config.cache_status.enabled {
             fields.push("cache-status", outcome.cache_status(&config.name));

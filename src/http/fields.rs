@@ -1,6 +1,8 @@
 //! Field lines as bytes, in the very form in which the host passes header maps: what it gives is read where it lies,
 //! and what it takes is there already.
 
+use std::borrow::Cow;
+
 use super::packed;
 use super::uri::push_lower_case;
 
@@ -23,12 +25,6 @@ impl Fields {
     #[must_use]
     pub const fn new() -> Self {
         Fields { wire: Vec::new() }
-    }
-
-    /// An empty section with room for some bytes of lines.
-    #[must_use]
-    pub fn with_room(bytes: usize) -> Self {
-        Fields { wire: Vec::with_capacity(bytes) }
     }
 
     /// Takes over a buffer in the host's form.
@@ -109,14 +105,25 @@ impl Fields {
     /// A copy of the lines for which `keep(name, value)` holds, with room for some bytes of further lines.
     #[must_use]
     pub fn kept(&self, room: usize, mut keep: impl FnMut(&[u8], &[u8]) -> bool) -> Fields {
+        self.rewritten(room, |name, value| keep(name, value).then_some(Cow::Borrowed(value)))
+    }
+
+    /// A copy of the lines that get a value by `value(name, value)`, with room for some bytes of further lines.
+    #[must_use]
+    pub fn rewritten<'a>(
+        &'a self,
+        room: usize,
+        mut value: impl FnMut(&'a [u8], &'a [u8]) -> Option<Cow<'a, [u8]>>,
+    ) -> Fields {
         let mut contents = Vec::with_capacity(self.wire.len());
         let mut wire = Vec::with_capacity(self.wire.len() + room);
         wire.extend_from_slice(&[0; COUNT]);
         let mut count = 0u32;
-        for (name, value) in self.iter().filter(|(name, value)| keep(name, value)) {
+        for (name, old) in self.iter() {
+            let Some(value) = value(name, old) else { continue };
             count += 1;
-            wire.extend_from_slice(&lengths(name, value));
-            for part in [name, value] {
+            wire.extend_from_slice(&lengths(name, &value));
+            for part in [name, &value] {
                 contents.extend_from_slice(part);
                 contents.push(0);
             }
@@ -152,6 +159,14 @@ impl Fields {
     pub fn remove(&mut self, name: &str) {
         if self.contains(name) {
             self.retain(|n, _| n != name.as_bytes());
+        }
+    }
+
+    /// Removes all lines of some fields (in lower case).
+    pub fn remove_all(&mut self, names: &[String]) {
+        let is_named = |name: &[u8]| names.iter().any(|named| named.as_bytes() == name);
+        if self.iter().any(|(name, _)| is_named(name)) {
+            self.retain(|name, _| !is_named(name));
         }
     }
 

@@ -81,6 +81,8 @@ pub enum Origin {
     Fleet,
     /// A record that could not be read.
     Unreadable,
+    /// A wall clock that was set back.
+    Clock,
 }
 
 impl Mode {
@@ -106,6 +108,7 @@ impl Origin {
             Origin::CacheGroup => "cache-group",
             Origin::Fleet => "fleet",
             Origin::Unreadable => "unreadable",
+            Origin::Clock => "clock",
         }
     }
 }

@@ -31,18 +31,17 @@ pub(super) fn stored_fields(
     response_time: Timestamp,
 ) -> Fields {
     let nominated: Vec<&[u8]> = fields.get_all("connection").flat_map(list::members).collect();
-    let mut stored = Fields::with_room(fields.wire().len());
-    for (name, value) in fields.iter() {
+    let mut stored = fields.rewritten(0, |name, value| {
         let hop_by_hop = is_hop_by_hop(name) || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
         if hop_by_hop || is_withheld(name, control, options) {
-            continue;
+            return None;
         }
-        match name {
+        Some(match name {
             // Envoy joins the lines of these by a bare comma.
-            b"cache-control" | b"vary" => stored.push(name, list::spaced(value)),
-            _ => stored.push(name, value),
-        }
-    }
+            b"cache-control" | b"vary" => list::spaced(value).into(),
+            _ => value.into(),
+        })
+    });
     // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing, and may replace an invalid one.
     if stored.get("date").and_then(date::parse).is_none() {
         stored.set("date", date::format(response_time));

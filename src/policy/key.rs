@@ -128,15 +128,16 @@ pub fn uri_of(url: &str, key: &KeyOptions) -> Result<Vec<u8>, &'static str> {
     let rest = rest.split('#').next().unwrap_or_default().as_bytes();
     let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(end);
-    if uri::host_and_port(authority).0.is_empty() {
+    let (name, _) = uri::host_and_port(authority);
+    if name.is_empty() {
         return Err("the URL has no host");
     }
     if authority.contains(&b'@') {
         return Err("the URL has user information");
     }
-    let is_literal = authority.starts_with(b"[");
-    let colons = uri::host_and_port(authority).0.contains(&b':') && !is_literal;
-    if colons || !authority.iter().all(|b| b.is_ascii_graphic() && *b != b',') {
+    let is_literal = name.starts_with(b"[") && name.ends_with(b"]");
+    if (name.contains(&b':') && !is_literal) || !authority.iter().all(|b| b.is_ascii_graphic() && *b != b',')
+    {
         return Err("the host has characters that no host has");
     }
     // Without a scheme, a port that is the default of one of the two is that scheme's.

@@ -16,6 +16,10 @@ const INSERT: u32 = u32::MAX;
 const EPOCH_KEY: &str = "epoch";
 const BYTES_KEY: &str = "bytes";
 
+/// How many bytes a worker may have stored, or given back, without the others knowing: until its next tick at most. By
+/// so much for each worker the budget may be exceeded, and so much goes astray when a VM dies.
+const UNTOLD_BYTES_MAX: u64 = 16 << 10;
+
 /// Envoy.
 #[derive(Default)]
 pub struct ProxyHost {
@@ -76,10 +80,17 @@ impl ProxyHost {
 
     /// Shows the gauges.
     pub fn report(&self) {
-        self.add_bytes(0);
+        self.tell_bytes();
         if let Some(id) = self.bytes_gauge.get() {
             abi::record_metric(id, self.bytes());
         }
+    }
+
+    /// Tells the others what this worker has stored, and hears what they have.
+    fn tell_bytes(&self) {
+        let (seen, pending) = self.bytes.get();
+        // What cannot be added now is added with the next change.
+        self.bytes.set(self.add(BYTES_KEY, pending).map_or((seen, pending), |total| (total, 0)));
     }
 
     /// Adds to a number in shared data; the sum, or none when others were always faster.
@@ -153,8 +164,10 @@ impl SharedData for ProxyHost {
     fn add_bytes(&self, delta: i64) -> u64 {
         let (seen, pending) = self.bytes.get();
         let pending = pending + delta;
-        // What cannot be added now is added with the next change.
-        self.bytes.set(self.add(BYTES_KEY, pending).map_or((seen, pending), |total| (total, 0)));
+        self.bytes.set((seen, pending));
+        if pending.unsigned_abs() >= UNTOLD_BYTES_MAX {
+            self.tell_bytes();
+        }
         self.bytes()
     }
 

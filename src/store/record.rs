@@ -2,6 +2,7 @@
 //! checksum; its body lies behind its head or in chunks that name its generation.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
@@ -100,16 +101,16 @@ struct Head<'a> {
 #[derive(Serialize, Deserialize)]
 enum Kind<'a> {
     #[serde(borrow)]
-    Response(Box<Facts<'a>>),
-    Variants(Variants),
-    Search(Search),
+    Response(Facts<'a>),
+    Variants(Cow<'a, Variants>),
+    Search(Cow<'a, Search>),
 }
 
 #[derive(Serialize, Deserialize)]
 struct Facts<'a> {
-    stored: StoredResponse,
+    stored: Cow<'a, StoredResponse>,
     uri: &'a [u8],
-    tags: Vec<Tag>,
+    tags: Cow<'a, [Tag]>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
@@ -212,13 +213,13 @@ impl Record {
 
     fn encode(&self, body: BodyPlace) -> Vec<u8> {
         let kind = match &self.content {
-            Content::Response(r) => Kind::Response(Box::new(Facts {
-                stored: r.stored.clone(),
+            Content::Response(r) => Kind::Response(Facts {
+                stored: Cow::Borrowed(&r.stored),
                 uri: &r.uri,
-                tags: r.tags.clone(),
-            })),
-            Content::Variants(variants) => Kind::Variants(variants.clone()),
-            Content::Search(search) => Kind::Search(search.clone()),
+                tags: Cow::Borrowed(&r.tags),
+            }),
+            Content::Variants(variants) => Kind::Variants(Cow::Borrowed(variants)),
+            Content::Search(search) => Kind::Search(Cow::Borrowed(search)),
         };
         let head = Head { key: &self.key, generation: self.generation, stamp: self.stamp, body, kind };
         // Serialising into memory cannot fail; an empty head would decode to a miss.
@@ -236,13 +237,13 @@ impl Record {
         let head: Head<'_> = postcard::from_bytes(bytes.bytes(len)?).ok()?;
         let content = match head.kind {
             Kind::Response(facts) => Content::Response(Box::new(Response {
-                stored: facts.stored,
+                stored: facts.stored.into_owned(),
                 uri: facts.uri.to_vec(),
-                tags: facts.tags,
+                tags: facts.tags.into_owned(),
                 body: bytes.rest().to_vec(),
             })),
-            Kind::Variants(variants) => Content::Variants(variants),
-            Kind::Search(search) => Content::Search(search),
+            Kind::Variants(variants) => Content::Variants(variants.into_owned()),
+            Kind::Search(search) => Content::Search(search.into_owned()),
         };
         let record =
             Record { key: head.key.to_vec(), generation: head.generation, stamp: head.stamp, content };

@@ -140,6 +140,37 @@ impl Way {
     pub fn rank(&self) -> i32 {
         2 * i32::from(self.uses) - self.bytes.max(1).ilog2() as i32
     }
+
+    fn encode(&self) -> [u8; WAY_BYTES] {
+        let mut all = [0; WAY_BYTES];
+        let mut rest = &mut all[..];
+        let mut put = |bytes: &[u8]| {
+            if let Some((place, behind)) = core::mem::take(&mut rest).split_at_mut_checked(bytes.len()) {
+                place.copy_from_slice(bytes);
+                rest = behind;
+            }
+        };
+        put(&self.fingerprint.0.to_le_bytes());
+        // No record comes near four gigabytes.
+        put(&(self.bytes as u32).to_le_bytes());
+        put(&self.expires.to_le_bytes());
+        put(&[self.uses, self.age]);
+        put(&self.route.to_le_bytes());
+        all
+    }
+
+    #[inline]
+    fn decode(bytes: &[u8; WAY_BYTES]) -> Option<Way> {
+        let mut bytes = Reader::new(bytes);
+        Some(Way {
+            fingerprint: Fingerprint(bytes.u64()?),
+            bytes: u64::from(bytes.u32()?),
+            expires: bytes.u32()?,
+            uses: bytes.u8()?,
+            age: bytes.u8()?,
+            route: bytes.u32()?,
+        })
+    }
 }
 
 impl Ghost {
@@ -249,12 +280,7 @@ impl SetValue {
         bytes.extend_from_slice(&[0; SEAL]);
         bytes.push(LAYOUT);
         for way in &self.ways {
-            bytes.extend_from_slice(&way.fingerprint.0.to_le_bytes());
-            // No record comes near four gigabytes.
-            bytes.extend_from_slice(&(way.bytes as u32).to_le_bytes());
-            bytes.extend_from_slice(&way.expires.to_le_bytes());
-            bytes.extend_from_slice(&[way.uses, way.age]);
-            bytes.extend_from_slice(&way.route.to_le_bytes());
+            bytes.extend_from_slice(&way.encode());
         }
         for ghost in &self.ghosts {
             bytes.extend_from_slice(&ghost.0.to_le_bytes());
@@ -282,13 +308,9 @@ impl SetValue {
             return None;
         }
         let mut value = SetValue::default();
-        for way in &mut value.ways {
-            way.fingerprint = Fingerprint(bytes.u64()?);
-            way.bytes = u64::from(bytes.u32()?);
-            way.expires = bytes.u32()?;
-            way.uses = bytes.u8()?;
-            way.age = bytes.u8()?;
-            way.route = bytes.u32()?;
+        let (ways, _) = bytes.bytes(WAYS * WAY_BYTES)?.as_chunks();
+        for (way, bytes) in value.ways.iter_mut().zip(ways) {
+            *way = Way::decode(bytes)?;
         }
         for ghost in &mut value.ghosts {
             *ghost = Ghost(bytes.u16()?);
@@ -316,7 +338,8 @@ impl SetValue {
 const LAYOUT: u8 = 2;
 const FLYING: u8 = 0;
 const SEAL: usize = 4;
-const ENCODED_MAX: usize = SEAL + 1 + WAYS * 22 + GHOSTS * 2 + FLIGHTS * 36;
+const WAY_BYTES: usize = 22;
+const ENCODED_MAX: usize = SEAL + 1 + WAYS * WAY_BYTES + GHOSTS * 2 + FLIGHTS * 36;
 
 fn checksum(bytes: &[u8], number: u32) -> u32 {
     xxh3_64_with_seed(bytes, u64::from(number)) as u32

@@ -242,18 +242,9 @@ fn response(body: u64, now: Now) -> Response {
 }
 
 fn ask(config: &Rc<Config>, key: u32, now: Now) -> Rc<Ask> {
-    Rc::new(Ask {
-        stream: 1,
-        request: RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false },
-        config: Rc::clone(config),
-        options: OPTIONS.with(Rc::clone),
-        key: key.to_le_bytes().to_vec(),
-        search: Default::default(),
-        arrived: now,
-        stamp: Cell::new(0),
-        waited: Cell::new(None),
-        home: Cell::new(None),
-    })
+    let request = RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false };
+    let key = key.to_le_bytes().to_vec();
+    Rc::new(Ask::new(1, Rc::clone(config), OPTIONS.with(Rc::clone), request, key, now))
 }
 
 thread_local! {

@@ -265,6 +265,12 @@ impl<'a> Stage<'a> {
                 self.world.step_wall(*ms);
                 self.note_clock();
                 self.ledger.note(now, Reason::Fault);
+                if *ms < 0 {
+                    // Each worker that notices has everything validated.
+                    for _ in 0..self.plan.workers {
+                        self.ledger.note(now, Reason::Invalidated(Selector::All));
+                    }
+                }
             }
             Act::Trap { worker, call, callback, skip } => {
                 let thread = Thread::Worker(*worker);

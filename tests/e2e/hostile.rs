@@ -1,8 +1,12 @@
 //! Requests and responses that no filter likes: with Larder, both sides see what they see without it, and no VM dies.
 
+use larder::store::Seed;
+use larder::store::set::WAYS;
+
 use super::process::Setup;
 use super::real_envoy::RealEnvoy;
 use super::wire::field;
+use crate::scenarios::attacks::{kept_of, paths_aimed_at_one_set};
 use crate::stand::{OriginRequest, Reply, Request, Response, Stand};
 
 /// Room for what Envoy's defaults would turn away before the filter sees it.
@@ -118,6 +122,16 @@ fn a_flood_of_urls_fills_the_store_and_no_more() {
     }
     assert!((MAX / 4..=MAX).contains(&most), "{most}");
     assert_eq!(envoy.send(1, Request::get("/flood?59")).body.len(), 60_000);
+    envoy.check();
+}
+
+/// Without the secret of this Envoy nobody finds URLs that push each other out of the store.
+#[test]
+fn nobody_aims_at_one_set_of_the_store() {
+    let mut envoy = RealEnvoy::start();
+    envoy.configure(r#"{"store": {"entries_max": 1024}}"#).unwrap();
+    let paths = paths_aimed_at_one_set(Seed(0, 0), 1024 / WAYS as u64, 3 * WAYS);
+    assert_eq!(kept_of(&mut envoy, &paths), paths.len());
     envoy.check();
 }
 

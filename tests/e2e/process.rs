@@ -95,6 +95,29 @@ impl Envoy {
         envoy
     }
 
+    /// What Envoy says when it does not start with another configuration of the repository.
+    pub fn refusal(file: &str, change: impl FnOnce(&mut String)) -> String {
+        let mut yaml = fs::read_to_string(Path::new(CHECKOUT).join("envoy").join(file)).unwrap();
+        change(&mut yaml);
+        replace(&mut yaml, "port_value: 9901", "port_value: 0");
+        replace(&mut yaml, "0.0.0.0, port_value: 10000", "127.0.0.1, port_value: 0");
+        let folder = new_folder();
+        fs::write(folder.join("envoy.yaml"), yaml).unwrap();
+        let mut child = spawn(&folder, 1);
+        let mut watchdog = watch(child.id(), &folder);
+        let status = wait_for("up", || child.try_wait().unwrap());
+        assert!(!status.success(), "{status}");
+        let said = read_log(&folder);
+        drop(watchdog.stdin.take());
+        watchdog.wait().unwrap();
+        said
+    }
+
+    /// From now on this stands in what is pushed.
+    pub fn replace(&mut self, from: &str, to: &str) {
+        replace(&mut self.template, from, to);
+    }
+
     /// The address of a listener, once all workers accept its connections.
     pub fn listening(&self, name: &str) -> Option<SocketAddr> {
         let listeners = self.get("/listeners");

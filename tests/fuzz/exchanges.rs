@@ -15,10 +15,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::http::uri;
-
 use super::messages::fields;
 use crate::host::World;
+use crate::host::ingress::normal_path;
 use crate::host::stream::ClientState;
 use crate::stand::{Exchange, OriginRequest, Reply, Request};
 
@@ -59,7 +58,7 @@ pub fn play(bytes: &[u8]) {
     let mut play = Play { world, origin, draft: Draft::Nothing, asked: Vec::new() };
     bytes.split(|b| *b == b'\n').take(LINES_MAX).for_each(|line| play.line(line));
     play.send();
-    play.world.pass(Duration::from_secs(60));
+    play.await_answers();
     play.judge();
 }
 
@@ -135,6 +134,13 @@ impl Play {
         }
     }
 
+    /// Time passes until all clients have their answers, up to where they must have them.
+    fn await_answers(&mut self) {
+        let asked = &self.asked;
+        let is_over = |world: &World| asked.iter().all(|(one, _)| world.client(*one) != ClientState::Open);
+        self.world.drive(Duration::from_secs(60), is_over);
+    }
+
     fn judge(&self) {
         let origin = self.origin.borrow();
         self.world.look(|h| assert!(h.vms.iter().all(|vm| vm.alive || vm.canary), "a VM has trapped"));
@@ -147,7 +153,7 @@ impl Play {
             let number = seen.body.rsplit(|b| *b == b'#').next().and_then(number);
             let sent = number.and_then(|number| origin.sent.get(usize::try_from(number).ok()?));
             let (target, reply) = sent.expect("a hit that the origin never sent");
-            assert_eq!(path(target), path(&request.target), "another resource");
+            assert_eq!(path(target), normal_path(path(&request.target)), "another resource");
             let only = |what: &[u8]| {
                 let mut all = reply.fields.iter().filter(|(name, _)| name.ends_with("cache-control"));
                 all.clone().count() == 1 && all.any(|(name, value)| name == "cache-control" && value == what)
@@ -157,11 +163,9 @@ impl Play {
     }
 }
 
-/// The path of a target, in its normal form.
-fn path(target: &str) -> Vec<u8> {
-    let mut path = Vec::new();
-    uri::push_normalised(&mut path, target.split(['?', '#']).next().unwrap_or_default().as_bytes());
-    path
+/// The path of a target.
+fn path(target: &str) -> &str {
+    target.split(['?', '#']).next().unwrap_or_default()
 }
 
 fn request(line: &[u8]) -> Option<(usize, Request)> {

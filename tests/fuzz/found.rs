@@ -33,3 +33,17 @@ fn the_last_byte_that_a_part_can_have_is_named_as_it_is() {
 fn a_media_range_is_found_however_it_is_written() {
     invalidation::record(b"\x01\x02\x0a\x06texT/*\x07\x01\x01\x01r\nh.example/a");
 }
+
+#[test]
+fn an_address_in_brackets_that_are_not_closed_is_no_host() {
+    values::uris(b"[::");
+    values::uris(b"http://[::1:80/a");
+}
+
+#[test]
+fn a_path_that_envoy_spells_anew_is_still_the_same() {
+    for target in ["/a<", "//a", "/b/../a"] {
+        let play = format!("<200 x\ncache-control: max-age=60\n>0 GET {target}\n.100\n>1 GET {target}\n");
+        exchanges::play(play.as_bytes());
+    }
+}

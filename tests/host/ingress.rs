@@ -148,9 +148,8 @@ fn normalize(headers: &mut HeaderMap) -> Result<(), Refusal> {
         return Err(refuse(400, "", "path_normalization_failed", true));
     }
     let (path, query) = whole.split_at(whole.find('?').unwrap_or(whole.len()));
-    let plain = unescape(path);
     let redirected = ["%2f", "%5c"].iter().any(|escape| path.to_ascii_lowercase().contains(escape));
-    let normal = format!("{}{query}", canonical(&plain));
+    let normal = format!("{}{query}", normal_path(path));
     if redirected {
         let mut refusal = refuse(307, "", "path_normalization_failed", false);
         refusal.reply.headers.push(("location".into(), normal.into_bytes()));
@@ -158,6 +157,11 @@ fn normalize(headers: &mut HeaderMap) -> Result<(), Refusal> {
     }
     headers.set(":path", normal);
     Ok(())
+}
+
+/// The one spelling that Envoy sends on.
+pub fn normal_path(path: &str) -> String {
+    canonical(&unescape(path))
 }
 
 /// Unreserved characters, slashes and backslashes without their escapes, and escapes for what needs them.

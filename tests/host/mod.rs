@@ -18,7 +18,7 @@ pub mod faults;
 mod guest;
 pub mod hcm;
 pub mod headers;
-mod ingress;
+pub mod ingress;
 mod lifecycle;
 pub mod metrics;
 pub mod origin;

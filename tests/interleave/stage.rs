@@ -1,6 +1,6 @@
 //! Two workers with the real cache, stepped from one shared-data call to the next, and what is checked meanwhile.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -295,18 +295,8 @@ impl<'a> Stage<'a> {
         ]);
         let request = RequestHead { fields, has_body: false };
         let options = Rc::new(self.config.defaults.clone());
-        Rc::new(Ask {
-            stream,
-            config: Rc::clone(&self.config),
-            key: key::primary(&request, &options),
-            search: RefCell::default(),
-            arrived: self.now(),
-            stamp: Cell::new(0),
-            waited: Cell::new(None),
-            home: Cell::new(None),
-            request,
-            options,
-        })
+        let key = key::primary(&request, &options);
+        Rc::new(Ask::new(stream, Rc::clone(&self.config), options, request, key, self.now()))
     }
 
     /// What the origin answers to the fetch of this number: all of it says which one that was.

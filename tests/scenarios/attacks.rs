@@ -4,8 +4,93 @@
 
 use std::time::Duration;
 
+use larder::config::Options;
+use larder::http::{Fields, RequestHead};
+use larder::policy;
+use larder::store::Seed;
+
 use super::telling::{expect_hit, expect_miss, get, page, pages, with_admin};
 use crate::stand::{Reply, Request, Stand};
+
+/// What ends one part of a key never counts as the beginning of the next, however a client divides it between them.
+pub fn parts_of_a_key_do_not_run_into_each_other(stand: &mut dyn Stand) {
+    stand.configure(r#"{"key": {"headers": ["x-a", "x-b"], "cookies": ["c", "d"]}}"#).unwrap();
+    let plain = || Request::get("/parts");
+    let asked = [
+        plain().field("x-a", "1").field("x-b", "23"),
+        plain().field("x-a", "12").field("x-b", "3"),
+        plain().field("x-a", "123").field("x-b", ""),
+        plain().field("x-a", "123"),
+        plain().field("x-b", "123"),
+        plain().field("x-a", "1").field("x-a", "23"),
+        plain().field("x-a", "x-b").field("x-b", "1"),
+        plain().field("x-a", "x-bx-b1"),
+        plain().field("cookie", "c=1; d=23"),
+        plain().field("cookie", "c=12; d=3"),
+        plain().field("cookie", "c=123"),
+        plain().field("cookie", "c=1d23"),
+        plain(),
+        Request::get("/parts?x-a=123"),
+        Request::get("/parts?c=123"),
+        plain().host("shop.example:8").field("x-a", "1"),
+        plain().host("shop.example:81"),
+    ];
+    let bodies: Vec<String> = (0..asked.len()).map(|n| n.to_string()).collect();
+    stand.origin("/parts", bodies.iter().map(page).collect());
+    for worker in [0, 1] {
+        for (request, body) in asked.iter().zip(&bodies) {
+            let response = stand.send(worker, request.clone());
+            assert_eq!((response.text(), response.is_hit()), (body.clone(), worker == 1), "{request:?}");
+        }
+    }
+}
+
+/// Paths on `shop.example` that all belong to one set of the store, if this is the secret and there are so many sets.
+pub fn paths_aimed_at_one_set(seed: Seed, sets: u64, count: usize) -> Vec<String> {
+    let key = |path: &str| {
+        let fields =
+            [(":method", "GET"), (":scheme", "http"), (":authority", "shop.example"), (":path", path)];
+        let fields = Fields::from_iter(fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        policy::primary(&RequestHead { fields, has_body: false }, &Options::default())
+    };
+    let paths = (0..).map(|n| format!("/aimed/{n}"));
+    paths.filter(|path| seed.fingerprint(&key(path)).0.is_multiple_of(sets)).take(count).collect()
+}
+
+/// Fetches all of these on one worker; returns how many of them the store then has for the other.
+pub fn kept_of(stand: &mut dyn Stand, paths: &[String]) -> usize {
+    for path in paths {
+        stand.origin(path, pages(&["page"]));
+        get(stand, 0, path);
+    }
+    paths.iter().filter(|path| get(stand, 1, path).is_hit()).count()
+}
+
+/// What depends on a client's cookies is for that client, however the origin says it.
+pub fn what_a_cookie_selects_is_for_its_client(stand: &mut dyn Stand) {
+    let of = |path: &str, name: &str| Request::get(path).field("cookie", format!("session={name}"));
+    let asked = |stand: &mut dyn Stand, path: &str| {
+        let clients = [(0, "alice"), (1, "bob"), (0, "bob"), (1, "alice")];
+        clients.map(|(worker, name)| stand.send(worker, of(path, name)).text())
+    };
+    let own = |control: &str| {
+        let reply = |body: &str| Reply::ok(body).field("cache-control", control);
+        ["for alice", "for bob", "for bob, anew", "for alice, anew"].map(reply).to_vec()
+    };
+    stand.origin("/cookie/private", own("private, max-age=60"));
+    stand
+        .origin("/cookie/varies", own("max-age=60").into_iter().map(|r| r.field("vary", "cookie")).collect());
+    stand.origin("/cookie/silent", own("max-age=60"));
+    let anew = ["for alice", "for bob", "for bob, anew", "for alice, anew"].map(String::from);
+    let known = ["for alice", "for bob", "for bob", "for alice"].map(String::from);
+    assert_eq!(asked(stand, "/cookie/private"), anew);
+    assert_eq!(asked(stand, "/cookie/varies"), known);
+    stand.configure(r#"{"cookies_need_public": true}"#).unwrap();
+    assert_eq!(asked(stand, "/cookie/silent"), anew);
+    stand.configure(r#"{"key": {"cookies": ["session"]}}"#).unwrap();
+    stand.origin("/cookie/silent", own("max-age=60"));
+    assert_eq!(asked(stand, "/cookie/silent"), known);
+}
 
 /// A body of a GET is part of nothing: such a request neither leaves anything behind nor gets anything stored.
 pub fn a_get_with_a_body_poisons_nobody(stand: &mut dyn Stand) {
@@ -134,12 +219,13 @@ pub fn other_methods_store_nothing_for_get(stand: &mut dyn Stand) {
 /// More requests than may wait at once do not wait: they go to the origin by themselves.
 pub fn waiting_is_bounded(stand: &mut dyn Stand) {
     stand.configure(r#"{"collapse": {"waiters_max": 2}}"#).unwrap();
-    stand.origin("/crowd", vec![page("page").delay(Duration::from_millis(600))]);
+    stand.origin("/crowd", vec![page("page").delay(Duration::from_secs(2))]);
     let crowd: Vec<_> = (0..8).map(|_| stand.start(0, Request::get("/crowd"))).collect();
     for client in crowd {
         assert_eq!(stand.finish(client).text(), "page");
     }
     assert_eq!(stand.origin_count("/crowd"), 6, "one fetches, two wait, five go by themselves");
+    assert_eq!(stand.metric("forwarded_bypass_not_shared"), 5);
 }
 
 /// A response with credentials in the request answers nobody else, stored or waited for.

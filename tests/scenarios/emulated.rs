@@ -2,10 +2,27 @@
 
 use std::time::Duration;
 
+use larder::store::Seed;
+use larder::store::set::WAYS;
+
+use super::attacks::{kept_of, paths_aimed_at_one_set};
 use super::telling::{admin, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin};
 use crate::host::faults::{FaultKind, MessageHarm};
 use crate::host::stand::Emulated;
 use crate::stand::{Reply, Request, Stand};
+
+/// Hash flooding, with the secret and without it. Nothing but a debugger shows the secret of a real Envoy.
+pub fn only_who_knows_the_secret_can_aim_at_a_set(stand: &mut Emulated) {
+    stand.configure(r#"{"store": {"entries_max": 1024}}"#).unwrap();
+    get(stand, 0, "/");
+    let secret = stand.world.shared("seed").expect("a request was answered");
+    let half = |at: usize| u64::from_le_bytes(secret[at..at + 8].try_into().unwrap());
+    let (sets, paths) = (1024 / WAYS as u64, 3 * WAYS);
+    let guessed = paths_aimed_at_one_set(Seed(0, 0), sets, paths);
+    assert_eq!(kept_of(stand, &guessed), paths);
+    let aimed = paths_aimed_at_one_set(Seed(half(0), half(8)), sets, paths);
+    assert!(kept_of(stand, &aimed) <= WAYS, "even then no more than one set is lost");
+}
 
 /// Takes an hour.
 pub fn a_heuristic_lifetime_ends(stand: &mut Emulated) {
@@ -114,6 +131,56 @@ pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated)
         expect_miss(stand, 0, &path, "new");
         stand.world.look(|h| h.faults.scripted.clear());
     }
+}
+
+/// A fault that only this stand can script: sets that take no write. What is stored still answers, all else goes to the
+/// origin, and the counters say why.
+pub fn what_cannot_be_written_down_goes_to_the_origin_and_is_counted(stand: &mut Emulated) {
+    stand.configure(r#"{"store": {"entries_max": 64}}"#).unwrap();
+    stand.origin("/kept", vec![page("kept")]);
+    stand.origin("/new", (0..40).map(|n| page(n.to_string())).collect());
+    for n in 0..16 {
+        get(stand, 0, &format!("/kept?{n}")); // At least one in each of the four sets.
+    }
+    stand.world.faults(FaultKind::LoseCas { prefix: b"2/s/".to_vec() }, 0, u32::MAX);
+    for n in 0..10 {
+        for worker in [0, 1] {
+            expect_hit(stand, worker, &format!("/kept?{n}"), "kept");
+            let response = get(stand, worker, "/new");
+            assert_eq!(response.status, 200);
+            assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=unavailable");
+        }
+    }
+    assert_eq!(stand.metric("forwarded_bypass_unavailable"), 20);
+    stand.world.look(|h| h.faults.scripted.clear());
+    get(stand, 0, "/new");
+    assert!(get(stand, 1, "/new").is_hit());
+}
+
+/// Only this stand can set the clock. Set forward, it ends lifetimes early; set back, it would let them go on, so what is
+/// stored is validated before its next use.
+pub fn a_clock_that_jumps_makes_nothing_younger(stand: &mut Emulated) {
+    stand.configure(&with_admin("")).unwrap();
+    stand.origin("/clock", (0..9).map(|n| page(n.to_string())).collect());
+    get(stand, 0, "/clock");
+    expect_hit(stand, 1, "/clock", "0");
+    stand.world.step_wall(3_600_000);
+    expect_miss(stand, 1, "/clock", "1");
+    expect_hit(stand, 0, "/clock", "1");
+    stand.pass(Duration::from_secs(1));
+    assert_eq!(stand.metric("clock_set_back"), 0);
+    stand.world.step_wall(-7_200_000);
+    stand.pass(Duration::from_secs(1));
+    assert!(stand.metric("clock_set_back") >= 2, "each worker has noticed");
+    expect_miss(stand, 0, "/clock", "2");
+    expect_hit(stand, 1, "/clock", "2");
+    purge_url(stand, 1, "/clock", "hard");
+    expect_miss(stand, 0, "/clock", "3");
+    expect_hit(stand, 1, "/clock", "3");
+    stand.pass(Duration::from_secs(590));
+    expect_hit(stand, 0, "/clock", "3");
+    stand.pass(Duration::from_secs(15));
+    expect_miss(stand, 1, "/clock", "4");
 }
 
 /// A fault that only this stand can script: a journal that cannot be appended to.

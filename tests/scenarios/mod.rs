@@ -306,6 +306,8 @@ macro_rules! on_both_stands {
                 unkeyed_fields_are_treated_as_configured
             }
             attacks {
+                parts_of_a_key_do_not_run_into_each_other
+                what_a_cookie_selects_is_for_its_client
                 a_get_with_a_body_poisons_nobody
                 a_hidden_parameter_does_not_get_past_the_key
                 a_path_is_what_was_sent
@@ -334,12 +336,15 @@ macro_rules! on_the_emulated_host_only {
     ($play:path) => {
         $crate::scenarios::tests! { $play;
             emulated {
+                only_who_knows_the_secret_can_aim_at_a_set
                 a_heuristic_lifetime_ends
                 a_stale_window_ends
                 the_grace_of_a_soft_purge_ends
                 a_key_that_keeps_failing_is_asked_for_ever_less_often
                 a_lost_hint_is_made_up_for_by_the_sweep
                 a_lost_compare_and_set_costs_a_try_and_nothing_else
+                what_cannot_be_written_down_goes_to_the_origin_and_is_counted
+                a_clock_that_jumps_makes_nothing_younger
                 a_purge_that_cannot_be_written_is_not_acknowledged
                 followers_of_a_dead_leader_are_served_within_its_lease
                 a_crowd_on_one_worker_is_answered_bit_by_bit

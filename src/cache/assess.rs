@@ -1,0 +1,196 @@
+//! What a response may be stored as, and what a 304 makes of what is stored.
+
+use std::rc::Rc;
+
+use super::{Ask, Cache, Fetch, Host, Landing, Place};
+use crate::config::{Config, Options, TagsConfig};
+use crate::http::{RequestHead, ResponseHead};
+use crate::invalidation::{Tag, tags_of};
+use crate::metrics::Counter;
+use crate::outcome::{NotStored, Stored};
+use crate::policy::StoredResponse;
+use crate::policy::storing::storable;
+use crate::policy::validation::{self, Unfreshened};
+use crate::store::memory::Entry;
+use crate::store::record::Response;
+use crate::store::set::SetSnapshot;
+use crate::time::{Now, Timestamp};
+
+/// What a 304 says of the stored response that was to be validated (RFC 9111 §4.3.4).
+#[derive(Debug)]
+pub enum Confirmation {
+    /// It is confirmed: this is it, brought up to date.
+    Updated(Box<Response>),
+    /// It is confirmed for this one request, and stays as it is.
+    Kept(Box<Response>, NotStored),
+    /// It is confirmed for this one request, and may not be stored any longer.
+    Dropped(Box<Response>, NotStored),
+    /// The 304 is not about it.
+    OfAnother,
+}
+
+impl Cache {
+    /// What the response to a fetch may be stored as, from its head; its body is still empty.
+    ///
+    /// # Errors
+    /// Why it may not be stored.
+    pub fn assess(
+        &self,
+        host: &impl Host,
+        generation: u64,
+        response: &ResponseHead,
+        now: Now,
+    ) -> Result<Response, NotStored> {
+        let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
+        let (config, uri) = (&fetch.ask.config, fetch.ask.uri());
+        let request = &fetch.request();
+        let options = options_for(config, request, response);
+        let times = (fetch.started.wall, now.wall);
+        let assessed = assessed_by(config, &options, request, response, uri, times)?;
+        self.is_admitted(host, &fetch.lease.place, options.min_uses)
+            .then_some(assessed)
+            .ok_or(NotStored::Admission)
+    }
+
+    /// Whether a key has been asked for often enough, this time included. What is stored already has been.
+    fn is_admitted(&self, host: &impl Host, place: &Place, min_uses: u8) -> bool {
+        if min_uses <= 1 {
+            return true;
+        }
+        let set = SetSnapshot::read(host, place.set).value;
+        set.way_of(place.fingerprint).is_some() || set.uses_of(place.fingerprint) + 1 >= min_uses
+    }
+
+    /// What a 304 to a fetch says of the stored response that was to be validated.
+    #[must_use]
+    pub fn confirmation(&self, generation: u64, response: &ResponseHead, now: Now) -> Confirmation {
+        let fetch = self.fetches.get(&generation);
+        let old = fetch.and_then(|fetch| fetch.validated.as_deref()).and_then(Entry::response);
+        let (Some(fetch), Some(old)) = (fetch, old) else { return Confirmation::OfAnother };
+        let request = &*fetch.request();
+        let content_type = old.stored.fields.get("content-type").unwrap_or_default();
+        let options = fetch.ask.config.rules.for_response(request, old.stored.status, content_type);
+        // Tags of old and new: a purge of either must find it.
+        let more = old.tags.iter().map(Tag::as_str).chain(options.tags.iter().map(String::as_str));
+        let tags = tags(&fetch.ask.config.tags, response, more);
+        let updated =
+            |stored, tags| Box::new(Response { body: old.body.clone(), ..response_of(fetch, stored, tags) });
+        let started = fetch.started.wall;
+        match (validation::freshened(&old.stored, request, response, &options, started, now.wall), tags) {
+            (Ok(stored), Ok(tags)) => Confirmation::Updated(updated(stored, tags)),
+            (Ok(once), Err(why)) => Confirmation::Dropped(updated(once, Vec::new()), why),
+            (Err(Unfreshened::Drop { once, why }), _) => {
+                Confirmation::Dropped(updated(*once, Vec::new()), why)
+            }
+            (Err(Unfreshened::Keep { once, why }), _) => Confirmation::Kept(updated(*once, Vec::new()), why),
+            (Err(Unfreshened::Refetch), _) => Confirmation::OfAnother,
+        }
+    }
+
+    /// The stored response that a 304 to a request of its own confirms, for that request alone.
+    #[must_use]
+    pub fn confirmed_once(
+        &self,
+        ask: &Ask,
+        old: &Entry,
+        response: &ResponseHead,
+        now: Now,
+    ) -> Option<Rc<Entry>> {
+        let stored = &old.response()?.stored;
+        let (request, arrived) = (&ask.request, ask.arrived.wall);
+        let once = match validation::freshened(stored, request, response, &ask.options, arrived, now.wall) {
+            Ok(once) => once,
+            Err(Unfreshened::Drop { once, .. } | Unfreshened::Keep { once, .. }) => *once,
+            Err(Unfreshened::Refetch) => stored.clone(),
+        };
+        let response = Box::new(Response { stored: once, ..old.response()?.clone() });
+        Some(old.with(response))
+    }
+
+    /// Ends a fetch whose stored response was confirmed, as far as it was. Returns what answers the request that
+    /// asked, and why it is not stored if it is not.
+    pub fn land_confirmed(
+        &mut self,
+        host: &impl Host,
+        generation: u64,
+        confirmation: Confirmation,
+        now: Now,
+    ) -> (Option<Rc<Entry>>, Stored) {
+        let old = self.validated(generation);
+        let (response, landing, why) = match confirmation {
+            Confirmation::Updated(response) => {
+                host.count(Counter::Revalidated);
+                return (self.land(host, generation, Landing::Stored(response), now), Stored::Yes);
+            }
+            Confirmation::Kept(response, why) => (Some(response), Landing::NotStored(why), why),
+            Confirmation::Dropped(response, why) => (Some(response), Landing::Dropped(why), why),
+            Confirmation::OfAnother => (None, Landing::Dropped(NotStored::Status), NotStored::Status),
+        };
+        self.land(host, generation, landing, now);
+        let once = response.zip(old.clone()).map(|(response, old)| old.with(response));
+        (once.or(old), Stored::No(why))
+    }
+}
+
+/// The tags of a response: its own and more.
+fn tags<'a>(
+    limits: &TagsConfig,
+    response: &ResponseHead,
+    more: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Tag>, NotStored> {
+    let mut tags = tags_of(&response.fields, &limits.headers, limits.count_max, limits.length_max)
+        .map_err(|_| NotStored::Limits)?;
+    for tag in more {
+        let tag = Tag::new(tag).ok_or(NotStored::Limits)?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}
+
+/// What the response to a request may be stored as, from its head, by the rules for it; its body is still empty.
+///
+/// # Errors
+/// Why it may not be stored.
+pub fn assessed(
+    config: &Config,
+    request: &RequestHead,
+    response: &ResponseHead,
+    uri: Vec<u8>,
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> Result<Response, NotStored> {
+    let options = options_for(config, request, response);
+    assessed_by(config, &options, request, response, uri, (request_time, response_time))
+}
+
+fn options_for(config: &Config, request: &RequestHead, response: &ResponseHead) -> Rc<Options> {
+    let content_type = response.fields.get("content-type").unwrap_or_default();
+    config.rules.for_response(request, response.status, content_type)
+}
+
+fn assessed_by(
+    config: &Config,
+    options: &Options,
+    request: &RequestHead,
+    response: &ResponseHead,
+    uri: Vec<u8>,
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> Result<Response, NotStored> {
+    let stored = storable(request, response, options, request_time, response_time)?;
+    let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
+    Ok(untagged(&config.tags, Response { stored, uri, tags, body: Vec::new() }))
+}
+
+fn response_of(fetch: &Fetch, stored: StoredResponse, tags: Vec<Tag>) -> Response {
+    let response = Response { stored, uri: fetch.ask.uri(), tags, body: Vec::new() };
+    untagged(&fetch.ask.config.tags, response)
+}
+
+/// The response without the fields that tags came in, where clients shall not see them.
+fn untagged(limits: &TagsConfig, mut response: Response) -> Response {
+    if limits.strip {
+        response.stored.fields.remove_all(&limits.headers);
+    }
+    response
+}

@@ -1,0 +1,189 @@
+//! Writing records: each under the lease of a flight, which reserves the way that it is written into.
+
+use std::rc::Rc;
+
+use super::{Cache, Host, Lease, Place};
+use crate::collapse::{self, Left};
+use crate::deviation::{Deviation, deviates};
+use crate::metrics::Counter;
+use crate::outcome::NotStored;
+use crate::store::memory::Entry;
+use crate::store::record::{Content, Record, Slot};
+use crate::store::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, Way};
+use crate::store::{Fingerprint, TRIES};
+use crate::time::{Monotonic, Now};
+
+impl Cache {
+    pub(super) fn entry(&mut self, place: &Place, stamp: u64, content: Content) -> Rc<Entry> {
+        let generation = self.next_generation();
+        Entry::new(Record { key: place.key.clone(), generation, stamp, content })
+    }
+
+    /// What is stored in this place, as far as this worker knows.
+    pub(super) fn stored(&self, host: &impl Host, place: &Place) -> Option<Rc<Entry>> {
+        let own = self.memory.get(place.fingerprint, &place.key);
+        own.or_else(|| self.read(host, place).map(Entry::new))
+    }
+
+    pub(super) fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
+        let set = SetSnapshot::read(host, place.set);
+        let way = set.value.way_of(place.fingerprint)?;
+        Record::read(host, Slot { set: place.set, way }, &place.key)
+    }
+
+    /// Whether the way that the lease reserves may be written: when it has run out, somebody else may own it.
+    pub(super) fn owns_way(&self, host: &impl Host, lease: &Lease, now: Now) -> bool {
+        let set = || SetSnapshot::read(host, lease.place.set).value;
+        now.mono < lease.until || collapse::owns_way(&set(), lease.generation, now.mono)
+    }
+
+    /// Writes a record into the way that the lease reserves, publishes it and ends the flight, at once.
+    pub(super) fn publish(
+        &mut self,
+        host: &impl Host,
+        lease: &Lease,
+        entry: &Rc<Entry>,
+        until: u32,
+        not_shared: Option<(NotStored, Monotonic)>,
+        now: Now,
+    ) -> bool {
+        if !self.owns_way(host, lease, now) {
+            return false;
+        }
+        let encoded = entry.record.encoded();
+        let lease = if encoded.is_large() { self.enlarged(host, lease, now) } else { Some(lease.clone()) };
+        let Some(lease) = &lease else { return false };
+        let bytes = encoded.bytes();
+        let more = bytes as i64 - lease.before as i64;
+        if !self.take(host, more, now) {
+            return false;
+        }
+        let lands_first = deviates(Deviation::LandsBeforeItWrites);
+        if !lands_first {
+            encoded.write(host, lease.slot, lease.before);
+        }
+        let fingerprint = lease.place.fingerprint;
+        let record = Some(Way { fingerprint, bytes, expires: until, route: lease.route, ..Way::default() });
+        let left = Left { record, not_shared, ..Left::default() };
+        let published = self.finish(host, lease, left, more);
+        if lands_first {
+            encoded.write(host, lease.slot, lease.before);
+        }
+        if published {
+            self.memory.update(fingerprint, entry);
+        }
+        published
+    }
+
+    /// The lease with a way that takes large bodies.
+    fn enlarged(&self, host: &impl Host, lease: &Lease, now: Now) -> Option<Lease> {
+        if usize::from(lease.slot.way) < LARGE_WAYS {
+            return Some(lease.clone());
+        }
+        for _ in 0..TRIES {
+            let set = SetSnapshot::read(host, lease.place.set);
+            let (value, way) = collapse::enlarged(&set.value, lease.generation, now.mono, now.wall)?;
+            if set.replace(host, &value) {
+                let flight = value.flight(lease.generation)?;
+                debug_assert_eq!(flight.way, way);
+                return Some(Lease {
+                    route: lease.route,
+                    ..Lease::of(lease.place.clone(), *flight, &set.value)
+                });
+            }
+            host.count(Counter::Conflict);
+        }
+        None
+    }
+
+    /// Stores a record at a place that the fetch has no flight for, under a flight of its own; nothing happens when
+    /// that place is being fetched, when something newer is there, or when there is no room.
+    pub(super) fn put(
+        &mut self,
+        host: &impl Host,
+        place: &Place,
+        entry: &Rc<Entry>,
+        until: u32,
+        now: Now,
+    ) -> bool {
+        for _ in 0..TRIES {
+            let set = SetSnapshot::read(host, place.set);
+            if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
+                return false;
+            }
+            let way = set.value.way_of(place.fingerprint);
+            let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
+            let is_older = there.is_some_and(|r| r.stamp > entry.record.stamp);
+            if is_older && !deviates(Deviation::OlderReplacesNewer) {
+                return false;
+            }
+            let new = self.new_flight(place.fingerprint, now);
+            let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
+                return false;
+            };
+            if set.replace(host, &value) {
+                let lease = Lease::of(place.clone(), flight, &set.value);
+                let stored = self.publish(host, &lease, entry, until, None, now);
+                if !stored {
+                    self.finish(host, &lease, Left::default(), 0);
+                }
+                return stored;
+            }
+            host.count(Counter::Conflict);
+        }
+        false
+    }
+
+    /// Ends the flight of a lease and wakes who waited; whether the flight was still there. So many bytes were taken
+    /// from the budget for what it leaves.
+    pub(super) fn finish(&self, host: &impl Host, lease: &Lease, left: Left, taken: i64) -> bool {
+        for _ in 0..TRIES {
+            let set = SetSnapshot::read(host, lease.place.set);
+            let generation = match set.value.flight_of(lease.place.fingerprint) {
+                Some(any) if deviates(Deviation::EndsAnothersFlight) => any.generation,
+                Some(_) | None => lease.generation,
+            };
+            let Some(landed) = collapse::landed(&set.value, generation, left) else { break };
+            let set = set.again_if(Deviation::LandsBlindly, host);
+            if set.replace(host, &landed.set) {
+                let replaced = landed.replaced.fingerprint;
+                if left.record.is_some() && replaced.is_some() && replaced != lease.place.fingerprint {
+                    host.count(Counter::Evicted);
+                }
+                adjust(host, landed.set.bytes() as i64 - set.value.bytes() as i64 - taken);
+                self.wake(host, lease.place.fingerprint, landed.waiters);
+                return true;
+            }
+            host.count(Counter::Conflict);
+        }
+        // The lease runs out, and others take over, or they have.
+        adjust(host, -taken);
+        false
+    }
+
+    /// Wakes the workers that waited; this one too, because its streams may not be answered from every callback.
+    pub(super) fn wake(&self, host: &impl Host, fingerprint: Fingerprint, waiters: u64) {
+        let mine = self.worker.filter(|_| self.parked.contains_key(&fingerprint));
+        let mut left = waiters | mine.map_or(0, |me| 1u64.checked_shl(u32::from(me)).unwrap_or(0));
+        while left != 0 {
+            host.wake(left.trailing_zeros() as u8, fingerprint);
+            left &= left - 1;
+        }
+    }
+}
+
+impl Lease {
+    /// The claim of a flight that was led in this set.
+    pub(super) fn of(place: Place, flight: Flight, set: &SetValue) -> Lease {
+        let slot = Slot { set: place.set, way: flight.way };
+        let before = set.ways.get(usize::from(flight.way)).map_or(0, |way| way.bytes);
+        Lease { place, slot, generation: flight.generation, until: flight.until, before, route: 0 }
+    }
+}
+
+/// Corrects the number of bytes that all workers store.
+fn adjust(host: &impl Host, bytes: i64) {
+    if bytes != 0 {
+        host.add_bytes(bytes);
+    }
+}

@@ -1,0 +1,57 @@
+//! Keys whose responses are of no use to others, as this worker remembers them for a while beside what the set says: so
+//! that what is never stored passes by without a look at shared data.
+
+use core::time::Duration;
+use hashbrown::HashMap;
+
+use crate::outcome::NotStored;
+use crate::store::Fingerprint;
+use crate::time::Monotonic;
+
+/// How long a worker takes its own word for it.
+const REMEMBERED_FOR: Duration = Duration::from_secs(1);
+/// The most keys that are remembered; beyond that all are forgotten.
+const KEYS_MAX: usize = 4096;
+
+/// What this worker remembers of such keys.
+#[derive(Default)]
+pub(super) struct Unshared {
+    known: HashMap<Fingerprint, (NotStored, Monotonic)>,
+}
+
+impl Unshared {
+    /// Why the responses of a key are of no use to others, where that is known.
+    pub(super) fn reason(&self, fingerprint: Fingerprint, now: Monotonic) -> Option<NotStored> {
+        let (reason, until) = self.known.get(&fingerprint)?;
+        (now < *until).then_some(*reason)
+    }
+
+    /// Remembers why the responses of a key are of no use to others.
+    pub(super) fn remember(&mut self, fingerprint: Fingerprint, reason: NotStored, now: Monotonic) {
+        if self.known.len() >= KEYS_MAX {
+            self.known.clear();
+        }
+        self.known.insert(fingerprint, (reason, now.after(REMEMBERED_FOR)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_key_is_remembered_for_a_while_and_only_so_many_are() {
+        let (mut unshared, now) = (Unshared::default(), Monotonic(5));
+        for key in 1..=KEYS_MAX as u64 {
+            unshared.remember(Fingerprint(key), NotStored::NoStore, now);
+        }
+        let at = |unshared: &Unshared, after| unshared.reason(Fingerprint(7), now.after(after));
+        assert_eq!(at(&unshared, Duration::from_millis(999)), Some(NotStored::NoStore));
+        assert_eq!(at(&unshared, REMEMBERED_FOR), None);
+        unshared.remember(Fingerprint(u64::MAX), NotStored::Private, now);
+        assert_eq!(at(&unshared, Duration::ZERO), None);
+        assert_eq!(unshared.known.len(), 1);
+    }
+}
