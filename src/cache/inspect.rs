@@ -189,8 +189,8 @@ impl Cache {
 
     /// Whether a request comes to a key, by the values that it has for the nominated fields.
     pub fn comes_to(&mut self, host: &impl Host, ask: &Ask, key: &[u8], nominated: &[String]) -> bool {
-        self.look_up_search(host, ask);
-        if nominated.is_empty() { *ask.base_key() == *key } else { ask.variant_key(nominated) == key }
+        let primary = self.primary(host, ask);
+        if nominated.is_empty() { primary.key == key } else { ask.variant_key(nominated) == key }
     }
 
     /// Has the root fetch what a request asks for. The request is nobody's: it stands for the key.
