@@ -24,7 +24,11 @@ run: build ## Envoy with Larder in front of your origin: make run ORIGIN=host:po
 
 build: rust ## the module to ship: dist/larder.wasm
 	cargo build --release --lib --target wasm32-wasip1
-	@mkdir -p dist && cp $(TARGET_DIR)/wasm32-wasip1/release/larder.wasm dist/larder.wasm && wc -c dist/larder.wasm
+	@$(MAKE) --no-print-directory dist/larder.wasm && wc -c dist/larder.wasm
+
+dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder.wasm tools/shrink.py tools/binaryen/package-lock.json
+	@echo "Shrinking it: this takes about a minute …"
+	python3 tools/shrink.py $< $@
 
 test: lint unit wasm-test e2e conformance ## everything that CI runs
 

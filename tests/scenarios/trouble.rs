@@ -179,7 +179,8 @@ pub fn a_cluster_that_is_down_is_not_asked_about_what_can_be_served(stand: &mut 
     assert!(shown.contains("is taken to be down") && shown.contains(r#""breaker":"open""#), "{shown}");
     let shown = super::telling::command(stand, 0, "GET", "/_larder/stats", "").text();
     assert!(shown.contains(r#""larder_breakers_open":1"#), "{shown}");
-    // A probe an interval, however many ask.
+    // A probe an interval, however many ask. The real time is longer on a machine that is busy.
+    let began = std::time::Instant::now();
     for _ in 0..22 {
         for n in 0..3 {
             expect_hit(stand, n % 2, &format!("/down/{n}"), "old");
@@ -187,7 +188,8 @@ pub fn a_cluster_that_is_down_is_not_asked_about_what_can_be_served(stand: &mut 
         stand.pass(Duration::from_millis(100));
     }
     let probes = stand.metric("breaker_probes");
-    assert!((1..=3).contains(&probes), "{probes} probes in some 2.3 s");
+    let probes_max = 3.max(2 + began.elapsed().as_secs());
+    assert!((1..=probes_max).contains(&probes), "{probes} probes, not {probes_max} at most");
     assert!(stand.metric("dispatched") - dispatched <= probes + 1, "only probes ask");
     stand.origin_listens(true);
     for n in 0..3 {
