@@ -19,7 +19,7 @@ use core::time::Duration;
 use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
-use crate::store::record::EMPTY_BYTES;
+use crate::store::cost::EMPTY_BYTES;
 use crate::store::set::{Flight, FlightState, LARGE_WAYS, SetValue, WAYS, Way};
 use crate::time::{Monotonic, Timestamp};
 

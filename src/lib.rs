@@ -53,6 +53,7 @@ pub mod invalidation;
 pub mod metrics;
 pub mod outcome;
 pub mod policy;
+mod sorting;
 pub mod store;
 pub mod time;
 

@@ -59,6 +59,8 @@ pub enum Gauge {
     JournalEpoch,
     /// The bytes that are stored.
     Bytes,
+    /// The records that are stored.
+    Entries,
     /// The clusters that are taken to be down.
     BreakersOpen,
 }
@@ -75,7 +77,7 @@ pub trait Metrics {
 
 impl Gauge {
     /// All gauges.
-    pub const ALL: [Gauge; 3] = [Gauge::JournalEpoch, Gauge::Bytes, Gauge::BreakersOpen];
+    pub const ALL: [Gauge; 4] = [Gauge::JournalEpoch, Gauge::Bytes, Gauge::Entries, Gauge::BreakersOpen];
 
     /// The name, with the prefix `larder_`.
     #[must_use]
@@ -83,6 +85,7 @@ impl Gauge {
         match self {
             Gauge::JournalEpoch => "larder_journal_epoch",
             Gauge::Bytes => "larder_stored_bytes",
+            Gauge::Entries => "larder_stored_entries",
             Gauge::BreakersOpen => "larder_breakers_open",
         }
     }

@@ -1,21 +1,21 @@
 //! The bytes of the store: what the workers say is stored is what the sets hold, and it stays within the budget.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, Host, Identity, Landing, StreamId};
+use larder::cache::{Ask, Cache, Decision, Identity, Landing};
 use larder::config::{Config, Options};
-use larder::http::{Fields, Peer, RequestHead};
-use larder::metrics::{Counter, Metrics};
+use larder::http::{Fields, RequestHead};
 use larder::policy::StoredResponse;
-use larder::store::record::{KEY_BYTES, Response};
+use larder::store::cost::{KEY_BYTES, value_bytes};
+use larder::store::record::Response;
 use larder::store::set::SetSnapshot;
-use larder::store::{Cas, Fingerprint, Memory, Seed, SharedData, Versioned};
+use larder::store::{Seed, SharedData};
 use larder::time::{Monotonic, Now, Timestamp};
 
 use crate::chance::Chance;
+use crate::world::World;
 
 const ENTRIES_MAX: u32 = 64;
 
@@ -60,18 +60,41 @@ fn what_is_said_to_be_stored_is_what_the_sets_hold_and_never_more_than_the_budge
                     }
                 }
             }
-            assert_eq!(world.bytes(), world.held(), "seed {seed}");
+            assert_eq!(world.bytes(), held(&world), "seed {seed}");
+            assert_eq!(world.entries(), entries_in(&world, 0..ENTRIES_MAX), "seed {seed}");
             assert!(world.bytes() <= budget, "seed {seed}");
-            assert!(world.real_bytes() <= budget + budget / 8, "seed {seed}: {}", world.real_bytes());
+            assert!(real_bytes(&world) <= budget + budget / 8, "seed {seed}: {}", real_bytes(&world));
         }
     }
 }
 
-fn workers(seed: u64, budget: u64) -> Vec<Cache> {
+#[test]
+fn what_lies_beyond_a_smaller_number_of_entries_gives_way() {
+    let world = World::default();
+    let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
+    let mut worker = Cache::new(config(2 << 20, 1024), Identity { nonce: 1, seed: Seed(1, 1) });
+    (0..1000).for_each(|key| store(&mut worker, &world, key, now));
+    worker.configure(config(2 << 20, 64));
+    (1000..2000).for_each(|key| store(&mut worker, &world, key, now));
+    assert!(entries_in(&world, 0..4) > 40, "as many as there is room for");
+}
+
+/// Fetches a key that is not stored.
+fn store(worker: &mut Cache, world: &World, key: u32, now: Now) {
+    let ask = ask(worker, key, now);
+    let Decision::Fetch { generation, .. } = worker.consider(world, &ask, true, now) else { panic!("{key}") };
+    worker.land(world, generation, Landing::Stored(Box::new(response(9000, now))), now);
+}
+
+fn config(bytes_max: u64, entries_max: u32) -> Rc<Config> {
     let json = format!(
-        r#"{{"store": {{"bytes_max": "{budget}", "entries_max": {ENTRIES_MAX}, "object_bytes_max": "1MiB"}}}}"#
+        r#"{{"store": {{"bytes_max": "{bytes_max}", "entries_max": {entries_max}, "object_bytes_max": "1MiB"}}}}"#
     );
-    let config = Rc::new(Config::parse(json.as_bytes()).unwrap());
+    Rc::new(Config::parse(json.as_bytes()).unwrap())
+}
+
+fn workers(seed: u64, budget: u64) -> Vec<Cache> {
+    let config = config(budget, ENTRIES_MAX);
     let worker = |nonce| Cache::new(Rc::clone(&config), Identity { nonce, seed: Seed(seed, 1) });
     (1..=3).map(worker).collect()
 }
@@ -89,83 +112,18 @@ fn ask(worker: &Cache, key: u32, now: Now) -> Rc<Ask> {
     Rc::new(Ask::new(1, config, Rc::<Options>::default(), request, key, now))
 }
 
-/// Shared data in memory, which knows its keys.
-#[derive(Default)]
-struct World {
-    memory: Memory,
-    keys: RefCell<BTreeSet<String>>,
+/// The bytes that the sets say they hold.
+fn held(world: &World) -> u64 {
+    (0..ENTRIES_MAX).map(|set| SetSnapshot::read(world, set).value.bytes()).sum()
 }
 
-impl World {
-    /// The bytes that the sets say they hold.
-    fn held(&self) -> u64 {
-        (0..ENTRIES_MAX).map(|set| SetSnapshot::read(self, set).value.bytes()).sum()
-    }
-
-    /// The bytes of all values and keys.
-    fn real_bytes(&self) -> u64 {
-        let keys = self.keys.borrow();
-        let value = |key: &String| self.memory.get(key).map_or(0, |found| found.bytes.len() as u64);
-        keys.iter().map(|key| KEY_BYTES + value(key)).sum()
-    }
+/// The records that the sets say they hold.
+fn entries_in(world: &World, sets: Range<u32>) -> u64 {
+    let of = |set| SetSnapshot::read(world, set).value.ways.iter().filter(|way| way.is_some()).count();
+    sets.map(of).sum::<usize>() as u64
 }
 
-impl SharedData for World {
-    fn get(&self, key: &str) -> Option<Versioned> {
-        self.memory.get(key)
-    }
-
-    fn set(&self, key: &str, value: &[u8]) {
-        self.keys.borrow_mut().insert(key.into());
-        self.memory.set(key, value);
-    }
-
-    fn compare_and_set(&self, key: &str, value: &[u8], expected: Cas) -> bool {
-        self.keys.borrow_mut().insert(key.into());
-        self.memory.compare_and_set(key, value, expected)
-    }
-
-    fn epoch(&self) -> u64 {
-        self.memory.epoch()
-    }
-
-    fn advance_epoch(&self) {
-        self.memory.advance_epoch();
-    }
-
-    fn wake(&self, worker: u8, fingerprint: Fingerprint) {
-        self.memory.wake(worker, fingerprint);
-    }
-
-    fn add_bytes(&self, delta: i64) -> u64 {
-        self.memory.add_bytes(delta)
-    }
-
-    fn bytes(&self) -> u64 {
-        self.memory.bytes()
-    }
-}
-
-impl Metrics for World {
-    fn count(&self, _: Counter) {}
-
-    fn show_breakers(&self, _: u64) {}
-
-    fn values(&self) -> Vec<(String, u64)> {
-        Vec::new()
-    }
-}
-
-impl Host for World {
-    fn routed(&self, _: StreamId) -> Option<(Fields, String)> {
-        None
-    }
-
-    fn cluster(&self, _: u32) -> Option<String> {
-        None
-    }
-
-    fn peer(&self) -> Peer {
-        Peer::default()
-    }
+/// What all keys and values take.
+fn real_bytes(world: &World) -> u64 {
+    world.lengths().into_iter().map(|len| KEY_BYTES + value_bytes(len)).sum()
 }

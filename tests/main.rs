@@ -39,6 +39,9 @@ mod fuzz;
 /// The real store, journal and flights of two workers, through every interleaving of their steps.
 mod interleave;
 
+/// Shared data in memory, for those who need no host.
+mod world;
+
 /// The bytes of the store.
 mod budget;
 

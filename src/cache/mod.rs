@@ -204,6 +204,7 @@ impl Cache {
     /// Puts another configuration in force; what is stored stays.
     pub fn configure(&mut self, config: Rc<Config>) {
         self.memory.set_bytes_max(config.store.worker_bytes_max);
+        self.victims.look_beyond(self.sets());
         self.config = config;
     }
 

@@ -32,13 +32,21 @@ struct Victim {
 #[derive(Default)]
 pub(super) struct Victims {
     hand: u32,
+    /// The sets of the configurations before this one: what lies in more of them than there are now is found no more,
+    /// but takes its bytes.
+    sets_before: u32,
     known: Vec<Victim>,
 }
 
 impl Victims {
     /// The hand of each worker starts elsewhere.
     pub(super) fn starting_at(hand: u32) -> Victims {
-        Victims { hand, known: Vec::new() }
+        Victims { hand, ..Victims::default() }
+    }
+
+    /// Another configuration comes after one with so many sets.
+    pub(super) fn look_beyond(&mut self, sets: u32) {
+        self.sets_before = self.sets_before.max(sets);
     }
 }
 
@@ -75,18 +83,18 @@ impl Cache {
     }
 
     fn look_for_victims(&mut self, host: &impl Host, now: Now) {
-        let sets = self.sets();
+        let sets = self.sets().max(self.victims.sets_before);
         for _ in 0..SETS_PER_EVICTION {
-            self.victims.hand = (self.victims.hand + 1) % sets;
+            self.victims.hand = self.victims.hand.wrapping_add(1) % sets;
             let set = SetSnapshot::read(host, self.victims.hand);
             let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall) else { continue };
             let victim = Victim { rank, slot: Slot { set: set.number, way } };
             if !self.victims.known.iter().any(|known| known.slot == victim.slot) {
-                self.victims.known.push(victim);
+                // The worst last, where it is taken from.
+                let at = self.victims.known.partition_point(|known| known.rank >= victim.rank);
+                self.victims.known.insert(at, victim);
             }
         }
-        // The worst last, where it is taken from.
-        self.victims.known.sort_by_key(|victim| core::cmp::Reverse(victim.rank));
         let excess = self.victims.known.len().saturating_sub(VICTIMS_MAX);
         self.victims.known.drain(..excess);
     }

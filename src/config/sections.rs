@@ -5,7 +5,8 @@ use core::time::Duration;
 use super::json::{At, Json, Object, Read, boolean};
 use super::text::{keywords, text};
 use super::units::{count, duration_within, show_duration, show_size, size_within};
-use crate::store::record::{CHUNK_BYTES, KEY_BYTES};
+use crate::store::cost::{KEY_BYTES, SET_BYTES};
+use crate::store::record::CHUNK_BYTES;
 use crate::store::set::{LARGE_WAYS, WAYS};
 
 /// The bounds of the store.
@@ -43,25 +44,27 @@ impl StoreConfig {
             let message = format!("{body} is more than store.bytes_max, which is {all}");
             return Err(object.error("object_bytes_max", message));
         }
-        let (keys, most) = (self.chunk_key_bytes(), self.bytes_max / 8);
-        if keys > most {
-            let (keys, most) = (show_size(keys), show_size(most));
+        let (fixed, most) = (self.fixed_bytes(), self.bytes_max / 8);
+        if fixed > most {
+            let (fixed, most) = (show_size(fixed), show_size(most));
             let message = format!(
-                "bodies of that size take up to {keys} for the keys of their chunks, which is more than an eighth of \
-                 store.bytes_max ({most}): lower this or store.entries_max, or raise store.bytes_max"
+                "a directory for so many entries, and keys for such bodies, take up to {fixed}, which is more than an \
+                 eighth of it ({most}): raise it, or lower store.entries_max or store.object_bytes_max"
             );
-            return Err(object.error("object_bytes_max", message));
+            return Err(object.error("bytes_max", message));
         }
         Ok(())
     }
 
-    /// What the keys of chunks take, once each way for large bodies has held a largest one: keys stay.
-    fn chunk_key_bytes(&self) -> u64 {
-        let ways = u64::from(self.entries_max).div_ceil(WAYS as u64) * LARGE_WAYS as u64;
-        match self.object_bytes_max.div_ceil(CHUNK_BYTES as u64) {
+    /// What stays whatever is stored: the sets, and the keys of chunks once each way for large bodies has held a
+    /// largest one, and emptied one more.
+    fn fixed_bytes(&self) -> u64 {
+        let chunks = match self.object_bytes_max.div_ceil(CHUNK_BYTES as u64) {
             0 | 1 => 0,
-            chunks => ways * chunks * KEY_BYTES,
-        }
+            chunks => chunks + 1,
+        };
+        let sets = u64::from(self.entries_max).div_ceil(WAYS as u64);
+        sets * (SET_BYTES + LARGE_WAYS as u64 * chunks * KEY_BYTES)
     }
 }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::json::{At, Read};
 use super::names::FieldName;
 use super::text::{keywords, text};
+use crate::sorting::sort_by;
 
 /// What becomes of a request field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,7 +92,7 @@ impl Unkeyed {
     }
 
     fn of(mut treatments: Vec<(Box<str>, Treatment)>) -> Unkeyed {
-        treatments.sort_by(|a, b| a.0.cmp(&b.0));
+        sort_by(&mut treatments, |a, b| a.0.cmp(&b.0));
         let marks = treatments.iter().fold(0, |marks, (name, _)| marks | mark(name.as_bytes()));
         let strips = treatments.iter().any(|(_, treatment)| *treatment == Treatment::Strip);
         Unkeyed { treatments: treatments.into(), marks, strips }

@@ -36,6 +36,7 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
         ("journal_head", head),
         ("journal_floor", floor),
         ("stored_bytes", cx.host.bytes()),
+        ("stored_entries", cx.host.entries()),
         ("worker_bytes", cx.cache.memory_bytes()),
         ("worker_waiting", parked as u64),
         ("worker_fetches", fetches as u64),

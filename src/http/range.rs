@@ -1,6 +1,7 @@
 //! Byte ranges: `Range` and `Content-Range` (RFC 9110 §14).
 
 use super::list;
+use crate::sorting::sort_by;
 
 /// The most ranges of one request that are looked at; a request with more gets the whole representation.
 const RANGES_MAX: usize = 16;
@@ -29,7 +30,7 @@ pub enum Selection {
 pub fn select(range: &[u8], complete: u64) -> Selection {
     let Some(specs) = parse(range) else { return Selection::Whole };
     let mut parts: Vec<(u64, u64)> = specs.iter().filter_map(|spec| spec.resolve(complete)).collect();
-    parts.sort_unstable();
+    sort_by(&mut parts, Ord::cmp);
     let Some(&(start, mut end)) = parts.first() else {
         // §14.1.2: a suffix of an empty representation is satisfiable, but cannot be written as a Content-Range.
         let suffix = specs.iter().any(|spec| matches!(spec, Spec::Suffix(n) if *n > 0));

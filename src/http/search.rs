@@ -9,6 +9,7 @@ use sfv::visitor::{
 use sfv::{BareItemFromInput, KeyRef, Parser};
 
 use super::{Fields, uri};
+use crate::sorting::sort_by;
 
 /// The most parameters that a field may name; one that names more is as good as absent.
 const NAMES_MAX: usize = 64;
@@ -71,7 +72,7 @@ impl SearchVariance {
             .collect();
         if self.any_order {
             // Stable: the order of the values of one name still counts.
-            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            sort_by(&mut pairs, |(a, _), (b, _)| a.cmp(b));
         }
         let mut canonical = Vec::new();
         for (i, (name, value)) in pairs.iter().enumerate() {
@@ -159,7 +160,7 @@ impl Members {
 
 fn names_of(names: Vec<String>) -> Option<Vec<String>> {
     let mut names: Vec<String> = names.iter().map(|name| decoded(name.as_bytes())).collect();
-    names.sort_unstable();
+    sort_by(&mut names, Ord::cmp);
     names.dedup();
     (names.len() <= NAMES_MAX).then_some(names)
 }

@@ -5,6 +5,7 @@
 //! would be refused anyway. What is not such a list keeps the form it has.
 
 use super::list;
+use crate::sorting::sort_by;
 
 /// The most members of a list that is put into canonical form.
 const MEMBERS_MAX: usize = 64;
@@ -88,7 +89,7 @@ fn weight(parameter: &[u8]) -> Option<u16> {
 
 /// Sorted by name, each name once; none when a name has two weights.
 fn canonical(mut members: Vec<Member>) -> Option<Vec<u8>> {
-    members.sort_by(|a, b| a.name.cmp(&b.name));
+    sort_by(&mut members, |a, b| a.name.cmp(&b.name));
     members.dedup_by(|a, b| a.name == b.name && a.weight == b.weight);
     if members.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name)) {
         return None;

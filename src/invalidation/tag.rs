@@ -11,6 +11,7 @@ use sfv::visitor::{EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ListVis
 use sfv::{BareItemFromInput, Parser};
 
 use crate::http::Fields;
+use crate::sorting::sort_by;
 
 /// The longest tag in bytes that any configuration may allow.
 pub const TAG_BYTES_MAX: usize = 1024;
@@ -88,7 +89,7 @@ pub fn tags_of(
             Syntax::Separated(separator) => tags.separated(fields, name, separator)?,
         }
     }
-    tags.tags.sort_unstable();
+    sort_by(&mut tags.tags, Ord::cmp);
     Ok(tags.tags)
 }
 

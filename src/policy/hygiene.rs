@@ -6,6 +6,7 @@ use crate::http::{Fields, date, list};
 use crate::time::Timestamp;
 
 use super::freshness::Control;
+use crate::sorting::sort_by;
 
 /// Fields of one connection or one hop, never stored.
 const HOP_BY_HOP: [&[u8]; 11] = [
@@ -86,7 +87,7 @@ pub(super) fn nominated(fields: &Fields) -> Option<Vec<String>> {
         }
         names.push(lower_case(member));
     }
-    names.sort_unstable();
+    sort_by(&mut names, Ord::cmp);
     names.dedup();
     Some(names)
 }

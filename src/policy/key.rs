@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{KeyOptions, Options, QueryKey, Treatment};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
+use crate::sorting::sort_by;
 
 /// Whether content is part of a key.
 #[must_use]
@@ -189,7 +190,7 @@ fn keyed<'a>(target: &'a [u8], key: &KeyOptions, kept: &'a mut Vec<u8>) -> &'a [
     let mut parameters: Vec<&[u8]> = parameters(query).filter(|parameter| counts(parameter, key)).collect();
     if key.query_sorted {
         // Stable: the order of parameters with the same name may mean something.
-        parameters.sort_by(|a, b| uri::form_decoded(name_of(a)).cmp(uri::form_decoded(name_of(b))));
+        sort_by(&mut parameters, |a, b| uri::form_decoded(name_of(a)).cmp(uri::form_decoded(name_of(b))));
     }
     *kept = with_query(path, &parameters);
     kept

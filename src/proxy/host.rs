@@ -15,6 +15,7 @@ use crate::time::{Monotonic, Now, Timestamp};
 const INSERT: u32 = u32::MAX;
 const EPOCH_KEY: &str = "epoch";
 const BYTES_KEY: &str = "bytes";
+const ENTRIES_KEY: &str = "entries";
 
 /// How many bytes a worker may have stored, or given back, without the others knowing: until its next tick at most. By
 /// so much for each worker the budget may be exceeded, and so much goes astray when a VM dies.
@@ -27,9 +28,12 @@ pub struct ProxyHost {
     /// The gauge that is the journal's clock; none where gauges do not count.
     epoch: Cell<Option<u32>>,
     bytes_gauge: Cell<Option<u32>>,
+    entries_gauge: Cell<Option<u32>>,
     breakers_gauge: Cell<Option<u32>>,
     /// The bytes that all workers store as last seen, and what has not been added to them yet.
     bytes: Cell<(u64, i64)>,
+    /// The same of records; only people look at these.
+    entries: Cell<(u64, i64)>,
     queues: RefCell<HashMap<u8, u32>>,
 }
 
@@ -59,6 +63,7 @@ impl ProxyHost {
         *self.counters.borrow_mut() = Counter::all().map(define).collect();
         let gauge = |gauge: Gauge| abi::define_metric(abi::Metric::Gauge, gauge.name());
         self.bytes_gauge.set(gauge(Gauge::Bytes));
+        self.entries_gauge.set(gauge(Gauge::Entries));
         self.breakers_gauge.set(gauge(Gauge::BreakersOpen));
         let counts = |id: &u32| {
             abi::add_to_metric(*id, 1);
@@ -74,6 +79,7 @@ impl ProxyHost {
         let value = |id: &Option<u32>| id.and_then(abi::metric).unwrap_or(0);
         let mut values: Vec<_> = Counter::all().map(Counter::name).zip(counters.iter().map(value)).collect();
         values.push((Gauge::Bytes.name().to_owned(), self.bytes()));
+        values.push((Gauge::Entries.name().to_owned(), self.entries()));
         values.push((Gauge::BreakersOpen.name().to_owned(), Breakers::read(self).open()));
         values
     }
@@ -81,16 +87,24 @@ impl ProxyHost {
     /// Shows the gauges.
     pub fn report(&self) {
         self.tell_bytes();
-        if let Some(id) = self.bytes_gauge.get() {
-            abi::record_metric(id, self.bytes());
+        self.tell(ENTRIES_KEY, &self.entries);
+        let shown = [(&self.bytes_gauge, self.bytes()), (&self.entries_gauge, self.entries())];
+        for (gauge, value) in shown {
+            if let Some(id) = gauge.get() {
+                abi::record_metric(id, value);
+            }
         }
     }
 
-    /// Tells the others what this worker has stored, and hears what they have.
     fn tell_bytes(&self) {
-        let (seen, pending) = self.bytes.get();
+        self.tell(BYTES_KEY, &self.bytes);
+    }
+
+    /// Tells the others what this worker has stored, and hears what they have.
+    fn tell(&self, key: &str, sum: &Cell<(u64, i64)>) {
+        let (seen, pending) = sum.get();
         // What cannot be added now is added with the next change.
-        self.bytes.set(self.add(BYTES_KEY, pending).map_or((seen, pending), |total| (total, 0)));
+        sum.set(self.add(key, pending).map_or((seen, pending), |total| (total, 0)));
     }
 
     /// Adds to a number in shared data; the sum, or none when others were always faster.
@@ -173,6 +187,16 @@ impl SharedData for ProxyHost {
 
     fn bytes(&self) -> u64 {
         let (total, pending) = self.bytes.get();
+        total.saturating_add_signed(pending)
+    }
+
+    fn add_entries(&self, delta: i64) {
+        let (seen, pending) = self.entries.get();
+        self.entries.set((seen, pending + delta));
+    }
+
+    fn entries(&self) -> u64 {
+        let (total, pending) = self.entries.get();
         total.saturating_add_signed(pending)
     }
 }

@@ -13,11 +13,12 @@
 //! | `namespaces` | the versions of namespaces that the admin route shows ([`crate::admin::Namespaces`]) |
 //! | `workers` | [`workers`]: who can be woken; hints only |
 //! | `seed` | the secret that keys fingerprints |
-//! | `bytes` | the number of bytes stored |
+//! | `bytes`, `entries` | the number of bytes and records stored |
 //! | `epoch` | the journal's clock, where Envoy's gauges do not count |
 //!
 //! Readers never fail: what cannot be decoded, or does not belong together, is a miss.
 
+pub mod cost;
 pub mod journal;
 pub mod memory;
 pub mod record;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::Reader;
+use super::cost::{EMPTY_BYTES, KEY_BYTES, value_bytes};
 use super::set::{LARGE_WAYS, Way};
 use super::{SharedData, shared_key};
 use crate::deviation::{Deviation, deviates, sizes};
@@ -13,12 +14,9 @@ use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
 
 /// The bytes of a body that stand in the record's own value; a larger body lies in chunks of this size, so that the
-/// host's lock, under which it copies values, is never held for long.
-pub const CHUNK_BYTES: usize = 256 << 10;
-/// What a key costs in shared data beside its value.
-pub const KEY_BYTES: u64 = 110;
-/// What a slot costs that holds nothing: its key, which stays for as long as Envoy runs, and its part of the set.
-pub const EMPTY_BYTES: u64 = KEY_BYTES + 40;
+/// host's lock, under which it copies values, is never held for long. With what stands before it a chunk fills whole
+/// pages of the allocator.
+pub const CHUNK_BYTES: usize = (256 << 10) - 64;
 /// Checksum and generation.
 const CHUNK_HEAD_BYTES: u64 = 16;
 
@@ -130,11 +128,12 @@ pub struct Encoded<'a> {
 }
 
 impl Encoded<'_> {
-    /// The bytes of shared data that it takes, with the keys of its slot.
+    /// The bytes of the process that it takes in shared data, with the keys of its slot.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let chunks = self.chunks() as u64 * (KEY_BYTES + CHUNK_HEAD_BYTES);
-        EMPTY_BYTES + (self.head.len() + self.body.len()) as u64 + chunks
+        let chunks = self.body.chunks(sizes().chunk_bytes);
+        let chunks: u64 = chunks.map(|c| KEY_BYTES + value_bytes(CHUNK_HEAD_BYTES + c.len() as u64)).sum();
+        EMPTY_BYTES + value_bytes(self.head.len() as u64) + chunks
     }
 
     /// Whether its body lies in chunks, which only the first ways of a set have.

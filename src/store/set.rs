@@ -119,7 +119,11 @@ impl SetSnapshot {
     /// Writes another value unless the set has changed since; whether it was written.
     #[must_use]
     pub fn replace(&self, data: &impl SharedData, value: &SetValue) -> bool {
-        data.compare_and_set(&key(self.number), &value.encode(self.number), self.cas)
+        let written = data.compare_and_set(&key(self.number), &value.encode(self.number), self.cas);
+        if written {
+            data.add_entries(value.entries() - self.value.entries());
+        }
+        written
     }
 }
 
@@ -217,6 +221,11 @@ impl SetValue {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.ways.iter().map(|w| w.bytes).sum()
+    }
+
+    /// The records in it.
+    fn entries(&self) -> i64 {
+        self.ways.iter().filter(|way| way.is_some()).count() as i64
     }
 
     /// The set after the record in a way has been asked for once more, or so many times; none when that makes no

@@ -39,6 +39,10 @@ pub trait SharedData {
     fn add_bytes(&self, delta: i64) -> u64;
     /// The number of bytes that all workers store.
     fn bytes(&self) -> u64;
+    /// Adds to the number of records that all workers store.
+    fn add_entries(&self, delta: i64);
+    /// The number of records that all workers store.
+    fn entries(&self) -> u64;
 }
 
 /// Shared data in the memory of a test, with Envoy's rules.
@@ -48,6 +52,7 @@ pub struct Memory {
     next_cas: Cell<u32>,
     epoch: Cell<u64>,
     bytes: Cell<i64>,
+    entries: Cell<i64>,
     /// The wake-ups so far, as (worker, fingerprint).
     pub woken: RefCell<Vec<(u8, super::Fingerprint)>>,
 }
@@ -92,5 +97,13 @@ impl SharedData for Memory {
 
     fn bytes(&self) -> u64 {
         u64::try_from(self.bytes.get()).unwrap_or(0)
+    }
+
+    fn add_entries(&self, delta: i64) {
+        self.entries.set(self.entries.get() + delta);
+    }
+
+    fn entries(&self) -> u64 {
+        u64::try_from(self.entries.get()).unwrap_or(0)
     }
 }

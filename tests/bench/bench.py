@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`make bench`: measures what tests/bench/matrix.py claims, and reports it.
 
-Environment: QUICK=1, the goals that can be looked at in three minutes; ONLY=text, the goals and cells that hold it.
+Environment: QUICK=1, the goals that can be looked at in three minutes, with fewer and shorter rounds and fewer stored
+responses; ONLY=text, the goals and cells that hold it.
 Envoy has one core and the load another. Targets take turns, so that what else the machine does meets them all alike.
 """
 
@@ -18,12 +19,13 @@ from typing import Optional
 import envoys
 from load import Load, Loader, Sample
 from matrix import GOALS, LANDSCAPE, LOADS, TARGETS, Goal, Parts, expects_origin
-from report import Results, write
+from report import Results, begin, write
 from servers import LOAD_CORE, Envoy, Server, give_up, say
 from stories import STORIES
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-ROUNDS = 5
+FOLDER = CHECKOUT / "target" / "bench"
+ROUNDS, QUICK_ROUNDS = 5, 3
 
 
 def main() -> None:
@@ -35,16 +37,17 @@ def main() -> None:
     measured = cells(goals, beside)
     parts = find_parts({cell.split("/")[0] for cell in measured})
     results = Results(parts, goals, quick, only)
+    begin(FOLDER)
     with Envoy("origin", parts.envoy, envoys.origin(), LOAD_CORE) as origin:
         origin.wait()
         parts = replace(parts, origin_port=origin.port)
         loader = Loader(program("wrk"), origin)
-        take_turns(parts, loader, measured, results, seconds=1 if quick else 2)
+        take_turns(parts, loader, measured, results)
         for name, story in STORIES.items():
-            if any(goal.cell == name for goal in goals):
+            if any(goal.cell.startswith(name) for goal in goals):
                 say(f"{name} …")
                 results.figures |= story(parts, loader, quick)
-    write(results, CHECKOUT / "target" / "bench")
+    write(results, FOLDER)
 
 
 def chosen(goal: Goal, only: str) -> bool:
@@ -57,17 +60,18 @@ def cells(goals: list[Goal], beside: list[str]) -> list[str]:
     return list(dict.fromkeys(compared + beside))
 
 
-def take_turns(parts: Parts, loader: Loader, cells: list[str], results: Results, seconds: int) -> None:
+def take_turns(parts: Parts, loader: Loader, cells: list[str], results: Results) -> None:
+    rounds, seconds = (QUICK_ROUNDS, 1) if results.quick else (ROUNDS, 2)
     with ExitStack() as stack:
         servers = start(parts, loader, cells, stack)
         results.absent = sorted({cell.split("/")[0] for cell in cells if cell not in servers})
         for cell, server in servers.items():
             prime(server, LOADS[cell.split("/")[1]])
-        for number in range(1, ROUNDS + 1):
+        for number in range(1, rounds + 1):
             # There and back, so that no target is always measured after the same one.
             for cell in servers if number % 2 else reversed(servers):
                 sample = loader.run(servers[cell], LOADS[cell.split("/")[1]], seconds)
-                say(f"round {number} of {ROUNDS}  {cell:24} {sample.cpu:8.1f} µs CPU  {1e6 / sample.each:8.0f}/s")
+                say(f"round {number} of {rounds}  {cell:24} {sample.cpu:8.1f} µs CPU  {1e6 / sample.each:8.0f}/s")
                 results.add(cell, sample)
                 check(cell, sample, results)
 

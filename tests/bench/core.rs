@@ -3,20 +3,23 @@
 //! `make bench-core` counts the instructions of each, which no other load on the machine changes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark, not the product")]
 
-use core::cell::Cell;
 use core::hint::black_box;
 use std::rc::Rc;
 
 use larder::admin::Desk;
-use larder::cache::{Cache, Host, Identity, StreamId};
+use larder::cache::{Cache, Identity};
 use larder::config::Config;
 use larder::exchange::{Context, Ending, Exchange, Step};
 use larder::http::cache_control::CacheControl;
-use larder::http::{Fields, Peer, RequestHead, ResponseHead};
+use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::invalidation::{Invalidation, Mode, Origin, Selector, Tag};
-use larder::metrics::{Counter, Metrics};
-use larder::store::{Cas, Fingerprint, Memory, Seed, SharedData, Versioned};
+use larder::store::Seed;
 use larder::time::{Monotonic, Now, Timestamp};
+
+#[path = "../world.rs"]
+#[allow(dead_code, reason = "others ask it for more")]
+mod world;
+use world::World;
 
 type Case = (&'static str, fn(usize));
 
@@ -226,71 +229,4 @@ fn response(cache_control: &str, fields: &[(&str, &str)]) -> ResponseHead {
     ];
     all.extend_from_slice(fields);
     ResponseHead { status: 200, fields: Fields::from_iter(all) }
-}
-
-/// Shared data in memory; counters count, and nobody is on the other end.
-#[derive(Default)]
-struct World {
-    data: Memory,
-    counted: Cell<u64>,
-}
-
-impl SharedData for World {
-    fn get(&self, key: &str) -> Option<Versioned> {
-        self.data.get(key)
-    }
-
-    fn set(&self, key: &str, value: &[u8]) {
-        self.data.set(key, value);
-    }
-
-    fn compare_and_set(&self, key: &str, value: &[u8], expected: Cas) -> bool {
-        self.data.compare_and_set(key, value, expected)
-    }
-
-    fn epoch(&self) -> u64 {
-        self.data.epoch()
-    }
-
-    fn advance_epoch(&self) {
-        self.data.advance_epoch();
-    }
-
-    fn wake(&self, worker: u8, fingerprint: Fingerprint) {
-        self.data.wake(worker, fingerprint);
-    }
-
-    fn add_bytes(&self, delta: i64) -> u64 {
-        self.data.add_bytes(delta)
-    }
-
-    fn bytes(&self) -> u64 {
-        self.data.bytes()
-    }
-}
-
-impl Metrics for World {
-    fn count(&self, _: Counter) {
-        self.counted.set(self.counted.get() + 1);
-    }
-
-    fn show_breakers(&self, _: u64) {}
-
-    fn values(&self) -> Vec<(String, u64)> {
-        Vec::new()
-    }
-}
-
-impl Host for World {
-    fn routed(&self, _: StreamId) -> Option<(Fields, String)> {
-        None
-    }
-
-    fn cluster(&self, _: StreamId) -> Option<String> {
-        None
-    }
-
-    fn peer(&self) -> Peer {
-        Peer::default()
-    }
 }

@@ -6,22 +6,24 @@
 //! `oracleGeneral`, and prints a line for each case: trace, part of the footprint, capacity, variant, miss ratio.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark")]
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, Host, Identity, Landing, StreamId};
+use larder::cache::{Ask, Cache, Decision, Identity, Landing};
 use larder::config::{Config, Options};
-use larder::http::{Fields, Peer, RequestHead};
-use larder::metrics::{Counter, Metrics};
+use larder::http::{Fields, RequestHead};
 use larder::policy::StoredResponse;
+use larder::store::Seed;
 use larder::store::record::{Content, Record, Response};
-use larder::store::{Cas, Fingerprint, Seed, SharedData, Versioned};
 use larder::time::{Monotonic, Now, Timestamp};
+
+#[path = "../world.rs"]
+#[allow(dead_code, reason = "others ask it for more")]
+mod world;
+use world::World;
 
 /// Keys that are drawn from by popularity.
 const KEYS: usize = 300_000;
@@ -56,13 +58,14 @@ fn main() {
 struct Trace {
     name: &'static str,
     requests: Vec<u32>,
-    /// Whether the capacity is counted in bytes: else all have one size, and it is counted in entries.
-    sized: bool,
+    /// What each key takes, where the capacity is counted in bytes: else all have one size, and it is counted in
+    /// entries.
+    sizes: Option<Vec<u64>>,
 }
 
 impl Trace {
     fn size(&self, key: u32) -> u64 {
-        if self.sized { web_size(key) } else { 1 }
+        self.sizes.as_ref().map_or(1, |sizes| sizes[key as usize])
     }
 
     fn footprint(&self) -> u64 {
@@ -74,7 +77,7 @@ impl Trace {
 
     /// A capacity that the cache can have exactly.
     fn capacity(&self, wanted: u64) -> u64 {
-        if self.sized { wanted.max(1 << 20) } else { (wanted / 16 * 16).max(64) }
+        if self.sizes.is_some() { wanted.max(1 << 20) } else { (wanted / 16 * 16).max(64) }
     }
 
     fn write(&self, folder: &Path) {
@@ -91,9 +94,10 @@ impl Trace {
 
 fn traces(count: usize) -> Vec<Trace> {
     let (mild, steep) = (Zipf::new(0.8), Zipf::new(1.0));
-    let trace = |name, seed, sized, draw: &mut dyn FnMut(&mut Random, usize) -> u32| {
+    let trace = |name, seed, sized: bool, draw: &mut dyn FnMut(&mut Random, usize) -> u32| {
         let mut random = Random(seed);
-        Trace { name, requests: (0..count).map(|n| draw(&mut random, n)).collect(), sized }
+        let sizes = sized.then(|| (0..KEYS as u32).map(|key| taken(web_body(key))).collect());
+        Trace { name, requests: (0..count).map(|n| draw(&mut random, n)).collect(), sizes }
     };
     let (mut scan, mut new) = (0, KEYS as u32);
     vec![
@@ -125,12 +129,12 @@ fn traces(count: usize) -> Vec<Trace> {
     ]
 }
 
-/// Sizes as on the web: a few KiB in the middle, some of hundreds. What the record itself takes is part of it.
-fn web_size(key: u32) -> u64 {
+/// Sizes as on the web: a few KiB in the middle, some of hundreds.
+fn web_body(key: u32) -> u64 {
     let mut random = Random(mix(u64::from(key) ^ 0xabc_def));
     let (u, v) = (random.below_one().max(1e-12), random.below_one());
     let normal = (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos();
-    ((8000.0 * (1.5 * normal).exp()) as u64).clamp(300, 1 << 20) + 1024
+    ((8000.0 * (1.5 * normal).exp()) as u64).clamp(300, 1 << 20)
 }
 
 struct Random(u64);
@@ -172,8 +176,8 @@ impl Zipf {
 
 /// Sends a trace through a cache of this capacity, and counts the requests that went to the origin.
 fn play(trace: &Trace, capacity: u64, worker_capacity: u64) -> u64 {
-    let entry_bytes = Entry::default().encoded_bytes;
-    let (entries, bytes, worker_bytes) = if trace.sized {
+    let entry_bytes = taken(0);
+    let (entries, bytes, worker_bytes) = if trace.sizes.is_some() {
         (capacity / BYTES_PER_ENTRY, capacity, worker_capacity)
     } else {
         (capacity, 64 << 30, worker_capacity * entry_bytes)
@@ -184,7 +188,7 @@ fn play(trace: &Trace, capacity: u64, worker_capacity: u64) -> u64 {
         entries.max(64)
     );
     let config = Rc::new(Config::parse(config.as_bytes()).unwrap());
-    let memory = Memory::default();
+    let memory = World::default();
     let worker = |n: usize| {
         Cache::new(Rc::clone(&config), Identity { nonce: n as u32 + 1, seed: Seed(mix(n as u64), 2) })
     };
@@ -205,7 +209,7 @@ fn play(trace: &Trace, capacity: u64, worker_capacity: u64) -> u64 {
             Decision::Serve { .. } => {}
             Decision::Fetch { generation, .. } => {
                 misses += 1;
-                let body = if trace.sized { trace.size(*key).saturating_sub(entry_bytes) } else { 0 };
+                let body = if trace.sizes.is_some() { web_body(*key) } else { 0 };
                 let landing = Landing::Stored(Box::new(response(body, now)));
                 worker.land(&memory, generation, landing, now);
                 worker.settle(&memory, now);
@@ -216,22 +220,12 @@ fn play(trace: &Trace, capacity: u64, worker_capacity: u64) -> u64 {
     misses
 }
 
-/// What an entry without a body takes.
-struct Entry {
-    encoded_bytes: u64,
-}
-
-impl Default for Entry {
-    fn default() -> Self {
-        let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
-        let record = Record {
-            key: u32::MAX.to_le_bytes().to_vec(),
-            generation: u64::MAX,
-            stamp: 0,
-            content: Content::Response(Box::new(response(0, now))),
-        };
-        Entry { encoded_bytes: record.encoded().bytes() }
-    }
+/// What an entry with such a body takes of the budget: the others are told the same.
+fn taken(body: u64) -> u64 {
+    let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
+    let content = Content::Response(Box::new(response(body, now)));
+    let key = u32::MAX.to_le_bytes().to_vec();
+    Record { key, generation: u64::MAX, stamp: 0, content }.encoded().bytes()
 }
 
 fn response(body: u64, now: Now) -> Response {
@@ -249,86 +243,4 @@ fn ask(config: &Rc<Config>, key: u32, now: Now) -> Rc<Ask> {
 
 thread_local! {
     static OPTIONS: Rc<Options> = Rc::default();
-}
-
-/// Shared data in memory. Bodies are zeros, so a value is kept without the zeros at its end.
-#[derive(Default)]
-struct Memory {
-    values: RefCell<HashMap<String, Kept>>,
-    next_cas: Cell<u32>,
-    bytes: Cell<i64>,
-}
-
-struct Kept {
-    head: Box<[u8]>,
-    len: usize,
-    cas: u32,
-}
-
-impl SharedData for Memory {
-    fn get(&self, key: &str) -> Option<Versioned> {
-        let values = self.values.borrow();
-        let Kept { head, len, cas } = values.get(key)?;
-        let mut bytes = vec![0; *len];
-        bytes[..head.len()].copy_from_slice(head);
-        Some(Versioned { bytes, cas: Cas::At(*cas) })
-    }
-
-    fn set(&self, key: &str, value: &[u8]) {
-        let head = value.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let cas = self.next_cas.get() + 1;
-        self.next_cas.set(cas);
-        let kept = Kept { head: value[..head].into(), len: value.len(), cas };
-        self.values.borrow_mut().insert(key.to_owned(), kept);
-    }
-
-    fn compare_and_set(&self, key: &str, value: &[u8], expected: Cas) -> bool {
-        let now = self.values.borrow().get(key).map(|kept| kept.cas);
-        let holds = now.is_none_or(|cas| expected == Cas::At(cas));
-        if holds {
-            self.set(key, value);
-        }
-        holds
-    }
-
-    fn epoch(&self) -> u64 {
-        0
-    }
-
-    fn advance_epoch(&self) {}
-
-    fn wake(&self, _: u8, _: Fingerprint) {}
-
-    fn add_bytes(&self, delta: i64) -> u64 {
-        self.bytes.set(self.bytes.get() + delta);
-        self.bytes()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes.get() as u64
-    }
-}
-
-impl Metrics for Memory {
-    fn count(&self, _: Counter) {}
-
-    fn show_breakers(&self, _: u64) {}
-
-    fn values(&self) -> Vec<(String, u64)> {
-        Vec::new()
-    }
-}
-
-impl Host for Memory {
-    fn routed(&self, _: StreamId) -> Option<(Fields, String)> {
-        None
-    }
-
-    fn cluster(&self, _: StreamId) -> Option<String> {
-        None
-    }
-
-    fn peer(&self) -> Peer {
-        Peer::default()
-    }
 }

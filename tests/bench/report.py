@@ -22,7 +22,9 @@ HOW = f"""\
 Envoy has one worker on one core; wrk with {CONNECTIONS} keep-alive connections and the origin, an Envoy that answers by
 itself, are on another. Targets take turns, there and back. CPU per request is the time that the scheduler gave to all
 threads of the server, over the requests that wrk counted. A cell is in doubt when the origin saw requests for what should
-be hits, or none for misses. Nothing is left out."""
+be hits, or none for misses. Nothing is left out. Memory is what is resident: for each stored response, what an Envoy
+that keeps them has more than one that has borne the same load and keeps 64; for the churn, the growth since the Envoy was
+idle with the filter loaded."""
 
 
 @dataclass
@@ -55,16 +57,20 @@ class Results:
         return "met" if median(values) <= goal.at_most else "missed"
 
 
-def write(results: Results, folder: Path) -> None:
+def begin(folder: Path) -> None:
+    """Leaves nothing of an earlier run."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+def write(results: Results, folder: Path) -> None:
     rows = [goal_row(results, goal) for goal in results.goals]
     print("\n" + aligned([["goal", "median", "range", "at most", ""], *rows]))
     for doubt in results.doubts:
         print(f"in doubt: {doubt}")
     (folder / "samples.json").write_text(json.dumps(raw(results), indent=1))
     plots = draw(results, folder)
-    (folder / "report.md").write_text(markdown(results, rows, plots))
+    (folder / "report.md").write_text(markdown(results, rows, plots, eviction(folder)))
     (folder / "readme.md").write_text(for_the_readme(results, rows))
     print(f"\nThe report: {folder / 'report.md'}; what the README quotes: {folder / 'readme.md'}")
 
@@ -99,7 +105,13 @@ def draw(results: Results, folder: Path) -> list[tuple[str, str]]:
     return plots
 
 
-def markdown(results: Results, rows: list[list[str]], plots: list[tuple[str, str]]) -> str:
+def eviction(folder: Path) -> str:
+    """The table of miss ratios with its plot, where it was made."""
+    table = folder / "eviction.md"
+    return table.read_text() if table.exists() else ""
+
+
+def markdown(results: Results, rows: list[list[str]], plots: list[tuple[str, str]], misses: str) -> str:
     cells = [cell_row(cell, samples) for cell, samples in results.samples.items()]
     figures = [[name, ", ".join(map(number, values))] for name, values in results.figures.items()]
     used = dict.fromkeys(cell.split("/")[0] for cell in results.samples)
@@ -115,6 +127,7 @@ def markdown(results: Results, rows: list[list[str]], plots: list[tuple[str, str
         "\n".join(f"- `{name}`: {TARGETS[name].says}" for name in used),
         table(["figure", "values"], figures),
         *[f"![{title}]({file})" for title, file in plots],
+        misses,
         "## How",
         HOW,
     ]

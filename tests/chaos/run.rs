@@ -454,7 +454,7 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         if self.reloads == 0 && self.totals.reloads == 0 {
-            shared::check_bytes(&self.world)?;
+            shared::check_sums(&self.world)?;
         }
         self.totals.accounted = 1;
         let configurations = &self.plan.configurations;

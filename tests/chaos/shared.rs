@@ -30,6 +30,10 @@ impl SharedData for Glass<'_> {
     fn bytes(&self) -> u64 {
         0
     }
+    fn add_entries(&self, _: i64) {}
+    fn entries(&self) -> u64 {
+        0
+    }
 }
 
 /// Sets that hold entries when at most so many entries are kept.
@@ -81,14 +85,18 @@ pub fn check_idle(world: &World) -> Result<(), String> {
 }
 
 /// When nothing happens any more the workers agree with the sets on how much is stored.
-pub fn check_bytes(world: &World) -> Result<(), String> {
-    let held: u64 = written(world).iter().map(|(_, set)| set.bytes()).sum();
-    let said = world.shared("bytes").and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
-    if said == held {
-        Ok(())
-    } else {
-        Err(format!("{said} bytes are said to be stored, and the sets hold {held}"))
+pub fn check_sums(world: &World) -> Result<(), String> {
+    let sets = written(world);
+    let records = |set: &SetValue| set.ways.iter().filter(|way| way.is_some()).count() as u64;
+    let bytes: u64 = sets.iter().map(|(_, set)| set.bytes()).sum();
+    let entries: u64 = sets.iter().map(|(_, set)| records(set)).sum();
+    for (sum, held) in [("bytes", bytes), ("entries", entries)] {
+        let said = world.shared(sum).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
+        if said != held {
+            return Err(format!("{said} {sum} are said to be stored, and the sets hold {held}"));
+        }
     }
+    Ok(())
 }
 
 /// All keys are among those that the configuration allows.
@@ -105,7 +113,7 @@ fn is_known(key: &str, sets: u32) -> bool {
     let parts: Vec<&str> = key.split('/').collect();
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
-        ["workers" | "seed" | "epoch" | "bytes"] => true,
+        ["workers" | "seed" | "epoch" | "bytes" | "entries"] => true,
         ["2", "breakers"] => true,
         ["j", n] => below(n, 256),
         ["2", "s", set] => below(set, sets.into()),

@@ -198,6 +198,12 @@ impl SharedData for Hands<'_> {
     fn bytes(&self) -> u64 {
         0
     }
+
+    fn add_entries(&self, _: i64) {}
+
+    fn entries(&self) -> u64 {
+        0
+    }
 }
 
 impl Metrics for Hands<'_> {
