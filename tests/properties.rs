@@ -9,7 +9,7 @@ use larder::http::range::{self, Selection};
 use larder::http::search::SearchVariance;
 use larder::http::{Fields, RequestHead, ResponseHead, date, etag, list, structured, uri, weighted};
 use larder::outcome::StaleReason;
-use larder::policy::{self, BodyPart, Invalidated, Reuse, StoredResponse};
+use larder::policy::{self, BodyPart, Invalidated, Reuse, StoredResponse, Trouble};
 use larder::time::Timestamp;
 
 use crate::chance::Chance;
@@ -264,14 +264,16 @@ fn nothing_is_fresh_beyond_its_lifetime_nor_stale_beyond_what_allows_it() {
             }
             Reuse::Validate(_) => {}
         }
-        if policy::on_error(&stored, &request, &options, invalidated, now).is_some() {
+        let helps =
+            |trouble| policy::in_trouble(&stored, trouble, &request, &options, invalidated, now).is_some();
+        if helps(Trouble::Failed) {
             let sent = request.fields.get_all("cache-control");
             let permitted = RequestCacheControl::parse(sent).stale_if_error.unwrap_or_default();
             assert!(past < stored.stale_if_error.max(permitted));
             assert!(!stored.must_revalidate && !stored.no_cache && invalidated != Invalidated::Revalidate);
-            assert!(policy::on_outage(&stored, &request, &options, invalidated, now).is_some());
+            assert!(helps(Trouble::Down) && !stored.is_server_error());
         }
-        if policy::on_outage(&stored, &request, &options, invalidated, now).is_some() {
+        if helps(Trouble::Down) {
             assert!(!stored.no_cache && invalidated != Invalidated::Revalidate);
             assert!(!stored.must_revalidate || past < stored.stale_if_error);
         }

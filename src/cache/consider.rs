@@ -13,7 +13,7 @@ use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
 use crate::policy::ahead::is_due;
-use crate::policy::reuse::{Reuse, on_error, reuse};
+use crate::policy::reuse::{Reuse, Trouble, reuse};
 use crate::policy::storing::is_odd;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
@@ -385,11 +385,10 @@ impl Cache {
     /// Whether an entry may be served because the origin fails: in a window of its own (RFC 5861 §4), or where it may
     /// be served while it is refreshed.
     pub fn on_error(&self, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
-        let Content::Response(response) = &entry.record.content else { return None };
-        let invalidated = invalidated(self.verdict_for(entry, ask))?;
-        let (stored, request, options) = (&response.stored, &ask.request, &ask.options);
-        on_error(stored, request, options, invalidated, now.wall).or_else(|| {
-            let meanwhile = reuse(stored, request, options, invalidated, now.wall);
+        self.in_trouble(Trouble::Failed, entry, ask, now).or_else(|| {
+            let invalidated = invalidated(self.verdict_for(entry, ask))?;
+            let stored = &entry.response()?.stored;
+            let meanwhile = reuse(stored, &ask.request, &ask.options, invalidated, now.wall);
             wants_refresh(&meanwhile).then_some(meanwhile)
         })
     }

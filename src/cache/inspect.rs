@@ -187,6 +187,12 @@ impl Cache {
         Some(self.found(host, ask, variant, seen, ForwardReason::VaryMiss, now))
     }
 
+    /// Whether a request comes to a key, by the values that it has for the nominated fields.
+    pub fn comes_to(&mut self, host: &impl Host, ask: &Ask, key: &[u8], nominated: &[String]) -> bool {
+        let primary = self.primary(host, ask);
+        if nominated.is_empty() { primary.key == key } else { ask.variant_key(nominated) == key }
+    }
+
     /// Has the root fetch what a request asks for. The request is nobody's: it stands for the key.
     pub fn refetch(&mut self, host: &impl Host, ask: &Rc<Ask>, now: Now) -> Refetch {
         // As one that has waited already: it is not counted among the clients' requests.
@@ -221,6 +227,7 @@ impl Cache {
         missing: ForwardReason,
         now: Now,
     ) -> Found {
+        let seen = seen.map(|seen| Seen { verdict: self.verdict_for(&seen.entry, ask), ..seen });
         let forward = match seen.as_ref().map(|seen| (invalidated(seen.verdict), seen.response())) {
             Some((Some(invalidated), Some(response))) => {
                 match reuse(&response.stored, &ask.request, &ask.options, invalidated, now.wall) {

@@ -7,9 +7,8 @@ use super::{Ask, Cache, Decision, Host, Recipe};
 use crate::breaker::{Breakers, CLUSTERS_MAX, Change};
 use crate::metrics::Counter;
 use crate::outcome::ForwardReason;
-use crate::policy::reuse::{Reuse, on_outage};
+use crate::policy::reuse::{Reuse, Trouble, in_trouble};
 use crate::store::memory::Entry;
-use crate::store::record::Content;
 use crate::store::set::SetValue;
 use crate::time::Now;
 
@@ -88,7 +87,7 @@ impl Cache {
         now: Now,
     ) -> Option<Reuse> {
         self.on_error(entry, ask, now).or_else(|| {
-            let reuse = self.on_outage(entry, ask, now)?;
+            let reuse = self.in_trouble(Trouble::Down, entry, ask, now)?;
             self.is_down(host, cluster).then_some(reuse)
         })
     }
@@ -100,14 +99,16 @@ impl Cache {
         let fetch = self.fetches.get(&generation);
         let validated = fetch.and_then(|fetch| Some((fetch.validated.as_ref()?, &fetch.ask)));
         validated.is_some_and(|(entry, ask)| {
-            self.on_error(entry, ask, now).or_else(|| self.on_outage(entry, ask, now)).is_some()
+            self.on_error(entry, ask, now)
+                .or_else(|| self.in_trouble(Trouble::Down, entry, ask, now))
+                .is_some()
         })
     }
 
-    fn on_outage(&self, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
-        let Content::Response(response) = &entry.record.content else { return None };
-        let invalidated = invalidated(self.verdict(entry))?;
-        on_outage(&response.stored, &ask.request, &ask.options, invalidated, now.wall)
+    /// Whether an entry may be served because of what the origin is in.
+    pub(super) fn in_trouble(&self, trouble: Trouble, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
+        let invalidated = invalidated(self.verdict_for(entry, ask))?;
+        in_trouble(&entry.response()?.stored, trouble, &ask.request, &ask.options, invalidated, now.wall)
     }
 
     /// What is served without asking, because the cluster that would answer is taken to be down.
@@ -119,7 +120,7 @@ impl Cache {
         now: Now,
     ) -> Option<Decision> {
         let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
-        let reuse = self.on_outage(entry, need.ask, now)?;
+        let reuse = self.in_trouble(Trouble::Down, entry, need.ask, now)?;
         let recipe = || known_recipe(host, need, set).map(|recipe| recipe.cluster);
         self.is_down(host, recipe).then(|| Decision::Serve { entry: Rc::clone(entry), reuse })
     }

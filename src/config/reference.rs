@@ -64,7 +64,8 @@ pub const REFERENCE: &[Row] = &[
     policy("stale_while_revalidate", "duration", r#""0s""#, r#""30s""#,
         "How long a stale response is served while it is refreshed, where the origin gave no window (RFC 5861 §3)."),
     policy("stale_if_error", "duration", r#""0s""#, r#""10m""#,
-        "How long a stale response is served when the origin fails, where the origin gave no window (RFC 5861 §4)."),
+        "How long a stale response is served when the origin fails, where the origin gave no window (RFC 5861 §4). A \
+         stored 404 or 410 is an answer like any other; a stored 5xx is never served stale, by this window or another."),
     policy("stale_despite_s_maxage", "boolean", "false", "true",
         "`s-maxage` forbids serving a response stale, as `proxy-revalidate` does (RFC 9111 §5.2.2.10). `true`: not where \
          the same response has `stale-while-revalidate` or `stale-if-error`, which many origins write beside it and mean."),

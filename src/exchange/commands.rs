@@ -1,5 +1,6 @@
 //! Commands of the admin route: their bodies are read, and what they want is done.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::{Context, Exchange, Reply, State, Step, inquiries};
@@ -195,25 +196,29 @@ impl Commanding {
 
     /// Marks URLs stale and has them fetched again.
     fn refresh(&self, cx: &mut Context<'_, impl Host>, refresh: &Refresh) -> AdminResponse {
-        let token = self.caller.name.clone();
+        let (token, now) = (self.caller.name.clone(), cx.now.wall);
         let soft = |uri: &Vec<u8>| Invalidation {
             mode: Mode::Soft,
             selector: Selector::Uri(uri.clone()),
-            issued_at: cx.now.wall,
+            issued_at: now,
             origin: Origin::Admin { token: token.clone() },
             reason: Some("refresh".into()),
         };
-        let records: Vec<_> = refresh.uris.iter().map(soft).collect();
+        let found: Vec<_> =
+            refresh.uris.iter().map(|uri| inquiries::stored_at(cx, self.stream, uri)).collect();
+        // By `No-Vary-Search` it may have been stored for another URL.
+        let stored = found.iter().flat_map(|page| &page.seen).filter_map(Seen::response);
+        let uris: BTreeSet<_> = refresh.uris.iter().chain(stored.map(|response| &response.uri)).collect();
+        let records: Vec<_> = uris.into_iter().map(soft).collect();
         let results = append(cx, &records);
         if results.iter().any(Result::is_err) {
             return self.refuse(cx, &Problem::busy());
         }
         let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
-        for uri in &refresh.uris {
-            let found = inquiries::stored_at(cx, self.stream, uri);
-            let Refreshed { started, left, .. } = refetch(cx, self.stream, &found.seen);
-            refreshed.complete &= found.next.is_none();
-            if found.seen.is_empty() {
+        for (uri, page) in refresh.uris.iter().zip(&found) {
+            let Refreshed { started, left, .. } = refetch(cx, self.stream, &page.seen);
+            refreshed.complete &= page.next.is_none();
+            if page.seen.is_empty() {
                 let uri = String::from_utf8_lossy(uri).into_owned();
                 refreshed.left.push((uri, "nothing is stored for it".into()));
             }
@@ -279,7 +284,7 @@ fn refetch(cx: &mut Context<'_, impl Host>, stream: StreamId, seen: &[Seen]) -> 
         let key = &seen.entry.record.key;
         let shown = KeyParts::of(key).map(|parts| parts.shown()).unwrap_or_default();
         let why = match asked_by(cx, stream, key) {
-            None => "no request without somebody's cookies or credentials asks for it".to_owned(),
+            None => "only a client's own request asks for it: by cookies, credentials or content".to_owned(),
             Some(ask) => match cx.cache.refetch(cx.host, &ask, cx.now) {
                 Refetch::Started => {
                     refreshed.started.push(shown);
@@ -330,13 +335,12 @@ fn borrowed(values: &[(String, u64)]) -> Vec<(&str, u64)> {
 }
 
 /// A request on whose behalf what lies under a key may be fetched; none when no request of ours has that key.
-pub(super) fn asked_by(cx: &Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Option<Rc<Ask>> {
+fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Option<Rc<Ask>> {
     let parts = KeyParts::of(key)?;
     let ask = ask_for(cx, stream, parts.request()?);
     let nominated: Vec<String> =
         parts.variant.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-    let same = if nominated.is_empty() { ask.key == key } else { ask.variant_key(&nominated) == key };
-    same.then(|| Rc::new(ask))
+    cx.cache.comes_to(cx.host, &ask, key, &nominated).then(|| Rc::new(ask))
 }
 
 /// What a request would ask of the cache.

@@ -16,7 +16,7 @@ pub mod validation;
 pub use answer::{Answer, BodyPart, answer};
 pub use key::{forwarded_path, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};
-pub use reuse::{Reuse, current_age, expires, on_error, on_outage, reuse, usable_on_error};
+pub use reuse::{Reuse, Trouble, current_age, expires, in_trouble, reuse};
 pub use storing::storable;
 pub use unsafe_methods::{invalidated_groups, invalidated_uris};
 pub use validation::{HeadUpdate, Unfreshened, confirms, freshened, updated_by_head, validators};
@@ -63,6 +63,14 @@ pub struct StoredResponse {
     pub vary: Vec<String>,
     /// For a partial response (206): first and last byte position, and the complete length where it is known.
     pub range: Option<(u64, u64, Option<u64>)>,
+}
+
+impl StoredResponse {
+    /// Whether it says that the server failed.
+    #[must_use]
+    pub fn is_server_error(&self) -> bool {
+        self.status >= 500
+    }
 }
 
 /// What the invalidation journal says about a stored response. (Hard purged ones are not shown to the policy.)

@@ -66,67 +66,47 @@ pub fn reuse(
     }
 }
 
-/// Whether a stored response may answer a request now that the origin failed (RFC 5861 §4).
+/// What the origin is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// It has failed to answer (RFC 5861 §4).
+    Failed,
+    /// It is taken to be down, and is not asked.
+    Down,
+}
+
+/// Whether a stored response may answer a request because the origin is in trouble.
 ///
 /// The window is the stored response's, or the request's own where that is longer: §4.2.4 lets the client permit what
-/// no directive of the response prohibits.
+/// no directive of the response prohibits. An error of the server's own is no better than the one that it would hide.
 #[must_use]
-pub fn on_error(
+pub fn in_trouble(
     stored: &StoredResponse,
+    trouble: Trouble,
     request: &RequestHead,
     options: &Options,
     invalidated: Invalidated,
     now: Timestamp,
 ) -> Option<Reuse> {
-    if stored.range.is_some() && partial::covered(stored, request).is_none() {
+    let lacks_part = stored.range.is_some() && partial::covered(stored, request).is_none();
+    let asks = stored.no_cache || invalidated == Invalidated::Revalidate;
+    if lacks_part || asks || stored.is_server_error() {
         return None;
     }
+    let (window, reason) = match trouble {
+        Trouble::Failed => (stored.stale_if_error, StaleReason::IfError),
+        Trouble::Down => (stored.stale_if_error.max(stored.stale_if_down), StaleReason::IfDown),
+    };
     let wanted = directives(request, options).and_then(|wants| wants.stale_if_error);
     let permitted = wanted.filter(|_| !stored.must_revalidate).unwrap_or_default();
-    within_error_window(stored, stored.stale_if_error.max(permitted), invalidated, now)
-}
-
-/// Whether a stored response may answer a request now that the origin is taken to be down, without it being asked.
-#[must_use]
-pub fn on_outage(
-    stored: &StoredResponse,
-    request: &RequestHead,
-    options: &Options,
-    invalidated: Invalidated,
-    now: Timestamp,
-) -> Option<Reuse> {
-    let longer =
-        StoredResponse { stale_if_error: stored.stale_if_error.max(stored.stale_if_down), ..stored.clone() };
-    match on_error(&longer, request, options, invalidated, now)? {
-        Reuse::Stale { age, ttl, refresh, .. } => {
-            Some(Reuse::Stale { age, ttl, reason: StaleReason::IfDown, refresh })
-        }
-        other => Some(other),
-    }
-}
-
-/// [`on_error`] where the request is not at hand: its own wish does not count, and no part is served.
-#[must_use]
-pub fn usable_on_error(stored: &StoredResponse, invalidated: Invalidated, now: Timestamp) -> Option<Reuse> {
-    if stored.range.is_some() {
-        return None;
-    }
-    within_error_window(stored, stored.stale_if_error, invalidated, now)
-}
-
-fn within_error_window(
-    stored: &StoredResponse,
-    window: Duration,
-    invalidated: Invalidated,
-    now: Timestamp,
-) -> Option<Reuse> {
-    if stored.no_cache || invalidated == Invalidated::Revalidate {
-        return None;
-    }
     let age = current_age(stored, now);
     let staleness = staleness(stored, age, invalidated, now).unwrap_or_default();
-    let reason = StaleReason::IfError;
-    (staleness < window).then(|| Reuse::Stale { age, ttl: past(staleness), reason, refresh: false })
+    (staleness < window.max(permitted)).then(|| Reuse::Stale {
+        age,
+        ttl: past(staleness),
+        reason,
+        refresh: false,
+    })
 }
 
 /// Until when a stored response is worth keeping: past that it neither answers nor is worth validating.
@@ -377,22 +357,39 @@ mod tests {
         assert_eq!(ask(&strict, "", soft(59), 60), "invalidated");
     }
 
+    fn helps(stored: &StoredResponse, trouble: Trouble, asked: &str, soft: Invalidated, secs: u64) -> String {
+        let fields = Fields::from_iter([("cache-control", asked)]);
+        let request = RequestHead { fields, has_body: false };
+        let now = T0.after(Duration::from_secs(secs));
+        in_trouble(stored, trouble, &request, &Options::default(), soft, now).map_or_else(|| "no".into(), say)
+    }
+
     #[test]
-    fn an_error_of_the_origin_opens_a_window_of_its_own() {
-        let on_error = |stored: &StoredResponse, invalidated, secs| {
-            usable_on_error(stored, invalidated, T0.after(Duration::from_secs(secs))).map(say)
-        };
+    fn an_origin_in_trouble_opens_a_window_of_its_own() {
+        use Trouble::{Down, Failed};
         let (plain, no_cache) = (stored(), StoredResponse { no_cache: true, ..stored() });
+        let longer = StoredResponse { stale_if_down: Duration::from_secs(30), ..stored() };
+        let (missing, error) =
+            (StoredResponse { status: 410, ..stored() }, StoredResponse { status: 503, ..stored() });
         let soft = Invalidated::Soft { at: T0.after(Duration::from_secs(30)) };
-        for (stored, invalidated, secs, expected) in [
-            (&plain, Invalidated::No, 79, Some("stale-if-error 79 -19")),
-            (&plain, Invalidated::No, 80, None),
-            (&plain, soft, 49, Some("stale-if-error 49 -19")),
-            (&plain, soft, 50, None),
-            (&plain, Invalidated::Revalidate, 1, None),
-            (&no_cache, Invalidated::No, 1, None),
+        for (stored, trouble, invalidated, secs, expected) in [
+            (&plain, Failed, Invalidated::No, 79, "stale-if-error 79 -19"),
+            (&plain, Failed, Invalidated::No, 80, "no"),
+            (&plain, Down, Invalidated::No, 79, "stale-if-down 79 -19"),
+            (&plain, Down, Invalidated::No, 80, "no"),
+            (&longer, Failed, Invalidated::No, 80, "no"),
+            (&longer, Down, Invalidated::No, 89, "stale-if-down 89 -29"),
+            (&longer, Down, Invalidated::No, 90, "no"),
+            (&plain, Failed, soft, 49, "stale-if-error 49 -19"),
+            (&plain, Failed, soft, 50, "no"),
+            (&plain, Failed, Invalidated::Revalidate, 1, "no"),
+            (&longer, Down, Invalidated::Revalidate, 1, "no"),
+            (&no_cache, Failed, Invalidated::No, 1, "no"),
+            (&missing, Failed, Invalidated::No, 79, "stale-if-error 79 -19"),
+            (&error, Failed, Invalidated::No, 61, "no"),
+            (&error, Down, Invalidated::No, 61, "no"),
         ] {
-            assert_eq!(on_error(stored, invalidated, secs).as_deref(), expected, "{invalidated:?} {secs}");
+            assert_eq!(helps(stored, trouble, "", invalidated, secs), expected, "{invalidated:?} {secs}");
         }
     }
 
@@ -401,26 +398,26 @@ mod tests {
         let (plain, no_cache) = (stored(), StoredResponse { no_cache: true, ..stored() });
         let strict = StoredResponse { must_revalidate: true, stale_if_error: Duration::ZERO, ..stored() };
         let part = StoredResponse { range: Some((0, 9, Some(20))), ..stored() };
+        let error = StoredResponse { status: 500, ..stored() };
         for (stored, control, secs, expected) in [
-            (&plain, "", 79, Some("stale-if-error 79 -19")),
-            (&plain, "", 80, None),
-            (&plain, "stale-if-error=30", 89, Some("stale-if-error 89 -29")),
-            (&plain, "stale-if-error=30", 90, None),
-            (&plain, "stale-if-error=5", 79, Some("stale-if-error 79 -19")),
-            (&strict, "stale-if-error=30", 61, None),
-            (&no_cache, "stale-if-error=30", 61, None),
-            (&part, "", 61, None),
+            (&plain, "", 79, "stale-if-error 79 -19"),
+            (&plain, "", 80, "no"),
+            (&plain, "stale-if-error=30", 89, "stale-if-error 89 -29"),
+            (&plain, "stale-if-error=30", 90, "no"),
+            (&plain, "stale-if-error=5", 79, "stale-if-error 79 -19"),
+            (&strict, "stale-if-error=30", 61, "no"),
+            (&no_cache, "stale-if-error=30", 61, "no"),
+            (&error, "stale-if-error=30", 61, "no"),
+            (&part, "", 61, "no"),
         ] {
-            let fields = Fields::from_iter([("cache-control", control)]);
-            let request = RequestHead { fields, has_body: false };
-            let now = T0.after(Duration::from_secs(secs));
-            let found = on_error(stored, &request, &Options::default(), Invalidated::No, now);
-            assert_eq!(found.map(say).as_deref(), expected, "{control} {secs}");
+            let found = helps(stored, Trouble::Failed, control, Invalidated::No, secs);
+            assert_eq!(found, expected, "{control} {secs}");
         }
         let fields = Fields::from_iter([(":method", "GET"), ("range", "bytes=3-4")]);
         let request = RequestHead { fields, has_body: false };
         let now = T0.after(Duration::from_secs(61));
-        assert!(on_error(&part, &request, &Options::default(), Invalidated::No, now).is_some());
+        let (options, invalidated) = (Options::default(), Invalidated::No);
+        assert!(in_trouble(&part, Trouble::Failed, &request, &options, invalidated, now).is_some());
     }
 
     #[test]

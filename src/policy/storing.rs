@@ -66,7 +66,7 @@ pub(super) fn evaluated(
         lifetime: lifetime.unwrap_or_default(),
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::ZERO,
-        soft_purge_grace: options.soft_purge_grace,
+        soft_purge_grace: Duration::ZERO,
         stale_if_down: Duration::ZERO,
         refresh_ahead: Duration::ZERO,
         keep: options.keep,
@@ -236,8 +236,13 @@ fn must_revalidate(directives: &CacheControl, options: &Options) -> bool {
     directives.must_revalidate || directives.proxy_revalidate || (directives.s_maxage.is_some() && !excepted)
 }
 
-/// The windows in which the response may be served stale; none where a directive forbids it (§4.2.4).
+/// The windows in which the response may be served stale; none where a directive forbids it (§4.2.4), and none for an
+/// error of the server's own: in its stead the origin may have something better by now, and nothing worse.
 fn windows(stored: &mut StoredResponse, directives: &CacheControl, options: &Options) {
+    if stored.is_server_error() {
+        return;
+    }
+    stored.soft_purge_grace = options.soft_purge_grace;
     if !stored.must_revalidate && !stored.no_cache {
         stored.stale_while_revalidate =
             directives.stale_while_revalidate.unwrap_or(options.stale_while_revalidate);
@@ -462,6 +467,21 @@ mod tests {
             let received = Box::leak(Box::new([("cache-control", control)]));
             let stored = check("GET", &[], 200, received, &options).unwrap();
             assert_eq!((stored.stale_while_revalidate, stored.stale_if_error), expected, "{control}");
+        }
+    }
+
+    #[test]
+    fn a_stored_error_of_the_server_is_never_served_stale() {
+        let s = Duration::from_secs;
+        let options = Options { stale_while_revalidate: s(5), stale_if_down: s(7), ..Options::default() };
+        let received: Lines = &[("cache-control", "max-age=60, stale-if-error=6")];
+        for status in [200, 301, 404, 410, 429, 499, 500, 501, 503, 504, 599] {
+            let Ok(stored) = check("GET", &[], status, received, &options) else { continue };
+            let windows = [stored.stale_while_revalidate, stored.stale_if_error, stored.stale_if_down];
+            let expected = if status < 500 { [s(5), s(6), s(7)] } else { [s(0); 3] };
+            assert_eq!(windows, expected, "{status}");
+            assert_eq!(stored.soft_purge_grace == s(0), status >= 500, "{status}");
+            assert_eq!(stored.lifetime, s(60), "{status}");
         }
     }
 

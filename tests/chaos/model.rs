@@ -146,13 +146,7 @@ impl Model {
                         (purge.sent, purge.acknowledged.unwrap_or_default()),
                         (asking.started, asking.over),
                     );
-                    // By grace, stale-while-revalidate or stale-if-error.
-                    let longest = self.grace.max(match asking.ask.key.class {
-                        Class::Revalidated => Duration::from_secs(5),
-                        Class::Sturdy => Duration::from_secs(30),
-                        _ => Duration::ZERO,
-                    });
-                    validated < since && (!is_marked_stale(seen) || gone > longest)
+                    validated < since && (!is_marked_stale(seen) || gone > self.window(asking))
                 }
             };
             if broken {
@@ -165,7 +159,16 @@ impl Model {
         Ok(())
     }
 
-    /// Fresh is what its lifetime allows, by the wall clock.
+    /// For how long what is stale may be served: by grace, stale-while-revalidate, stale-if-error or stale-if-down.
+    fn window(&self, asking: &Asking) -> Duration {
+        self.grace.max(match asking.ask.key.class {
+            Class::Revalidated => Duration::from_secs(5),
+            Class::Sturdy => Duration::from_secs(30),
+            _ => Duration::ZERO,
+        })
+    }
+
+    /// Fresh is what its lifetime allows, by the wall clock, and stale what a window allows.
     fn check_age(
         &self,
         asking: &Asking,
@@ -177,12 +180,14 @@ impl Model {
         let fetched = (validated.saturating_sub(1_000_000_000), validated + 30_000_000_000);
         let fetched = (fetched.0, fetched.1.min(asking.over));
         let age = self.clocks.least_between(fetched, (asking.started, asking.over));
-        let allowed = match asking.ask.kind {
-            Kind::MaxStale => lifetime + Duration::from_secs(5),
-            _ => lifetime,
-        };
-        if !is_marked_stale(seen) && age > allowed {
-            return Err(format!("stale as if it were fresh, age {age:?}: {asking:?} saw {}", shown(seen)));
+        let wished = if asking.ask.kind == Kind::MaxStale { Duration::from_secs(5) } else { Duration::ZERO };
+        let stale = is_marked_stale(seen);
+        let window = if stale { self.window(asking).max(wished) } else { Duration::ZERO };
+        if age > lifetime + window {
+            return Err(format!(
+                "too old, age {age:?}, marked stale: {stale}: {asking:?} saw {}",
+                shown(seen)
+            ));
         }
         if asking.ask.key.class == Class::Checked {
             return Err(format!("used without validation: {asking:?} saw {}", shown(seen)));

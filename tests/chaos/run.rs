@@ -33,6 +33,9 @@ pub struct Totals {
     pub seeds: u64,
     pub requests: u64,
     pub hits: u64,
+    /// What was served because an origin was taken to be down.
+    pub spared: u64,
+    pub probes: u64,
     pub purges: u64,
     pub fetches: u64,
     pub reloads: u64,
@@ -44,6 +47,8 @@ impl Totals {
         self.seeds += more.seeds;
         self.requests += more.requests;
         self.hits += more.hits;
+        self.spared += more.spared;
+        self.probes += more.probes;
         self.purges += more.purges;
         self.fetches += more.fetches;
         self.reloads += more.reloads;
@@ -53,11 +58,12 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Totals { seeds, requests, hits, purges, fetches, reloads, accounted } = self;
+        let Totals { seeds, requests, hits, spared, probes, purges, fetches, reloads, accounted } = self;
         write!(
             f,
-            "{seeds} seeds: {requests} requests, {hits} hits, {purges} purges acknowledged, {fetches} fetches \
-             (those of {accounted} seeds accounted for), {reloads} VMs reloaded; nothing forbidden was seen"
+            "{seeds} seeds: {requests} requests, {hits} hits, {spared} of them while the origin was down and {probes} \
+             probes, {purges} purges acknowledged, {fetches} fetches (those of {accounted} seeds accounted for), \
+             {reloads} VMs reloaded; nothing forbidden was seen"
         )
     }
 }
@@ -86,6 +92,7 @@ struct Stage<'a> {
     open: Vec<Open>,
     /// When the exchanges began, by their numbers.
     started: Vec<u64>,
+    begin: u64,
     steps: u64,
     totals: Totals,
     reloads: u32,
@@ -136,6 +143,7 @@ impl<'a> Stage<'a> {
             ledger: Ledger::default(),
             open: Vec::new(),
             started: Vec::new(),
+            begin: 0,
             steps: 0,
             totals: Totals { seeds: 1, ..Totals::default() },
             reloads: 0,
@@ -152,7 +160,8 @@ impl<'a> Stage<'a> {
         self.world.configure_all(&first)?;
         self.note_clock();
         self.world.look(|h| h.faults.rates = self.plan.rates.clone());
-        let begin = self.world.now();
+        self.begin = self.world.now();
+        let begin = self.begin;
         for (at, act) in &self.plan.acts {
             self.run_until(begin + at.as_nanos() as u64)?;
             self.act(act);
@@ -210,6 +219,7 @@ impl<'a> Stage<'a> {
                     return Ok(());
                 }
                 self.totals.hits += u64::from(seen.is_hit());
+                self.totals.spared += u64::from(seen.field("cache-status").contains("stale-if-down"));
                 let lifetime = self.origin.borrow().lifetime(ask.key.class);
                 let asking = Asking { ask: ask.clone(), client: open.exchange.0, started, over: now };
                 self.model.check(&asking, &seen, lifetime)
@@ -415,6 +425,18 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// One probe at a time looked whether the origin was back.
+    fn check_probes(&mut self) -> Result<(), String> {
+        self.totals.probes = self.world.metric("larder_breaker_probes");
+        let damaged = self.plan.acts.iter().any(|(_, act)| matches!(act, Act::Corrupt { .. }));
+        let interval = self.plan.configurations.iter().map(|c| c.probe_ms).min().unwrap_or_default();
+        let most = (self.world.now() - self.begin) / 1_000_000 / interval;
+        if !damaged && self.totals.probes > most {
+            return Err(format!("{} probes, where {most} are allowed", self.totals.probes));
+        }
+        Ok(())
+    }
+
     /// Nobody waits, no lease is left, the keys are known, and the origin was not asked too often.
     fn check_end(&mut self) -> Result<(), String> {
         if let Some(open) = self.open.first() {
@@ -424,6 +446,7 @@ impl<'a> Stage<'a> {
         shared::check_idle(&self.world)?;
         shared::check_keys(&self.world, self.sets)?;
         self.check_workers()?;
+        self.check_probes()?;
         let origin = self.origin.borrow();
         self.totals.fetches = origin.log.len() as u64;
         self.totals.reloads = u64::from(self.world.look(|h| h.reloads));

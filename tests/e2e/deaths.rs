@@ -14,15 +14,67 @@ const FLIGHTS: usize = 10;
 const WAITING: usize = 5;
 /// `stream_idle_timeout` here.
 const IDLE: Duration = Duration::from_secs(8);
+/// How long a fetch is waited for after the last sign of its worker, unless configured.
+const LEASE: Duration = Duration::from_secs(2);
+/// What the origin and a busy machine may take on top.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Whose fetches die.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fetches {
+    /// Requests of clients.
+    Inline,
+    /// Calls of the VM's root, for pages that are known.
+    Dispatched,
+}
 
 #[test]
 fn when_the_leaders_vm_dies_its_followers_on_the_other_worker_are_served_within_the_lease() {
-    play(2);
+    play(2, Fetches::Inline);
 }
 
 #[test]
 fn when_the_leaders_vm_dies_its_followers_on_three_other_workers_are_served_within_the_lease() {
-    play(4);
+    play(4, Fetches::Inline);
+}
+
+#[test]
+fn when_a_vm_dies_that_fetches_by_itself_the_followers_on_other_workers_are_served_within_the_lease() {
+    play(4, Fetches::Dispatched);
+}
+
+#[test]
+fn what_a_dead_vm_was_refreshing_is_served_stale_and_refreshed_by_another() {
+    let edge = start(2);
+    let paths: Vec<String> = (0..FLIGHTS).map(|n| format!("/refreshed/{n}")).collect();
+    let [dying, living] = [0, 1].map(|worker| edge.clients_of(worker, 2 * FLIGHTS + 1));
+    let (mut dying, mut living) = (dying.into_iter(), living.into_iter());
+    let ask = |clients: &mut dyn Iterator<Item = Client>| {
+        let asked = clients.take(FLIGHTS).zip(&paths).map(|(client, path)| (client, Request::get(path)));
+        let answers = edge.ask(asked.collect()).into_iter();
+        answers.map(|answer| answer.expect("nobody waits")).collect::<Vec<_>>()
+    };
+    edge.origin.answer_by(|request| page(request, "old"));
+    ask(&mut dying);
+    purge(&edge, "soft");
+    edge.origin.answer_by(|request| page(request, "lost").delay(Duration::from_secs(20)));
+    assert!(ask(&mut dying).iter().all(|answer| answer.is_hit()), "served stale");
+    edge.until("all refreshes are at the origin", || edge.origin.log().len() == 2 * FLIGHTS);
+    edge.origin.answer_by(|request| page(request, "new"));
+    let _ = edge.ask(vec![(dying.next().unwrap(), Request::get("/").field(TRAP, "1"))]);
+    let death = Instant::now();
+    let stale = ask(&mut living);
+    assert!(stale.iter().all(|answer| answer.is_hit() && answer.text().starts_with("old")), "{stale:?}");
+    let mut client = living.next().unwrap();
+    for path in &paths {
+        while !edge.runtime.block_on(client.send(&Request::get(path))).unwrap().text().starts_with("new") {
+            assert!(death.elapsed() < LEASE + SLACK, "{path} is still what it was");
+            edge.pass(Duration::from_millis(20));
+        }
+        assert_eq!(edge.origin_count(path), 3, "{path}: made, lost, and refreshed by another");
+    }
+    expect_consistency(&edge, 2, &paths);
+    edge.check_idle();
 }
 
 #[test]
@@ -34,10 +86,15 @@ fn what_is_shipped_cannot_be_killed_by_a_request() {
     assert!(has_trap(true) && !has_trap(false));
 }
 
-fn play(workers: u64) {
+fn start(workers: u64) -> Edge {
     let replaced = vec![("stream_idle_timeout: 60s", "stream_idle_timeout: 8s")];
     let mut edge = Edge::start(&Setup { workers, with_trap: true, replaced, ..Setup::default() });
     edge.envoy.configure(&with_admin("")).unwrap();
+    edge
+}
+
+fn play(workers: u64, fetches: Fetches) {
+    let edge = start(workers);
     let paths: Vec<String> = (0..FLIGHTS).map(|n| format!("/dies/{n}")).collect();
     let clients = |worker| edge.clients_of(worker, FLIGHTS * WAITING);
     let waiting: Vec<Vec<Client>> = (0..workers).map(clients).collect();
@@ -47,6 +104,14 @@ fn play(workers: u64) {
         asked.map(|(client, path)| edge.begin(client, Request::get(path))).collect::<Vec<_>>()
     };
 
+    // Gone, but known: the root fetches them, and who leads waits like all others.
+    let is_dispatched = fetches == Fetches::Dispatched;
+    if is_dispatched {
+        edge.origin.answer_by(|request| page(request, "gone"));
+        edge.answers(ask(edge.clients(Protocol::Http1, FLIGHTS)));
+        purge(&edge, "hard");
+        edge.origin.forget();
+    }
     // Nobody ever sees the answer that the dead VM waits for.
     edge.origin.answer_by(|request| page(request, "lost").delay(Duration::from_secs(20)));
     let mut leading = leading.into_iter();
@@ -55,8 +120,10 @@ fn play(workers: u64) {
     edge.origin.answer_by(|request| page(request, "found").delay(Duration::from_millis(300)));
     let mut waiting = waiting.into_iter().map(ask);
     let (hopeless, others): (Vec<_>, Vec<_>) = (waiting.next().unwrap(), waiting.flatten().collect());
-    let waits = || edge.envoy.stat("wasmcustom.larder_waited") == workers * (FLIGHTS * WAITING) as u64;
-    edge.until("all followers wait", waits);
+    let all = workers as usize * FLIGHTS * WAITING + if is_dispatched { FLIGHTS } else { 0 };
+    edge.until("all followers wait", || edge.envoy.stat("wasmcustom.larder_waited") == all as u64);
+    let calls = edge.envoy.stat("wasmcustom.larder_dispatched");
+    assert_eq!(calls, if is_dispatched { FLIGHTS as u64 } else { 0 });
 
     let death = Instant::now();
     let fatal = Request::get("/").field(TRAP, "1");
@@ -67,18 +134,18 @@ fn play(workers: u64) {
         assert_eq!((response.status, response.text().split(' ').next()), (200, Some("found")));
     }
     let until_served = death.elapsed();
-    // The lease is two seconds; the rest is the origin's time and that of a busy machine.
-    assert!(until_served < Duration::from_secs(7), "the followers waited for {until_served:?}");
+    assert!(until_served < LEASE + SLACK, "the followers waited for {until_served:?}");
     let left = leaders.len() + hopeless.len();
     let _ = edge.answers(leaders.into_iter().chain(hopeless).collect());
-    assert!(death.elapsed() < IDLE + Duration::from_secs(7), "somebody hung for {:?}", death.elapsed());
-    edge.check_idle();
+    assert!(death.elapsed() < IDLE + LEASE + SLACK, "somebody hung for {:?}", death.elapsed());
     for path in &paths {
         assert_eq!(edge.origin_count(path), 2, "{path}: one fetch was lost and one took over");
     }
     expect_consistency(&edge, workers, &paths);
+    // A call of the dead VM's root ends with it, when a request has started another.
+    edge.check_idle();
     println!(
-        "{workers} workers: the VM that led {FLIGHTS} flights died; {served} followers on other workers were served \
+        "{workers} workers: the VM that led {FLIGHTS} flights ({fetches:?}) died; {served} followers on other workers were served \
          {until_served:?} later, {} origin requests; {left} requests of the dead VM ended by themselves",
         2 * FLIGHTS
     );
@@ -97,9 +164,7 @@ fn expect_consistency(edge: &Edge, workers: u64, paths: &[String]) {
         }
     }
     edge.origin.answer_by(|request| page(request, "new"));
-    let purge = commanding("POST", "/_larder/purge", r#"{"selectors": [{"tag": "t"}], "mode": "hard"}"#);
-    let admin = edge.clients(Protocol::Http1, 1).remove(0);
-    assert_eq!(edge.ask(vec![(admin, purge)]).remove(0).unwrap().status, 200);
+    purge(edge, "hard");
     for path in paths {
         for worker in 0..workers {
             let response = get(worker, path);
@@ -107,6 +172,13 @@ fn expect_consistency(edge: &Edge, workers: u64, paths: &[String]) {
             assert_eq!(response.is_hit(), worker > 0, "{path} on worker {worker}");
         }
     }
+}
+
+fn purge(edge: &Edge, mode: &str) {
+    let body = format!(r#"{{"selectors": [{{"tag": "t"}}], "mode": "{mode}"}}"#);
+    let admin = edge.clients(Protocol::Http1, 1).remove(0);
+    let answers = edge.ask(vec![(admin, commanding("POST", "/_larder/purge", &body))]);
+    assert_eq!(answers[0].as_ref().unwrap().status, 200);
 }
 
 fn page(request: &OriginRequest, word: &str) -> Reply {

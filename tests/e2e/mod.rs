@@ -16,6 +16,8 @@ mod real_envoy;
 /// HTTP/1.1 as it is on the wire.
 mod wire;
 
+/// What the access log tells.
+mod access_log;
 /// The admin route on a listener of its own.
 mod admin_listener;
 /// The emulated host beside it.

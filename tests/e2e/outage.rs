@@ -12,16 +12,17 @@ use crate::stand::{Reply, Request, Response};
 
 const ENTRIES: usize = 100;
 const CLIENTS: usize = 16;
-/// How long a failure is remembered: one probe per key in this time.
+/// One request in this time looks whether the origin is back.
 const PROBE: Duration = Duration::from_secs(1);
-/// What a busy machine may take on top.
+/// What a busy machine may take on top, and for how long a key rests whose fetch has failed.
 const SLACK: Duration = Duration::from_secs(9);
 
 #[test]
 fn while_the_origin_is_gone_nobody_gets_an_error_for_what_was_cached() {
     let seconds = env::var("OUTAGE_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3);
     let mut edge = Edge::start(&Setup::default());
-    edge.envoy.configure(r#"{"stale_if_error": "5m"}"#).unwrap();
+    let breaker = format!(r#"{{"failures": 3, "probe_interval": "{}ms"}}"#, PROBE.as_millis());
+    edge.envoy.configure(&format!(r#"{{"stale_if_error": "5m", "breaker": {breaker}}}"#)).unwrap();
     let version = Arc::new(AtomicUsize::new(0));
     let said = Arc::clone(&version);
     edge.origin.answer_by(move |_| {
@@ -35,13 +36,19 @@ fn while_the_origin_is_gone_nobody_gets_an_error_for_what_was_cached() {
 
     let demand = edge.demand(CLIENTS, &paths, expect_no_error);
     edge.pass(Duration::from_millis(500));
-    let before = edge.origin.log().len();
     edge.origin.listen(false);
     edge.pass(Duration::from_secs(seconds));
-    let during = demand.answered();
+    let (during, asked) = (demand.answered(), edge.envoy.stat("cluster.origin.upstream_cx_connect_fail"));
+    let breaker = |edge: &Edge, of: &str| edge.envoy.stat(&format!("wasmcustom.larder_{of}"));
+    assert_eq!((breaker(&edge, "breaker_opened"), breaker(&edge, "breaker_closed")), (1, 0));
     version.store(1, Ordering::Relaxed);
     edge.origin.listen(true);
-    let back = Instant::now();
+    let (back, probes) = (Instant::now(), breaker(&edge, "breaker_probes"));
+    edge.until("the breaker has closed", || breaker(&edge, "breaker_closed") == 1);
+    let closed = back.elapsed();
+    // The first probe after its return finds it, an interval after the last one at the latest.
+    let more = breaker(&edge, "breaker_probes") - probes;
+    assert!(more <= 1 && closed < PROBE + SLACK, "closed after {more} more probes and {closed:?}");
     let mut client = edge.clients(Protocol::Http1, 1).remove(0);
     for path in &paths {
         while edge.runtime.block_on(client.send(&Request::get(path))).unwrap().text() != "1" {
@@ -53,9 +60,9 @@ fn while_the_origin_is_gone_nobody_gets_an_error_for_what_was_cached() {
     edge.stop(demand);
     edge.check_settled();
     println!(
-        "the origin was gone for {seconds} s: {during} requests for {ENTRIES} cached responses, no error; everything \
-         was up to date {recovered:?} after its return ({} origin requests)",
-        edge.origin.log().len() - before
+        "the origin was gone for {seconds} s: {during} requests for {ENTRIES} cached responses, no error, it was tried \
+         {asked} times, {probes} of them probes; the breaker closed {closed:?} after its return, with {more} probe(s), and \
+         everything was up to date after {recovered:?}"
     );
 }
 

@@ -299,6 +299,7 @@ fn spawn(folder: &Path, workers: u64) -> Child {
         .arg(folder.join("admin"))
         .args(["--concurrency", &workers.to_string(), "--disable-hot-restart"])
         .args(["--service-node", "test", "--service-cluster", "test"])
+        .args(["--file-flush-interval-msec", "100"])
         .args(["--log-level", "warning", "--component-log-level", "wasm:info,config:info"])
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())

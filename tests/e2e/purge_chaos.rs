@@ -23,6 +23,9 @@ const FOLDERS: u64 = 3;
 const PAGES: u64 = 6;
 const CLIENTS: usize = 16;
 const PURGERS: usize = 4;
+/// So many purges in a row, then so long none, for there to be something to purge.
+const IN_A_ROW: u64 = 50;
+const REST: Duration = Duration::from_millis(500);
 /// How long it goes on where nobody says how many purges there shall be.
 const FOR: Duration = Duration::from_secs(6);
 
@@ -256,7 +259,10 @@ impl Race {
     /// Purges one thing after the other, and notes what must not be seen any more.
     async fn purge_on(&self, address: SocketAddr, mut chance: Chance) {
         let mut client = None;
-        while !self.stop.load(SeqCst) {
+        for n in 1.. {
+            if self.stop.load(SeqCst) {
+                break;
+            }
             let (selector, covered) = selector(&mut chance);
             let mode = *chance.pick(&["hard", "hard", "hard", "soft", "revalidate"]);
             let body = format!(r#"{{"selectors": [{selector}], "mode": "{mode}"}}"#);
@@ -275,7 +281,9 @@ impl Race {
                 assert!(may_fail, "{body}: {response:?}");
                 self.refused.fetch_add(1, SeqCst);
             }
-            tokio::time::sleep(Duration::from_millis(chance.below(4))).await;
+            let rests = n % IN_A_ROW == 0;
+            let pause = if rests { REST } else { Duration::from_millis(chance.below(4)) };
+            tokio::time::sleep(pause).await;
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::process::Setup;
+use super::process::{Setup, replace};
 use super::real_envoy::RealEnvoy;
 use crate::stand::{OriginRequest, Reply, Request, Stand};
 
@@ -30,6 +30,17 @@ const CLUSTERS: &str = r#"  clusters:
       endpoints:
       - lb_endpoints:
         - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ORIGIN_PORT } } }
+"#;
+
+/// Where a filter comes between Larder and the router, on either listener.
+const ROUTERS: [(&str, &str); 2] =
+    [("          - &router\n", "          - &auth\n"), ("          - *router\n", "          - *auth\n")];
+/// Says to the origin who we are.
+const AUTH: &str = r#"            name: auth
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
+              mutations:
+                request_mutations: [{ append: { header: { key: authorization, value: Bearer edge } } }]
 "#;
 
 /// A page that is stale from the beginning, but for half an hour served while it is refreshed.
@@ -93,7 +104,11 @@ fn a_refresh_goes_where_the_router_sent_the_first_request_and_as_it_did() {
 
 #[test]
 fn a_refresh_goes_through_the_route_table_and_does_not_meet_the_cache_again() {
-    let mut envoy = RealEnvoy::start_as_written("envoy-route-loop.yaml", |_| {});
+    let mut envoy = RealEnvoy::start_as_written("envoy-route-loop.yaml", |yaml| {
+        let [(router, auth), (router_again, auth_again)] = ROUTERS;
+        replace(yaml, router, &[auth, AUTH, router].concat());
+        replace(yaml, router_again, &[auth_again, router_again].concat());
+    });
     envoy.origin("/loop", vec![stale_page(), Reply::status(503).body("busy"), new_page()]);
     envoy.send(0, Request::get("/shop/loop"));
     assert!(envoy.send(1, Request::get("/shop/loop")).is_hit());
@@ -101,6 +116,7 @@ fn a_refresh_goes_through_the_route_table_and_does_not_meet_the_cache_again() {
     for (n, request) in seen.iter().enumerate() {
         assert_eq!((request.target.as_str(), request.field("host").as_str()), ("/loop", "origin.internal"));
         assert_eq!(request.field("x-route"), "shop", "request {n}");
+        assert_eq!(request.field("authorization"), "Bearer edge", "request {n}");
     }
     envoy.pass(Duration::from_millis(300));
     let hit = envoy.send(0, Request::get("/shop/loop"));

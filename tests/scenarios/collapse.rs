@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::telling::{await_origin, expect_hit, get, page, purge_url, stale_page, with_admin};
+use super::telling::{admin, await_origin, expect_hit, get, page, purge_url, stale_page, with_admin};
 use crate::stand::{Ending, Exchange, OriginRequest, Reply, Request, Stand};
 
 /// Long enough for a crowd to come together, on a machine that is busy.
@@ -209,6 +209,54 @@ pub fn who_fetches_is_configured(stand: &mut dyn Stand) {
         let by = |r: OriginRequest| if r.field("x-forwarded-for").is_empty() { "larder" } else { "client" };
         assert_eq!(log.map(by).collect::<Vec<_>>(), [unknown, known], "{fetch}, {cluster}");
     }
+}
+
+/// Larder's own fetch has the whole of it when it finds that it may not be stored. Who leads gets that; the others ask
+/// for themselves, and so does everybody from then on.
+pub fn what_is_too_large_for_the_cache_is_delivered_once_and_not_stored(stand: &mut dyn Stand) {
+    stand.configure(&with_admin(r#""store": {"object_bytes_max": "64KiB"},"#)).unwrap();
+    let large = vec![b'x'; 300_000];
+    let grown = || page(&large).delay(SLOW);
+    stand.origin("/collapse/grown", vec![page("small"), grown()]);
+    get(stand, 0, "/collapse/grown");
+    purge_url(stand, 1, "/collapse/grown", "hard");
+    let exchanges: Vec<_> = (0..6).map(|n| stand.start(n % 2, Request::get("/collapse/grown"))).collect();
+    for exchange in exchanges {
+        let response = stand.finish(exchange);
+        assert!(response.complete && response.body == large, "{}", response.field("cache-status"));
+    }
+    assert_eq!(stand.metric("dispatched"), 1);
+    assert_eq!(stand.origin_count("/collapse/grown"), 1 + 6, "one for each");
+    for worker in [0, 1] {
+        let response = get(stand, worker, "/collapse/grown");
+        assert!(response.body == large && !response.is_hit());
+    }
+    assert_eq!(stand.metric("dispatched"), 1, "it is known by now");
+    // A refresh that nobody waits for leaves what is stored until its window ends.
+    stand.origin("/collapse/growing", vec![stale_page("small", ", stale-while-revalidate=300"), grown()]);
+    get(stand, 0, "/collapse/growing");
+    for worker in [0, 1] {
+        expect_hit(stand, worker, "/collapse/growing", "small");
+    }
+    await_origin(stand, "/collapse/growing", 2);
+    stand.pass(SLOW + Duration::from_millis(300));
+    for worker in [0, 1] {
+        expect_hit(stand, worker, "/collapse/growing", "small");
+    }
+    assert_eq!(stand.origin_count("/collapse/growing"), 2, "it is not tried again at once");
+}
+
+/// Envoy gives up a call whose response has more than 32 MiB.
+pub fn what_is_too_large_for_a_call_comes_with_the_clients_own_request(stand: &mut dyn Stand) {
+    admin(stand);
+    let huge = vec![b'x'; 33 << 20];
+    stand.origin("/collapse/huge", vec![page("small"), page(&huge)]);
+    get(stand, 0, "/collapse/huge");
+    purge_url(stand, 1, "/collapse/huge", "hard");
+    let response = get(stand, 1, "/collapse/huge");
+    assert!(response.complete && response.body == huge, "{}", response.field("cache-status"));
+    assert_eq!(stand.metric("dispatched_failed"), 1);
+    assert_eq!(stand.origin_count("/collapse/huge"), 3);
 }
 
 pub fn a_client_waits_no_longer_than_its_deadline(stand: &mut dyn Stand) {

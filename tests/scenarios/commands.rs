@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::operating::{command, configure, fill, is_hit, json, page, purge, told};
-use crate::stand::{Request, Stand};
+use crate::stand::{Reply, Request, Stand};
 use std::time::Duration;
 
 const HOST: &str = "http://shop.example";
@@ -297,4 +297,66 @@ pub fn the_configuration_is_shown(stand: &mut dyn Stand) {
     assert_eq!((health.status, &json(&health)["status"]), (200, &json!("ok")));
     let stats = told(stand, "GET", "/_larder/stats", "");
     assert!(stats["larder_hits"].is_u64(), "{stats}");
+}
+
+/// Each selector, in each mode, covers what it names, and nothing else.
+pub fn each_selector_covers_what_it_names(stand: &mut dyn Stand) {
+    configure(stand, "", r#", "rules": [{"name": "shoes", "match": {"path": "/sel/shoes/**"}}]"#);
+    let typed = |reply: Reply, content_type: &str| reply.field("content-type", content_type);
+    stand.origin("/sel/shoes/1", vec![typed(page("shoe", "shoe, sale"), "text/html")]);
+    stand.origin("/sel/hats/1", vec![typed(page("hat", "hat, sale"), "image/png")]);
+    stand.origin("/sel/gone", vec![Reply { status: 404, ..typed(page("gone", "gone"), "text/html") }]);
+    let pages = ["/sel/shoes/1", "/sel/shoes/1?q=a", "/sel/hats/1", "/sel/gone"];
+    let cases: &[(&str, &[usize])] = &[
+        (r#"{"url": "http://shop.example/sel/shoes/1"}"#, &[0]),
+        (r#"{"url_any_query": "http://shop.example/sel/shoes/1"}"#, &[0, 1]),
+        (r#"{"prefix": "http://shop.example/sel/shoes"}"#, &[0, 1]),
+        (r#"{"host": "shop.example"}"#, &[0, 1, 2, 3]),
+        (r#"{"host": "other.example"}"#, &[]),
+        (r#"{"tag": "hat"}"#, &[2]),
+        (r#"{"tags": ["hat", "gone"]}"#, &[2, 3]),
+        (r#"{"tags_all": ["shoe", "sale"]}"#, &[0, 1]),
+        // With its query or without.
+        (r#"{"glob": "/sel/*/1"}"#, &[0, 1, 2]),
+        (r#"{"glob": "/sel/*/1?q=?"}"#, &[1]),
+        (r#"{"regex": "/sel/(hats|gone)"}"#, &[2, 3]),
+        (r#"{"type": "image/*"}"#, &[2]),
+        (r#"{"type_regex": "^text/"}"#, &[0, 1, 3]),
+        (r#"{"tag_regex": "ha[st]"}"#, &[2]),
+        (r#"{"status": 404}"#, &[3]),
+        (r#"{"status": "4xx"}"#, &[3]),
+        (r#"{"rule": "shoes"}"#, &[0, 1]),
+        (r#"{"tag": "rule:shoes"}"#, &[0, 1]),
+        (r#"{"tag": "status:404"}"#, &[3]),
+        (r#"{"tag": "type:image/png"}"#, &[2]),
+        (r#"{"tag": "host:shop.example"}"#, &[0, 1, 2, 3]),
+        (r#"{"older_than": "1ms", "all": true}"#, &[0, 1, 2, 3]),
+        (r#"{"older_than": "1h", "all": true}"#, &[]),
+        (r#"{"stored_before": 1000, "all": true}"#, &[]),
+        (r#"{"tag": "sale", "type": "text/html"}"#, &[0, 1]),
+        (r#"{"host": "shop.example", "not": {"tag": "sale"}}"#, &[3]),
+        (r#"{"all": true}"#, &[0, 1, 2, 3]),
+    ];
+    for (n, (selector, covered)) in cases.iter().enumerate() {
+        for mode in ["hard", "soft", "revalidate"] {
+            purge(stand, "hard", r#"{"prefix": "http://shop.example/sel/"}"#);
+            for path in pages {
+                stand.send(0, Request::get(path));
+                assert!(is_hit(stand, 1, path), "{path} is stored");
+            }
+            stand.pass(Duration::from_millis(5));
+            purge(stand, mode, selector);
+            for (page, path) in pages.into_iter().enumerate() {
+                let status = stand.send((n + page) % 2, Request::get(path)).field("cache-status");
+                let expected = match (covered.contains(&page), mode) {
+                    (false, _) => "larder; hit; ttl=",
+                    (true, "hard") => "larder; fwd=uri-miss; stored; detail=purged",
+                    (true, "soft") => "; detail=soft-purged",
+                    (true, _) => "larder; fwd=stale; stored; detail=invalidated",
+                };
+                let fits = status.contains(expected) && status.contains("detail=") == covered.contains(&page);
+                assert!(fits, "{mode} {selector}: {path} says {status}");
+            }
+        }
+    }
 }

@@ -153,6 +153,8 @@ macro_rules! on_both_stands {
                 a_purge_of_either_url_holds_for_both
                 equivalent_queries_are_one_fetch
                 the_newest_word_about_queries_counts
+                what_makes_no_difference_makes_none_to_explanations_and_refreshes
+                a_purge_of_either_url_holds_while_the_origin_is_down
             }
             stale {
                 a_stale_response_helps_out_when_the_origin_is_too_slow
@@ -178,6 +180,7 @@ macro_rules! on_both_stands {
                 what_may_be_served_meanwhile_helps_out_when_its_own_request_fails
                 an_error_never_takes_the_place_of_what_still_helps
                 errors_are_remembered_for_a_time_of_their_own
+                what_is_gone_helps_out_and_what_failed_does_not
                 who_has_waited_long_enough_makes_do_with_what_is_stale
                 a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored
                 a_cluster_that_is_down_is_not_asked_about_what_can_be_served
@@ -227,6 +230,8 @@ macro_rules! on_both_stands {
                 no_more_wait_than_may
                 where_nobody_may_wait_any_more_a_known_key_is_fetched_once_all_the_same
                 who_fetches_is_configured
+                what_is_too_large_for_the_cache_is_delivered_once_and_not_stored
+                what_is_too_large_for_a_call_comes_with_the_clients_own_request
                 a_client_waits_no_longer_than_its_deadline
                 a_follower_gets_what_it_asked_for
                 a_validation_is_shared_as_well
@@ -276,6 +281,7 @@ macro_rules! on_both_stands {
                 a_purge_of_much_is_refreshed_bit_by_bit
                 a_command_with_a_key_is_carried_out_once
                 the_configuration_is_shown
+                each_selector_covers_what_it_names
             }
             dialects {
                 varnish_foshttpcache_and_nginx_purge

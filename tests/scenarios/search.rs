@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::telling::{admin, expect_hit, expect_miss, get, page, purge_url};
+use serde_json::{Value, json};
+
+use super::telling::{admin, command, expect_hit, expect_miss, get, page, purge_url, with_admin};
 use crate::stand::{Reply, Request, Stand};
 
 fn one_for(body: &str, no_vary_search: &str) -> Reply {
@@ -124,5 +126,53 @@ pub fn the_newest_word_about_queries_counts(stand: &mut dyn Stand) {
             let hit = stand.send(worker, ask("?b=3&a=3", lang));
             assert_eq!((hit.is_hit(), hit.text().as_str()), (true, body));
         }
+    }
+}
+
+pub fn what_makes_no_difference_makes_none_to_explanations_and_refreshes(stand: &mut dyn Stand) {
+    admin(stand);
+    let path = "/search/told";
+    stand.origin(path, (0..4).map(|n| one_for(&n.to_string(), "params=(\"utm\")")).collect());
+    expect_miss(stand, 0, "/search/told?a=1&utm=x", "0");
+    let told = |stand: &mut dyn Stand, what: &str, body: &str| -> Value {
+        let (method, status) = if body.is_empty() { ("GET", 200) } else { ("POST", 202) };
+        let response = command(stand, 1, method, &format!("/_larder/{what}"), body);
+        assert_eq!(response.status, status, "{}", response.text());
+        serde_json::from_slice(&response.body).unwrap()
+    };
+    let explain = "explain?url=http://shop.example/search/told%3Fa=1%26utm=y";
+    let found = told(stand, explain, "");
+    assert_eq!((&found["hit"], &found["stored"]), (&json!(true), &json!(true)), "{found}");
+    let other = told(stand, &explain.replace("a=1", "a=2"), "");
+    assert_eq!((&other["hit"], &other["stored"]), (&json!(false), &json!(false)), "{other}");
+    let refresh = r#"{"urls": ["http://shop.example/search/told?utm=z&a=1"]}"#;
+    let answer = told(stand, "refresh", refresh);
+    assert_eq!(answer["left"], json!([]), "{answer}");
+    stand.pass(Duration::from_millis(300));
+    expect_hit(stand, 0, "/search/told?a=1", "1");
+    assert_eq!(stand.origin_count(path), 2);
+    purge_url(stand, 0, "/search/told?a=1&utm=y", "revalidate");
+    let purged = told(stand, explain, "");
+    assert_eq!((&purged["hit"], &purged["stored"]), (&json!(false), &json!(true)), "{purged}");
+    assert_eq!(purged["entry"]["state"], "invalidated", "{purged}");
+}
+
+pub fn a_purge_of_either_url_holds_while_the_origin_is_down(stand: &mut dyn Stand) {
+    let breaker = r#""breaker": {"failures": 3, "probe_interval": "1m"}, "stale_if_down": "1d","#;
+    stand.configure(&with_admin(breaker)).unwrap();
+    stand.origin("/search/down", vec![one_for("old", "params").field("age", "599")]);
+    get(stand, 0, "/search/down?a=1");
+    stand.pass(Duration::from_millis(1100));
+    stand.origin_listens(false);
+    for n in 0..3 {
+        assert_eq!(get(stand, n % 2, &format!("/search/never-{n}")).status, 503);
+    }
+    for worker in [0, 1] {
+        let stale = expect_hit(stand, worker, "/search/down?a=2", "old");
+        assert!(stale.field("cache-status").ends_with("detail=stale-if-down"));
+    }
+    purge_url(stand, 0, "/search/down?a=2", "revalidate");
+    for worker in [0, 1] {
+        assert_eq!(get(stand, worker, "/search/down?a=2").status, 503);
     }
 }

@@ -71,6 +71,43 @@ pub fn errors_are_remembered_for_a_time_of_their_own(stand: &mut dyn Stand) {
     }
 }
 
+/// A stored 404 is an answer; a stored 503 would only make an outage longer.
+pub fn what_is_gone_helps_out_and_what_failed_does_not(stand: &mut dyn Stand) {
+    let windows = r#""stale_while_revalidate": "1h", "stale_if_error": "1h","#;
+    stand.configure(&format!(r#"{{{windows} {BREAKER} "name": "l"}}"#)).unwrap();
+    let brief = |status, body: &str| Reply::status(status).body(body).field("cache-control", "max-age=1");
+    let strict = |status, body: &str| {
+        let control = "max-age=1, stale-while-revalidate=0";
+        Reply::status(status).body(body).field("cache-control", control)
+    };
+    let down = || Reply::status(503).body("down");
+    let cases = [
+        (404, strict(404, "old")),
+        (410, strict(410, "old")),
+        (500, brief(500, "old")),
+        (503, brief(503, "old")),
+    ];
+    for (status, stored) in &cases {
+        let path = format!("/gone/{status}");
+        stand.origin(&path, vec![stored.clone(), down()]);
+        assert_eq!(get(stand, 0, &path).text(), "old");
+        assert!(get(stand, 1, &path).is_hit());
+    }
+    stand.pass(Duration::from_millis(2100));
+    for (status, _) in &cases {
+        let seen = get(stand, 1, &format!("/gone/{status}"));
+        let expected = if *status < 500 { (*status, "old") } else { (503, "down") };
+        assert_eq!((seen.status, seen.text().as_str()), expected, "{status}");
+        assert_eq!(why(&seen).starts_with("stale-if-"), *status < 500, "{status}: {}", why(&seen));
+    }
+    // The breaker has opened; what failed is asked for all the same, and shows that the origin is back.
+    assert_eq!(stand.metric("breaker_opened"), 1);
+    assert_eq!(why(&get(stand, 0, "/gone/410")), "stale-if-down");
+    assert_eq!(get(stand, 0, "/gone/503").text(), "down");
+    stand.origin("/gone/503", vec![page("new")]);
+    expect_miss(stand, 1, "/gone/503", "new");
+}
+
 pub fn who_has_waited_long_enough_makes_do_with_what_is_stale(stand: &mut dyn Stand) {
     stand.configure(r#"{"collapse": {"wait_max": "900ms", "lease": "300ms"}}"#).unwrap();
     let slow = page("new").delay(Duration::from_secs(3));
