@@ -26,6 +26,8 @@ from stories import STORIES
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 FOLDER = CHECKOUT / "target" / "bench"
 ROUNDS, QUICK_ROUNDS = 5, 3
+# For V8, which compiles once more what is run often.
+SECONDS_TO_WARM_UP = 2
 
 
 def main() -> None:
@@ -67,6 +69,9 @@ def take_turns(parts: Parts, loader: Loader, cells: list[str], results: Results)
         results.absent = sorted({cell.split("/")[0] for cell in cells if cell not in servers})
         for cell, server in servers.items():
             prime(server, LOADS[cell.split("/")[1]])
+        say("warming up …")
+        for cell, server in servers.items():
+            loader.run(server, LOADS[cell.split("/")[1]], SECONDS_TO_WARM_UP)
         for number in range(1, rounds + 1):
             # There and back, so that no target is always measured after the same one.
             for cell in servers if number % 2 else reversed(servers):

@@ -20,11 +20,11 @@ from plot import bars
 
 HOW = f"""\
 Envoy has one worker on one core; wrk with {CONNECTIONS} keep-alive connections and the origin, an Envoy that answers by
-itself, are on another. Targets take turns, there and back. CPU per request is the time that the scheduler gave to all
-threads of the server, over the requests that wrk counted. A cell is in doubt when the origin saw requests for what should
-be hits, or none for misses. Nothing is left out. Memory is what is resident: for each stored response, what an Envoy
-that keeps them has more than one that has borne the same load and keeps 64; for the churn, the growth since the Envoy was
-idle with the filter loaded."""
+itself, are on another. Targets take turns, there and back, after a round that does not count. CPU per request is the
+time that the scheduler gave to all threads of the server, over the requests that wrk counted. A cell is in doubt when
+the origin saw requests for what should be hits, or none for misses. Nothing is left out. Memory is what is resident:
+for each stored response, what an Envoy that keeps them has more than one that has borne the same load and keeps 64; for
+the churn, the growth since the Envoy was idle with the filter loaded."""
 
 
 @dataclass
