@@ -302,8 +302,20 @@ fn reserve(
 /// The way to empty when room is needed, and its rank; never one that a live flight has reserved.
 #[must_use]
 pub fn victim(set: &SetValue, now: Monotonic, wall: Timestamp) -> Option<(u8, i32)> {
+    victim_among(set, |_| true, now, wall)
+}
+
+/// [`victim`] among some ways.
+#[must_use]
+pub fn victim_among(
+    set: &SetValue,
+    is_one: impl Fn(&Way) -> bool,
+    now: Monotonic,
+    wall: Timestamp,
+) -> Option<(u8, i32)> {
     let reserved = |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way);
-    let ways = (0u8..).zip(&set.ways).filter(|(n, way)| way.bytes > EMPTY_BYTES && !reserved(*n));
+    let is_open = |n: u8, way: &Way| way.bytes > EMPTY_BYTES && is_one(way) && !reserved(n);
+    let ways = (0u8..).zip(&set.ways).filter(|(n, way)| is_open(*n, way));
     ways.map(|(n, way)| (worth(way, wall), n)).min().map(|((rank, _), n)| (n, rank))
 }
 

@@ -135,6 +135,8 @@ pub enum NotStored {
     Superseded,
     /// Not seen often enough yet.
     Admission,
+    /// Its host has taken all that a host may.
+    HostQuota,
 }
 
 /// Why a stale response was served.
@@ -283,7 +285,7 @@ impl Bypass {
 
 impl NotStored {
     /// All reasons; the position of each, from one, is its code in shared data.
-    pub const ALL: [NotStored; 22] = [
+    pub const ALL: [NotStored; 23] = [
         NotStored::Request,
         NotStored::Method,
         NotStored::Status,
@@ -306,6 +308,7 @@ impl NotStored {
         NotStored::Framing,
         NotStored::Superseded,
         NotStored::Admission,
+        NotStored::HostQuota,
     ];
 
     /// Whether the origin, or the way to it, has failed.
@@ -352,6 +355,7 @@ impl NotStored {
             NotStored::Framing => "framing",
             NotStored::Superseded => "superseded",
             NotStored::Admission => "admission",
+            NotStored::HostQuota => "host-quota",
         }
     }
 }

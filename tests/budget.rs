@@ -9,6 +9,7 @@ use larder::config::{Config, Options};
 use larder::http::{Fields, RequestHead};
 use larder::policy::StoredResponse;
 use larder::store::cost::{KEY_BYTES, value_bytes};
+use larder::store::hosts::HostBucket;
 use larder::store::record::Response;
 use larder::store::set::SetSnapshot;
 use larder::store::{Seed, SharedData};
@@ -65,6 +66,49 @@ fn what_is_said_to_be_stored_is_what_the_sets_hold_and_never_more_than_the_budge
             assert!(world.bytes() <= budget, "seed {seed}");
             assert!(real_bytes(&world) <= budget + budget / 8, "seed {seed}: {}", real_bytes(&world));
         }
+    }
+}
+
+#[test]
+fn a_host_takes_no_more_than_its_share_and_makes_room_for_itself() {
+    for seed in 0..10 {
+        let (share, world) = (100_000, World::default());
+        let json = format!(
+            r#"{{"store": {{"bytes_max": "4MiB", "entries_max": {ENTRIES_MAX}, "host_bytes_max": {share}}}}}"#
+        );
+        let config = Rc::new(Config::parse(json.as_bytes()).unwrap());
+        let worker = |nonce| Cache::new(Rc::clone(&config), Identity { nonce, seed: Seed(seed, 1) });
+        let mut workers: Vec<_> = (1..=2).map(worker).collect();
+        let mut chance = Chance::new(seed);
+        let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
+        let hosts = [&b"a.example/"[..], b"b.example/", b"c.example/"];
+        let mut missing = 0;
+        for _ in 0..300 {
+            let worker = &mut workers[chance.below(2) as usize];
+            let key = chance.below(200) as u32;
+            let ask = ask(worker, key, now);
+            let Decision::Fetch { generation, .. } = worker.consider(&world, &ask, true, now) else {
+                continue;
+            };
+            let uri = [hosts[key as usize % 3], &key.to_le_bytes()].concat();
+            let landing = Landing::Stored(Box::new(Response { uri, ..response(chance.below(20_000), now) }));
+            worker.land(&world, generation, landing, now);
+            missing += u32::from(ask.home.get().is_none());
+            for host in hosts {
+                let bucket = HostBucket::of(Seed(seed, 1), host);
+                let sets = (0..ENTRIES_MAX).map(|set| SetSnapshot::read(&world, set).value);
+                let ways: Vec<_> = sets.flat_map(|set| set.ways).filter(|way| way.host == bucket).collect();
+                assert_eq!(
+                    bucket.bytes(&world),
+                    ways.iter().map(|way| way.bytes).sum::<u64>(),
+                    "seed {seed}"
+                );
+                assert!(bucket.bytes(&world) <= share, "seed {seed}");
+            }
+        }
+        assert_eq!(missing, 0, "seed {seed}: each found room, since there are others of its host to evict");
+        let all: u64 = hosts.map(|host| HostBucket::of(Seed(seed, 1), host).bytes(&world)).iter().sum();
+        assert!(all > 2 * share, "seed {seed}: {all}, and more fits beside each other");
     }
 }
 

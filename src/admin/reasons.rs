@@ -98,6 +98,12 @@ pub const fn not_stored(not: NotStored) -> Reason {
             "It has more variants, nominated fields or tags than allowed, or a tag that is too long or cannot be named.",
             "Send fewer or shorter tags, normalise the request fields that Vary names, or raise the limits.",
         ),
+        NotStored::HostQuota => reason(
+            word,
+            "",
+            "The responses of its host take all that those of one host may, and no other of them was found to make room.",
+            "Raise store.host_bytes_max, or store less of this host.",
+        ),
         NotStored::TooLarge => reason(
             word,
             "",

@@ -61,7 +61,8 @@ impl Cache {
             return entry;
         }
         let stored = self.file(host, fetch, &filing, &entry, (until, not_shared), now);
-        host.count(if stored { Counter::Stored } else { Counter::NotStored(NotStored::NoFlight) });
+        host.count(stored.map_or_else(Counter::NotStored, |()| Counter::Stored));
+        let stored = stored.is_ok();
         self.tell_others(host, fetch, &filing, now);
         let home = filing.home.fingerprint;
         fetch.ask.home.set(stored.then_some(home));
@@ -97,7 +98,7 @@ impl Cache {
         Filing { primary, home, directory, moved }
     }
 
-    /// Writes the record, and the one that leads to it, and ends the flight; whether the record is stored.
+    /// Writes the record, and the one that leads to it, and ends the flight; why the record is not stored, if it is not.
     fn file(
         &mut self,
         host: &impl Host,
@@ -106,7 +107,7 @@ impl Cache {
         entry: &Rc<Entry>,
         (until, not_shared): (u32, Option<(NotStored, Monotonic)>),
         now: Now,
-    ) -> bool {
+    ) -> Result<(), NotStored> {
         let (leased, mut lease) = (fetch.lease.place.fingerprint, fetch.lease.clone());
         // Published with the record: whoever it wakes may have to refresh it at once.
         if let Some(recipe) = self.learned(fetch) {
@@ -119,13 +120,14 @@ impl Cache {
             self.put(host, &filing.home, entry, until, now)
         };
         // What is published under the lease ends the flight as well.
-        let mut has_ended = at_home && stored;
+        let mut has_ended = at_home && stored.is_ok();
         if let Directory::Write(variants) = &filing.directory {
             let directory = self.entry(&filing.primary, fetch.stamp, Content::Variants(variants.clone()));
             if filing.primary.fingerprint == leased {
-                has_ended |= self.publish(host, &lease, &directory, until, not_shared, now);
+                has_ended |= self.publish(host, &lease, &directory, until, not_shared, now).is_ok();
             } else {
-                self.put(host, &filing.primary, &directory, until, now);
+                // Somebody else has written one, or is about to.
+                let _ = self.put(host, &filing.primary, &directory, until, now);
             }
         }
         if !has_ended {

@@ -49,7 +49,7 @@ impl Cache {
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let entry = self.entry(&place, stamp, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
-        self.put(host, &place, &entry, until, now).then_some(place.fingerprint)
+        self.put(host, &place, &entry, until, now).is_ok().then_some(place.fingerprint)
     }
 
     /// What a stored part and the rest of it, for which a fetch has asked, make together; none when they do not belong

@@ -14,6 +14,7 @@ mod inspect;
 mod keep;
 mod landing;
 mod publish;
+mod quota;
 mod recipe;
 mod room;
 mod route;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Cache, Host, Lease, Place};
+use super::{Cache, Host, Lease, Place, subject};
 use crate::collapse::{self, Left};
 use crate::deviation::{Deviation, deviates};
 use crate::metrics::Counter;
@@ -38,6 +38,9 @@ impl Cache {
     }
 
     /// Writes a record into the way that the lease reserves, publishes it and ends the flight, at once.
+    ///
+    /// # Errors
+    /// Why it is not stored.
     pub(super) fn publish(
         &mut self,
         host: &impl Host,
@@ -46,33 +49,39 @@ impl Cache {
         until: u32,
         not_shared: Option<(NotStored, Monotonic)>,
         now: Now,
-    ) -> bool {
+    ) -> Result<(), NotStored> {
         if !self.owns_way(host, lease, now) {
-            return false;
+            return Err(NotStored::NoFlight);
         }
         let encoded = entry.record.encoded();
         let lease = if encoded.is_large() { self.enlarged(host, lease, now) } else { Some(lease.clone()) };
-        let Some(lease) = &lease else { return false };
+        let Some(lease) = &lease else { return Err(NotStored::NoFlight) };
         let bytes = encoded.bytes();
+        let bucket = self.host_of(host, subject(&entry.record.content).uri);
+        if !self.fits_host(host, lease, bucket, bytes, now) {
+            return Err(NotStored::HostQuota);
+        }
         let more = bytes as i64 - lease.before as i64;
         if !self.take(host, more, now) {
-            return false;
+            return Err(NotStored::NoFlight);
         }
         let lands_first = deviates(Deviation::LandsBeforeItWrites);
         if !lands_first {
             encoded.write(host, lease.slot, lease.before);
         }
         let fingerprint = lease.place.fingerprint;
-        let record = Some(Way { fingerprint, bytes, expires: until, route: lease.route, ..Way::default() });
-        let left = Left { record, not_shared, ..Left::default() };
+        let way =
+            Way { fingerprint, bytes, expires: until, route: lease.route, host: bucket, ..Way::default() };
+        let left = Left { record: Some(way), not_shared, ..Left::default() };
         let published = self.finish(host, lease, left, more);
         if lands_first {
             encoded.write(host, lease.slot, lease.before);
         }
-        if published {
-            self.memory.update(fingerprint, entry);
+        if !published {
+            return Err(NotStored::NoFlight);
         }
-        published
+        self.memory.update(fingerprint, entry);
+        Ok(())
     }
 
     /// The lease with a way that takes large bodies.
@@ -98,6 +107,9 @@ impl Cache {
 
     /// Stores a record at a place that the fetch has no flight for, under a flight of its own; nothing happens when
     /// that place is being fetched, when something newer is there, or when there is no room.
+    ///
+    /// # Errors
+    /// Why it is not stored.
     pub(super) fn put(
         &mut self,
         host: &impl Host,
@@ -105,33 +117,33 @@ impl Cache {
         entry: &Rc<Entry>,
         until: u32,
         now: Now,
-    ) -> bool {
+    ) -> Result<(), NotStored> {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
-                return false;
+                return Err(NotStored::NoFlight);
             }
             let way = set.value.way_of(place.fingerprint);
             let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
             let is_older = there.is_some_and(|r| r.stamp > entry.record.stamp);
             if is_older && !deviates(Deviation::OlderReplacesNewer) {
-                return false;
+                return Err(NotStored::NoFlight);
             }
             let new = self.new_flight(place.fingerprint, now);
             let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
-                return false;
+                return Err(NotStored::NoFlight);
             };
             if set.replace(host, &value) {
                 let lease = Lease::of(place.clone(), flight, &set.value);
                 let stored = self.publish(host, &lease, entry, until, None, now);
-                if !stored {
+                if stored.is_err() {
                     self.finish(host, &lease, Left::default(), 0);
                 }
                 return stored;
             }
             host.count(Counter::Conflict);
         }
-        false
+        Err(NotStored::NoFlight)
     }
 
     /// Ends the flight of a lease and wakes who waited; whether the flight was still there. So many bytes were taken

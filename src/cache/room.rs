@@ -75,7 +75,7 @@ impl Cache {
             }
             self.look_for_victims(host, now);
             if let Some(victim) = self.victims.known.pop() {
-                self.empty(host, victim, now);
+                self.empty_victim(host, victim, now);
                 total = host.bytes();
             }
         }
@@ -83,10 +83,8 @@ impl Cache {
     }
 
     fn look_for_victims(&mut self, host: &impl Host, now: Now) {
-        let sets = self.sets().max(self.victims.sets_before);
         for _ in 0..SETS_PER_EVICTION {
-            self.victims.hand = self.victims.hand.wrapping_add(1) % sets;
-            let set = SetSnapshot::read(host, self.victims.hand);
+            let set = SetSnapshot::read(host, self.next_in_hand());
             let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall) else { continue };
             let victim = Victim { rank, slot: Slot { set: set.number, way } };
             if !self.victims.known.iter().any(|known| known.slot == victim.slot) {
@@ -99,24 +97,38 @@ impl Cache {
         self.victims.known.drain(..excess);
     }
 
-    /// Empties a way under a flight of its own, like everything that writes a slot, if it is still worth as little.
-    fn empty(&mut self, host: &impl Host, victim: Victim, now: Now) {
+    /// The next set that is looked at for what to evict.
+    pub(super) fn next_in_hand(&mut self) -> u32 {
+        let sets = self.sets().max(self.victims.sets_before);
+        self.victims.hand = self.victims.hand.wrapping_add(1) % sets;
+        self.victims.hand
+    }
+
+    /// Empties a way if it is still worth as little.
+    fn empty_victim(&mut self, host: &impl Host, victim: Victim, now: Now) {
         let set = SetSnapshot::read(host, victim.slot.set);
-        let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall) else { return };
-        if rank > victim.rank {
-            return;
+        if let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall)
+            && rank <= victim.rank
+        {
+            self.empty(host, &set, way, now);
         }
+    }
+
+    /// Empties a way under a flight of its own, like everything that writes a slot; whether it has, or somebody changed
+    /// the set meanwhile.
+    pub(super) fn empty(&mut self, host: &impl Host, set: &SetSnapshot, way: u8, now: Now) -> bool {
         // No key: a number that no other flight has.
         let new = self.new_flight(Fingerprint::default(), now);
         let new = collapse::NewFlight { fingerprint: Fingerprint(new.generation), ..new };
-        let Some((value, flight)) = collapse::led_in(&set.value, new, way, now.mono) else { return };
+        let Some((value, flight)) = collapse::led_in(&set.value, new, way, now.mono) else { return false };
         if !set.replace(host, &value) {
-            return;
+            return true;
         }
-        let place = Place { key: Vec::new(), fingerprint: new.fingerprint, set: victim.slot.set };
+        let place = Place { key: Vec::new(), fingerprint: new.fingerprint, set: set.number };
         let lease = Lease::of(place, flight, &set.value);
         let record = Some(Record::erase(host, lease.slot, lease.before));
         self.finish(host, &lease, Left { record, ..Left::default() }, 0);
+        true
     }
 
     /// Tells the sets of some records how often this worker has used its copies of them. A hit writes nothing; this is

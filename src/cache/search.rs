@@ -73,7 +73,8 @@ impl Cache {
             self.searches = true;
         }
         self.memory.remove(marker.fingerprint);
-        self.put(host, &marker, &entry, until, now);
+        // Without the note the response is stored all the same, for this very query.
+        let _ = self.put(host, &marker, &entry, until, now);
         (was != says).then_some(marker)
     }
 

@@ -178,11 +178,15 @@ pub const REFERENCE: &[Row] = &[
         "Whether responses carry `Cache-Status` (RFC 9211)."),
 
     top("store.bytes_max", "size, 1MiB to 64GiB", r#""256MiB""#, r#""1GiB""#,
-        "The most bytes in shared data, all workers together."),
+        "The most bytes in shared data, all workers together. Each may exceed it by 16 KiB for a moment."),
     top("store.object_bytes_max", "size, up to 64MiB", r#""1MiB""#, r#""512KiB""#,
         "The largest body of a response that is stored."),
     top("store.entries_max", "64 to 16777216", "65536", "1024",
         "The most stored responses."),
+    top("store.host_bytes_max", "size, 64KiB or more, or `null`", "null", r#""16MiB""#,
+        "The most bytes in shared data of the responses of one host, so that one does not push out the others. A response \
+         beyond that takes the place of others of its host; where none is found nearby it is not stored (`host-quota`). What \
+         was stored before this was set does not count."),
     top("store.worker_bytes_max", "size, up to 512MiB", r#""64MiB""#, "0",
         "The most bytes of copies in each worker's own memory; 0 turns them off."),
 

@@ -18,6 +18,8 @@ pub struct StoreConfig {
     pub object_bytes_max: u64,
     /// The most stored responses.
     pub entries_max: u32,
+    /// The most bytes in shared data of the responses of one host, where these are limited.
+    pub host_bytes_max: Option<u64>,
     /// The most bytes of copies in each worker's own memory (L1); 0 turns them off.
     pub worker_bytes_max: u64,
 }
@@ -28,6 +30,7 @@ impl Default for StoreConfig {
             bytes_max: 256 << 20,
             object_bytes_max: 1 << 20,
             entries_max: 65_536,
+            host_bytes_max: None,
             worker_bytes_max: 64 << 20,
         }
     }
@@ -38,6 +41,9 @@ impl StoreConfig {
         object.field("bytes_max", &mut self.bytes_max, |at| size_within(at, 1 << 20, 64 << 30))?;
         object.field("object_bytes_max", &mut self.object_bytes_max, |at| size_within(at, 1, 64 << 20))?;
         object.field("entries_max", &mut self.entries_max, |at| count(at, 64, 1 << 24))?;
+        object.field("host_bytes_max", &mut self.host_bytes_max, |at| {
+            at.or_null(|at| size_within(at, 64 << 10, 64 << 30))
+        })?;
         object.field("worker_bytes_max", &mut self.worker_bytes_max, |at| size_within(at, 0, 512 << 20))?;
         if self.object_bytes_max > self.bytes_max {
             let (body, all) = (show_size(self.object_bytes_max), show_size(self.bytes_max));

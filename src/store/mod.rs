@@ -4,11 +4,12 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `2/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
-//! | `2/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
-//! | `2/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
-//! | `2/p/<n>` | how requests reach an origin ([`crate::cache::Recipe`]); ways name it |
-//! | `2/breakers` | the clusters in trouble ([`crate::breaker`]) |
+//! | `3/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
+//! | `3/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
+//! | `3/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
+//! | `3/h/<n>` | the bytes that are stored of a host, where that is limited ([`hosts`]) |
+//! | `3/p/<n>` | how requests reach an origin ([`crate::cache::Recipe`]); ways name it |
+//! | `3/breakers` | the clusters in trouble ([`crate::breaker`]) |
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
 //! | `namespaces` | the versions of namespaces that the admin route shows ([`crate::admin::Namespaces`]) |
 //! | `workers` | [`workers`]: who can be woken; hints only |
@@ -19,6 +20,7 @@
 //! Readers never fail: what cannot be decoded, or does not belong together, is a miss.
 
 pub mod cost;
+pub mod hosts;
 pub mod journal;
 pub mod memory;
 pub mod record;
@@ -32,7 +34,7 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 /// The version of all layouts below the prefix; another version's data is never looked at.
-pub const SCHEMA: &str = "2";
+pub const SCHEMA: &str = "3";
 
 /// How often a compare-and-set is tried before the reader goes to the origin.
 pub const TRIES: usize = 8;

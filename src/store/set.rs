@@ -7,6 +7,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::Reader;
+use super::hosts::{self, HostBucket};
 use super::{Cas, shared_key};
 use super::{Fingerprint, SharedData, Versioned};
 use crate::deviation::{Deviation, deviates};
@@ -39,6 +40,8 @@ pub struct Way {
     pub age: u8,
     /// Names the recipe of the way to its origin ([`crate::cache::Recipe`]); zero while none is known.
     pub route: u32,
+    /// Where its bytes are counted among those of its host, where these are limited.
+    pub host: HostBucket,
 }
 
 /// What a set remembers of a response that it has evicted: a tag of thirteen bits and its uses. A tag that fits
@@ -122,6 +125,7 @@ impl SetSnapshot {
         let written = data.compare_and_set(&key(self.number), &value.encode(self.number), self.cas);
         if written {
             data.add_entries(value.entries() - self.value.entries());
+            hosts::tell(data, &self.value, value);
         }
         written
     }
@@ -160,6 +164,7 @@ impl Way {
         put(&self.expires.to_le_bytes());
         put(&[self.uses, self.age]);
         put(&self.route.to_le_bytes());
+        put(&self.host.0.to_le_bytes());
         all
     }
 
@@ -173,6 +178,7 @@ impl Way {
             uses: bytes.u8()?,
             age: bytes.u8()?,
             route: bytes.u32()?,
+            host: HostBucket(bytes.u16()?),
         })
     }
 }
@@ -344,10 +350,10 @@ impl SetValue {
     }
 }
 
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 const FLYING: u8 = 0;
 const SEAL: usize = 4;
-const WAY_BYTES: usize = 22;
+const WAY_BYTES: usize = 24;
 const ENCODED_MAX: usize = SEAL + 1 + WAYS * WAY_BYTES + GHOSTS * 2 + FLIGHTS * 36;
 
 fn checksum(bytes: &[u8], number: u32) -> u32 {
@@ -384,6 +390,7 @@ mod tests {
                 uses: 3,
                 age: 9,
                 route: 4,
+                host: HostBucket(5),
             };
         }
         for (n, flight) in value.flights.iter_mut().enumerate() {

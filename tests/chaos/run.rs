@@ -368,7 +368,7 @@ impl<'a> Stage<'a> {
     /// Damages a value that proves itself. (The registry only loses its own; the journal is left alone.)
     fn corrupt(&mut self, nth: u64, how: Damage) {
         let keys: Vec<_> = self.world.shared_sizes().into_iter().map(|(key, _)| key).collect();
-        let may = |key: &&String| key.starts_with("2/") || *key == "workers";
+        let may = |key: &&String| key.starts_with("3/") || *key == "workers";
         let mut keys: Vec<_> = keys.iter().filter(may).collect();
         if keys.is_empty() {
             return;

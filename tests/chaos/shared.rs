@@ -44,7 +44,7 @@ pub fn sets(entries_max: u32) -> u32 {
 /// The sets that were ever written.
 fn written(world: &World) -> Vec<(u32, SetValue)> {
     let keys: Vec<Vec<u8>> = world.look(|h| {
-        let sets = h.shared.values.range(b"2/s/".to_vec()..b"2/s0".to_vec());
+        let sets = h.shared.values.range(b"3/s/".to_vec()..b"3/s0".to_vec());
         sets.map(|(key, _)| key.clone()).collect()
     });
     let numbers = keys.iter().filter_map(|key| std::str::from_utf8(&key[4..]).ok()?.parse().ok());
@@ -114,12 +114,13 @@ fn is_known(key: &str, sets: u32) -> bool {
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
         ["workers" | "seed" | "epoch" | "bytes" | "entries"] => true,
-        ["2", "breakers"] => true,
+        ["3", "breakers"] => true,
         ["j", n] => below(n, 256),
-        ["2", "s", set] => below(set, sets.into()),
-        ["2", "p", n] => below(n, 1024),
-        ["2", "r", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
-        ["2", "c", set, way, n] => below(set, sets.into()) && below(way, WAYS as u64) && below(n, 8),
+        ["3", "s", set] => below(set, sets.into()),
+        ["3", "p", n] => below(n, 1024),
+        ["3", "h", n] => below(n, 4097),
+        ["3", "r", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
+        ["3", "c", set, way, n] => below(set, sets.into()) && below(way, WAYS as u64) && below(n, 8),
         _ => false,
     }
 }

@@ -109,6 +109,8 @@ fn an_ambiguous_request_poisons_nobody() {
 #[test]
 fn a_flood_of_urls_fills_the_store_and_no_more() {
     const MAX: u64 = 1 << 20;
+    // What each of the two workers may have stored without the other knowing.
+    const UNTOLD: u64 = 2 * (16 << 10);
     let mut envoy = RealEnvoy::start();
     envoy
         .configure(r#"{"store": {"bytes_max": "1MiB", "entries_max": 64, "worker_bytes_max": "1MiB"}}"#)
@@ -120,7 +122,7 @@ fn a_flood_of_urls_fills_the_store_and_no_more() {
         assert!(envoy.send(n % 2, Request::get(&format!("/flood?{n}"))).complete);
         most = most.max(envoy.metric("stored_bytes"));
     }
-    assert!((MAX / 4..=MAX).contains(&most), "{most}");
+    assert!((MAX / 4..=MAX + UNTOLD).contains(&most), "{most}");
     assert_eq!(envoy.send(1, Request::get("/flood?59")).body.len(), 60_000);
     envoy.check();
 }

@@ -122,7 +122,7 @@ pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated)
     for n in 0..8 {
         let path = format!("/cas-{n}");
         stand.origin(&path, vec![page("old"), page("new")]);
-        for prefix in ["2/s/", "j/"] {
+        for prefix in ["3/s/", "j/"] {
             stand.world.faults(FaultKind::LoseCas { prefix: prefix.into() }, n / 2, 1);
         }
         get(stand, 0, &path);
@@ -142,7 +142,7 @@ pub fn what_cannot_be_written_down_goes_to_the_origin_and_is_counted(stand: &mut
     for n in 0..16 {
         get(stand, 0, &format!("/kept?{n}")); // At least one in each of the four sets.
     }
-    stand.world.faults(FaultKind::LoseCas { prefix: b"2/s/".to_vec() }, 0, u32::MAX);
+    stand.world.faults(FaultKind::LoseCas { prefix: b"3/s/".to_vec() }, 0, u32::MAX);
     for n in 0..10 {
         for worker in [0, 1] {
             expect_hit(stand, worker, &format!("/kept?{n}"), "kept");
@@ -281,7 +281,7 @@ pub fn damaged_records_are_misses(stand: &mut Emulated) {
     get(stand, 0, "/damaged");
     expect_hit(stand, 1, "/damaged", "good");
     let keys: Vec<(String, usize)> =
-        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("2/r/")).collect();
+        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("3/r/")).collect();
     for (key, _) in keys {
         let mut value = stand.world.shared(&key).unwrap();
         if let Some(byte) = value.last_mut() {

@@ -354,3 +354,23 @@ pub fn what_is_asked_for_too_rarely_is_not_stored(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count("/store/rare/a"), 3);
     assert_eq!(get(stand, 0, "/store/often").field("cache-status"), "larder; fwd=uri-miss; stored");
 }
+
+pub fn a_host_does_not_push_out_another(stand: &mut dyn Stand) {
+    stand.configure(r#"{"store": {"entries_max": 64, "host_bytes_max": "64KiB"}}"#).unwrap();
+    let large = |bytes: usize| page(vec![b'x'; bytes]);
+    stand.origin("/share/quiet", vec![page("quiet")]);
+    get(stand, 0, "/share/quiet");
+    let loud = |n: usize| Request::get(&format!("/share/loud?{n}")).host("loud.example");
+    stand.origin("/share/loud", vec![large(4_000)]);
+    for n in 0..100 {
+        stand.send(n % 2, loud(n));
+    }
+    let kept =
+        (0..100).filter(|n| stand.send(n % 2, loud(*n).field("cache-control", "only-if-cached")).is_hit());
+    let kept = kept.count();
+    assert!((8..=16).contains(&kept), "{kept} of 4,000 bytes each in 64 KiB");
+    expect_hit(stand, 1, "/share/quiet", "quiet");
+    stand.origin("/share/huge", vec![large(70_000)]);
+    stand.send(0, Request::get("/share/huge").host("loud.example"));
+    assert_eq!(stand.metric("not_stored_host_quota"), 1);
+}

@@ -1,0 +1,64 @@
+//! What the responses of one host may take, where that is limited: a response that would bring its host beyond takes the
+//! place of others of that host.
+
+use super::{Cache, Host, Lease};
+use crate::collapse;
+use crate::store::hosts::HostBucket;
+use crate::store::set::SetSnapshot;
+use crate::time::Now;
+
+/// The most responses of a host that make room for one.
+const EVICTIONS_MAX: u32 = 16;
+/// The sets that are looked at for each of them, beside the response's own.
+const SETS_PER_EVICTION: u32 = 32;
+
+impl Cache {
+    /// Where the bytes of a response with this URI are counted; nowhere where hosts are not limited.
+    pub(super) fn host_of(&mut self, host: &impl Host, uri: &[u8]) -> HostBucket {
+        match self.config.store.host_bytes_max {
+            Some(_) => HostBucket::of(self.seed(host), uri),
+            None => HostBucket::default(),
+        }
+    }
+
+    /// Makes room for so many bytes within what a host may take; whether there is.
+    pub(super) fn fits_host(
+        &mut self,
+        host: &impl Host,
+        lease: &Lease,
+        bucket: HostBucket,
+        bytes: u64,
+        now: Now,
+    ) -> bool {
+        let Some(most) = self.config.store.host_bytes_max else { return true };
+        for _ in 0..EVICTIONS_MAX {
+            let set = SetSnapshot::read(host, lease.place.set);
+            let own = set.value.ways.get(usize::from(lease.slot.way)).filter(|way| way.host == bucket);
+            let freed = own.map_or(0, |way| way.bytes);
+            if bucket.bytes(host).saturating_add(bytes) <= most.saturating_add(freed) {
+                return true;
+            }
+            if !self.evict_of(host, &set, bucket, now) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Evicts a response of a host, from this set or from one of the next that the hand comes to; whether there was one.
+    fn evict_of(&mut self, host: &impl Host, set: &SetSnapshot, bucket: HostBucket, now: Now) -> bool {
+        let of_host = |set: &SetSnapshot| {
+            collapse::victim_among(&set.value, |way| way.host == bucket, now.mono, now.wall)
+        };
+        if let Some((way, _)) = of_host(set) {
+            return self.empty(host, set, way, now);
+        }
+        for _ in 0..SETS_PER_EVICTION {
+            let set = SetSnapshot::read(host, self.next_in_hand());
+            if let Some((way, _)) = of_host(&set) {
+                return self.empty(host, &set, way, now);
+            }
+        }
+        false
+    }
+}
