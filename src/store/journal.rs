@@ -19,7 +19,6 @@ use super::codec::Reader;
 use super::{Cas, SharedData, TRIES};
 use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, decode, encode};
-use crate::time::Timestamp;
 
 /// Segments in the ring.
 pub const SEGMENTS: u64 = 256;
@@ -186,11 +185,8 @@ impl Mirror {
             return Verdict::Hard;
         }
         let verdict = self.index.verdict(subject, stamp);
-        if stamp < self.floor && verdict == Verdict::Valid {
-            // When the forgotten record was issued is forgotten as well: no grace.
-            return Verdict::Soft { at: Timestamp::default() };
-        }
-        verdict
+        // A forgotten record may have asked for a validation, and when a soft one was issued is forgotten as well.
+        if stamp < self.floor { verdict.max(Verdict::Revalidate) } else { verdict }
     }
 
     /// Appends an invalidation and changes the epoch. Once this returns a position, no worker serves what the
@@ -357,6 +353,7 @@ mod tests {
     use super::*;
     use crate::invalidation::{Origin, Selector, Tag};
     use crate::store::Memory;
+    use crate::time::Timestamp;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -408,7 +405,8 @@ mod tests {
         assert_eq!(late.sync(&data), Synced::Current);
         assert_eq!(late.head(), writer.head() + 1);
         assert_eq!(verdict(&late, "t", 0), Verdict::Hard);
-        assert_eq!(verdict(&late, "t", 1), Verdict::Soft { at: Timestamp(0) });
+        assert_eq!(verdict(&late, "t", 1), Verdict::Revalidate);
+        assert_eq!(verdict(&late, "other", 1), Verdict::Revalidate, "what is remembered is weaker");
         assert_eq!(verdict(&late, "t", late.floor()), Verdict::Valid);
         // Who kept up has forgotten nothing.
         writer.sync(&data);
@@ -429,7 +427,7 @@ mod tests {
         }
         small.sync(&data);
         assert_eq!(verdict(&small, "t", 0), Verdict::Hard);
-        assert!(matches!(verdict(&small, "t", 1), Verdict::Soft { .. }));
+        assert_eq!(verdict(&small, "t", 1), Verdict::Revalidate);
         assert_eq!(verdict(&small, "n24", 25), Verdict::Soft { at: Timestamp(5) });
         assert_eq!(verdict(&small, "t", 26), Verdict::Valid);
     }
