@@ -31,9 +31,9 @@ pub struct ProxyHost {
     entries_gauge: Cell<Option<u32>>,
     breakers_gauge: Cell<Option<u32>>,
     /// The bytes that all workers store as last seen, and what has not been added to them yet.
-    bytes: Cell<(u64, i64)>,
+    bytes: Cell<(i64, i64)>,
     /// The same of records; only people look at these.
-    entries: Cell<(u64, i64)>,
+    entries: Cell<(i64, i64)>,
     queues: RefCell<HashMap<u8, u32>>,
 }
 
@@ -101,18 +101,18 @@ impl ProxyHost {
     }
 
     /// Tells the others what this worker has stored, and hears what they have.
-    fn tell(&self, key: &str, sum: &Cell<(u64, i64)>) {
+    fn tell(&self, key: &str, sum: &Cell<(i64, i64)>) {
         let (seen, pending) = sum.get();
         // What cannot be added now is added with the next change.
         sum.set(self.add(key, pending).map_or((seen, pending), |total| (total, 0)));
     }
 
     /// Adds to a number in shared data; the sum, or none when others were always faster.
-    fn add(&self, key: &str, delta: i64) -> Option<u64> {
+    fn add(&self, key: &str, delta: i64) -> Option<i64> {
         for _ in 0..TRIES {
             let found = self.get(key);
             let cas = found.as_ref().map_or(Cas::Absent, |f| f.cas);
-            let sum = found.map_or(0, |f| number(&f.bytes)).saturating_add_signed(delta);
+            let sum = found.map_or(0, |f| number(&f.bytes)).saturating_add(delta);
             if delta == 0 || self.compare_and_set(key, &sum.to_le_bytes(), cas) {
                 return Some(sum);
             }
@@ -130,8 +130,14 @@ impl ProxyHost {
     }
 }
 
-fn number(bytes: &[u8]) -> u64 {
-    bytes.try_into().map_or(0, u64::from_le_bytes)
+fn number(bytes: &[u8]) -> i64 {
+    bytes.try_into().map_or(0, i64::from_le_bytes)
+}
+
+/// A sum that others have told, and what they have not been told. It may be less than nothing for a moment: who has given
+/// back what another has taken may be the first to say so.
+fn sum((told, untold): (i64, i64)) -> u64 {
+    u64::try_from(told.saturating_add(untold)).unwrap_or(0)
 }
 
 impl SharedData for ProxyHost {
@@ -155,7 +161,7 @@ impl SharedData for ProxyHost {
     fn epoch(&self) -> u64 {
         match self.epoch.get() {
             Some(id) => abi::metric(id).unwrap_or(0),
-            None => self.get(EPOCH_KEY).map_or(0, |found| number(&found.bytes)),
+            None => self.get(EPOCH_KEY).map_or(0, |found| number(&found.bytes)) as u64,
         }
     }
 
@@ -186,8 +192,7 @@ impl SharedData for ProxyHost {
     }
 
     fn bytes(&self) -> u64 {
-        let (total, pending) = self.bytes.get();
-        total.saturating_add_signed(pending)
+        sum(self.bytes.get())
     }
 
     fn add_entries(&self, delta: i64) {
@@ -196,8 +201,7 @@ impl SharedData for ProxyHost {
     }
 
     fn entries(&self) -> u64 {
-        let (total, pending) = self.entries.get();
-        total.saturating_add_signed(pending)
+        sum(self.entries.get())
     }
 }
 

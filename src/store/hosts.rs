@@ -25,7 +25,7 @@ impl HostBucket {
     /// The bytes that are stored of its hosts.
     #[must_use]
     pub fn bytes(self, data: &impl SharedData) -> u64 {
-        data.get(&self.key()).map_or(0, |found| number(&found.bytes))
+        u64::try_from(data.get(&self.key()).map_or(0, |found| number(&found.bytes))).unwrap_or(0)
     }
 
     fn is_some(self) -> bool {
@@ -40,7 +40,7 @@ impl HostBucket {
         for _ in 0..TRIES {
             let found = data.get(&self.key());
             let cas = found.as_ref().map_or(Cas::Absent, |found| found.cas);
-            let sum = found.map_or(0, |found| number(&found.bytes)).saturating_add_signed(delta);
+            let sum = found.map_or(0, |found| number(&found.bytes)).saturating_add(delta);
             if data.compare_and_set(&self.key(), &sum.to_le_bytes(), cas) {
                 return;
             }
@@ -66,8 +66,9 @@ fn add(data: &impl SharedData, way: &Way, delta: i64) {
     }
 }
 
-fn number(bytes: &[u8]) -> u64 {
-    bytes.try_into().map_or(0, u64::from_le_bytes)
+/// Less than nothing for a moment, where who has emptied a way says so before who has filled it.
+fn number(bytes: &[u8]) -> i64 {
+    bytes.try_into().map_or(0, i64::from_le_bytes)
 }
 
 #[cfg(test)]

@@ -112,3 +112,19 @@ fn a_fetch_whose_dispatch_is_late_is_made_all_the_same() {
     let seen = world.finish(late).field("cache-status");
     assert!(!seen.contains("error") && world.metric("larder_dispatched") == 1, "{seen}\n{}", world.story());
 }
+
+#[test]
+fn who_gives_bytes_back_may_say_so_before_who_took_them() {
+    let page = |bytes: usize| Reply::ok(vec![b'x'; bytes]).field("cache-control", "max-age=60");
+    let stored = |pages: Vec<Reply>, workers: &[usize]| {
+        let mut world = world(2, "{}");
+        world.origin("/a", pages);
+        // Within the same tick, of which the first worker's comes first.
+        for worker in workers {
+            world.send(*worker, Request::get("/a").field("cache-control", "no-cache"));
+        }
+        world.pass(Duration::from_secs(1));
+        world.metric("larder_stored_bytes")
+    };
+    assert_eq!(stored(vec![page(4000), page(100)], &[1, 0]), stored(vec![page(100)], &[0]));
+}
