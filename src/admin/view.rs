@@ -10,7 +10,7 @@ use crate::invalidation::{Invalidation, Origin};
 pub struct JournalState {
     /// The position of the newest record.
     pub head: u64,
-    /// What was requested before this is at least soft purged.
+    /// What was requested before this must be validated before its next use.
     pub floor: u64,
     /// What was requested before this is gone.
     pub hard_below: u64,

@@ -101,7 +101,7 @@ impl Mirror {
         self.head
     }
 
-    /// Everything stamped below is at least soft-invalidated, because records before it are forgotten.
+    /// Everything stamped below must be validated, because records before it are forgotten.
     #[must_use]
     pub fn floor(&self) -> u64 {
         self.floor
