@@ -16,7 +16,8 @@ STORABLE = {
     "last-modified": "Wed, 01 Jan 2025 00:00:00 GMT",
 }
 UNSTORABLE = {**STORABLE, "cache-control": "no-store"}
-SECONDS_OF_SLOW_ORIGIN = 0.2
+# So slow that 500 clients keep Envoy half busy: else what is measured is the CPU, which other goals are about.
+SECONDS_OF_SLOW_ORIGIN = 0.5
 
 
 def origin() -> dict:

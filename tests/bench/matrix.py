@@ -178,7 +178,7 @@ GOALS = [
         "each",
     ),
     Goal(
-        "500 clients on a `no-store` URL, 200 ms origin, against no cache: median latency",
+        "500 clients on a `no-store` URL, 500 ms origin, against no cache: median latency",
         "larder/500-clients",
         "plain/500-clients",
         1.05,
