@@ -73,7 +73,7 @@ impl Cache {
         }
         if let (Some(recipe), true) = (self.learned(fetch), stored) {
             // It may be the first under the key of a variant.
-            self.keep_recipe(host, home, &recipe);
+            self.keep_recipe(host, home, recipe);
         }
         entry
     }
@@ -111,7 +111,7 @@ impl Cache {
         let (leased, mut lease) = (fetch.lease.place.fingerprint, fetch.lease.clone());
         // Published with the record: whoever it wakes may have to refresh it at once.
         if let Some(recipe) = self.learned(fetch) {
-            lease.route = self.kept(host, &recipe);
+            lease.route = self.kept(host, recipe);
         }
         let at_home = filing.home.fingerprint == leased;
         let stored = if at_home {
@@ -157,9 +157,9 @@ impl Cache {
     }
 
     /// The recipe of a fetch, where it was learned.
-    fn learned(&self, fetch: &Fetch) -> Option<Recipe> {
+    fn learned<'a>(&self, fetch: &'a Fetch) -> Option<&'a Recipe> {
         match (&fetch.by, &self.config.collapse.cluster) {
-            (Fetcher::Root(recipe), None) => Some(recipe.clone()),
+            (Fetcher::Root(recipe), None) => Some(recipe),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Room within the byte budget, and what the sets are told about uses in this worker's memory.
 //!
-//! Bytes are added to the sum of all workers before a record is written, so that it is never less than what is stored;
-//! whoever brings it over the budget evicts, from wherever records are worth least.
+//! Bytes are added to the sum before a record is written; whoever brings it over the budget evicts, from wherever records
+//! are worth least. What a worker has added, the others hear of a little later: the host says how much that may be.
 
 use super::{Cache, Host, Lease, Place};
 use crate::collapse::{self, Left};
@@ -51,8 +51,7 @@ impl Victims {
 }
 
 impl Cache {
-    /// Takes bytes from the budget, if need be by evicting; whether they are there. They are given back by
-    /// [`Cache::give_back`].
+    /// Takes bytes from the budget, if need be by evicting; whether they are there.
     pub(super) fn take(&mut self, host: &impl Host, bytes: i64, now: Now) -> bool {
         let total = host.add_bytes(bytes);
         let fits = bytes <= 0 || self.evict(host, total, EVICTIONS_MAX, now);

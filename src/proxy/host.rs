@@ -8,7 +8,7 @@ use crate::breaker::Breakers;
 use crate::cache::{self, StreamId};
 use crate::http::{Fields, Peer};
 use crate::metrics::{Counter, Gauge, Metrics};
-use crate::store::{Cas, Fingerprint, SharedData, TRIES, Versioned};
+use crate::store::{Cas, Fingerprint, SharedData, Versioned, sum};
 use crate::time::{Monotonic, Now, Timestamp};
 
 /// Equal to no number that the host gives, so that only an absent key takes the value.
@@ -101,23 +101,10 @@ impl ProxyHost {
     }
 
     /// Tells the others what this worker has stored, and hears what they have.
-    fn tell(&self, key: &str, sum: &Cell<(i64, i64)>) {
-        let (seen, pending) = sum.get();
+    fn tell(&self, key: &str, kept: &Cell<(i64, i64)>) {
+        let (seen, pending) = kept.get();
         // What cannot be added now is added with the next change.
-        sum.set(self.add(key, pending).map_or((seen, pending), |total| (total, 0)));
-    }
-
-    /// Adds to a number in shared data; the sum, or none when others were always faster.
-    fn add(&self, key: &str, delta: i64) -> Option<i64> {
-        for _ in 0..TRIES {
-            let found = self.get(key);
-            let cas = found.as_ref().map_or(Cas::Absent, |f| f.cas);
-            let sum = found.map_or(0, |f| number(&f.bytes)).saturating_add(delta);
-            if delta == 0 || self.compare_and_set(key, &sum.to_le_bytes(), cas) {
-                return Some(sum);
-            }
-        }
-        None
+        kept.set(sum::add(self, key, pending).map_or((seen, pending), |total| (total, 0)));
     }
 
     fn queue_of(&self, worker: u8) -> Option<u32> {
@@ -130,13 +117,8 @@ impl ProxyHost {
     }
 }
 
-fn number(bytes: &[u8]) -> i64 {
-    bytes.try_into().map_or(0, i64::from_le_bytes)
-}
-
-/// A sum that others have told, and what they have not been told. It may be less than nothing for a moment: who has given
-/// back what another has taken may be the first to say so.
-fn sum((told, untold): (i64, i64)) -> u64 {
+/// A sum that others have told, and what they have not been told.
+fn total((told, untold): (i64, i64)) -> u64 {
     u64::try_from(told.saturating_add(untold)).unwrap_or(0)
 }
 
@@ -161,7 +143,7 @@ impl SharedData for ProxyHost {
     fn epoch(&self) -> u64 {
         match self.epoch.get() {
             Some(id) => abi::metric(id).unwrap_or(0),
-            None => self.get(EPOCH_KEY).map_or(0, |found| number(&found.bytes)) as u64,
+            None => sum::read(self, EPOCH_KEY) as u64,
         }
     }
 
@@ -170,7 +152,7 @@ impl SharedData for ProxyHost {
             Some(id) => abi::add_to_metric(id, 1),
             None => {
                 // Whoever is faster changes it for all.
-                self.add(EPOCH_KEY, 1);
+                sum::add(self, EPOCH_KEY, 1);
             }
         }
     }
@@ -192,7 +174,7 @@ impl SharedData for ProxyHost {
     }
 
     fn bytes(&self) -> u64 {
-        sum(self.bytes.get())
+        total(self.bytes.get())
     }
 
     fn add_entries(&self, delta: i64) {
@@ -201,7 +183,7 @@ impl SharedData for ProxyHost {
     }
 
     fn entries(&self) -> u64 {
-        sum(self.entries.get())
+        total(self.entries.get())
     }
 }
 

@@ -5,7 +5,7 @@
 //! number wrong by one response.
 
 use super::set::{SetValue, Way};
-use super::{Cas, Seed, SharedData, TRIES, shared_key};
+use super::{Seed, SharedData, shared_key, sum};
 
 /// How many buckets there are.
 const BUCKETS: u64 = 4096;
@@ -25,7 +25,7 @@ impl HostBucket {
     /// The bytes that are stored of its hosts.
     #[must_use]
     pub fn bytes(self, data: &impl SharedData) -> u64 {
-        u64::try_from(data.get(&self.key()).map_or(0, |found| number(&found.bytes))).unwrap_or(0)
+        u64::try_from(sum::read(data, &self.key())).unwrap_or(0)
     }
 
     fn is_some(self) -> bool {
@@ -34,17 +34,6 @@ impl HostBucket {
 
     fn key(self) -> String {
         shared_key("h", &[self.0.into()])
-    }
-
-    fn add(self, data: &impl SharedData, delta: i64) {
-        for _ in 0..TRIES {
-            let found = data.get(&self.key());
-            let cas = found.as_ref().map_or(Cas::Absent, |found| found.cas);
-            let sum = found.map_or(0, |found| number(&found.bytes)).saturating_add(delta);
-            if data.compare_and_set(&self.key(), &sum.to_le_bytes(), cas) {
-                return;
-            }
-        }
     }
 }
 
@@ -62,13 +51,9 @@ pub(super) fn tell(data: &impl SharedData, before: &SetValue, after: &SetValue) 
 
 fn add(data: &impl SharedData, way: &Way, delta: i64) {
     if way.host.is_some() && delta != 0 {
-        way.host.add(data, delta);
+        // What cannot be added is lost, like what a dying worker does not say.
+        let _ = sum::add(data, &way.host.key(), delta);
     }
-}
-
-/// Less than nothing for a moment, where who has emptied a way says so before who has filled it.
-fn number(bytes: &[u8]) -> i64 {
-    bytes.try_into().map_or(0, i64::from_le_bytes)
 }
 
 #[cfg(test)]

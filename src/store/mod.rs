@@ -15,6 +15,7 @@
 //! | `workers` | [`workers`]: who can be woken; hints only |
 //! | `seed` | the secret that keys fingerprints |
 //! | `bytes`, `entries` | the number of bytes and records stored |
+//! | `searches` | there once `No-Vary-Search` was met ([`crate::cache`]) |
 //! | `epoch` | the journal's clock, where Envoy's gauges do not count |
 //!
 //! Readers never fail: what cannot be decoded, or does not belong together, is a miss.
@@ -26,6 +27,7 @@ pub mod memory;
 pub mod record;
 pub mod set;
 mod shared;
+pub mod sum;
 pub mod workers;
 
 pub use shared::{Cas, Memory, SharedData, Versioned};

@@ -113,7 +113,7 @@ fn is_known(key: &str, sets: u32) -> bool {
     let parts: Vec<&str> = key.split('/').collect();
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
-        ["workers" | "seed" | "epoch" | "bytes" | "entries"] => true,
+        ["workers" | "seed" | "epoch" | "bytes" | "entries" | "searches"] => true,
         ["3", "breakers"] => true,
         ["j", n] => below(n, 256),
         ["3", "s", set] => below(set, sets.into()),

@@ -1,0 +1,26 @@
+//! A number in shared data that all workers add to. It may be less than nothing for a moment: who takes away what another
+//! has added may be the first to say so.
+
+use super::{Cas, SharedData, TRIES};
+
+/// What it is; nothing where nobody has added to it.
+pub fn read(data: &impl SharedData, key: &str) -> i64 {
+    data.get(key).map_or(0, |found| number(&found.bytes))
+}
+
+/// Adds to it; what it is then, or none when others were always faster.
+pub fn add(data: &impl SharedData, key: &str, delta: i64) -> Option<i64> {
+    for _ in 0..TRIES {
+        let found = data.get(key);
+        let cas = found.as_ref().map_or(Cas::Absent, |found| found.cas);
+        let sum = found.map_or(0, |found| number(&found.bytes)).saturating_add(delta);
+        if delta == 0 || data.compare_and_set(key, &sum.to_le_bytes(), cas) {
+            return Some(sum);
+        }
+    }
+    None
+}
+
+fn number(bytes: &[u8]) -> i64 {
+    bytes.try_into().map_or(0, i64::from_le_bytes)
+}
