@@ -50,6 +50,8 @@ pub enum Counter {
     Conflict,
     /// A wall clock that a worker has seen set back.
     ClockSetBack,
+    /// A set or a record in shared data that was met and was not as anybody wrote it: what was stored there is gone.
+    Damaged,
 }
 
 /// A value that goes up and down.
@@ -143,6 +145,7 @@ impl Counter {
             Counter::JournalHealed,
             Counter::Conflict,
             Counter::ClockSetBack,
+            Counter::Damaged,
         ];
         single
             .into_iter()
@@ -188,6 +191,7 @@ impl Counter {
             Counter::JournalHealed => ("journal_healed", ""),
             Counter::Conflict => ("conflicts", ""),
             Counter::ClockSetBack => ("clock_set_back", ""),
+            Counter::Damaged => ("damaged", ""),
         };
         let mut name = format!("larder_{family}");
         if !label.is_empty() {

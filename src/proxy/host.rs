@@ -185,6 +185,10 @@ impl SharedData for ProxyHost {
     fn entries(&self) -> u64 {
         total(self.entries.get())
     }
+
+    fn found_damaged(&self) {
+        self.count(Counter::Damaged);
+    }
 }
 
 impl Metrics for ProxyHost {

@@ -173,7 +173,7 @@ impl Record {
     /// Reads the record of `key`; none when the slot holds another's, or anything that does not belong together.
     pub fn read(data: &impl SharedData, slot: Slot, key: &[u8]) -> Option<Record> {
         let found = data.get(&record_key(slot))?;
-        let (mut record, place) = Record::decode(&found.bytes)?;
+        let (mut record, place) = Record::decode(data, &found.bytes)?;
         if record.key != key && !deviates(Deviation::TrustsRecords) {
             return None;
         }
@@ -186,7 +186,7 @@ impl Record {
     /// Reads whatever record a slot holds, to look at it: a body that lies in chunks is left out. With the length of
     /// the body.
     pub fn peek(data: &impl SharedData, slot: Slot) -> Option<(Record, u64)> {
-        let (record, place) = Record::decode(&data.get(&record_key(slot))?.bytes)?;
+        let (record, place) = Record::decode(data, &data.get(&record_key(slot))?.bytes)?;
         let bytes = match place {
             BodyPlace::Here => record.body().len() as u64,
             BodyPlace::Chunks { bytes } => bytes,
@@ -227,8 +227,8 @@ impl Record {
         sealed(&[&[LAYOUT], &(head.len() as u32).to_le_bytes(), &head, here])
     }
 
-    fn decode(bytes: &[u8]) -> Option<(Record, BodyPlace)> {
-        let mut bytes = Reader::new(unsealed(bytes)?);
+    fn decode(data: &impl SharedData, bytes: &[u8]) -> Option<(Record, BodyPlace)> {
+        let mut bytes = Reader::new(unsealed(data, bytes)?);
         if bytes.u8()? != LAYOUT {
             return None;
         }
@@ -272,7 +272,7 @@ fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize
     let mut body = Vec::new();
     for n in 0..bytes.div_ceil(sizes().chunk_bytes) {
         let found = data.get(&chunk_key(slot, n))?;
-        let mut chunk = Reader::new(unsealed(&found.bytes)?);
+        let mut chunk = Reader::new(unsealed(data, &found.bytes)?);
         if chunk.u64()? != generation && !deviates(Deviation::TrustsChunks) {
             return None;
         }
@@ -284,24 +284,30 @@ fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize
     (body.len() == bytes).then_some(body)
 }
 
+/// The bytes of a checksum.
+const SEAL: usize = 8;
+
 /// The parts in one value behind their checksum.
 fn sealed(parts: &[&[u8]]) -> Vec<u8> {
     let len: usize = parts.iter().map(|p| p.len()).sum();
-    let mut value = Vec::with_capacity(8 + len);
-    value.extend_from_slice(&[0; 8]);
+    let mut value = Vec::with_capacity(SEAL + len);
+    value.extend_from_slice(&[0; SEAL]);
     for part in parts {
         value.extend_from_slice(part);
     }
-    let (seal, rest) = value.split_at_mut(8);
+    let (seal, rest) = value.split_at_mut(SEAL);
     seal.copy_from_slice(&xxh3_64(rest).to_le_bytes());
     value
 }
 
-/// What stands behind a checksum that is right.
-fn unsealed(value: &[u8]) -> Option<&[u8]> {
-    let mut reader = Reader::new(value);
-    let seal = reader.u64()?;
-    (xxh3_64(reader.rest()) == seal).then_some(reader.rest())
+/// What stands behind a checksum that is right; nothing where the value was emptied, or is damaged.
+fn unsealed<'a>(data: &impl SharedData, value: &'a [u8]) -> Option<&'a [u8]> {
+    let (seal, rest) = value.split_first_chunk().unwrap_or((&[0; SEAL], &[]));
+    let is_right = xxh3_64(rest).to_le_bytes() == *seal;
+    if !is_right && !value.is_empty() {
+        data.found_damaged();
+    }
+    is_right.then_some(rest)
 }
 
 #[cfg(test)]
@@ -383,5 +389,7 @@ pub(crate) mod tests {
             data.set("3/r/1/1", &whole[..at]);
             assert_eq!(Record::read(&data, SLOT, b"k"), None, "cut at {at}");
         }
+        // A value of no length is one that was emptied.
+        assert_eq!(data.damaged.get() as usize, 2 * whole.len() - 1);
     }
 }

@@ -43,6 +43,8 @@ pub trait SharedData {
     fn add_entries(&self, delta: i64);
     /// The number of records that all workers store.
     fn entries(&self) -> u64;
+    /// Hears of a value that is not as anybody wrote it. Whoever meets one takes it for absent.
+    fn found_damaged(&self) {}
 }
 
 /// Shared data in the memory of a test, with Envoy's rules.
@@ -53,6 +55,8 @@ pub struct Memory {
     epoch: Cell<u64>,
     bytes: Cell<i64>,
     entries: Cell<i64>,
+    /// How often a damaged value was met.
+    pub damaged: Cell<u32>,
     /// The wake-ups so far, as (worker, fingerprint).
     pub woken: RefCell<Vec<(u8, super::Fingerprint)>>,
 }
@@ -105,5 +109,9 @@ impl SharedData for Memory {
 
     fn entries(&self) -> u64 {
         u64::try_from(self.entries.get()).unwrap_or(0)
+    }
+
+    fn found_damaged(&self) {
+        self.damaged.set(self.damaged.get() + 1);
     }
 }

@@ -275,21 +275,24 @@ pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated)
 }
 
 /// Only this stand can damage shared data.
-pub fn damaged_records_are_misses(stand: &mut Emulated) {
+pub fn damaged_records_and_sets_are_misses(stand: &mut Emulated) {
     stand.configure(r#"{"store": {"worker_bytes_max": 0}}"#).unwrap();
-    stand.origin("/damaged", vec![page("good"), page("fresh")]);
+    stand.origin("/damaged", vec![page("good"), page("better"), page("fresh")]);
     get(stand, 0, "/damaged");
     expect_hit(stand, 1, "/damaged", "good");
-    let keys: Vec<(String, usize)> =
-        stand.world.shared_sizes().into_iter().filter(|(k, _)| k.starts_with("3/r/")).collect();
-    for (key, _) in keys {
-        let mut value = stand.world.shared(&key).unwrap();
-        if let Some(byte) = value.last_mut() {
-            *byte ^= 1;
+    for (kind, body, met) in [("3/r/", "better", 1), ("3/s/", "fresh", 2)] {
+        assert_eq!(stand.metric("damaged"), met - 1);
+        for (key, _) in stand.world.shared_sizes().into_iter().filter(|(key, _)| key.starts_with(kind)) {
+            let mut value = stand.world.shared(&key).unwrap();
+            if let Some(byte) = value.last_mut() {
+                *byte ^= 1;
+            }
+            stand.world.set_shared(&key, &value);
         }
-        stand.world.set_shared(&key, &value);
+        expect_miss(stand, 1, "/damaged", body);
+        assert_eq!(stand.metric("damaged"), met);
+        expect_hit(stand, 0, "/damaged", body);
     }
-    expect_miss(stand, 1, "/damaged", "fresh");
 }
 
 /// Damage to the journal costs fetches, and no purge.
