@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::json::{At, Read};
 use super::names::FieldName;
 use super::text::{keywords, text};
+use crate::http::mark;
 use crate::sorting::sort_by;
 
 /// What becomes of a request field.
@@ -103,12 +104,6 @@ impl Default for Unkeyed {
     fn default() -> Self {
         Unkeyed::of(KNOWN.map(|(name, treatment)| (name.into(), treatment)).into())
     }
-}
-
-/// One bit of 64, by the length and two bytes of a name. (The factor keeps usual fields and known ones apart.)
-fn mark(name: &[u8]) -> u64 {
-    let byte = |at: Option<&u8>| at.copied().map_or(0, usize::from);
-    1 << ((name.len() + byte(name.first()) * 13 + byte(name.last())) % 64)
 }
 
 /// An object: names of fields to treatments.

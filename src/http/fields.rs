@@ -14,6 +14,19 @@ pub struct Fields {
     /// The form in which proxy-wasm passes header maps: a count, a pair of lengths for each line (`u32`, little
     /// endian), then each name and each value followed by a zero byte; nothing after that. Empty without lines.
     wire: Vec<u8>,
+    /// The [`mark`]s of all names, so that most searches for a field that is not there look at nothing else.
+    marks: u64,
+}
+
+/// One bit of 64, by the length and two bytes of a name. (The factor keeps apart what is usually there and what is
+/// usually asked for.)
+#[inline]
+pub(crate) const fn mark(name: &[u8]) -> u64 {
+    match name {
+        [] => 1,
+        [first, .., last] => 1 << ((name.len() + *first as usize * 13 + *last as usize) % 64),
+        [only] => 1 << ((1 + *only as usize * 14) % 64),
+    }
 }
 
 /// The bytes of the count, and of a pair of lengths.
@@ -24,7 +37,7 @@ impl Fields {
     /// An empty section.
     #[must_use]
     pub const fn new() -> Self {
-        Fields { wire: Vec::new() }
+        Fields { wire: Vec::new(), marks: 0 }
     }
 
     /// Takes over a buffer in the host's form.
@@ -33,10 +46,15 @@ impl Fields {
         match measured(&wire) {
             Some(len) if len > COUNT => {
                 wire.truncate(len);
-                Fields { wire }
+                Fields { wire, marks: 0 }.marked()
             }
             _ => Fields::new(),
         }
+    }
+
+    fn marked(mut self) -> Fields {
+        self.marks = self.iter().fold(0, |marks, (name, _)| marks | mark(name));
+        self
     }
 
     /// The section in the host's form.
@@ -67,7 +85,8 @@ impl Fields {
 
     /// The values of all lines of the field `name` (in lower case), in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        self.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
+        let lines = if self.marks & mark(name.as_bytes()) == 0 { Lines::NONE } else { self.iter() };
+        lines.filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// The value of the first line of the field `name` (in lower case).
@@ -99,7 +118,7 @@ impl Fields {
     pub fn copied(&self, room: usize) -> Fields {
         let mut wire = Vec::with_capacity(self.wire.len() + room);
         wire.extend_from_slice(&self.wire);
-        Fields { wire }
+        Fields { wire, marks: self.marks }
     }
 
     /// A copy of the lines for which `keep(name, value)` holds, with room for some bytes of further lines.
@@ -118,10 +137,11 @@ impl Fields {
         let mut contents = Vec::with_capacity(self.wire.len());
         let mut wire = Vec::with_capacity(self.wire.len() + room);
         wire.extend_from_slice(&[0; COUNT]);
-        let mut count = 0u32;
+        let (mut count, mut marks) = (0u32, 0);
         for (name, old) in self.iter() {
             let Some(value) = value(name, old) else { continue };
             count += 1;
+            marks |= mark(name);
             wire.extend_from_slice(&lengths(name, &value));
             for part in [name, &value] {
                 contents.extend_from_slice(part);
@@ -130,7 +150,7 @@ impl Fields {
         }
         write(&mut wire, 0, &count.to_le_bytes());
         wire.extend_from_slice(&contents);
-        if count == 0 { Fields::new() } else { Fields { wire } }
+        if count == 0 { Fields::new() } else { Fields { wire, marks } }
     }
 
     /// Adds a line at the end. The name is put into lower case.
@@ -146,7 +166,9 @@ impl Fields {
         self.wire.copy_within(at..end, at + LENGTHS);
         write(&mut self.wire, at, &lengths);
         write(&mut self.wire, 0, &(count as u32 + 1).to_le_bytes());
+        let end = self.wire.len();
         push_contents(&mut self.wire, name, value);
+        self.marks |= self.wire.get(end..end + name.len()).map_or(0, mark);
     }
 
     /// Replaces all lines of `name` (in lower case) by one.
@@ -181,6 +203,10 @@ impl Fields {
 pub struct Lines<'a> {
     lengths: &'a [u8],
     rest: &'a [u8],
+}
+
+impl Lines<'_> {
+    const NONE: Self = Lines { lengths: &[], rest: &[] };
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -280,7 +306,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
             return Fields::new();
         }
         let count = (all.len() / LENGTHS) as u32;
-        Fields { wire: [&count.to_le_bytes(), all.as_slice(), &contents].concat() }
+        Fields { wire: [&count.to_le_bytes(), all.as_slice(), &contents].concat(), marks: 0 }.marked()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod weighted;
 use core::net::IpAddr;
 
 pub use fields::Fields;
+pub(crate) use fields::mark;
 
 /// A request as the filter saw it: the pseudo-header fields and the header section, as bytes.
 #[derive(Clone, Debug, Default)]
