@@ -286,8 +286,8 @@ fn reserve(
     now: Monotonic,
     wall: Timestamp,
 ) -> Option<u8> {
-    let reserved =
-        |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way && f.fingerprint != fingerprint);
+    let all = ways_of(set, |flight| flight.is_live(now) && flight.fingerprint != fingerprint);
+    let reserved = |way: u8| all & 1 << way != 0;
     let open = || (0u8..).zip(&set.ways).filter(|(n, _)| !reserved(*n) && avoid != Some(*n));
     open()
         .find(|(_, way)| way.fingerprint == fingerprint)
@@ -313,10 +313,17 @@ pub fn victim_among(
     now: Monotonic,
     wall: Timestamp,
 ) -> Option<(u8, i32)> {
-    let reserved = |way: u8| set.flights.iter().any(|f| f.is_live(now) && f.way == way);
+    let all = ways_of(set, |flight| flight.is_live(now));
+    let reserved = |way: u8| all & 1 << way != 0;
     let is_open = |n: u8, way: &Way| way.bytes > EMPTY_BYTES && is_one(way) && !reserved(n);
     let ways = (0u8..).zip(&set.ways).filter(|(n, way)| is_open(*n, way));
     ways.map(|(n, way)| (worth(way, wall), n)).min().map(|((rank, _), n)| (n, rank))
+}
+
+/// The ways of some flights, a bit each.
+fn ways_of(set: &SetValue, is_one: impl Fn(&Flight) -> bool) -> u32 {
+    let flights = set.flights.iter().filter(|flight| is_one(flight));
+    flights.fold(0, |ways, flight| ways | 1u32.checked_shl(flight.way.into()).unwrap_or(0))
 }
 
 /// By what ways are compared: what nobody can use any more comes first, then what is worth least, the oldest first.

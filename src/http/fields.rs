@@ -186,9 +186,8 @@ impl Fields {
 
     /// Removes all lines of some fields (in lower case).
     pub fn remove_all(&mut self, names: &[String]) {
-        let is_named = |name: &[u8]| names.iter().any(|named| named.as_bytes() == name);
-        if self.iter().any(|(name, _)| is_named(name)) {
-            self.retain(|name, _| !is_named(name));
+        if names.iter().any(|name| self.contains(name)) {
+            self.retain(|name, _| !names.iter().any(|named| named.as_bytes() == name));
         }
     }
 

@@ -83,7 +83,7 @@ pub fn tags_of(
     length_max: usize,
 ) -> Result<Vec<Tag>, TagLimit> {
     let mut tags = Collector { tags: Vec::new(), count_max, length_max };
-    for name in headers {
+    for name in headers.iter().filter(|name| fields.contains(name)) {
         match Syntax::of(name) {
             Syntax::Groups => tags.groups(fields, name)?,
             Syntax::Separated(separator) => tags.separated(fields, name, separator)?,

@@ -2,7 +2,7 @@
 
 use crate::config::{Options, SetCookie};
 use crate::http::cache_control::{Part, lower_case};
-use crate::http::{Fields, date, list};
+use crate::http::{Fields, date, list, mark};
 use crate::time::Timestamp;
 
 use super::freshness::Control;
@@ -23,6 +23,15 @@ const HOP_BY_HOP: [&[u8]; 11] = [
     // Made anew for each answer.
     b"age",
 ];
+
+/// So that most fields are compared with none of them.
+const HOP_BY_HOP_MARKS: u64 = {
+    let (mut marks, mut rest) = (0, HOP_BY_HOP.as_slice());
+    while let [name, others @ ..] = rest {
+        (marks, rest) = (marks | mark(name), others);
+    }
+    marks
+};
 
 /// The fields to store of a response that arrived at `response_time`.
 pub(super) fn stored_fields(
@@ -54,7 +63,7 @@ pub(super) fn stored_fields(
 #[must_use]
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
     // What Envoy tells of one exchange with its upstream is not about the stored response either.
-    HOP_BY_HOP.contains(&name) || name.starts_with(b":") || name.starts_with(b"x-envoy-")
+    HOP_BY_HOP_MARKS & mark(name) != 0 && HOP_BY_HOP.contains(&name) || name.starts_with(b":") || name.starts_with(b"x-envoy-")
 }
 
 fn is_withheld(name: &[u8], control: &Control, options: &Options) -> bool {

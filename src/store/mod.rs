@@ -105,24 +105,29 @@ pub(crate) mod codec {
             Reader(bytes)
         }
 
+        #[inline]
         pub fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
             let (head, rest) = self.0.split_at_checked(len)?;
             self.0 = rest;
             Some(head)
         }
 
+        #[inline]
         pub fn u8(&mut self) -> Option<u8> {
             self.bytes(1)?.first().copied()
         }
 
+        #[inline]
         pub fn u16(&mut self) -> Option<u16> {
             Some(u16::from_le_bytes(self.bytes(2)?.try_into().ok()?))
         }
 
+        #[inline]
         pub fn u32(&mut self) -> Option<u32> {
             Some(u32::from_le_bytes(self.bytes(4)?.try_into().ok()?))
         }
 
+        #[inline]
         pub fn u64(&mut self) -> Option<u64> {
             Some(u64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
         }

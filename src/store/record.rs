@@ -118,6 +118,10 @@ enum BodyPlace {
 }
 
 const LAYOUT: u8 = 2;
+/// The bytes of the layout and of the length of the head.
+const PREFIX: usize = 5;
+/// Room for most heads.
+const HEAD_USUAL: usize = 512;
 
 /// A record as it is written.
 pub struct Encoded<'a> {
@@ -146,7 +150,8 @@ impl Encoded<'_> {
     /// the flight that reserved the slot may do so.
     pub fn write(&self, data: &impl SharedData, slot: Slot, before: u64) {
         for (n, chunk) in self.body.chunks(sizes().chunk_bytes).enumerate() {
-            data.set(&chunk_key(slot, n), &sealed(&[&self.generation.to_le_bytes(), chunk]));
+            let parts = [&[0; SEAL], &self.generation.to_le_bytes()[..], chunk];
+            data.set(&chunk_key(slot, n), &seal(parts.concat()));
         }
         data.set(&record_key(slot), &self.head);
         empty_chunks(data, slot, self.chunks(), before);
@@ -221,10 +226,18 @@ impl Record {
             Content::Search(search) => Kind::Search(Cow::Borrowed(search)),
         };
         let head = Head { key: &self.key, generation: self.generation, stamp: self.stamp, body, kind };
-        // Serialising into memory cannot fail; an empty head would decode to a miss.
-        let head = postcard::to_allocvec(&head).unwrap_or_default();
         let here = if matches!(body, BodyPlace::Here) { self.body() } else { &[] };
-        sealed(&[&[LAYOUT], &(head.len() as u32).to_le_bytes(), &head, here])
+        let mut value = Vec::with_capacity(SEAL + PREFIX + HEAD_USUAL + here.len());
+        value.extend_from_slice(&[0; SEAL + PREFIX]);
+        // Serialising into memory cannot fail; without a head it would decode to a miss.
+        let mut value = postcard::to_extend(&head, value).unwrap_or_default();
+        let len = value.len().saturating_sub(SEAL + PREFIX) as u32;
+        if let Some([layout, place @ ..]) = value.get_mut(SEAL..SEAL + PREFIX) {
+            *layout = LAYOUT;
+            place.copy_from_slice(&len.to_le_bytes());
+        }
+        value.extend_from_slice(here);
+        seal(value)
     }
 
     fn decode(data: &impl SharedData, bytes: &[u8]) -> Option<(Record, BodyPlace)> {
@@ -287,16 +300,11 @@ fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize
 /// The bytes of a checksum.
 const SEAL: usize = 8;
 
-/// The parts in one value behind their checksum.
-fn sealed(parts: &[&[u8]]) -> Vec<u8> {
-    let len: usize = parts.iter().map(|p| p.len()).sum();
-    let mut value = Vec::with_capacity(SEAL + len);
-    value.extend_from_slice(&[0; SEAL]);
-    for part in parts {
-        value.extend_from_slice(part);
+/// The value with a checksum of all else in its first bytes, which are left free for it.
+fn seal(mut value: Vec<u8>) -> Vec<u8> {
+    if let Some((seal, rest)) = value.split_first_chunk_mut() {
+        *seal = xxh3_64(rest).to_le_bytes();
     }
-    let (seal, rest) = value.split_at_mut(SEAL);
-    seal.copy_from_slice(&xxh3_64(rest).to_le_bytes());
     value
 }
 
