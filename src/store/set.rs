@@ -154,22 +154,16 @@ impl Way {
         2 * i32::from(self.uses) - self.bytes.max(1).ilog2() as i32
     }
 
+    #[inline]
     fn encode(&self) -> [u8; WAY_BYTES] {
         let mut all = [0; WAY_BYTES];
-        let mut rest = &mut all[..];
-        let mut put = |bytes: &[u8]| {
-            if let Some((place, behind)) = core::mem::take(&mut rest).split_at_mut_checked(bytes.len()) {
-                place.copy_from_slice(bytes);
-                rest = behind;
-            }
-        };
-        put(&self.fingerprint.0.to_le_bytes());
+        all[..8].copy_from_slice(&self.fingerprint.0.to_le_bytes());
         // No record comes near four gigabytes.
-        put(&(self.bytes as u32).to_le_bytes());
-        put(&self.expires.to_le_bytes());
-        put(&[self.uses, self.age]);
-        put(&self.route.to_le_bytes());
-        put(&self.host.0.to_le_bytes());
+        all[8..12].copy_from_slice(&(self.bytes as u32).to_le_bytes());
+        all[12..16].copy_from_slice(&self.expires.to_le_bytes());
+        all[16..18].copy_from_slice(&[self.uses, self.age]);
+        all[18..22].copy_from_slice(&self.route.to_le_bytes());
+        all[22..].copy_from_slice(&self.host.0.to_le_bytes());
         all
     }
 
