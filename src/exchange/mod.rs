@@ -20,13 +20,16 @@ mod capture;
 mod commands;
 mod content;
 mod debug;
+mod edits;
 mod inquiries;
 mod mutations;
+mod origin;
 mod reply;
 
 use std::rc::Rc;
 
 pub use commands::go_on;
+pub use edits::Edit;
 pub use mutations::catch_up;
 pub use reply::{Body, Reply};
 
@@ -34,21 +37,19 @@ use capture::{Capturing, Target};
 use commands::Commanding;
 use content::Reading;
 use debug::Debug;
+use origin::{Fetching, Passing};
 use reply::Repairs;
 
 use crate::admin::Desk;
-use crate::cache::{
-    Ask, Cache, Confirmation, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure,
-};
+use crate::cache::{Ask, Cache, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
 use crate::config::{Config, Options, Treatment};
-use crate::http::{Fields, RequestHead, ResponseHead, list};
+use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
+use crate::policy::key;
 use crate::policy::request::{Intent, intent};
 use crate::policy::reuse::Reuse;
-use crate::policy::{key, validation};
 use crate::store::memory::Entry;
-use crate::store::record::Response;
 use crate::time::Now;
 
 /// What an event is judged with.
@@ -76,19 +77,6 @@ pub enum Step {
     Hold,
     /// Answer the client.
     Reply(Box<Reply>),
-}
-
-/// A change to a header section.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Edit {
-    /// One line of this field with this value, instead of whatever there is.
-    Set(&'static str, Vec<u8>),
-    /// One more line.
-    Add(&'static str, Vec<u8>),
-    /// These lines of this field, instead of whatever there is.
-    Lines(String, Vec<Vec<u8>>),
-    /// No line of this field.
-    Remove(String),
 }
 
 /// Why a stream ended before its response did.
@@ -122,24 +110,6 @@ enum State {
     Commanding(Box<Commanding>),
     Reading(Box<Reading>),
     Over,
-}
-
-/// A request that goes to the origin and whose response is not stored.
-struct Passing {
-    forward: Forward,
-    /// The request, where its response may have consequences.
-    request: Option<Rc<Ask>>,
-    unsafe_request: Option<(RequestHead, Rc<Options>)>,
-    fallback: Option<Rc<Entry>>,
-    /// Whether it asks the origin to confirm the fallback.
-    validates: bool,
-}
-
-/// A request that goes to the origin for all who ask for the same.
-struct Fetching {
-    generation: u64,
-    forward: Forward,
-    ask: Rc<Ask>,
 }
 
 impl Exchange {
@@ -312,18 +282,6 @@ impl Exchange {
         Ask::new(self.stream, Rc::clone(cx.config), options, request, key, cx.now)
     }
 
-    fn pass(&mut self, cx: &Context<'_, impl Host>, reason: ForwardReason) -> Step {
-        cx.host.count(Counter::Forward(reason));
-        self.state = State::Passing(Box::new(Passing {
-            forward: Forward::new(reason),
-            request: None,
-            unsafe_request: None,
-            fallback: None,
-            validates: false,
-        }));
-        Step::Continue(Vec::new())
-    }
-
     fn reply(&mut self, reply: Reply) -> Step {
         self.state = State::Answered(reply.repairs());
         Step::Reply(Box::new(reply))
@@ -382,249 +340,6 @@ impl Exchange {
         match reply {
             Some(reply) => self.reply(reply),
             None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
-        }
-    }
-
-    /// Sends the request to the origin for itself alone.
-    fn forward(
-        &mut self,
-        cx: &Context<'_, impl Host>,
-        ask: &Rc<Ask>,
-        reason: ForwardReason,
-        why: NotStored,
-        fallback: Option<Rc<Entry>>,
-    ) -> Step {
-        cx.host.count(Counter::Forward(reason));
-        let mut edits = path_edit(ask);
-        let stored = fallback.as_deref().and_then(Entry::response);
-        let validators = validators(ask, stored);
-        let validates = ask.whole().is_ok() && !validators.is_empty();
-        if validates {
-            edits.extend(conditions(ask, validators));
-        }
-        let stored = Stored::No(why);
-        let forward = Forward { reason, status: None, stored, collapsed: ask.collapsed(false) };
-        let request = Some(Rc::clone(ask));
-        let passing = Passing { forward, request, unsafe_request: None, fallback, validates };
-        self.state = State::Passing(Box::new(passing));
-        Step::Continue(edits)
-    }
-
-    /// Sends the request to the origin for everyone who asks for the same.
-    fn fetch(
-        &mut self,
-        cx: &Context<'_, impl Host>,
-        ask: &Rc<Ask>,
-        generation: u64,
-        reason: ForwardReason,
-    ) -> Step {
-        cx.host.count(Counter::Forward(reason));
-        let mut edits = path_edit(ask);
-        let validated = cx.cache.validated(generation);
-        let stored = validated.as_deref().and_then(Entry::response);
-        edits.extend(conditions(ask, validators(ask, stored)));
-        let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
-        self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
-        Step::Continue(edits)
-    }
-
-    fn passing_head(
-        &mut self,
-        cx: &mut Context<'_, impl Host>,
-        passing: Passing,
-        response: &ResponseHead,
-        ends: bool,
-    ) -> Step {
-        if is_failure(response)
-            && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
-            && let Some(reuse) = self.on_failure(cx, entry, ask)
-        {
-            return self.serve(cx, ask, entry, &reuse);
-        }
-        if let (304, true, Some(ask), Some(entry)) =
-            (response.status, passing.validates, &passing.request, &passing.fallback)
-            && let Some(entry) = cx.cache.confirmed_once(ask, entry, response, cx.now)
-        {
-            let forward = Forward { status: Some(304), ..passing.forward };
-            if let Some(reply) = Reply::fetched(cx, &entry, &ask.request, &Outcome::Forward(forward)) {
-                return self.reply(reply);
-            }
-            return Step::Continue(Vec::new());
-        }
-        if let Some((request, options)) = &passing.unsafe_request {
-            mutations::invalidate(cx, request, response, options);
-        }
-        let mut forward = passing.forward;
-        match capture::own(cx, passing.request.as_deref(), passing.unsafe_request.as_ref(), response) {
-            Some(Ok(capturing)) => {
-                forward.stored = Stored::Yes;
-                // So that the root can fetch what a part lacks.
-                self.fetched = passing.request.clone();
-                self.state = State::Capturing(Box::new(capturing));
-                if ends {
-                    self.response_end(cx);
-                }
-            }
-            Some(Err(why)) => forward.stored = Stored::No(why),
-            None => {}
-        }
-        if let (Some(ask), Some(entry)) = (&passing.request, &passing.fallback) {
-            capture::updated_by_head(cx, ask, entry, response);
-        }
-        let options = passing.request.as_ref().map(|ask| &ask.options);
-        let options = options.or(passing.unsafe_request.as_ref().map(|(_, options)| options));
-        Step::Continue(self.response_edits(cx, &forward, response, options))
-    }
-
-    fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
-        cx.cache.on_failure(cx.host, entry, ask, || cx.host.cluster(self.stream), cx.now)
-    }
-
-    fn fetched_head(
-        &mut self,
-        cx: &mut Context<'_, impl Host>,
-        fetching: Fetching,
-        response: &ResponseHead,
-        ends: bool,
-    ) -> Step {
-        let Fetching { generation, mut forward, ask } = fetching;
-        let options = Rc::clone(&ask.options);
-        let validated = cx.cache.validated(generation);
-        if is_failure(response)
-            && let Some(entry) = &validated
-            && let Some(reuse) = self.on_failure(cx, entry, &ask)
-        {
-            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
-            return self.serve(cx, &ask, entry, &reuse);
-        }
-        if response.status == 304 && validated.is_some() {
-            return self.confirmed(cx, generation, forward, &ask, response);
-        }
-        match capture::for_all(cx, generation, &ask, response) {
-            Ok(capturing) => {
-                forward.stored = Stored::Yes;
-                self.fetched = Some(ask);
-                self.state = State::Capturing(Box::new(capturing));
-                if ends {
-                    self.response_end(cx);
-                }
-            }
-            Err(reason) => {
-                forward.stored = Stored::No(reason);
-                cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
-            }
-        }
-        Step::Continue(self.response_edits(cx, &forward, response, Some(&options)))
-    }
-
-    /// The origin has confirmed what is stored: that, brought up to date, is the answer.
-    fn confirmed(
-        &mut self,
-        cx: &mut Context<'_, impl Host>,
-        generation: u64,
-        mut forward: Forward,
-        ask: &Rc<Ask>,
-        response: &ResponseHead,
-    ) -> Step {
-        let confirmation = cx.cache.confirmation(generation, response, cx.now);
-        if let Confirmation::Updated(_) = confirmation {
-            self.fetched = Some(Rc::clone(ask));
-        }
-        let (entry, stored) = cx.cache.land_confirmed(cx.host, generation, confirmation, cx.now);
-        forward.status = Some(304);
-        forward.stored = stored;
-        let outcome = Outcome::Forward(forward.clone());
-        self.explain(&outcome, entry.as_deref());
-        let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, &outcome));
-        match reply {
-            Some(reply) => self.reply(reply),
-            None => Step::Continue(self.response_edits(cx, &forward, response, Some(&ask.options))),
-        }
-    }
-
-    /// What the client's response says of the cache, and no longer says of its tags.
-    fn response_edits(
-        &mut self,
-        cx: &Context<'_, impl Host>,
-        forward: &Forward,
-        response: &ResponseHead,
-        options: Option<&Rc<Options>>,
-    ) -> Vec<Edit> {
-        let config = cx.config;
-        let mut edits = respaced(response);
-        if options.is_some_and(|options| options.surrogate_control) {
-            edits.push(Edit::Remove("surrogate-control".to_owned()));
-        }
-        if config.tags.strip {
-            let there = config.tags.headers.iter().filter(|name| response.fields.contains(name));
-            edits.extend(there.map(|name| Edit::Remove(name.clone())));
-        }
-        let outcome = Outcome::Forward(forward.clone());
-        self.explain(&outcome, None);
-        if config.cache_status.enabled {
-            edits.push(Edit::Add("cache-status", outcome.cache_status(&config.name).into_bytes()));
-        }
-        edits
-    }
-}
-
-/// Envoy joins the lines of these fields by a bare comma, which not everyone who reads them expects.
-fn respaced(response: &ResponseHead) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    for name in ["cache-control", "vary"] {
-        let mut lines = response.fields.get_all(name);
-        if let (Some(value), None) = (lines.next(), lines.next())
-            && let spaced = list::spaced(value)
-            && spaced != value
-        {
-            edits.push(Edit::Set(name, spaced));
-        }
-    }
-    edits
-}
-
-/// What a stored response can be validated with. Not if it answered something else than a GET: to other methods an
-/// origin answers with 412 where it has what is stored (RFC 9110 §13.1.2).
-fn validators(ask: &Ask, stored: Option<&Response>) -> Vec<(&'static str, Vec<u8>)> {
-    let stored = stored.filter(|_| ask.request.method() == b"GET");
-    stored.map(|response| validation::validators(&response.stored)).unwrap_or_default()
-}
-
-/// The conditions of a request that has to bring the whole response, whatever its client has already: those on what is
-/// stored instead of the client's own.
-fn conditions(ask: &Ask, validators: Vec<(&'static str, Vec<u8>)>) -> impl Iterator<Item = Edit> {
-    const OWN: [&str; 3] = ["if-none-match", "if-modified-since", "if-range"];
-    let own = OWN.into_iter().filter(|name| ask.request.fields.contains(name));
-    let own: Vec<Edit> = own.map(|name| Edit::Remove(name.to_owned())).collect();
-    own.into_iter().chain(validators.into_iter().map(|(name, value)| Edit::Set(name, value)))
-}
-
-/// Query parameters that are dropped from the key do not reach the origin either, unless the rules want it.
-fn path_edit(ask: &Ask) -> Vec<Edit> {
-    let path = key::forwarded_path(&ask.request, &ask.options);
-    path.map(|path| Edit::Set(":path", path)).into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn lines_that_envoy_joined_by_a_bare_comma_get_their_space_on_the_way_to_the_client() {
-        let edits = |fields: &[(&str, &str)]| {
-            respaced(&ResponseHead { status: 200, fields: Fields::from_iter(fields.iter().copied()) })
-        };
-        for (fields, expected) in [
-            (&[("cache-control", "no-cache=\"a,b\",max-age=1")][..], Some("no-cache=\"a,b\", max-age=1")),
-            (&[("cache-control", "no-cache, max-age=1")], None),
-            (&[("cache-control", "no-cache"), ("cache-control", "max-age=1,public")], None),
-            (&[("x", "a,b")], None),
-        ] {
-            let expected: Vec<_> =
-                expected.map(|e| Edit::Set("cache-control", e.into())).into_iter().collect();
-            assert_eq!(edits(fields), expected, "{fields:?}");
         }
     }
 }

@@ -63,7 +63,9 @@ pub(super) fn stored_fields(
 #[must_use]
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
     // What Envoy tells of one exchange with its upstream is not about the stored response either.
-    HOP_BY_HOP_MARKS & mark(name) != 0 && HOP_BY_HOP.contains(&name) || name.starts_with(b":") || name.starts_with(b"x-envoy-")
+    HOP_BY_HOP_MARKS & mark(name) != 0 && HOP_BY_HOP.contains(&name)
+        || name.starts_with(b":")
+        || name.starts_with(b"x-envoy-")
 }
 
 fn is_withheld(name: &[u8], control: &Control, options: &Options) -> bool {

@@ -1,0 +1,203 @@
+//! Requests that go to the origin, for themselves or for others too, and the responses that come back.
+
+use std::rc::Rc;
+
+use super::capture;
+use super::edits::{conditions, path_edit, validators};
+use super::{Context, Exchange, Reply, State, Step, mutations};
+use crate::cache::{Ask, Confirmation, Host, Landing, is_failure};
+use crate::config::Options;
+use crate::http::{RequestHead, ResponseHead};
+use crate::metrics::Counter;
+use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
+use crate::policy::reuse::Reuse;
+use crate::store::memory::Entry;
+
+/// A request that goes to the origin and whose response is not stored.
+pub(super) struct Passing {
+    forward: Forward,
+    /// The request, where its response may have consequences.
+    pub(super) request: Option<Rc<Ask>>,
+    pub(super) unsafe_request: Option<(RequestHead, Rc<Options>)>,
+    fallback: Option<Rc<Entry>>,
+    /// Whether it asks the origin to confirm the fallback.
+    validates: bool,
+}
+
+/// A request that goes to the origin for all who ask for the same.
+pub(super) struct Fetching {
+    pub(super) generation: u64,
+    forward: Forward,
+    ask: Rc<Ask>,
+}
+
+impl Exchange {
+    pub(super) fn pass(&mut self, cx: &Context<'_, impl Host>, reason: ForwardReason) -> Step {
+        cx.host.count(Counter::Forward(reason));
+        self.state = State::Passing(Box::new(Passing {
+            forward: Forward::new(reason),
+            request: None,
+            unsafe_request: None,
+            fallback: None,
+            validates: false,
+        }));
+        Step::Continue(Vec::new())
+    }
+
+    /// Sends the request to the origin for itself alone.
+    pub(super) fn forward(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ask: &Rc<Ask>,
+        reason: ForwardReason,
+        why: NotStored,
+        fallback: Option<Rc<Entry>>,
+    ) -> Step {
+        cx.host.count(Counter::Forward(reason));
+        let mut edits = path_edit(ask);
+        let stored = fallback.as_deref().and_then(Entry::response);
+        let validators = validators(ask, stored);
+        let validates = ask.whole().is_ok() && !validators.is_empty();
+        if validates {
+            edits.extend(conditions(ask, validators));
+        }
+        let stored = Stored::No(why);
+        let forward = Forward { reason, status: None, stored, collapsed: ask.collapsed(false) };
+        let request = Some(Rc::clone(ask));
+        let passing = Passing { forward, request, unsafe_request: None, fallback, validates };
+        self.state = State::Passing(Box::new(passing));
+        Step::Continue(edits)
+    }
+
+    /// Sends the request to the origin for everyone who asks for the same.
+    pub(super) fn fetch(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ask: &Rc<Ask>,
+        generation: u64,
+        reason: ForwardReason,
+    ) -> Step {
+        cx.host.count(Counter::Forward(reason));
+        let mut edits = path_edit(ask);
+        let validated = cx.cache.validated(generation);
+        let stored = validated.as_deref().and_then(Entry::response);
+        edits.extend(conditions(ask, validators(ask, stored)));
+        let forward = Forward { collapsed: ask.collapsed(false), ..Forward::new(reason) };
+        self.state = State::Fetching(Fetching { generation, forward, ask: Rc::clone(ask) });
+        Step::Continue(edits)
+    }
+
+    pub(super) fn passing_head(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        passing: Passing,
+        response: &ResponseHead,
+        ends: bool,
+    ) -> Step {
+        if is_failure(response)
+            && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
+            && let Some(reuse) = self.on_failure(cx, entry, ask)
+        {
+            return self.serve(cx, ask, entry, &reuse);
+        }
+        if let (304, true, Some(ask), Some(entry)) =
+            (response.status, passing.validates, &passing.request, &passing.fallback)
+            && let Some(entry) = cx.cache.confirmed_once(ask, entry, response, cx.now)
+        {
+            let forward = Forward { status: Some(304), ..passing.forward };
+            if let Some(reply) = Reply::fetched(cx, &entry, &ask.request, &Outcome::Forward(forward)) {
+                return self.reply(reply);
+            }
+            return Step::Continue(Vec::new());
+        }
+        if let Some((request, options)) = &passing.unsafe_request {
+            mutations::invalidate(cx, request, response, options);
+        }
+        let mut forward = passing.forward;
+        match capture::own(cx, passing.request.as_deref(), passing.unsafe_request.as_ref(), response) {
+            Some(Ok(capturing)) => {
+                forward.stored = Stored::Yes;
+                // So that the root can fetch what a part lacks.
+                self.fetched = passing.request.clone();
+                self.state = State::Capturing(Box::new(capturing));
+                if ends {
+                    self.response_end(cx);
+                }
+            }
+            Some(Err(why)) => forward.stored = Stored::No(why),
+            None => {}
+        }
+        if let (Some(ask), Some(entry)) = (&passing.request, &passing.fallback) {
+            capture::updated_by_head(cx, ask, entry, response);
+        }
+        let options = passing.request.as_ref().map(|ask| &ask.options);
+        let options = options.or(passing.unsafe_request.as_ref().map(|(_, options)| options));
+        Step::Continue(self.response_edits(cx, &forward, response, options))
+    }
+
+    fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
+        cx.cache.on_failure(cx.host, entry, ask, || cx.host.cluster(self.stream), cx.now)
+    }
+
+    pub(super) fn fetched_head(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        fetching: Fetching,
+        response: &ResponseHead,
+        ends: bool,
+    ) -> Step {
+        let Fetching { generation, mut forward, ask } = fetching;
+        let options = Rc::clone(&ask.options);
+        let validated = cx.cache.validated(generation);
+        if is_failure(response)
+            && let Some(entry) = &validated
+            && let Some(reuse) = self.on_failure(cx, entry, &ask)
+        {
+            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
+            return self.serve(cx, &ask, entry, &reuse);
+        }
+        if response.status == 304 && validated.is_some() {
+            return self.confirmed(cx, generation, forward, &ask, response);
+        }
+        match capture::for_all(cx, generation, &ask, response) {
+            Ok(capturing) => {
+                forward.stored = Stored::Yes;
+                self.fetched = Some(ask);
+                self.state = State::Capturing(Box::new(capturing));
+                if ends {
+                    self.response_end(cx);
+                }
+            }
+            Err(reason) => {
+                forward.stored = Stored::No(reason);
+                cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
+            }
+        }
+        Step::Continue(self.response_edits(cx, &forward, response, Some(&options)))
+    }
+
+    /// The origin has confirmed what is stored: that, brought up to date, is the answer.
+    fn confirmed(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        generation: u64,
+        mut forward: Forward,
+        ask: &Rc<Ask>,
+        response: &ResponseHead,
+    ) -> Step {
+        let confirmation = cx.cache.confirmation(generation, response, cx.now);
+        if let Confirmation::Updated(_) = confirmation {
+            self.fetched = Some(Rc::clone(ask));
+        }
+        let (entry, stored) = cx.cache.land_confirmed(cx.host, generation, confirmation, cx.now);
+        forward.status = Some(304);
+        forward.stored = stored;
+        let outcome = Outcome::Forward(forward.clone());
+        self.explain(&outcome, entry.as_deref());
+        let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, &outcome));
+        match reply {
+            Some(reply) => self.reply(reply),
+            None => Step::Continue(self.response_edits(cx, &forward, response, Some(&ask.options))),
+        }
+    }
+}
