@@ -7,7 +7,7 @@
     clippy::indexing_slicing,
     reason = "what src/ must not do, tests may: a panic here is a finding"
 )]
-#![allow(dead_code, reason = "the stand and the host offer more than this uses")]
+#![allow(dead_code, unused_imports, reason = "the stand and the host offer more than this uses, and tests are left out")]
 
 #[path = "../tests/chance.rs"]
 mod chance;

@@ -17,6 +17,15 @@ pub fn sort_by<T>(items: &mut Vec<T>, mut compare: impl FnMut(&T, &T) -> Orderin
     items.extend(order.into_iter().filter_map(|at| taken.get_mut(at)?.take()));
 }
 
+/// Sorted, and each once.
+#[must_use]
+pub fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    sort_by(&mut items, Ord::cmp);
+    items.dedup();
+    items
+}
+
 fn sort_positions(positions: &mut [usize], compare: &mut dyn FnMut(usize, usize) -> Ordering) {
     positions.sort_by(|a, b| compare(*a, *b));
 }
@@ -28,10 +37,11 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn equal_ones_stay_in_their_order() {
+    fn equal_ones_stay_in_their_order_or_are_one() {
         let mut items: Vec<(u8, usize)> = [3, 1, 2, 1, 3, 0, 1].into_iter().zip(0..).collect();
         sort_by(&mut items, |a, b| a.0.cmp(&b.0));
         assert_eq!(items, [(0, 5), (1, 1), (1, 3), (1, 6), (2, 2), (3, 0), (3, 4)]);
+        assert_eq!(sorted(["b", "a", "b"]), ["a", "b"]);
         let mut one = vec!["a"];
         sort_by(&mut one, Ord::cmp);
         assert_eq!(one, ["a"]);

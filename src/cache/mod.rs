@@ -26,7 +26,7 @@ mod unshared;
 use core::time::Duration;
 use hashbrown::HashMap;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
@@ -109,7 +109,7 @@ pub struct Cache {
     due: Vec<Fingerprint>,
     effects: VecDeque<Effect>,
     /// Clusters that this worker knows to be in trouble: whose answers are worth telling.
-    suspects: BTreeSet<String>,
+    suspects: Vec<String>,
 }
 
 /// The requests of this worker that wait for one flight.
@@ -198,7 +198,7 @@ impl Cache {
             fetches: BTreeMap::new(),
             due: Vec::new(),
             effects: VecDeque::new(),
-            suspects: BTreeSet::new(),
+            suspects: Vec::new(),
         }
     }
 

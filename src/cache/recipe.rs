@@ -1,7 +1,6 @@
 //! What the router makes of a request, learned from a fetch on Envoy's own path and replayed by the root's calls,
 //! which bypass the route table.
 
-use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{Fields, Peer, RequestHead};
@@ -43,11 +42,10 @@ impl Recipe {
     ) -> Option<Recipe> {
         let rewritten =
             |name: &str| sent.get(name).filter(|v| came.fields.get(name) != Some(*v)).map(<[u8]>::to_vec);
-        let lines: HashSet<_> = came.fields.iter().collect();
         let client = came.fields.get("x-forwarded-for").and_then(last_address);
         let is_learned = |(name, value): &(&[u8], &[u8])| {
-            is_of_the_route(name)
-                && !lines.contains(&(*name, *value))
+            !came.fields.get_all(*name).any(|came| came == *value)
+                && is_of_the_route(name)
                 && !client.is_some_and(|a| holds(value, a))
         };
         let mut set: Vec<_> = sent.iter().filter(is_learned).map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
@@ -57,8 +55,7 @@ impl Recipe {
         {
             set.retain(|(_, value)| !holds(value, client.to_string().as_bytes()));
         }
-        let names: HashSet<_> = sent.iter().map(|(name, _)| name).collect();
-        let gone = |name: &&[u8]| is_of_the_route(name) && !names.contains(name);
+        let gone = |name: &&[u8]| !sent.contains(*name) && is_of_the_route(name);
         let removed: Vec<_> =
             came.fields.iter().map(|(name, _)| name).filter(gone).map(<[u8]>::to_vec).collect();
         (set.len() + removed.len() <= FIELDS_MAX && sent.contains(":path")).then(|| Recipe {

@@ -49,7 +49,8 @@ impl Cache {
             let change = Breakers::change(host, |all| all.failed(&cluster, rules, now.mono));
             self.suspect(cluster);
             change
-        } else if self.suspects.remove(&cluster) {
+        } else if let Some(at) = self.suspects.iter().position(|suspect| *suspect == cluster) {
+            self.suspects.swap_remove(at);
             Breakers::change(host, |all| all.answered(&cluster))
         } else {
             Change::None
@@ -139,8 +140,8 @@ impl Cache {
     }
 
     fn suspect(&mut self, cluster: String) {
-        if self.suspects.len() < CLUSTERS_MAX {
-            self.suspects.insert(cluster);
+        if self.suspects.len() < CLUSTERS_MAX && !self.suspects.contains(&cluster) {
+            self.suspects.push(cluster);
         }
     }
 }

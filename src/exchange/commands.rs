@@ -1,6 +1,5 @@
 //! Commands of the admin route: their bodies are read, and what they want is done.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::{Context, Exchange, Reply, State, Step, inquiries};
@@ -13,6 +12,7 @@ use crate::config::{Config, Strangers};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
 use crate::policy::key::{self, KeyParts};
+use crate::sorting::sorted;
 use crate::store::{Cas, TRIES};
 
 /// Where the versions of all namespaces lie in shared data.
@@ -208,7 +208,7 @@ impl Commanding {
             refresh.uris.iter().map(|uri| inquiries::stored_at(cx, self.stream, uri)).collect();
         // By `No-Vary-Search` it may have been stored for another URL.
         let stored = found.iter().flat_map(|page| &page.seen).filter_map(Seen::response);
-        let uris: BTreeSet<_> = refresh.uris.iter().chain(stored.map(|response| &response.uri)).collect();
+        let uris = sorted(refresh.uris.iter().chain(stored.map(|response| &response.uri)));
         let records: Vec<_> = uris.into_iter().map(soft).collect();
         let results = append(cx, &records);
         if results.iter().any(Result::is_err) {

@@ -84,20 +84,25 @@ impl Fields {
     }
 
     /// The values of all lines of the field `name` (in lower case), in order.
-    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        let lines = if self.marks & mark(name.as_bytes()) == 0 { Lines::NONE } else { self.iter() };
-        lines.filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
+    #[inline]
+    pub fn get_all<'a, N: AsRef<[u8]> + ?Sized>(
+        &'a self,
+        name: &'a N,
+    ) -> impl Iterator<Item = &'a [u8]> + Clone {
+        let name = name.as_ref();
+        let lines = if self.marks & mark(name) == 0 { Lines::NONE } else { self.iter() };
+        lines.filter(move |(n, _)| *n == name).map(|(_, value)| value)
     }
 
     /// The value of the first line of the field `name` (in lower case).
     #[must_use]
-    pub fn get<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+    pub fn get<'a, N: AsRef<[u8]> + ?Sized>(&'a self, name: &'a N) -> Option<&'a [u8]> {
         self.get_all(name).next()
     }
 
     /// Whether there is a line of the field `name` (in lower case).
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
+    pub fn contains<N: AsRef<[u8]> + ?Sized>(&self, name: &N) -> bool {
         self.get(name).is_some()
     }
 

@@ -3,10 +3,9 @@
 //! A selector is expanded when its record is written. Those who judge stored responses never look at the hierarchy,
 //! so it does not matter that workers disagree on it while a configuration is being pushed.
 
-use std::collections::BTreeSet;
-
 use super::{Selector, Tag, Term};
 use crate::config::TagHierarchy;
+use crate::sorting::sorted;
 
 /// The most bytes that the tags of one record take; more are spread over several.
 const TAG_BYTES_PER_RECORD_MAX: usize = 8 << 10;
@@ -38,9 +37,7 @@ fn expand_term(term: Term, hierarchy: &TagHierarchy) -> Term {
 fn expand(tags: &[Tag], hierarchy: &TagHierarchy) -> Vec<Tag> {
     let below =
         |tag: &Tag| hierarchy.descendants(tag.as_str()).into_iter().filter_map(Tag::new).collect::<Vec<_>>();
-    let all: BTreeSet<Tag> =
-        tags.iter().flat_map(|tag| core::iter::once(tag.clone()).chain(below(tag))).collect();
-    all.into_iter().collect()
+    sorted(tags.iter().flat_map(|tag| core::iter::once(tag.clone()).chain(below(tag))))
 }
 
 fn in_parts(tags: Vec<Tag>) -> Vec<Vec<Tag>> {
