@@ -26,9 +26,9 @@ build: rust ## the module to ship: dist/larder.wasm
 	cargo build --release --lib --target wasm32-wasip1
 	@$(MAKE) --no-print-directory dist/larder.wasm && wc -c dist/larder.wasm
 
-dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder.wasm tools/shrink.py tools/binaryen/package-lock.json
+dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder.wasm tools/finish.py tools/binaryen/package-lock.json
 	@echo "Shrinking it: this takes about a minute …"
-	python3 tools/shrink.py $< $@
+	python3 tools/finish.py $< $@
 
 test: lint unit wasm-test e2e conformance ## everything that CI runs
 
@@ -66,6 +66,7 @@ soak: trap ## a real Envoy with four workers under everything at once: make soak
 
 trap: rust
 	cargo build --profile chaos --lib --target wasm32-wasip1 --features trap
+	python3 tools/finish.py $(TARGET_DIR)/wasm32-wasip1/chaos/larder.wasm $(TARGET_DIR)/trap/larder.wasm quick
 
 conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="id …": these alone, in full)
 	@envoy=$$(python3 tools/get.py envoy) && node=$$(python3 tools/get.py node) && \

@@ -19,7 +19,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "target/soak"
-MODULE = ROOT / "target/wasm32-wasip1/chaos/larder.wasm"
+MODULE = ROOT / "target/trap/larder.wasm"
 WORKERS = 4
 CLIENTS = 48
 PUSH_EVERY, PURGE_EVERY, TRAP_EVERY, RESTART_EVERY, SAMPLE_EVERY = 4.0, 0.5, 20.0, 30.0, 2.0

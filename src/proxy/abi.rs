@@ -46,6 +46,11 @@ pub enum Metric {
 
 const OK: i32 = 0;
 
+// Of the SDK's dispatcher.
+unsafe extern "C" {
+    fn proxy_on_queue_ready(root: u32, queue: u32);
+}
+
 #[cfg_attr(target_arch = "wasm32", link(wasm_import_module = "env"))]
 unsafe extern "C" {
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> i32;
@@ -268,6 +273,12 @@ pub fn reply(status: u16, details: &str, fields: &[u8], body: &[u8]) -> bool {
         )
     };
     status == OK
+}
+
+/// Calls a root context of the SDK's.
+pub fn sdk_on_queue_ready(root: u32, queue: u32) {
+    // SAFETY: no memory is involved; the SDK exports it so.
+    unsafe { proxy_on_queue_ready(root, queue) };
 }
 
 /// Makes a context the one that the following calls speak of; whether there is such a context.

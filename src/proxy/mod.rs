@@ -2,12 +2,14 @@
 //! the core's steps and effects into calls to the host.
 
 mod abi;
+mod exports;
 mod filter;
 mod host;
 mod root;
 mod routes;
 mod vm;
 
+pub use exports::larder_on_queue_ready;
 pub use root::root;
 pub use vm::Vm;
 

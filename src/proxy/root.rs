@@ -8,6 +8,7 @@ use proxy_wasm::types::ContextType;
 use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
+use super::exports::Alive;
 use super::filter::Filter;
 use super::routes::Routes;
 use super::vm::Vm;
@@ -25,6 +26,7 @@ const CONFIGURATION_BYTES_MAX: usize = 16 << 20;
 /// A root context.
 pub struct Root {
     id: u32,
+    _alive: Alive,
     vm: Rc<Vm>,
     routes: RefCell<Rc<Routes>>,
     ticks: u32,
@@ -33,7 +35,7 @@ pub struct Root {
 /// The root context `id` of a VM.
 #[must_use]
 pub fn root(id: u32, vm: Rc<Vm>) -> Box<dyn RootContext> {
-    Box::new(Root { id, vm, routes: RefCell::default(), ticks: 0 })
+    Box::new(Root { id, _alive: Alive::new(id), vm, routes: RefCell::default(), ticks: 0 })
 }
 
 impl Root {

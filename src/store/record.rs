@@ -97,6 +97,7 @@ struct Head<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, while a record is read or written")]
 enum Kind<'a> {
     #[serde(borrow)]
     Response(Facts<'a>),

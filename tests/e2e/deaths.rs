@@ -77,13 +77,43 @@ fn what_a_dead_vm_was_refreshing_is_served_stale_and_refreshed_by_another() {
     edge.check_idle();
 }
 
+/// The number that the receiver of the dead VM's messages had is a stream's in the VM that comes after it.
+#[test]
+fn a_message_for_a_dead_vm_does_not_kill_its_heir() {
+    const STREAMS: usize = 60;
+    let edge = start(2);
+    let [living, dying] = [0, 1].map(|worker| edge.clients_of(worker, STREAMS));
+    let (mut living, mut dying) = (living.into_iter(), dying.into_iter());
+    edge.origin.answer_by(|request| match request.target.as_str() {
+        "/kept" => page(request, "kept"),
+        _ => Reply::ok("slow").field("cache-control", "no-store").delay(Duration::from_secs(1)),
+    });
+    let one = |client: Option<Client>, request: Request| edge.ask(vec![(client.unwrap(), request)]).remove(0);
+    one(dying.next(), Request::get("/kept")).unwrap();
+    let _ = one(dying.next(), Request::get("/").field(TRAP, "1"));
+    let slow = dying.zip(0..).map(|(client, n)| edge.begin(client, Request::get(&format!("/slow/{n}"))));
+    let slow: Vec<_> = slow.collect();
+    edge.until("all are at the origin", || edge.origin.log().len() > slow.len());
+    // What replaces a fresh response is told to every worker, and for a while the dead one counts as such.
+    let replacing = Request::get("/kept").field("cache-control", "no-cache");
+    assert_eq!(one(living.next(), replacing).unwrap().text(), "kept /kept");
+    for response in edge.answers(slow) {
+        assert_eq!(response.expect("nobody hangs").text(), "slow");
+    }
+    let log = edge.envoy.log();
+    assert_eq!(log.matches("unreachable").count(), 1, "{log}");
+    edge.check_idle();
+}
+
 #[test]
 fn what_is_shipped_cannot_be_killed_by_a_request() {
-    let has_trap = |with_trap| {
+    let has = |with_trap, text: &str| {
         let module = std::fs::read(module(with_trap)).expect("run `make e2e`");
-        module.windows(TRAP.len()).any(|bytes| bytes == TRAP.as_bytes())
+        module.windows(text.len()).any(|bytes| bytes == text.as_bytes())
     };
-    assert!(has_trap(true) && !has_trap(false));
+    assert!(has(true, TRAP) && !has(false, TRAP));
+    // Our own callback goes by the host's name for it.
+    assert!(has(false, "proxy_on_queue_ready") && !has(false, "larder_on_queue_ready"));
 }
 
 fn start(workers: u64) -> Edge {

@@ -234,7 +234,7 @@ impl Drop for Envoy {
 pub fn module(with_trap: bool) -> PathBuf {
     if with_trap {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        target.join("wasm32-wasip1/chaos/larder.wasm")
+        target.join("trap/larder.wasm")
     } else {
         Path::new(CHECKOUT).join("dist/larder.wasm")
     }

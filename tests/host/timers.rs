@@ -31,19 +31,23 @@ impl World {
         host(|h| h.arm(vm, root, armed));
     }
 
-    /// A posted queue callback reaches its thread. Without its VM or context it is dropped and the message stays.
+    /// A posted queue callback reaches its thread. Without its VM or context it is dropped and the message stays. When
+    /// the VM is not the one that registered, the number may be that of a stream there, which hears of it then.
     pub(super) fn queue_ready(&mut self, thread: Thread, code: u32, local: u32, token: u32) {
         let target = host(|h| {
             let vm = *h.thread_vms.get(&(thread, code))?;
-            Some((vm, h.vms[vm].alive.then(|| h.vms[vm].root_numbered(local))??))
+            Some((vm, h.vms[vm].alive.then(|| h.vms[vm].numbered(local))??))
         });
         match target {
-            Some((vm, root)) => {
+            Some((vm, (context, is_root))) => {
                 host(|h| {
                     let name = h.vms[vm].name();
                     h.tell(|| format!("{name}: queue {token} is ready"));
                 });
-                self.notify(vm, root, "on_queue_ready", || exports::proxy_on_queue_ready(root, token));
+                self.notify(vm, context, "on_queue_ready", || match is_root {
+                    true => exports::proxy_on_queue_ready(context, token),
+                    false => larder::proxy::larder_on_queue_ready(context, token),
+                });
             }
             None => host(|h| h.tell(|| format!("queue {token} is ready, and nobody is there"))),
         }

@@ -96,9 +96,10 @@ impl Vm {
             .map(|(id, _)| id)
     }
 
-    /// The root context with this number within the VM.
-    pub fn root_numbered(&self, local: u32) -> Option<u32> {
-        self.roots().find(|(_, c)| c.local == local).map(|(id, _)| id)
+    /// The context with this number within the VM, and whether it is a root's.
+    pub fn numbered(&self, local: u32) -> Option<(u32, bool)> {
+        let (id, found) = self.contexts.iter().find(|(_, c)| c.local == local && !c.deleted)?;
+        Some((*id, matches!(found.kind, ContextKind::Root { .. })))
     }
 }
 

@@ -216,6 +216,32 @@ pub fn followers_of_a_dead_leader_are_served_within_its_lease(stand: &mut Emulat
     stand.vm_deaths_expected(1);
 }
 
+/// The number that the receiver of a dead VM's messages had is a stream's in the VM that comes after it.
+pub fn a_message_for_a_dead_vm_does_not_kill_its_heir(stand: &mut Emulated) {
+    stand.configure(&with_admin("")).unwrap();
+    stand.configure(&with_admin(r#""name": "second","#)).unwrap();
+    stand.origin("/kept", vec![page("one"), page("two")]);
+    get(stand, 1, "/kept");
+    stand.world.trap(1, "");
+    stand.pass(Duration::from_millis(60)); // Its next tick is its last.
+    let slow = || Reply::ok("slow").field("cache-control", "no-store").delay(Duration::from_secs(1));
+    let slow: Vec<_> = (0..9)
+        .map(|n| {
+            let path = format!("/slow/{n}");
+            stand.origin(&path, vec![slow()]);
+            stand.start(1, Request::get(&path))
+        })
+        .collect();
+    stand.pass(Duration::from_millis(20));
+    // What replaces a fresh response is told to every worker, and for a while the dead one counts as such.
+    let replacing = stand.start(0, Request::get("/kept").field("cache-control", "no-cache"));
+    assert_eq!(stand.finish(replacing).text(), "two");
+    for exchange in slow {
+        assert_eq!(stand.finish(exchange).text(), "slow");
+    }
+    stand.vm_deaths_expected(1);
+}
+
 /// Takes hundreds of connections to one worker, which no Envoy promises. (`e2e/crowds.rs` has the real ones.)
 pub fn a_crowd_on_one_worker_is_answered_bit_by_bit(stand: &mut Emulated) {
     stand.origin("/crowd", vec![page("page").delay(Duration::from_millis(300)), page("again")]);

@@ -348,6 +348,7 @@ macro_rules! on_the_emulated_host_only {
                 a_clock_that_jumps_makes_nothing_younger
                 a_purge_that_cannot_be_written_is_not_acknowledged
                 followers_of_a_dead_leader_are_served_within_its_lease
+                a_message_for_a_dead_vm_does_not_kill_its_heir
                 a_crowd_on_one_worker_is_answered_bit_by_bit
                 commands_without_their_bodies_are_answered_bit_by_bit
                 when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request
