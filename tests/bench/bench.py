@@ -27,7 +27,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 FOLDER = CHECKOUT / "target" / "bench"
 ROUNDS, QUICK_ROUNDS = 5, 3
 # For V8, which compiles once more what is run often.
-SECONDS_TO_WARM_UP = 2
+SECONDS_TO_WARM_UP, QUICK_SECONDS_TO_WARM_UP = 2, 1
 
 
 def main() -> None:
@@ -64,6 +64,7 @@ def cells(goals: list[Goal], beside: list[str]) -> list[str]:
 
 def take_turns(parts: Parts, loader: Loader, cells: list[str], results: Results) -> None:
     rounds, seconds = (QUICK_ROUNDS, 1) if results.quick else (ROUNDS, 2)
+    warm_up = QUICK_SECONDS_TO_WARM_UP if results.quick else SECONDS_TO_WARM_UP
     with ExitStack() as stack:
         servers = start(parts, loader, cells, stack)
         results.absent = sorted({cell.split("/")[0] for cell in cells if cell not in servers})
@@ -71,7 +72,7 @@ def take_turns(parts: Parts, loader: Loader, cells: list[str], results: Results)
             prime(server, LOADS[cell.split("/")[1]])
         say("warming up …")
         for cell, server in servers.items():
-            loader.run(server, LOADS[cell.split("/")[1]], SECONDS_TO_WARM_UP)
+            loader.run(server, LOADS[cell.split("/")[1]], warm_up)
         for number in range(1, rounds + 1):
             # There and back, so that no target is always measured after the same one.
             for cell in servers if number % 2 else reversed(servers):
