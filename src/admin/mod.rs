@@ -94,7 +94,7 @@ pub enum Command {
         /// Where counting goes on; none for its beginning.
         cursor: Option<u64>,
     },
-    /// Stored responses: answer with [`entries`].
+    /// Stored responses: answer with [`entries()`].
     Entries(EntriesQuery),
     /// The stored responses of one URL in full: answer with [`entry`].
     Entry {

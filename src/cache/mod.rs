@@ -7,6 +7,7 @@
 
 mod ask;
 mod assess;
+mod claim;
 mod consider;
 mod dispatch;
 mod filing;

@@ -1,14 +1,16 @@
-//! What a worker tells others, and hears from them, of clusters in trouble.
+//! Origins in trouble: what is served in their stead, and what a worker tells others, and hears from them, of clusters.
 
 use std::rc::Rc;
 
-use super::consider::{Need, invalidated};
+use super::claim::Need;
+use super::consider::{invalidated, wants_refresh};
 use super::{Ask, Cache, Decision, Host, Recipe};
 use crate::breaker::{Breakers, CLUSTERS_MAX, Change};
 use crate::metrics::Counter;
 use crate::outcome::ForwardReason;
-use crate::policy::reuse::{Reuse, Trouble, in_trouble};
+use crate::policy::reuse::{Reuse, Trouble, in_trouble, reuse};
 use crate::store::memory::Entry;
+use crate::store::record::Content;
 use crate::store::set::SetValue;
 use crate::time::Now;
 
@@ -137,6 +139,43 @@ impl Cache {
             self.suspect(cluster);
             true
         })
+    }
+
+    /// What may be served instead of asking an origin that fails; nothing to a client that wants it to be asked.
+    pub(super) fn makes_do(&self, need: &Need<'_>, now: Now) -> Option<Decision> {
+        let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
+        let reuse = self.on_error(entry, need.ask, now)?;
+        Some(Decision::Serve { entry: Rc::clone(entry), reuse })
+    }
+
+    /// Whether an entry may be served because the origin fails: in a window of its own (RFC 5861 §4), or where it may
+    /// be served while it is refreshed.
+    pub fn on_error(&self, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
+        self.in_trouble(Trouble::Failed, entry, ask, now).or_else(|| {
+            let invalidated = invalidated(self.verdict_for(entry, ask))?;
+            let stored = &entry.response()?.stored;
+            let meanwhile = reuse(stored, &ask.request, &ask.options, invalidated, now.wall);
+            wants_refresh(&meanwhile).then_some(meanwhile)
+        })
+    }
+
+    /// What answers a request although the origin does not.
+    pub(super) fn stale_for(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Option<Decision> {
+        if !self.sync(host) {
+            return None;
+        }
+        let primary = self.primary(host, ask);
+        let at_primary = self.stored(host, &primary)?;
+        let entry = match &at_primary.record.content {
+            Content::Response(_) => at_primary,
+            Content::Variants(variants) => {
+                let variant = self.place(host, ask.variant_key(&variants.nominated));
+                self.stored(host, &variant)?
+            }
+            Content::Search(_) => return None,
+        };
+        let reuse = self.on_error(&entry, ask, now)?;
+        Some(Decision::Serve { entry, reuse })
     }
 
     fn suspect(&mut self, cluster: String) {

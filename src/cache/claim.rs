@@ -1,0 +1,211 @@
+//! What becomes of a request that nothing simply answers: it leads a fetch, waits for one, makes do with something, or goes
+//! alone.
+
+use std::rc::Rc;
+
+use super::consider::{Best, alone, holds_for};
+use super::trouble::{Asking, known_recipe};
+use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe, Waited};
+use crate::collapse::{self, Seat};
+use crate::config::Fetch as FetchMode;
+use crate::deviation::{Deviation, deviates};
+use crate::metrics::Counter;
+use crate::outcome::{ForwardReason, NotStored};
+use crate::policy::reuse::Reuse;
+use crate::store::set::{SetSnapshot, SetValue};
+use crate::time::Now;
+
+/// A request that nothing simply answers, and why.
+#[derive(Clone, Copy)]
+pub(super) struct Need<'a> {
+    pub(super) ask: &'a Rc<Ask>,
+    pub(super) place: &'a Place,
+    pub(super) best: &'a Best,
+    pub(super) reason: ForwardReason,
+}
+
+impl Need<'_> {
+    fn alone(&self) -> Decision {
+        alone(self.ask, self.reason, self.best.entry.clone())
+    }
+}
+
+impl Cache {
+    /// What to do where nothing simply answers the request: `serving` may be served for now, but has to be
+    /// refreshed. None when the set changed meanwhile.
+    pub(super) fn claim(
+        &mut self,
+        host: &impl Host,
+        need: &Need<'_>,
+        set: &SetSnapshot,
+        serving: Option<Decision>,
+        now: Now,
+    ) -> Option<Decision> {
+        let ask = need.ask;
+        let rests = collapse::rests(&set.value, need.place.fingerprint, now.mono);
+        let serving = serving
+            .or_else(|| rests.then(|| self.makes_do(need, now)).flatten())
+            .or_else(|| self.outage(host, need, &set.value, now));
+        if let Some(serve) = serving {
+            let may_refresh =
+                ask.whole().is_ok() && !ask.only_if_cached() && !rests && !self.refreshes_enough();
+            return match self.seat(need, set, now) {
+                Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
+                // Somebody refreshes it, or it was tried a moment ago.
+                Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
+            };
+        }
+        if ask.whole().is_err() || ask.only_if_cached() {
+            return Some(need.alone());
+        }
+        let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
+        match self.seat(need, set, now) {
+            Seat::Lead => self.lead(host, need, set, None, now),
+            Seat::NotShared(why) => {
+                if need.best.is_nothing() && !why.is_failure() {
+                    self.unshared.remember(need.place.fingerprint, why, now.mono);
+                }
+                Some(self.after_failure(need, why, now))
+            }
+            Seat::Wait if may_wait => Some(self.join(host, need, now)),
+            Seat::Register
+                if may_wait && ask.waited.get().is_some() && deviates(Deviation::WaitsUnregistered) =>
+            {
+                Some(self.join(host, need, now))
+            }
+            Seat::Register if may_wait => {
+                let value = collapse::registered(&set.value, need.place.fingerprint, self.worker?);
+                let set = set.again_if(Deviation::RegistersBlindly, host);
+                set.replace(host, &value).then(|| self.join(host, need, now))
+            }
+            Seat::Full | Seat::Wait | Seat::Register => Some(need.alone()),
+        }
+    }
+
+    fn seat(&self, need: &Need<'_>, set: &SetSnapshot, now: Now) -> Seat {
+        let is_fetching = |generation| self.fetches.contains_key(&generation);
+        let holds = |reason| holds_for(reason, need.ask);
+        collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching, holds)
+    }
+
+    /// Whether the fetch under way is made on behalf of this very request.
+    fn leads(&self, need: &Need<'_>, set: &SetSnapshot) -> bool {
+        let flight = set.value.flight_of(need.place.fingerprint);
+        let fetch = flight.and_then(|flight| self.fetches.get(&flight.generation));
+        fetch.is_some_and(|fetch| Rc::ptr_eq(&fetch.ask, need.ask))
+    }
+
+    fn join(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Decision {
+        self.park(host, need.ask, need.place, Waited { reason: need.reason, leads: false }, now)
+    }
+
+    /// Takes the flight, and fetches. None when somebody else was faster.
+    fn lead(
+        &mut self,
+        host: &impl Host,
+        need: &Need<'_>,
+        set: &SetSnapshot,
+        serving: Option<Decision>,
+        now: Now,
+    ) -> Option<Decision> {
+        let Need { ask, place, best, reason } = *need;
+        let (recipe, cluster) = self.recipe_for(host, need, &set.value, serving.is_some());
+        // A call of the root needs no client, but a client that waits for it needs a place.
+        let recipe = recipe.filter(|_| serving.is_some() || self.has_room_for(place));
+        let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
+        if is_ahead && recipe.is_none() {
+            return serving;
+        }
+        let mut timeout = self.config.collapse.fetch_timeout;
+        if serving.is_some() {
+            match self.asking(host, cluster.as_ref(), now) {
+                Asking::Yes => {}
+                Asking::Probe => timeout = timeout.min(self.config.breaker.probe_interval),
+                Asking::No => return serving,
+            }
+        }
+        let new = self.new_flight(place.fingerprint, now);
+        let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
+            return Some(serving.unwrap_or_else(|| need.alone()));
+        };
+        if !set.replace(host, &value) {
+            return None;
+        }
+        if is_ahead {
+            host.count(Counter::RefreshedAhead);
+        }
+        let is_dispatched = recipe.is_some();
+        let fetch = Fetch {
+            lease: Lease::of(place.clone(), flight, &set.value),
+            stamp: self.mirror.head(),
+            timeout,
+            deadline: now.mono.after(timeout),
+            cluster,
+            validated: best.entry.clone(),
+            ask: Rc::clone(ask),
+            started: now,
+            is_refresh: is_dispatched && serving.is_some(),
+            replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
+            by: recipe.map_or(Fetcher::Stream, Fetcher::Root),
+        };
+        self.fetches.insert(flight.generation, fetch);
+        if !is_dispatched {
+            return Some(Decision::Fetch { generation: flight.generation, reason });
+        }
+        self.effects.push_back(Effect::Dispatch(flight.generation));
+        let waited = Waited { reason, leads: true };
+        Some(serving.unwrap_or_else(|| self.park(host, ask, place, waited, now)))
+    }
+
+    /// Whether as many refreshes run as may, so that a purge of much that is in demand is not a stampede.
+    fn refreshes_enough(&self) -> bool {
+        let running = self.fetches.values().filter(|fetch| fetch.is_refresh).count();
+        running >= self.config.collapse.refresh_concurrency_max as usize
+    }
+
+    /// How the root fetches what this request asks for; none when the request itself has to go. And which cluster
+    /// answers, where that is known.
+    ///
+    /// The root fetches what is known to be cacheable, as it then belongs to no client; on behalf of a request that
+    /// carries credentials only while something stored is served meanwhile, because it sends none.
+    fn recipe_for(
+        &mut self,
+        host: &impl Host,
+        need: &Need<'_>,
+        set: &SetValue,
+        is_refresh: bool,
+    ) -> (Option<Recipe>, Option<String>) {
+        let (ask, config) = (need.ask, Rc::clone(&self.config));
+        let collapse = &config.collapse;
+        let is_anonymous =
+            || !["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
+        let by_root = match collapse.fetch {
+            FetchMode::Inline => false,
+            _ if is_refresh => true,
+            FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
+            FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
+        };
+        if !by_root {
+            return (None, None);
+        }
+        let known = known_recipe(host, need, set);
+        let cluster = known.as_ref().map(|known| known.cluster.clone());
+        if !self.is_anyones(host, ask, need.place) {
+            return (None, cluster);
+        }
+        match &collapse.cluster {
+            Some(own) => (Some(Recipe::to_cluster(own.clone())), cluster.or_else(|| Some(own.clone()))),
+            None => (known, cluster),
+        }
+    }
+
+    /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
+    fn after_failure(&self, need: &Need<'_>, why: NotStored, now: Now) -> Decision {
+        if let (true, Some(entry)) = (why.is_failure(), &need.best.entry)
+            && let Some(reuse) = self.on_error(entry, need.ask, now)
+        {
+            return Decision::Serve { entry: Rc::clone(entry), reuse };
+        }
+        Decision::Forward { reason: need.reason, why, fallback: need.best.entry.clone() }
+    }
+}
