@@ -101,7 +101,7 @@ pub enum Command {
         /// The canonical URI.
         uri: Vec<u8>,
     },
-    /// What a request would find: answer with [`explain`].
+    /// What a request would find: answer with [`explain()`].
     Explain(ExplainQuery),
     /// The versions of all namespaces: answer with [`Namespaces::answer`].
     Namespaces,
