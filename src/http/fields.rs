@@ -342,6 +342,22 @@ mod tests {
     }
 
     #[test]
+    fn a_field_is_found_however_it_came() {
+        let names = ["a", "Vary", "x-request-id", "cache-control", ":path", "", "0"];
+        let collected: Fields = names.iter().map(|name| (name, "1")).collect();
+        let mut pushed = Fields::new();
+        names.iter().for_each(|name| pushed.push(name, "1"));
+        let raw = Fields::from_wire(collected.wire().to_vec());
+        let kept = raw.kept(9, |_, _| true);
+        for fields in [&collected, &pushed, &raw, &kept, &kept.copied(9), &kept.clone()] {
+            for name in names {
+                assert_eq!(fields.get(&name.to_ascii_lowercase()), Some(&b"1"[..]), "{name}");
+            }
+            assert!(!fields.contains("vbry") && !fields.contains("age"));
+        }
+    }
+
+    #[test]
     fn names_are_lower_case_and_lines_can_be_replaced() {
         let mut fields = Fields::from_iter([("Vary", "a"), ("X", "1"), ("vary", "b")]);
         assert_eq!(fields.combined("vary").as_deref(), Some(&b"a, b"[..]));
