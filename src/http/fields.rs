@@ -22,10 +22,9 @@ pub struct Fields {
 /// usually asked for.)
 #[inline]
 pub(crate) const fn mark(name: &[u8]) -> u64 {
-    match name {
-        [] => 1,
-        [first, .., last] => 1 << ((name.len() + *first as usize * 13 + *last as usize) % 64),
-        [only] => 1 << ((1 + *only as usize * 14) % 64),
+    match (name.first(), name.last()) {
+        (Some(first), Some(last)) => 1 << ((name.len() + *first as usize * 13 + *last as usize) % 64),
+        _ => 1,
     }
 }
 

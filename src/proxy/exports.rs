@@ -16,15 +16,20 @@ pub(super) struct Alive(u32);
 
 impl Alive {
     pub(super) fn new(root: u32) -> Alive {
-        ROOTS.with_borrow_mut(|roots| roots.push(root));
+        with_roots(|roots| roots.push(root));
         Alive(root)
     }
 }
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        ROOTS.with_borrow_mut(|roots| roots.retain(|root| *root != self.0));
+        with_roots(|roots| roots.retain(|root| *root != self.0));
     }
+}
+
+/// Nothing where the thread ends and they are gone already, or where somebody looks at them.
+fn with_roots<T>(look: impl FnOnce(&mut Vec<u32>) -> T) -> Option<T> {
+    ROOTS.try_with(|roots| roots.try_borrow_mut().ok().map(|mut roots| look(&mut roots))).ok().flatten()
 }
 
 /// There is something in a queue, for the root context that has registered it.
@@ -33,7 +38,7 @@ impl Drop for Alive {
 /// SDK's callback would panic then, and kill this VM as well. They are of no use here, so nothing happens.
 #[unsafe(no_mangle)]
 pub extern "C" fn larder_on_queue_ready(context: u32, queue: u32) {
-    if ROOTS.with_borrow(|roots| roots.contains(&context)) {
+    if with_roots(|roots| roots.contains(&context)) == Some(true) {
         abi::sdk_on_queue_ready(context, queue);
     }
 }

@@ -230,8 +230,8 @@ impl Record {
         let here = if matches!(body, BodyPlace::Here) { self.body() } else { &[] };
         let mut value = Vec::with_capacity(SEAL + PREFIX + HEAD_USUAL + here.len());
         value.extend_from_slice(&[0; SEAL + PREFIX]);
-        // Serialising into memory cannot fail; without a head it would decode to a miss.
-        let mut value = postcard::to_extend(&head, value).unwrap_or_default();
+        // Serialising into memory cannot fail; an empty value is a miss.
+        let Ok(mut value) = postcard::to_extend(&head, value) else { return Vec::new() };
         let len = value.len().saturating_sub(SEAL + PREFIX) as u32;
         if let Some([layout, place @ ..]) = value.get_mut(SEAL..SEAL + PREFIX) {
             *layout = LAYOUT;

@@ -106,14 +106,11 @@ impl SetSnapshot {
     pub fn read(data: &impl SharedData, number: u32) -> Self {
         let found = data.get(&key(number));
         let cas = found.as_ref().map_or(Cas::Absent, |f| f.cas);
-        let decoded = found.and_then(|Versioned { bytes, .. }| {
-            let decoded = SetValue::decode(&bytes, number);
-            if decoded.is_none() {
-                data.found_damaged();
-            }
-            decoded
-        });
-        SetSnapshot { number, value: decoded.unwrap_or_default(), cas }
+        let value = found.map(|Versioned { bytes, .. }| SetValue::decode(&bytes, number));
+        if let Some(None) = value {
+            data.found_damaged();
+        }
+        SetSnapshot { number, value: value.flatten().unwrap_or_default(), cas }
     }
 
     /// The same value as if it had been read just now: a mistake on purpose.

@@ -196,3 +196,14 @@ pub fn forget(vm: usize, mut contexts: Vec<u32>) {
         host(|h| h.frames.pop());
     }
 }
+
+/// A test that fails leaves roots in the SDK, which drops them when all else of the thread may be gone: that must not
+/// abort the others.
+#[test]
+fn roots_may_be_dropped_when_their_thread_ends() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<Box<dyn RootContext>>> = const { std::cell::RefCell::new(None) };
+    }
+    let keep = || KEPT.with_borrow_mut(|kept| *kept = Some(larder::proxy::root(1, larder::proxy::Vm::new())));
+    assert!(std::thread::spawn(keep).join().is_ok());
+}

@@ -44,6 +44,7 @@ impl World {
                     let name = h.vms[vm].name();
                     h.tell(|| format!("{name}: queue {token} is ready"));
                 });
+                // The toy's roots are none that Larder knows, so roots are called past Larder's own callback.
                 self.notify(vm, context, "on_queue_ready", || match is_root {
                     true => exports::proxy_on_queue_ready(context, token),
                     false => larder::proxy::larder_on_queue_ready(context, token),
