@@ -45,7 +45,7 @@ $(RUNNER):
 	$(INSTALL_RUNNER) --locked || $(INSTALL_RUNNER)
 
 chaos: rust ## seeded chaos on the emulated host: make chaos SEEDS=100000 [SEED=7 for one, with its story]
-	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) cargo test --profile chaos --test main chaos:: -- --nocapture
+	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) cargo test --profile chaos --test main chaos:: -- --skip e2e:: --nocapture
 
 fuzz: rust $(CARGO_FUZZ) ## libFuzzer on every parser, codec and the filter: make fuzz SECONDS=3600 [TARGETS="admin …"]
 	python3 tools/fuzz.py $(or $(SECONDS),600) $(TARGETS)
