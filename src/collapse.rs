@@ -30,7 +30,8 @@ pub enum Seat {
     Wait,
     /// Somebody fetches it already; this worker has to register first.
     Register,
-    /// It was fetched just now and was of no use to others, for this reason.
+    /// It was fetched just now and was of no use to others, for this reason; or it is fetched again, which will
+    /// show whether that has changed.
     NotShared(NotStored),
     /// Nobody fetches it: lead.
     Lead,
@@ -67,6 +68,9 @@ pub fn seat(
         Some(flight) if flight.until > now => match flight.state {
             FlightState::NotStored(reason) if holds(reason) => Seat::NotShared(reason),
             FlightState::NotStored(_) => Seat::Lead,
+            FlightState::Flying if let Some(reason) = flight.unshared.filter(|reason| holds(*reason)) => {
+                Seat::NotShared(reason)
+            }
             FlightState::Flying if fetching(flight.generation) => Seat::Wait,
             FlightState::Flying => match me {
                 Some(me) if flight.waiters & bit(me) == 0 => Seat::Register,
@@ -80,6 +84,8 @@ pub fn seat(
     }
 }
 
+/// How long after a memory has run out it is still thought likely that nothing has changed.
+const BELIEVED_FOR: Duration = Duration::from_secs(10);
 /// How long a key whose fetch failed is not fetched again for others.
 const FAILED_FOR: Duration = Duration::from_secs(1);
 /// The longest that a key is left alone after failures in a row.
@@ -167,10 +173,22 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
         until: new.until,
         state: FlightState::Flying,
         failures: if inherits { before.failures } else { 0 },
+        unshared: if inherits { unshared_lately(before, now) } else { None },
     };
     let mut set = *set;
     *set.flights.get_mut(place)? = flight;
     Some((set, flight))
+}
+
+/// Why nobody should wait for the fetch that comes after this one; nothing where it failed, as the origin is spared
+/// then.
+fn unshared_lately(before: &Flight, now: Monotonic) -> Option<NotStored> {
+    match before.state {
+        FlightState::NotStored(reason) if now < before.until.after(BELIEVED_FOR) => {
+            Some(reason).filter(|reason| !reason.is_failure())
+        }
+        FlightState::NotStored(_) | FlightState::Flying => None,
+    }
 }
 
 /// Whether the flight of `generation` is there and its way is still its own: when its lease ran out, another flight
@@ -240,7 +258,8 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     *set.flight_mut(generation)? = match left.not_shared {
         Some((reason, until)) => {
             let failures = if reason.is_failure() { flight.failures.saturating_add(1) } else { 0 };
-            Flight { waiters: 0, until, state: FlightState::NotStored(reason), failures, ..flight }
+            let state = FlightState::NotStored(reason);
+            Flight { waiters: 0, until, state, failures, unshared: None, ..flight }
         }
         None => Flight::default(),
     };
@@ -379,6 +398,23 @@ mod tests {
             Seat::NotShared(NotStored::NoFreshness)
         );
         assert_eq!(seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| false), Seat::Lead);
+    }
+
+    #[test]
+    fn what_was_of_no_use_lately_is_not_waited_for_and_what_failed_is() {
+        let next = |reason, now| {
+            let left = Left { not_shared: Some((reason, Monotonic(100))), ..Left::default() };
+            let landing = landed(&flying(), GENERATION, left).unwrap().set;
+            let until = Monotonic(200_000);
+            let new = NewFlight { fingerprint: KEY, generation: 2, owner: 0, until };
+            let set = led(&landing, new, now, Timestamp::default()).unwrap().0;
+            seat(&set, KEY, Some(1), now, |_| false, |reason| reason != NotStored::Cookie)
+        };
+        let at = |secs| Monotonic(100).after(Duration::from_secs(secs));
+        assert_eq!(next(NotStored::NoStore, at(9)), Seat::NotShared(NotStored::NoStore));
+        assert_eq!(next(NotStored::Cookie, at(9)), Seat::Register, "that was the other's own");
+        assert_eq!(next(NotStored::NoStore, at(10)), Seat::Register, "that is long ago");
+        assert_eq!(next(NotStored::Error, at(9)), Seat::Register);
     }
 
     #[test]

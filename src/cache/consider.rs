@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::claim::Need;
-use super::{Ask, Cache, Decision, Host, Place, Waited};
+use super::{Ask, Cache, Decision, Group, Host, Place, Waited};
 use crate::collapse::mixed;
 use crate::deviation::{Deviation, deviates};
 use crate::invalidation::Verdict;
@@ -182,12 +182,13 @@ impl Cache {
         Level::Decided(alone(ask, ForwardReason::Bypass(Bypass::Unavailable), best.entry))
     }
 
+    /// Whether others wait here already. Who leads by the root waits as well, even where nobody else should.
     fn joins_locally(&self, ask: &Ask, place: &Place, best: &Best) -> bool {
         ask.options.collapse
             && ask.whole().is_ok()
             && !ask.only_if_cached()
             && best.reason != Some(ForwardReason::Request)
-            && self.parked.contains_key(&place.fingerprint)
+            && self.parked.get(&place.fingerprint).is_some_and(Group::has_followers)
     }
 
     /// Replaces the best entry by the record in shared data, if that is there, newer, and not gone.

@@ -120,6 +120,13 @@ struct Group {
     visited: Monotonic,
 }
 
+impl Group {
+    /// Whether anybody waits who does not lead.
+    fn has_followers(&self) -> bool {
+        self.asks.iter().any(|ask| ask.waited.get().is_some_and(|waited| !waited.leads))
+    }
+}
+
 /// This worker's claim on a flight: it alone may write the slot, until the lease runs out.
 #[derive(Clone, Debug)]
 struct Lease {

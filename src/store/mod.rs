@@ -36,7 +36,7 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 /// The version of all layouts below the prefix; another version's data is never looked at.
-pub const SCHEMA: &str = "3";
+pub const SCHEMA: &str = "4";
 
 /// How often a compare-and-set is tried before the reader goes to the origin.
 pub const TRIES: usize = 8;

@@ -378,10 +378,10 @@ pub(crate) mod tests {
         let data = Memory::default();
         let old = record(b"k", vec![1; 2 * CHUNK_BYTES]);
         write(&data, &old);
-        let chunk = data.get("3/c/1/1/1").unwrap();
+        let chunk = data.get(&shared_key("c", &[1, 1, 1])).unwrap();
         let new = Record { generation: 8, ..record(b"k", vec![2; 2 * CHUNK_BYTES]) };
         write(&data, &new);
-        data.set("3/c/1/1/1", &chunk.bytes);
+        data.set(&shared_key("c", &[1, 1, 1]), &chunk.bytes);
         assert_eq!(Record::read(&data, SLOT, b"k"), None);
     }
 
@@ -389,13 +389,13 @@ pub(crate) mod tests {
     fn no_damage_is_ever_served() {
         let data = Memory::default();
         write(&data, &record(b"k", b"body".to_vec()));
-        let whole = data.get("3/r/1/1").unwrap().bytes;
+        let whole = data.get(&shared_key("r", &[1, 1])).unwrap().bytes;
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            data.set("3/r/1/1", &damaged);
+            data.set(&shared_key("r", &[1, 1]), &damaged);
             assert_eq!(Record::read(&data, SLOT, b"k"), None, "byte {at}");
-            data.set("3/r/1/1", &whole[..at]);
+            data.set(&shared_key("r", &[1, 1]), &whole[..at]);
             assert_eq!(Record::read(&data, SLOT, b"k"), None, "cut at {at}");
         }
         // A value of no length is one that was emptied.

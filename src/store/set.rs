@@ -68,6 +68,9 @@ pub struct Flight {
     pub state: FlightState,
     /// How many fetches have failed in a row, as far as that is remembered.
     pub failures: u8,
+    /// Why the fetch before it was of no use to others, where that was known when it began: nobody waits for it
+    /// who knows better.
+    pub unshared: Option<NotStored>,
 }
 
 /// Whether a flight is in the air.
@@ -307,6 +310,7 @@ impl SetValue {
                 FlightState::NotStored(reason) => reason.code(),
             });
             bytes.push(flight.failures);
+            bytes.push(flight.unshared.map_or(NO_REASON, NotStored::code));
         }
         let (seal, rest) = bytes.split_at_mut(SEAL);
         seal.copy_from_slice(&checksum(rest, number).to_le_bytes());
@@ -341,16 +345,22 @@ impl SetValue {
                 code => FlightState::NotStored(NotStored::from_code(code)?),
             };
             flight.failures = bytes.u8()?;
+            flight.unshared = match bytes.u8()? {
+                NO_REASON => None,
+                code => Some(NotStored::from_code(code)?),
+            };
         }
         Some(value)
     }
 }
 
-const LAYOUT: u8 = 3;
+const LAYOUT: u8 = 4;
+// No reason has this code.
 const FLYING: u8 = 0;
+const NO_REASON: u8 = 0;
 const SEAL: usize = 4;
 const WAY_BYTES: usize = 24;
-const ENCODED_MAX: usize = SEAL + 1 + WAYS * WAY_BYTES + GHOSTS * 2 + FLIGHTS * 36;
+const ENCODED_MAX: usize = SEAL + 1 + WAYS * WAY_BYTES + GHOSTS * 2 + FLIGHTS * 37;
 
 fn checksum(bytes: &[u8], number: u32) -> u32 {
     xxh3_64_with_seed(bytes, u64::from(number)) as u32
@@ -399,6 +409,7 @@ mod tests {
                 until: Monotonic(5),
                 state: if n == 1 { FlightState::NotStored(NotStored::Private) } else { FlightState::Flying },
                 failures: n as u8,
+                unshared: (n == 2).then_some(NotStored::NoStore),
             };
         }
         value

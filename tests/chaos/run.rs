@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use larder::deviation::{SIZES, Sizes, resize};
+use larder::store::SCHEMA;
 
 use super::ledger::{Ledger, Reason, Terms};
 use super::model::{Asking, Invalidation, Model, shown};
@@ -368,7 +369,7 @@ impl<'a> Stage<'a> {
     /// Damages a value that proves itself. (The registry only loses its own; the journal is left alone.)
     fn corrupt(&mut self, nth: u64, how: Damage) {
         let keys: Vec<_> = self.world.shared_sizes().into_iter().map(|(key, _)| key).collect();
-        let may = |key: &&String| key.starts_with("3/") || *key == "workers";
+        let may = |key: &&String| key.starts_with(SCHEMA) || *key == "workers";
         let mut keys: Vec<_> = keys.iter().filter(may).collect();
         if keys.is_empty() {
             return;

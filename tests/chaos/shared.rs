@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use larder::store::set::{SetSnapshot, SetValue, WAYS};
-use larder::store::{Cas, Fingerprint, SharedData, Versioned};
+use larder::store::{Cas, Fingerprint, SCHEMA, SharedData, Versioned};
 use larder::time::Monotonic;
 
 use crate::host::World;
@@ -43,11 +43,12 @@ pub fn sets(entries_max: u32) -> u32 {
 
 /// The sets that were ever written.
 fn written(world: &World) -> Vec<(u32, SetValue)> {
+    let prefix = format!("{SCHEMA}/s/").into_bytes();
     let keys: Vec<Vec<u8>> = world.look(|h| {
-        let sets = h.shared.values.range(b"3/s/".to_vec()..b"3/s0".to_vec());
+        let sets = h.shared.values.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
         sets.map(|(key, _)| key.clone()).collect()
     });
-    let numbers = keys.iter().filter_map(|key| std::str::from_utf8(&key[4..]).ok()?.parse().ok());
+    let numbers = keys.iter().filter_map(|key| std::str::from_utf8(&key[prefix.len()..]).ok()?.parse().ok());
     numbers.map(|number| (number, SetSnapshot::read(&Glass(world), number).value)).collect()
 }
 
@@ -114,13 +115,13 @@ fn is_known(key: &str, sets: u32) -> bool {
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
         ["workers" | "seed" | "epoch" | "bytes" | "entries" | "searches"] => true,
-        ["3", "breakers"] => true,
+        [SCHEMA, "breakers"] => true,
         ["j", n] => below(n, 256),
-        ["3", "s", set] => below(set, sets.into()),
-        ["3", "p", n] => below(n, 1024),
-        ["3", "h", n] => below(n, 4097),
-        ["3", "r", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
-        ["3", "c", set, way, n] => below(set, sets.into()) && below(way, WAYS as u64) && below(n, 8),
+        [SCHEMA, "s", set] => below(set, sets.into()),
+        [SCHEMA, "p", n] => below(n, 1024),
+        [SCHEMA, "h", n] => below(n, 4097),
+        [SCHEMA, "r", set, way] => below(set, sets.into()) && below(way, WAYS as u64),
+        [SCHEMA, "c", set, way, n] => below(set, sets.into()) && below(way, WAYS as u64) && below(n, 8),
         _ => false,
     }
 }

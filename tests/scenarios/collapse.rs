@@ -13,8 +13,13 @@ const NEVER: Duration = Duration::from_secs(9);
 
 /// Starts this many requests, on both workers in turn, once the first has reached the origin.
 fn crowd(stand: &mut dyn Stand, path: &str, count: usize) -> Vec<Exchange> {
+    crowd_after(stand, path, 0, count)
+}
+
+/// The same where the origin has been asked so many times before.
+fn crowd_after(stand: &mut dyn Stand, path: &str, before: usize, count: usize) -> Vec<Exchange> {
     let first = stand.start(0, Request::get(path));
-    await_origin(stand, path, 1);
+    await_origin(stand, path, before + 1);
     let others = (1..count).map(|n| stand.start(n % 2, Request::get(path)));
     [first].into_iter().chain(others).collect()
 }
@@ -110,6 +115,23 @@ pub fn what_cannot_be_shared_is_not_waited_for_twice(stand: &mut dyn Stand) {
     for exchange in exchanges {
         let response = stand.finish(exchange);
         assert!(!response.field("cache-status").contains("collapsed"), "{}", response.field("cache-status"));
+    }
+}
+
+/// What has to be validated each time is known for a second.
+pub fn when_the_memory_runs_out_one_finds_out_and_nobody_waits_for_it(stand: &mut dyn Stand) {
+    let reply = page("mine").field("cache-control", "no-cache").field("etag", "\"v\"");
+    stand.origin("/collapse/again", vec![reply.clone(), reply.delay(SLOW)]);
+    get(stand, 0, "/collapse/again");
+    stand.pass(Duration::from_millis(1100));
+    nobody_waits(stand, "/collapse/again", 1);
+}
+
+pub(super) fn nobody_waits(stand: &mut dyn Stand, path: &str, before: usize) {
+    for exchange in crowd_after(stand, path, before, 10) {
+        let response = stand.finish(exchange);
+        let status = response.field("cache-status");
+        assert!(response.text() == "mine" && !status.contains("collapsed"), "{status}");
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use larder::store::Seed;
 use larder::store::set::WAYS;
+use larder::store::{SCHEMA, Seed};
 
 use super::attacks::{kept_of, paths_aimed_at_one_set};
+use super::collapse::nobody_waits;
 use super::telling::{admin, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin};
 use crate::host::faults::{FaultKind, MessageHarm};
 use crate::host::stand::Emulated;
@@ -35,6 +36,24 @@ pub fn a_heuristic_lifetime_ends(stand: &mut Emulated) {
     expect_hit(stand, 1, "/heuristic", "one");
     stand.pass(Duration::from_secs(150));
     assert_eq!(get(stand, 1, "/heuristic").text(), "two");
+}
+
+/// Takes ten seconds, for which it is remembered that a response is of no use to others.
+pub fn what_cannot_be_shared_is_not_waited_for_when_that_is_forgotten(stand: &mut Emulated) {
+    let reply = Reply::ok("mine").field("cache-control", "no-store");
+    stand.origin("/forgotten", vec![reply.clone(), reply.delay(Duration::from_secs(1))]);
+    get(stand, 0, "/forgotten");
+    for round in 0..3 {
+        stand.pass(Duration::from_millis(10_500));
+        nobody_waits(stand, "/forgotten", 1 + 10 * round);
+    }
+    // Long afterwards nothing is known any more.
+    stand.pass(Duration::from_secs(60));
+    stand.origin("/forgotten", vec![page("mine").delay(Duration::from_secs(1))]);
+    let before = stand.origin_count("/forgotten");
+    let exchanges: Vec<_> = (0..10).map(|n| stand.start(n % 2, Request::get("/forgotten"))).collect();
+    exchanges.into_iter().for_each(|exchange| assert_eq!(stand.finish(exchange).text(), "mine"));
+    assert_eq!(stand.origin_count("/forgotten"), before + 1);
 }
 
 /// Takes minutes.
@@ -122,7 +141,7 @@ pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated)
     for n in 0..8 {
         let path = format!("/cas-{n}");
         stand.origin(&path, vec![page("old"), page("new")]);
-        for prefix in ["3/s/", "j/"] {
+        for prefix in [format!("{SCHEMA}/s/"), "j/".into()] {
             stand.world.faults(FaultKind::LoseCas { prefix: prefix.into() }, n / 2, 1);
         }
         get(stand, 0, &path);
@@ -142,7 +161,7 @@ pub fn what_cannot_be_written_down_goes_to_the_origin_and_is_counted(stand: &mut
     for n in 0..16 {
         get(stand, 0, &format!("/kept?{n}")); // At least one in each of the four sets.
     }
-    stand.world.faults(FaultKind::LoseCas { prefix: b"3/s/".to_vec() }, 0, u32::MAX);
+    stand.world.faults(FaultKind::LoseCas { prefix: format!("{SCHEMA}/s/").into() }, 0, u32::MAX);
     for n in 0..10 {
         for worker in [0, 1] {
             expect_hit(stand, worker, &format!("/kept?{n}"), "kept");
@@ -306,9 +325,10 @@ pub fn damaged_records_and_sets_are_misses(stand: &mut Emulated) {
     stand.origin("/damaged", vec![page("good"), page("better"), page("fresh")]);
     get(stand, 0, "/damaged");
     expect_hit(stand, 1, "/damaged", "good");
-    for (kind, body, met) in [("3/r/", "better", 1), ("3/s/", "fresh", 2)] {
+    for (kind, body, met) in [("r", "better", 1), ("s", "fresh", 2)] {
+        let kind = format!("{SCHEMA}/{kind}/");
         assert_eq!(stand.metric("damaged"), met - 1);
-        for (key, _) in stand.world.shared_sizes().into_iter().filter(|(key, _)| key.starts_with(kind)) {
+        for (key, _) in stand.world.shared_sizes().into_iter().filter(|(key, _)| key.starts_with(&kind)) {
             let mut value = stand.world.shared(&key).unwrap();
             if let Some(byte) = value.last_mut() {
                 *byte ^= 1;

@@ -225,6 +225,7 @@ macro_rules! on_both_stands {
                 when_everybody_leaves_the_next_client_is_served
                 when_the_origin_breaks_off_the_others_still_get_a_whole_response
                 what_cannot_be_shared_is_not_waited_for_twice
+                when_the_memory_runs_out_one_finds_out_and_nobody_waits_for_it
                 a_response_with_cookies_goes_to_nobody_else
                 a_private_response_goes_to_nobody_else
                 what_was_fetched_with_credentials_goes_to_nobody_else
@@ -339,6 +340,7 @@ macro_rules! on_the_emulated_host_only {
             emulated {
                 only_who_knows_the_secret_can_aim_at_a_set
                 a_heuristic_lifetime_ends
+                what_cannot_be_shared_is_not_waited_for_when_that_is_forgotten
                 a_stale_window_ends
                 the_grace_of_a_soft_purge_ends
                 a_key_that_keeps_failing_is_asked_for_ever_less_often
