@@ -147,7 +147,7 @@ fn response(body: u64, now: Now) -> Response {
     let lifetime = Duration::from_secs(60);
     let stored =
         StoredResponse { status: 200, response_time: now.wall, lifetime, ..StoredResponse::default() };
-    Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body: vec![b'x'; body as usize] }
+    Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body: vec![b'x'; body as usize].into() }
 }
 
 fn ask(worker: &Cache, key: u32, now: Now) -> Rc<Ask> {

@@ -11,6 +11,7 @@ use crate::outcome::{NotStored, Stored};
 use crate::policy::StoredResponse;
 use crate::policy::storing::storable;
 use crate::policy::validation::{self, Unfreshened};
+use crate::store::body::Body;
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::store::set::SetSnapshot;
@@ -179,11 +180,11 @@ fn assessed_by(
 ) -> Result<Response, NotStored> {
     let stored = storable(request, response, options, request_time, response_time)?;
     let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
-    Ok(untagged(&config.tags, Response { stored, uri, tags, body: Vec::new() }))
+    Ok(untagged(&config.tags, Response { stored, uri, tags, body: Body::default() }))
 }
 
 fn response_of(fetch: &Fetch, stored: StoredResponse, tags: Vec<Tag>) -> Response {
-    let response = Response { stored, uri: fetch.ask.uri(), tags, body: Vec::new() };
+    let response = Response { stored, uri: fetch.ask.uri(), tags, body: Body::default() };
     untagged(&fetch.ask.config.tags, response)
 }
 

@@ -130,7 +130,7 @@ impl Cache {
         let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
         let delivery = match self.storable(host, generation, &head, &body, now) {
             Ok(response) => {
-                let landing = Landing::Stored(Box::new(Response { body, ..response }));
+                let landing = Landing::Stored(Box::new(Response { body: body.into(), ..response }));
                 let entry = self.land(host, generation, landing, now)?;
                 Delivery::Entry { entry, status, stored: Stored::Yes }
             }

@@ -70,7 +70,7 @@ impl Cache {
         }
         let times = (fetch.started.wall, now.wall);
         let rest = assessed(&fetch.ask.config, &request, head, old.uri.clone(), times).ok()?;
-        let whole = combined(old, &Response { body, ..rest })?;
+        let whole = combined(old, &Response { body: body.into(), ..rest })?;
         let fits = whole.body.len() as u64 <= fetch.ask.options.object_bytes_max;
         // The older part is still subject to what was invalidated since it was asked for.
         fetch.stamp = fetch.stamp.min(part.record.stamp);
@@ -84,5 +84,5 @@ fn combined(old: &Response, new: &Response) -> Option<Response> {
     let mut tags = new.tags.clone();
     let more: Vec<Tag> = old.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
     tags.extend(more);
-    Some(Response { stored, uri: new.uri.clone(), tags, body })
+    Some(Response { stored, uri: new.uri.clone(), tags, body: body.into() })
 }

@@ -13,10 +13,15 @@ use crate::policy::{HeadUpdate, updated_by_head as freshened_by_head};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 
+/// As much is reserved for a body at once, if it says that it has as much.
+const RESERVED_BYTES_MAX: u64 = 1 << 20;
+
 /// A response on its way to the client, being captured.
 pub(super) struct Capturing {
     pub(super) target: Target,
+    /// Without its body, as long as that arrives.
     response: Response,
+    body: Vec<u8>,
     length: Option<u64>,
     bytes_max: u64,
 }
@@ -101,17 +106,36 @@ impl Capturing {
         if length.is_some_and(|length| length > bytes_max) {
             return Err(NotStored::TooLarge);
         }
-        Ok(Capturing { target, response, length, bytes_max })
+        Ok(Capturing { target, response, body: Vec::new(), length, bytes_max })
+    }
+
+    /// Takes in a chunk, if it was given to us.
+    fn take(&mut self, chunk: Option<Vec<u8>>) -> Result<(), NotStored> {
+        let chunk = chunk.ok_or(NotStored::Incomplete)?;
+        if (self.body.len() + chunk.len()) as u64 > self.bytes_max {
+            return Err(NotStored::TooLarge);
+        }
+        if self.body.is_empty() {
+            self.body = chunk;
+            return Ok(());
+        }
+        // The origin has only said how much there will be.
+        let expected = self.length.unwrap_or(0).min(RESERVED_BYTES_MAX) as usize;
+        self.body.reserve_exact(expected.saturating_sub(self.body.len()));
+        self.body.extend_from_slice(&chunk);
+        Ok(())
     }
 
     fn is_complete(&self) -> bool {
-        let bytes = self.response.body.len() as u64;
+        let bytes = self.body.len() as u64;
         self.length.is_none_or(|length| length == bytes) && is_whole_part(&self.response.stored, bytes)
     }
 
     /// Stores what has been captured, on behalf of this request if its route is of interest.
-    fn land(self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) {
+    fn land(mut self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) {
         let is_complete = self.is_complete();
+        self.body.shrink_to_fit();
+        self.response.body = self.body.into();
         match self.target {
             Target::Flight(generation) if is_complete => {
                 cx.cache.land(cx.host, generation, Landing::Stored(Box::new(self.response)), cx.now);
@@ -129,10 +153,10 @@ impl Capturing {
         }
     }
 
-    /// Gives up a response that turned out larger than what is stored.
-    fn too_large(self, cx: &mut Context<'_, impl Host>) {
+    /// Gives up a response of which some will be missing.
+    fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
         if let Target::Flight(generation) = self.target {
-            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::TooLarge), cx.now);
+            cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
         }
     }
 }
@@ -144,18 +168,17 @@ impl Exchange {
         matches!(self.state, State::Capturing(_))
     }
 
-    /// A chunk of the response body is on its way to the client.
-    pub fn response_body(&mut self, cx: &mut Context<'_, impl Host>, chunk: &[u8], ends: bool) {
+    /// A chunk of the response body is on its way to the client; none when the host does not give it out.
+    pub fn response_body(&mut self, cx: &mut Context<'_, impl Host>, chunk: Option<Vec<u8>>, ends: bool) {
         let State::Capturing(capturing) = &mut self.state else { return };
-        if capturing.response.body.len() as u64 + chunk.len() as u64 > capturing.bytes_max {
-            if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
-                capturing.too_large(cx);
+        match capturing.take(chunk) {
+            Ok(()) if ends => self.response_end(cx),
+            Ok(()) => {}
+            Err(why) => {
+                if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
+                    capturing.give_up(cx, why);
+                }
             }
-            return;
-        }
-        capturing.response.body.extend_from_slice(chunk);
-        if ends {
-            self.response_end(cx);
         }
     }
 

@@ -170,6 +170,13 @@ pub fn buffer(kind: Buffer, start: usize, len: usize) -> Option<Vec<u8>> {
     fetch(|data, size| unsafe { proxy_get_buffer_bytes(kind as i32, start, len, data, size) })
 }
 
+/// The bytes that a callback is about, all of them or none.
+pub fn body(kind: Buffer, size: usize) -> Option<Vec<u8>> {
+    // Where there is nothing the host has no buffer either.
+    let bytes = if size == 0 { Some(Vec::new()) } else { buffer(kind, 0, size) };
+    bytes.filter(|bytes| bytes.len() == size)
+}
+
 /// A whole header map in wire form.
 pub fn map(kind: Map) -> Option<Vec<u8>> {
     // SAFETY: the host writes a pointer and a length.

@@ -152,8 +152,8 @@ impl HttpContext for Filter {
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
         if self.exchange.borrow().captures() {
-            let chunk = abi::buffer(Buffer::ResponseBody, 0, size).unwrap_or_default();
-            self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().response_body(cx, &chunk, ends));
+            let chunk = abi::body(Buffer::ResponseBody, size);
+            self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().response_body(cx, chunk, ends));
             self.vm.kick();
         }
         Action::Continue

@@ -51,8 +51,11 @@ impl Context for Root {
         // A call that failed has no header fields at all.
         let head = if fields == 0 { None } else { abi::map(Map::CallResponse) };
         let head = head.map(Fields::from_wire).and_then(ResponseHead::from_fields);
-        let body = abi::buffer(Buffer::CallResponseBody, 0, body_size).unwrap_or_default();
-        self.vm.call_response(token, Reception { head, body });
+        let reception = match abi::body(Buffer::CallResponseBody, body_size) {
+            Some(body) => Reception { head, body },
+            None => Reception { head: None, body: Vec::new() },
+        };
+        self.vm.call_response(token, reception);
         self.vm.bring_about(self);
     }
 }

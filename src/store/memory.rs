@@ -63,7 +63,7 @@ impl Entry {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let content = match &self.record.content {
-            Content::Response(r) => r.body.len() + r.stored.fields.wire().len() + r.tags.len() * 48,
+            Content::Response(r) => r.body.held() + r.stored.fields.wire().len() + r.tags.len() * 48,
             Content::Variants(v) => v.known.len() * 16 + v.nominated.len() * 32,
             Content::Search(s) => s.variance.len() + s.uri.len(),
         };

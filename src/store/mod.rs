@@ -1,15 +1,15 @@
 //! Stored responses and invalidations in proxy-wasm shared data, under a fixed set of keys.
 //!
-//! Shared data has no delete and no list, so every key comes from a set that configuration bounds:
+//! Shared data has no delete and no list, so every key comes from a set that configuration bounds (`v` is [`SCHEMA`]):
 //!
 //! | key | value |
 //! |---|---|
-//! | `3/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
-//! | `3/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
-//! | `3/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
-//! | `3/h/<n>` | the bytes that are stored of a host, where that is limited ([`hosts`]) |
-//! | `3/p/<n>` | how requests reach an origin ([`crate::cache::Recipe`]); ways name it |
-//! | `3/breakers` | the clusters in trouble ([`crate::breaker`]) |
+//! | `v/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
+//! | `v/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
+//! | `v/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
+//! | `v/h/<n>` | the bytes that are stored of a host, where that is limited ([`hosts`]) |
+//! | `v/p/<n>` | how requests reach an origin ([`crate::cache::Recipe`]); ways name it |
+//! | `v/breakers` | the clusters in trouble ([`crate::breaker`]) |
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
 //! | `namespaces` | the versions of namespaces that the admin route shows ([`crate::admin::Namespaces`]) |
 //! | `workers` | [`workers`]: who can be woken; hints only |
@@ -20,6 +20,7 @@
 //!
 //! Readers never fail: what cannot be decoded, or does not belong together, is a miss.
 
+pub mod body;
 pub mod cost;
 pub mod hosts;
 pub mod journal;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::body::Body;
 use super::codec::Reader;
 use super::cost::{EMPTY_BYTES, KEY_BYTES, value_bytes};
 use super::set::{LARGE_WAYS, Way};
@@ -54,7 +55,7 @@ pub struct Response {
     /// By what it can be purged.
     pub tags: Vec<Tag>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 /// The nominated fields of a URI's newest response, and the variants that are stored.
@@ -179,12 +180,12 @@ impl Record {
     /// Reads the record of `key`; none when the slot holds another's, or anything that does not belong together.
     pub fn read(data: &impl SharedData, slot: Slot, key: &[u8]) -> Option<Record> {
         let found = data.get(&record_key(slot))?;
-        let (mut record, place) = Record::decode(data, &found.bytes)?;
+        let (mut record, place) = Record::decode(data, found.bytes)?;
         if record.key != key && !deviates(Deviation::TrustsRecords) {
             return None;
         }
         if let (BodyPlace::Chunks { bytes }, Content::Response(response)) = (place, &mut record.content) {
-            response.body = read_chunks(data, slot, record.generation, usize::try_from(bytes).ok()?)?;
+            response.body = read_chunks(data, slot, record.generation, usize::try_from(bytes).ok()?)?.into();
         }
         Some(record)
     }
@@ -192,7 +193,7 @@ impl Record {
     /// Reads whatever record a slot holds, to look at it: a body that lies in chunks is left out. With the length of
     /// the body.
     pub fn peek(data: &impl SharedData, slot: Slot) -> Option<(Record, u64)> {
-        let (record, place) = Record::decode(data, &data.get(&record_key(slot))?.bytes)?;
+        let (record, place) = Record::decode(data, data.get(&record_key(slot))?.bytes)?;
         let bytes = match place {
             BodyPlace::Here => record.body().len() as u64,
             BodyPlace::Chunks { bytes } => bytes,
@@ -241,26 +242,24 @@ impl Record {
         seal(value)
     }
 
-    fn decode(data: &impl SharedData, bytes: &[u8]) -> Option<(Record, BodyPlace)> {
-        let mut bytes = Reader::new(unsealed(data, bytes)?);
-        if bytes.u8()? != LAYOUT {
+    fn decode(data: &impl SharedData, bytes: Vec<u8>) -> Option<(Record, BodyPlace)> {
+        let mut reader = Reader::new(unsealed(data, &bytes)?);
+        if reader.u8()? != LAYOUT {
             return None;
         }
-        let len = bytes.u32()? as usize;
-        let head: Head<'_> = postcard::from_bytes(bytes.bytes(len)?).ok()?;
-        let content = match head.kind {
-            Kind::Response(facts) => Content::Response(Box::new(Response {
-                stored: facts.stored.into_owned(),
-                uri: facts.uri.to_vec(),
-                tags: facts.tags.into_owned(),
-                body: bytes.rest().to_vec(),
-            })),
+        let len = reader.u32()? as usize;
+        let Head { key, generation, stamp, body, kind } = postcard::from_bytes(reader.bytes(len)?).ok()?;
+        let start = bytes.len() - reader.rest().len();
+        let key = key.to_vec();
+        let content = match kind {
+            Kind::Response(Facts { stored, uri, tags }) => {
+                let (stored, uri, tags) = (stored.into_owned(), uri.to_vec(), tags.into_owned());
+                Content::Response(Box::new(Response { stored, uri, tags, body: Body::behind(bytes, start) }))
+            }
             Kind::Variants(variants) => Content::Variants(variants.into_owned()),
             Kind::Search(search) => Content::Search(search.into_owned()),
         };
-        let record =
-            Record { key: head.key.to_vec(), generation: head.generation, stamp: head.stamp, content };
-        Some((record, head.body))
+        Some((Record { key, generation, stamp, content }, body))
     }
 }
 
@@ -336,7 +335,7 @@ pub(crate) mod tests {
             vary: vec!["accept".into()],
             ..StoredResponse::default()
         };
-        let response = Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body };
+        let response = Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body: body.into() };
         Record { key: key.to_vec(), generation: 7, stamp: 3, content: Content::Response(Box::new(response)) }
     }
 

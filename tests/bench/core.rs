@@ -170,7 +170,7 @@ impl Worker {
         assert!(matches!(step, Step::Continue(_)));
         black_box(exchange.response_head(&mut cx, response, false));
         if exchange.captures() {
-            exchange.response_body(&mut cx, &[b'x'; 1024], true);
+            exchange.response_body(&mut cx, Some(vec![b'x'; 1024]), true);
         }
         if !exchange.is_over() {
             exchange.end(&mut cx, Ending::ClientLeft);

@@ -32,6 +32,8 @@ pub enum FaultKind {
     Message { prefix: Vec<u8>, harm: MessageHarm },
     /// The response of a dispatched call never comes.
     LoseCallResponse,
+    /// A body that a callback is about is not given out.
+    KeepBody,
     /// The VM of this thread traps when it makes this host call (any when empty), in this callback (any when empty).
     Trap { thread: Thread, call: &'static str, callback: &'static str },
 }
@@ -86,6 +88,10 @@ impl Faults {
     pub fn loses_call_response(&mut self, random: &mut Random) -> bool {
         self.strikes(|kind| matches!(kind, FaultKind::LoseCallResponse))
             || random.chance(self.rates.lost_call_response)
+    }
+
+    pub fn keeps_body(&mut self) -> bool {
+        self.strikes(|kind| matches!(kind, FaultKind::KeepBody))
     }
 
     pub fn message(&mut self, queue: &[u8], random: &mut Random) -> Option<MessageHarm> {

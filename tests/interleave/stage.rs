@@ -732,7 +732,7 @@ fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, reception: Recept
         return;
     }
     let landing = match cache.assess(hands, generation, &head, now) {
-        Ok(response) => Landing::Stored(Box::new(Response { body: reception.body, ..response })),
+        Ok(response) => Landing::Stored(Box::new(Response { body: reception.body.into(), ..response })),
         Err(why) => Landing::NotStored(why),
     };
     cache.land(hands, generation, landing, now);

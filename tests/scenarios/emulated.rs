@@ -10,7 +10,7 @@ use super::collapse::nobody_waits;
 use super::telling::{admin, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin};
 use crate::host::faults::{FaultKind, MessageHarm};
 use crate::host::stand::Emulated;
-use crate::stand::{Reply, Request, Stand};
+use crate::stand::{Ending, Reply, Request, Stand};
 
 /// Hash flooding, with the secret and without it. Nothing but a debugger shows the secret of a real Envoy.
 pub fn only_who_knows_the_secret_can_aim_at_a_set(stand: &mut Emulated) {
@@ -174,6 +174,21 @@ pub fn what_cannot_be_written_down_goes_to_the_origin_and_is_counted(stand: &mut
     stand.world.look(|h| h.faults.scripted.clear());
     get(stand, 0, "/new");
     assert!(get(stand, 1, "/new").is_hit());
+}
+
+/// A response without `Content-Length` does not show by itself that some of it is missing.
+pub fn a_body_that_larder_was_not_given_is_not_stored(stand: &mut Emulated) {
+    admin(stand);
+    let chunked = || page("body").ending(Ending::Trailers(Vec::new()));
+    stand.origin("/not-given", vec![chunked()]);
+    for fetched_by in ["client", "larder"] {
+        stand.world.faults(FaultKind::KeepBody, 0, 1);
+        assert_eq!(get(stand, 0, "/not-given").text(), "body", "by {fetched_by}");
+        stand.pass(Duration::from_millis(1100)); // A fetch that failed is not made again for others at once.
+        expect_miss(stand, 1, "/not-given", "body");
+        expect_hit(stand, 0, "/not-given", "body");
+        purge_url(stand, 1, "/not-given", "hard");
+    }
 }
 
 /// Only this stand can set the clock. Set forward, it ends lifetimes early; set back, it would let them go on, so what is

@@ -38,6 +38,9 @@ pub extern "C" fn proxy_get_buffer_bytes(
     len: *mut usize,
 ) -> Status {
     import("proxy_get_buffer_bytes", |h| {
+        if h.faults.keeps_body() {
+            return Status::NotFound;
+        }
         let Some(buffer) = buffer(h, kind) else { return Status::NotFound };
         if start.checked_add(max).is_none() {
             return Status::BadArgument;
