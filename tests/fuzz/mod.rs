@@ -10,6 +10,8 @@ mod exchanges;
 mod found;
 mod invalidation;
 mod messages;
+#[cfg(test)]
+mod seeds;
 mod shared_data;
 mod values;
 
