@@ -12,6 +12,9 @@
 //!                     ▼
 //!                   Flying (another owner, another generation)
 //! ```
+//!
+//! A flight that begins soon after such a memory has run out knows what it was: one finds out whether that has changed,
+//! and the others need not wait.
 
 use core::cmp::Reverse;
 use core::time::Duration;

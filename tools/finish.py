@@ -20,7 +20,15 @@ BINARYEN = HERE / "binaryen"
 # The section of a module that names its exports.
 EXPORTS = 7
 # What rustc uses of wasm, and Envoy's V8 has; the module does not say it once its symbols are gone.
-FEATURES = ["bulk-memory", "multivalue", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext", "simd"]
+FEATURES = [
+    "bulk-memory",
+    "multivalue",
+    "mutable-globals",
+    "nontrapping-float-to-int",
+    "reference-types",
+    "sign-ext",
+    "simd",
+]
 
 # Callbacks of Larder's own that take the place of the SDK's (src/proxy/exports.rs).
 OWN = {"larder_on_queue_ready": "proxy_on_queue_ready"}

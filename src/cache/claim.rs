@@ -84,6 +84,7 @@ impl Cache {
 
     fn seat(&self, need: &Need<'_>, set: &SetSnapshot, now: Now) -> Seat {
         let is_fetching = |generation| self.fetches.contains_key(&generation);
+        // Who leads waits for its own fetch, whatever became of the one before.
         let holds = |reason| holds_for(reason, need.ask) && !self.leads(need, set);
         collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching, holds)
     }

@@ -77,7 +77,7 @@ impl Exchange {
         commanding: Box<Commanding>,
         size: usize,
         ends: bool,
-        body: impl FnOnce() -> Vec<u8>,
+        body: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Step {
         if size > cx.config.admin.body_bytes_max {
             let response = admin::too_large(&commanding.request, &cx.config.admin);
@@ -87,7 +87,10 @@ impl Exchange {
             self.state = State::Commanding(commanding);
             return Step::Hold;
         }
-        let response = commanding.execute(cx, &body());
+        let response = match body() {
+            Some(body) => commanding.execute(cx, &body),
+            None => commanding.body_missing(cx.config),
+        };
         self.reply(Reply::admin(response))
     }
 }

@@ -22,13 +22,13 @@ impl Exchange {
         matches!(self.state, State::Commanding(_) | State::Reading(_))
     }
 
-    /// So much of the request's body is there; `body` reads it.
+    /// So much of the request's body is there; `body` reads it, if the host gives it out.
     pub fn request_body(
         &mut self,
         cx: &mut Context<'_, impl Host>,
         size: usize,
         ends: bool,
-        body: impl FnOnce() -> Vec<u8>,
+        body: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Step {
         match core::mem::replace(&mut self.state, State::Idle) {
             State::Commanding(commanding) => self.command_body(cx, commanding, size, ends, body),
@@ -85,7 +85,7 @@ impl Exchange {
         reading: Box<Reading>,
         size: usize,
         ends: bool,
-        body: impl FnOnce() -> Vec<u8>,
+        body: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Step {
         if size as u64 > reading.options.key.content_bytes_max {
             return self.pass(cx, ForwardReason::Bypass(Bypass::RequestBody));
@@ -94,8 +94,10 @@ impl Exchange {
             self.state = State::Reading(reading);
             return Step::Hold;
         }
+        // Without it the request would be taken for another.
+        let Some(content) = body() else { return self.pass(cx, ForwardReason::Bypass(Bypass::RequestBody)) };
         let Reading { request, options } = *reading;
-        self.keyed(cx, request, options, &body())
+        self.keyed(cx, request, options, &content)
     }
 
     fn keyed(

@@ -114,7 +114,7 @@ impl HttpContext for Filter {
             return Action::Continue;
         }
         self.vm.unpark(self.stream);
-        let body = || abi::buffer(Buffer::RequestBody, 0, size).unwrap_or_default();
+        let body = || abi::body(Buffer::RequestBody, size);
         let step = self
             .vm
             .with_cache(&self.config, |cx| self.exchange.borrow_mut().request_body(cx, size, ends, body));
@@ -128,8 +128,8 @@ impl HttpContext for Filter {
             return Action::Continue;
         }
         self.vm.unpark(self.stream);
-        let body = abi::buffer(Buffer::RequestBody, 0, BODY_BYTES_MAX).unwrap_or_default();
-        let size = body.len();
+        let body = abi::buffer(Buffer::RequestBody, 0, BODY_BYTES_MAX);
+        let size = body.as_ref().map_or(0, Vec::len);
         let step = self
             .vm
             .with_cache(&self.config, |cx| self.exchange.borrow_mut().request_body(cx, size, true, || body));

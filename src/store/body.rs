@@ -8,7 +8,8 @@ use std::rc::Rc;
 const COPIED_BYTES: usize = 4096;
 
 /// The bytes of a body, shared by all who have it. They may still lie behind the head of the record that they were read
-/// with: within a VM it costs more to copy a large body than to do all else that serves it.
+/// with: within a VM it costs more to copy a large body than to do all else that serves it. (`bytes::Bytes` does as much,
+/// but does not say what it holds, which the budget of worker memory has to know.)
 #[derive(Clone, Default)]
 pub struct Body {
     bytes: Rc<Vec<u8>>,

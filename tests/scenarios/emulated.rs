@@ -7,7 +7,7 @@ use larder::store::{SCHEMA, Seed};
 
 use super::attacks::{kept_of, paths_aimed_at_one_set};
 use super::collapse::nobody_waits;
-use super::telling::{admin, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin};
+use super::telling::{admin, command, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin};
 use crate::host::faults::{FaultKind, MessageHarm};
 use crate::host::stand::Emulated;
 use crate::stand::{Ending, Reply, Request, Stand};
@@ -191,6 +191,22 @@ pub fn a_body_that_larder_was_not_given_is_not_stored(stand: &mut Emulated) {
     }
 }
 
+/// What stands for its content is part of a QUERY's key, and of a command the most.
+pub fn a_request_whose_body_larder_was_not_given_is_not_taken_for_an_empty_one(stand: &mut Emulated) {
+    admin(stand);
+    stand.origin("/kept-back", vec![page("to a"), page("to b")]);
+    for content in ["a", "b"] {
+        stand.world.faults(FaultKind::KeepBody, 0, 1);
+        let query = Request::new("QUERY", "/kept-back").field("content-type", "text/plain").body(content);
+        let response = stand.send(0, query);
+        assert_eq!(response.text(), format!("to {content}"));
+        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=request-body");
+    }
+    stand.world.faults(FaultKind::KeepBody, 0, 1);
+    let response = command(stand, 0, "POST", "/_larder/purge", r#"{"selectors": [{"all": true}]}"#);
+    assert_eq!(response.status, 408, "{}", response.text());
+}
+
 /// Only this stand can set the clock. Set forward, it ends lifetimes early; set back, it would let them go on, so what is
 /// stored is validated before its next use.
 pub fn a_clock_that_jumps_makes_nothing_younger(stand: &mut Emulated) {
@@ -225,7 +241,7 @@ pub fn a_purge_that_cannot_be_written_is_not_acknowledged(stand: &mut Emulated) 
     purge_url(stand, 0, "/elsewhere", "hard");
     stand.world.faults(FaultKind::LoseCas { prefix: b"j/".to_vec() }, 0, 1000);
     let body = r#"{"selectors": [{"url": "http://shop.example/busy"}], "mode": "hard"}"#;
-    let response = super::telling::command(stand, 0, "POST", "/_larder/purge", body);
+    let response = command(stand, 0, "POST", "/_larder/purge", body);
     assert_eq!((response.status, response.field("retry-after").as_str()), (503, "1"));
     stand.world.look(|h| h.faults.scripted.clear());
     expect_hit(stand, 1, "/busy", "old");
@@ -392,8 +408,8 @@ pub fn an_unreadable_journal_turns_the_cache_off_and_nothing_else(stand: &mut Em
     }
     assert_eq!(stand.metric("forwarded_bypass_unavailable"), 2);
     let body = r#"{"selectors": [{"url": "http://shop.example/off"}]}"#;
-    assert_eq!(super::telling::command(stand, 0, "POST", "/_larder/purge", body).status, 503);
-    let health = super::telling::command(stand, 1, "GET", "/_larder/health", "");
+    assert_eq!(command(stand, 0, "POST", "/_larder/purge", body).status, 503);
+    let health = command(stand, 1, "GET", "/_larder/health", "");
     assert!(health.text().contains("the journal cannot be read"), "{}", health.text());
 }
 

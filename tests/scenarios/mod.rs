@@ -348,6 +348,7 @@ macro_rules! on_the_emulated_host_only {
                 a_lost_compare_and_set_costs_a_try_and_nothing_else
                 what_cannot_be_written_down_goes_to_the_origin_and_is_counted
                 a_body_that_larder_was_not_given_is_not_stored
+                a_request_whose_body_larder_was_not_given_is_not_taken_for_an_empty_one
                 a_clock_that_jumps_makes_nothing_younger
                 a_purge_that_cannot_be_written_is_not_acknowledged
                 followers_of_a_dead_leader_are_served_within_its_lease
