@@ -172,7 +172,7 @@ pub fn buffer(kind: Buffer, start: usize, len: usize) -> Option<Vec<u8>> {
 
 /// The bytes that a callback is about, all of them or none.
 pub fn body(kind: Buffer, size: usize) -> Option<Vec<u8>> {
-    // Where there is nothing the host has no buffer either.
+    // Nothing need not be asked for.
     let bytes = if size == 0 { Some(Vec::new()) } else { buffer(kind, 0, size) };
     bytes.filter(|bytes| bytes.len() == size)
 }

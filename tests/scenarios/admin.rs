@@ -109,6 +109,8 @@ pub fn a_command_may_come_in_pieces(stand: &mut dyn Stand) {
     let chunked = commanding("POST", "/_larder/purge", &body(40_000)).trailer("x-end", "1");
     assert_eq!(stand.send(0, chunked).status, 200, "chunked, with trailers");
     expect_miss(stand, 1, "/admin/pieces", "3");
+    let nothing = commanding("GET", "/_larder/stats", "").trailer("x-end", "1");
+    assert_eq!(stand.send(0, nothing).status, 200, "trailers and nothing else");
     assert_eq!(stand.origin_count("/_larder/purge"), 0);
 }
 

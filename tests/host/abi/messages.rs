@@ -41,7 +41,9 @@ pub extern "C" fn proxy_get_buffer_bytes(
         if h.faults.keeps_body() {
             return Status::NotFound;
         }
-        let Some(buffer) = buffer(h, kind) else { return Status::NotFound };
+        // Of a stream's body there is nothing to read where none passes, and Envoy says so without an error.
+        let (of_stream, nothing) = (kind < 2 && h.effective_stream().is_some(), &mut Vec::new());
+        let Some(buffer) = buffer(h, kind).or(of_stream.then_some(nothing)) else { return Status::NotFound };
         if start.checked_add(max).is_none() {
             return Status::BadArgument;
         }
