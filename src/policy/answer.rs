@@ -131,7 +131,6 @@ fn with_age(mut fields: Fields, age: Duration) -> Fields {
 }
 
 /// The fields of a request that make it conditional or partial.
-#[derive(Default)]
 pub(super) struct Conditions<'a> {
     if_none_match: Vec<&'a [u8]>,
     if_modified_since: Vec<&'a [u8]>,
@@ -141,17 +140,13 @@ pub(super) struct Conditions<'a> {
 
 impl<'a> Conditions<'a> {
     pub(super) fn of(request: &'a RequestHead) -> Self {
-        let mut asks = Conditions::default();
-        for (name, value) in request.fields.iter() {
-            match name {
-                b"if-none-match" => asks.if_none_match.push(value),
-                b"if-modified-since" => asks.if_modified_since.push(value),
-                b"if-range" => asks.if_range = Some(value),
-                b"range" => asks.range = Some(value),
-                _ => {}
-            }
+        let lines = |name: &'static str| request.fields.get_all(name);
+        Conditions {
+            if_none_match: lines("if-none-match").collect(),
+            if_modified_since: lines("if-modified-since").collect(),
+            if_range: lines("if-range").last(),
+            range: lines("range").last(),
         }
-        asks
     }
 
     fn not_modified(&self, stored: &StoredResponse) -> bool {
