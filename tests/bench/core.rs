@@ -164,11 +164,12 @@ impl Worker {
     }
 
     /// A request that goes to the origin, all the way.
-    fn fetch(&mut self, path: &str, response: &ResponseHead) {
+    fn fetch(&mut self, path: &str, response: &[u8]) {
         let (mut exchange, mut cx) = self.exchange();
         let step = exchange.request_head(&mut cx, head(&request(path, &[])));
         assert!(matches!(step, Step::Continue(_)));
-        black_box(exchange.response_head(&mut cx, response, false));
+        let response = ResponseHead::from_fields(Fields::from_wire(response.to_vec())).unwrap();
+        black_box(exchange.response_head(&mut cx, &response, false));
         if exchange.captures() {
             exchange.response_body(&mut cx, Some(vec![b'x'; 1024]), true);
         }
@@ -217,8 +218,10 @@ fn head(raw: &[u8]) -> RequestHead {
     RequestHead { fields: Fields::from_wire(raw.to_vec()), has_body: false }
 }
 
-fn response(cache_control: &str, fields: &[(&str, &str)]) -> ResponseHead {
+/// A response in the same form.
+fn response(cache_control: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut all = vec![
+        (":status", "200"),
         ("content-type", "text/html; charset=utf-8"),
         ("content-length", "1024"),
         ("cache-control", cache_control),
@@ -228,5 +231,5 @@ fn response(cache_control: &str, fields: &[(&str, &str)]) -> ResponseHead {
         ("server", "origin"),
     ];
     all.extend_from_slice(fields);
-    ResponseHead { status: 200, fields: Fields::from_iter(all) }
+    Fields::from_iter(all).wire().to_vec()
 }
