@@ -8,8 +8,10 @@ use std::rc::Rc;
 use super::json::{At, Read};
 use super::names::FieldName;
 use super::text::{keywords, text};
-use crate::http::mark;
+use crate::http::{Fields, RequestHead, mark};
 use crate::sorting::sort_by;
+
+const TREATMENTS: usize = 4;
 
 /// What becomes of a request field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,11 +39,13 @@ keywords! {
 pub struct Unkeyed {
     /// By name, in order.
     treatments: Rc<[(Box<str>, Treatment)]>,
-    /// A bit for each [`mark`] of a name, so that most fields of most requests need no search.
-    marks: u64,
-    /// Whether any field is stripped.
-    pub strips: bool,
+    /// The [`mark`]s of the names that have each treatment, so that most requests need no search. The name of
+    /// [`FORWARDED_PROTO`] is left out where it is part of the key.
+    marks: [u64; TREATMENTS],
 }
+
+/// Envoy itself tells the scheme, each time.
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// What is known of common origins. Those that change whom the request is for or what it asks are not the resource's
 /// own affair, so they pass by; the rest is told apart.
@@ -68,12 +72,41 @@ const KNOWN: [(&str, Treatment); 18] = [
 ];
 
 impl Unkeyed {
-    /// What becomes of a field of this name, in lower case.
+    /// The lines of a request that are part of its key: not its scheme once more.
+    pub fn keyed<'a>(&'a self, request: &'a RequestHead) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let (scheme, proto) = (request.scheme(), FORWARDED_PROTO.as_bytes());
+        let tells_another = request.fields.get_all(proto).any(|told| told != scheme);
+        let marks = self.marks(Treatment::Key) | if tells_another { mark(proto) } else { 0 };
+        let lines = self.among(&request.fields, marks, Treatment::Key);
+        lines.filter(move |(name, value)| *name != proto || *value != scheme)
+    }
+
+    /// The lines of a section that do not reach the origin.
+    pub fn stripped<'a>(&'a self, fields: &'a Fields) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.among(fields, self.marks(Treatment::Strip), Treatment::Strip)
+    }
+
+    /// Whether a request with these fields passes by the cache.
     #[must_use]
-    pub fn treatment(&self, name: &[u8]) -> Treatment {
-        if self.marks & mark(name) == 0 {
-            return Treatment::Ignore;
-        }
+    pub fn bypasses(&self, fields: &Fields) -> bool {
+        self.among(fields, self.marks(Treatment::Bypass), Treatment::Bypass).next().is_some()
+    }
+
+    fn among<'a>(
+        &'a self,
+        fields: &'a Fields,
+        marks: u64,
+        treatment: Treatment,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        fields.marked_with(marks).filter(move |(name, _)| self.treatment(name) == treatment)
+    }
+
+    fn marks(&self, treatment: Treatment) -> u64 {
+        self.marks.get(treatment as usize).copied().unwrap_or(u64::MAX)
+    }
+
+    /// What becomes of a field of this name, in lower case.
+    fn treatment(&self, name: &[u8]) -> Treatment {
         let found = self.treatments.binary_search_by(|(known, _)| known.as_bytes().cmp(name));
         found
             .ok()
@@ -94,9 +127,14 @@ impl Unkeyed {
 
     fn of(mut treatments: Vec<(Box<str>, Treatment)>) -> Unkeyed {
         sort_by(&mut treatments, |a, b| a.0.cmp(&b.0));
-        let marks = treatments.iter().fold(0, |marks, (name, _)| marks | mark(name.as_bytes()));
-        let strips = treatments.iter().any(|(_, treatment)| *treatment == Treatment::Strip);
-        Unkeyed { treatments: treatments.into(), marks, strips }
+        let mut marks = [0; TREATMENTS];
+        for (name, treatment) in &treatments {
+            let is_told_each_time = **name == *FORWARDED_PROTO && *treatment == Treatment::Key;
+            if let (false, Some(marks)) = (is_told_each_time, marks.get_mut(*treatment as usize)) {
+                *marks |= mark(name.as_bytes());
+            }
+        }
+        Unkeyed { treatments: treatments.into(), marks }
     }
 }
 
@@ -146,11 +184,45 @@ mod tests {
     fn the_usual_fields_of_a_request_through_envoy_need_no_search() {
         let default = Unkeyed::default();
         let usual = ":authority :path :method :scheme accept accept-encoding accept-language cache-control cookie \
-            referer user-agent x-request-id x-forwarded-for x-envoy-internal x-envoy-expected-rq-timeout-ms \
-            sec-fetch-dest sec-fetch-mode sec-fetch-site if-none-match";
+            referer user-agent x-request-id x-forwarded-for x-forwarded-proto x-envoy-internal \
+            x-envoy-expected-rq-timeout-ms sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user \
+            upgrade-insecure-requests if-none-match";
         for name in usual.split_whitespace() {
-            assert_eq!(default.marks & mark(name.as_bytes()), 0, "{name}");
+            assert!(default.marks.iter().all(|marks| marks & mark(name.as_bytes()) == 0), "{name}");
         }
+    }
+
+    #[test]
+    fn the_scheme_is_part_of_the_key_where_it_is_told_as_another() {
+        let keyed = |json: &str, told: &[&str]| {
+            let mut fields = Fields::from_iter([(":scheme", "http"), ("x-host", "a"), ("x-c", "b")]);
+            told.iter().for_each(|told| fields.push("x-forwarded-proto", told));
+            let config = Config::parse(json.as_bytes()).unwrap();
+            let request = RequestHead { fields, has_body: false };
+            let lines = config.defaults.key.unkeyed.keyed(&request).map(|(_, value)| value.to_vec());
+            String::from_utf8(lines.collect::<Vec<_>>().join(&b' ')).unwrap()
+        };
+        assert_eq!(keyed("{}", &["http"]), "a");
+        assert_eq!(keyed("{}", &["http", "https", "http"]), "a https");
+        // One that has the mark of the scheme's field.
+        assert_eq!(mark(b"x-c"), mark(FORWARDED_PROTO.as_bytes()));
+        assert_eq!(keyed(r#"{"key": {"unkeyed": {"x-c": "key"}}}"#, &["http"]), "a b");
+        let ignored = r#"{"key": {"unkeyed": {"x-forwarded-proto": "ignore"}}}"#;
+        assert_eq!(keyed(ignored, &["https"]), "a");
+    }
+
+    #[test]
+    fn any_field_can_make_a_request_pass_by() {
+        let json = br#"{"key": {"unkeyed": {"content-type": "bypass", "x-host": "strip"}}}"#;
+        let unkeyed = Config::parse(json).unwrap().defaults.key.unkeyed;
+        let fields = |name: &str| Fields::from_iter([("accept", "*/*"), (name, "a")]);
+        for (name, bypasses) in
+            [("content-type", true), ("forwarded", true), ("x-host", false), ("host", false)]
+        {
+            assert_eq!(unkeyed.bypasses(&fields(name)), bypasses, "{name}");
+        }
+        assert_eq!(unkeyed.stripped(&fields("x-host")).count(), 1);
+        assert_eq!(unkeyed.stripped(&fields("forwarded")).count(), 0);
     }
 
     #[test]

@@ -42,7 +42,7 @@ use reply::Repairs;
 
 use crate::admin::Desk;
 use crate::cache::{Ask, Cache, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
-use crate::config::{Config, Options, Treatment};
+use crate::config::{Config, Options};
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
@@ -132,7 +132,7 @@ impl Exchange {
         }
         let options = cx.config.rules.for_request(&request);
         let intent = intent(&request, &options);
-        if options.key.unkeyed.strips && matches!(intent, Intent::Lookup | Intent::LookupWithContent) {
+        if matches!(intent, Intent::Lookup | Intent::LookupWithContent) {
             self.withhold(&mut request, &options);
         }
         match intent {
@@ -156,9 +156,9 @@ impl Exchange {
 
     /// Takes out of a request what the options want nobody to see.
     fn withhold(&mut self, request: &mut RequestHead, options: &Options) {
-        let is_stripped = |name: &[u8]| options.key.unkeyed.treatment(name) == Treatment::Strip;
-        let names = request.fields.iter().map(|(name, _)| name).filter(|name| is_stripped(name));
-        let names: Vec<String> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let stripped = options.key.unkeyed.stripped(&request.fields);
+        let names: Vec<String> =
+            stripped.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
         for name in names {
             request.fields.remove(&name);
             self.withheld.push(name);

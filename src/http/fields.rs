@@ -18,12 +18,12 @@ pub struct Fields {
     marks: u64,
 }
 
-/// One bit of 64, by the length and two bytes of a name. (The factor keeps apart what is usually there and what is
+/// One bit of 64, by the length and two bytes of a name. (The factors keep apart what is usually there and what is
 /// usually asked for.)
 #[inline]
 pub(crate) const fn mark(name: &[u8]) -> u64 {
     match (name.first(), name.last()) {
-        (Some(first), Some(last)) => 1 << ((name.len() + *first as usize * 13 + *last as usize) % 64),
+        (Some(first), Some(last)) => 1 << ((name.len() * 4 + *first as usize * 19 + *last as usize * 6) % 64),
         _ => 1,
     }
 }
@@ -80,6 +80,12 @@ impl Fields {
         let lines = self.wire.get(COUNT..).unwrap_or_default();
         let (lengths, rest) = lines.split_at_checked(self.len() * LENGTHS).unwrap_or_default();
         Lines { lengths, rest }
+    }
+
+    /// The lines whose names have one of these marks, in order.
+    pub(crate) fn marked_with(&self, marks: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = if self.marks & marks == 0 { Lines::NONE } else { self.iter() };
+        lines.filter(move |(name, _)| mark(name) & marks != 0)
     }
 
     /// The values of all lines of the field `name` (in lower case), in order.

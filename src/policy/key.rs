@@ -9,7 +9,7 @@ pub use parts::{KeyField, KeyParts};
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{KeyOptions, Options, QueryKey, Treatment};
+use crate::config::{KeyOptions, Options, QueryKey};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
 use crate::sorting::sort_by;
@@ -247,13 +247,9 @@ fn push_target(key: &mut Vec<u8>, scheme: &[u8], authority: &[u8], target: &[u8]
 }
 
 fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
-    for (name, value) in request.fields.iter() {
-        // Envoy itself tells the scheme, each time.
-        let says_nothing = || name == b"x-forwarded-proto" && value == request.scheme();
-        if options.unkeyed.treatment(name) == Treatment::Key && !says_nothing() {
-            push_part(key, Some(name));
-            push_part(key, Some(value));
-        }
+    for (name, value) in options.unkeyed.keyed(request) {
+        push_part(key, Some(name));
+        push_part(key, Some(value));
     }
     for name in &options.headers {
         push_part(key, Some(name.as_bytes()));

@@ -1,7 +1,7 @@
 //! Which requests concern the cache (RFC 9111 §2 and §4, RFC 9110 §9.2): to be looked up, to be watched because they
 //! may invalidate, or to be left alone.
 
-use crate::config::{Options, RequestDirectives, Treatment, Unkeyed};
+use crate::config::{Options, RequestDirectives, Unkeyed};
 use crate::http::cache_control::RequestCacheControl;
 use crate::http::{RequestHead, list};
 use crate::outcome::{Bypass, ForwardReason};
@@ -118,9 +118,10 @@ impl<'a> Seen<'a> {
                 b"content-type" => seen.grpc |= is_grpc(value),
                 b"expect" => seen.expects = true,
                 b"content-length" => seen.content_length = length(value),
-                _ => seen.unkeyed |= unkeyed.treatment(name) == Treatment::Bypass,
+                _ => {}
             }
         }
+        seen.unkeyed = unkeyed.bypasses(&request.fields);
         seen.upgrade |= seen.method == b"CONNECT";
         seen
     }
