@@ -51,12 +51,9 @@ fn set(data: &Memory, value: &[u8]) {
     data.set(&key("s/0"), &sealed);
     let found = SetSnapshot::read(data, 0);
     let now = Monotonic(1_000_000);
-    let new = NewFlight {
-        fingerprint: Fingerprint(7),
-        generation: u64::MAX - 1,
-        owner: 1,
-        until: Monotonic(1_002_000),
-    };
+    // Unique for ever, so nobody else's.
+    let generation = (1..).find(|generation| found.value.flight(*generation).is_none()).unwrap();
+    let new = NewFlight { fingerprint: Fingerprint(7), generation, owner: 1, until: Monotonic(1_002_000) };
     let _ = (found.value.bytes(), collapse::victim(&found.value, now, Timestamp(0)));
     if let Some((led, flight)) = collapse::led(&found.value, new, now, Timestamp(0)) {
         assert!(found.replace(data, &led));
