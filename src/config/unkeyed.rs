@@ -11,8 +11,6 @@ use super::text::{keywords, text};
 use crate::http::{Fields, RequestHead, mark};
 use crate::sorting::sort_by;
 
-const TREATMENTS: usize = 4;
-
 /// What becomes of a request field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Treatment {
@@ -39,9 +37,13 @@ keywords! {
 pub struct Unkeyed {
     /// By name, in order.
     treatments: Rc<[(Box<str>, Treatment)]>,
-    /// The [`mark`]s of the names that have each treatment, so that most requests need no search. The name of
-    /// [`FORWARDED_PROTO`] is left out where it is part of the key.
-    marks: [u64; TREATMENTS],
+    /// The [`mark`]s of the names that are part of the key, so that most requests need no search. The one of
+    /// [`FORWARDED_PROTO`] is left out.
+    key_marks: u64,
+    /// Those of the names that are stripped.
+    strip_marks: u64,
+    /// Those of the names that make a request pass by.
+    bypass_marks: u64,
 }
 
 /// Envoy itself tells the scheme, each time.
@@ -73,36 +75,32 @@ const KNOWN: [(&str, Treatment); 18] = [
 
 impl Unkeyed {
     /// The lines of a request that are part of its key: not its scheme once more.
-    pub fn keyed<'a>(&'a self, request: &'a RequestHead) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub fn in_key<'a>(&'a self, request: &'a RequestHead) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let (scheme, proto) = (request.scheme(), FORWARDED_PROTO.as_bytes());
         let tells_another = request.fields.get_all(proto).any(|told| told != scheme);
-        let marks = self.marks(Treatment::Key) | if tells_another { mark(proto) } else { 0 };
-        let lines = self.among(&request.fields, marks, Treatment::Key);
+        let marks = self.key_marks | if tells_another { mark(proto) } else { 0 };
+        let lines = self.treated(&request.fields, Treatment::Key, marks);
         lines.filter(move |(name, value)| *name != proto || *value != scheme)
     }
 
     /// The lines of a section that do not reach the origin.
     pub fn stripped<'a>(&'a self, fields: &'a Fields) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.among(fields, self.marks(Treatment::Strip), Treatment::Strip)
+        self.treated(fields, Treatment::Strip, self.strip_marks)
     }
 
     /// Whether a request with these fields passes by the cache.
     #[must_use]
     pub fn bypasses(&self, fields: &Fields) -> bool {
-        self.among(fields, self.marks(Treatment::Bypass), Treatment::Bypass).next().is_some()
+        self.treated(fields, Treatment::Bypass, self.bypass_marks).next().is_some()
     }
 
-    fn among<'a>(
+    fn treated<'a>(
         &'a self,
         fields: &'a Fields,
-        marks: u64,
         treatment: Treatment,
+        marks: u64,
     ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         fields.marked_with(marks).filter(move |(name, _)| self.treatment(name) == treatment)
-    }
-
-    fn marks(&self, treatment: Treatment) -> u64 {
-        self.marks.get(treatment as usize).copied().unwrap_or(u64::MAX)
     }
 
     /// What becomes of a field of this name, in lower case.
@@ -127,14 +125,17 @@ impl Unkeyed {
 
     fn of(mut treatments: Vec<(Box<str>, Treatment)>) -> Unkeyed {
         sort_by(&mut treatments, |a, b| a.0.cmp(&b.0));
-        let mut marks = [0; TREATMENTS];
-        for (name, treatment) in &treatments {
-            let is_told_each_time = **name == *FORWARDED_PROTO && *treatment == Treatment::Key;
-            if let (false, Some(marks)) = (is_told_each_time, marks.get_mut(*treatment as usize)) {
-                *marks |= mark(name.as_bytes());
-            }
+        let marks_of = |treatment| {
+            let names = treatments.iter().filter(|(_, of)| *of == treatment).map(|(name, _)| &**name);
+            let searched = names.filter(|name| treatment != Treatment::Key || *name != FORWARDED_PROTO);
+            searched.fold(0, |marks, name| marks | mark(name.as_bytes()))
+        };
+        Unkeyed {
+            key_marks: marks_of(Treatment::Key),
+            strip_marks: marks_of(Treatment::Strip),
+            bypass_marks: marks_of(Treatment::Bypass),
+            treatments: treatments.into(),
         }
-        Unkeyed { treatments: treatments.into(), marks }
     }
 }
 
@@ -187,28 +188,29 @@ mod tests {
             referer user-agent x-request-id x-forwarded-for x-forwarded-proto x-envoy-internal \
             x-envoy-expected-rq-timeout-ms sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user \
             upgrade-insecure-requests if-none-match";
+        let marks = default.key_marks | default.strip_marks | default.bypass_marks;
         for name in usual.split_whitespace() {
-            assert!(default.marks.iter().all(|marks| marks & mark(name.as_bytes()) == 0), "{name}");
+            assert_eq!(marks & mark(name.as_bytes()), 0, "{name}");
         }
     }
 
     #[test]
     fn the_scheme_is_part_of_the_key_where_it_is_told_as_another() {
-        let keyed = |json: &str, told: &[&str]| {
+        let in_key = |json: &str, told: &[&str]| {
             let mut fields = Fields::from_iter([(":scheme", "http"), ("x-host", "a"), ("x-c", "b")]);
             told.iter().for_each(|told| fields.push("x-forwarded-proto", told));
             let config = Config::parse(json.as_bytes()).unwrap();
             let request = RequestHead { fields, has_body: false };
-            let lines = config.defaults.key.unkeyed.keyed(&request).map(|(_, value)| value.to_vec());
+            let lines = config.defaults.key.unkeyed.in_key(&request).map(|(_, value)| value.to_vec());
             String::from_utf8(lines.collect::<Vec<_>>().join(&b' ')).unwrap()
         };
-        assert_eq!(keyed("{}", &["http"]), "a");
-        assert_eq!(keyed("{}", &["http", "https", "http"]), "a https");
+        assert_eq!(in_key("{}", &["http"]), "a");
+        assert_eq!(in_key("{}", &["http", "https", "http"]), "a https");
         // One that has the mark of the scheme's field.
         assert_eq!(mark(b"x-c"), mark(FORWARDED_PROTO.as_bytes()));
-        assert_eq!(keyed(r#"{"key": {"unkeyed": {"x-c": "key"}}}"#, &["http"]), "a b");
+        assert_eq!(in_key(r#"{"key": {"unkeyed": {"x-c": "key"}}}"#, &["http"]), "a b");
         let ignored = r#"{"key": {"unkeyed": {"x-forwarded-proto": "ignore"}}}"#;
-        assert_eq!(keyed(ignored, &["https"]), "a");
+        assert_eq!(in_key(ignored, &["https"]), "a");
     }
 
     #[test]

@@ -4,15 +4,17 @@
 //! them apart. What purges compare has one spelling for all of them, so that a purge covers rather more than less.
 
 mod parts;
+mod query;
 
 pub use parts::{KeyField, KeyParts};
+pub use query::forwarded_path;
 
+use query::counted;
 use sha2::{Digest, Sha256};
 
-use crate::config::{KeyOptions, Options, QueryKey};
+use crate::config::{KeyOptions, Options};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, list, uri, weighted};
-use crate::sorting::sort_by;
 
 /// Whether content is part of a key.
 #[must_use]
@@ -31,7 +33,7 @@ const ABSENT: u32 = u32::MAX;
 pub fn primary(request: &RequestHead, options: &Options) -> Vec<u8> {
     let (scheme, authority) = (request.scheme(), request.authority());
     let mut kept = Vec::new();
-    let target = keyed(request.path(), &options.key, &mut kept);
+    let target = counted(request.path(), &options.key, &mut kept);
     let mut key = Vec::with_capacity(32 + scheme.len() + authority.len() + target.len());
     push_target(&mut key, scheme, authority, target);
     push_fields(&mut key, request, &options.key);
@@ -78,7 +80,7 @@ pub fn search_marker(request: &RequestHead, options: &Options) -> Vec<u8> {
 #[must_use]
 pub fn modulo_search(request: &RequestHead, options: &Options, variance: &SearchVariance) -> Vec<u8> {
     let mut kept = Vec::new();
-    let (path, query) = uri::split_query(keyed(request.path(), &options.key, &mut kept));
+    let (path, query) = uri::split_query(counted(request.path(), &options.key, &mut kept));
     let mut target = path.to_vec();
     if let Some(query) = variance.canonical(query) {
         target.push(b'?');
@@ -147,21 +149,7 @@ pub fn uri_of(url: &str, key: &KeyOptions) -> Result<Vec<u8>, &'static str> {
     uri::push_host(&mut host, scheme.unwrap_or(by_port).as_bytes(), authority);
     let rooted = if target.starts_with(b"/") { target.to_vec() } else { [b"/", target].concat() };
     let mut kept = Vec::new();
-    Ok(with_target(host, keyed(&rooted, key, &mut kept)))
-}
-
-/// The path and query to send to the origin, where parameters that do not count must not reach it; none when the
-/// request goes out as it came.
-#[must_use]
-pub fn forwarded_path(request: &RequestHead, options: &Options) -> Option<Vec<u8>> {
-    let key = &options.key;
-    if key.forward_dropped || key.query == QueryKey::All {
-        return None;
-    }
-    let (path, query) = uri::split_query(request.path());
-    let query = query?;
-    let kept: Vec<&[u8]> = parameters(query).filter(|parameter| counts(parameter, key)).collect();
-    (kept.len() < parameters(query).count()).then(|| with_query(path, &kept))
+    Ok(with_target(host, counted(&rooted, key, &mut kept)))
 }
 
 /// The canonical URI of a target on an authority.
@@ -169,7 +157,7 @@ pub(super) fn uri_on(scheme: &[u8], authority: &[u8], target: &[u8], key: &KeyOp
     let mut host = Vec::with_capacity(authority.len() + target.len());
     uri::push_host(&mut host, scheme, authority);
     let mut kept = Vec::new();
-    with_target(host, keyed(target, key, &mut kept))
+    with_target(host, counted(target, key, &mut kept))
 }
 
 fn with_target(mut host: Vec<u8>, target: &[u8]) -> Vec<u8> {
@@ -179,59 +167,6 @@ fn with_target(mut host: Vec<u8>, target: &[u8]) -> Vec<u8> {
         uri::push_normalised(&mut host, target);
     }
     host
-}
-
-/// The path and query as the options let it count; `kept` is where it is put when that is not how it came.
-fn keyed<'a>(target: &'a [u8], key: &KeyOptions, kept: &'a mut Vec<u8>) -> &'a [u8] {
-    if key.query == QueryKey::All && !key.query_sorted {
-        return target;
-    }
-    let (path, Some(query)) = uri::split_query(target) else { return target };
-    let mut parameters: Vec<&[u8]> = parameters(query).filter(|parameter| counts(parameter, key)).collect();
-    if key.query_sorted {
-        // Stable: the order of parameters with the same name may mean something.
-        sort_by(&mut parameters, |a, b| uri::form_decoded(name_of(a)).cmp(uri::form_decoded(name_of(b))));
-    }
-    *kept = with_query(path, &parameters);
-    kept
-}
-
-fn with_query(path: &[u8], parameters: &[&[u8]]) -> Vec<u8> {
-    let mut target = path.to_vec();
-    for (i, parameter) in parameters.iter().enumerate() {
-        target.push(if i == 0 { b'?' } else { b'&' });
-        target.extend_from_slice(parameter);
-    }
-    target
-}
-
-/// Only `&` separates parameters. Where an origin takes `;` for one too, it must not find more than we did.
-fn parameters(query: &[u8]) -> impl Iterator<Item = &[u8]> {
-    query.split(|b| *b == b'&')
-}
-
-fn name_of(parameter: &[u8]) -> &[u8] {
-    parameter.split(|b| *b == b'=').next().unwrap_or_default()
-}
-
-fn counts(parameter: &[u8], key: &KeyOptions) -> bool {
-    let listed = |names: &[String]| names.iter().any(|pattern| matches(name_of(parameter), pattern));
-    match &key.query {
-        QueryKey::All => true,
-        // What the origin gets but the key lacks must not be able to hide another parameter from the key.
-        _ if key.forward_dropped && parameter.contains(&b';') => true,
-        QueryKey::Keep(names) => listed(names),
-        QueryKey::Drop(names) => !listed(names),
-    }
-}
-
-/// Whether a parameter's name, escapes undone, is the pattern; a `*` at its end stands for anything.
-fn matches(name: &[u8], pattern: &str) -> bool {
-    let mut name = uri::form_decoded(name);
-    match pattern.strip_suffix('*') {
-        Some(prefix) => prefix.bytes().all(|b| name.next() == Some(b)),
-        None => name.eq(pattern.bytes()),
-    }
 }
 
 fn push_target(key: &mut Vec<u8>, scheme: &[u8], authority: &[u8], target: &[u8]) {
@@ -247,7 +182,7 @@ fn push_target(key: &mut Vec<u8>, scheme: &[u8], authority: &[u8], target: &[u8]
 }
 
 fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
-    for (name, value) in options.unkeyed.keyed(request) {
+    for (name, value) in options.unkeyed.in_key(request) {
         push_part(key, Some(name));
         push_part(key, Some(value));
     }
@@ -309,6 +244,7 @@ fn push_part(key: &mut Vec<u8>, part: Option<&[u8]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::QueryKey;
     use crate::http::Fields;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -330,20 +266,6 @@ mod tests {
 
     fn with_key(key: KeyOptions) -> Options {
         Options { key, ..Options::default() }
-    }
-
-    fn drop(names: &[&str]) -> KeyOptions {
-        KeyOptions {
-            query: QueryKey::Drop(names.iter().map(|n| (*n).to_owned()).collect()),
-            ..KeyOptions::default()
-        }
-    }
-
-    fn keep(names: &[&str]) -> KeyOptions {
-        KeyOptions {
-            query: QueryKey::Keep(names.iter().map(|n| (*n).to_owned()).collect()),
-            ..KeyOptions::default()
-        }
     }
 
     fn text(bytes: &[u8]) -> String {
@@ -370,7 +292,8 @@ mod tests {
     #[test]
     fn the_uri_of_a_request_is_the_uri_of_its_url() {
         for url in ["http://H:80/a?b=c", "https://h:443/%7e\u{e9}", "http://h:8080/", "http://[::1]/x?&y=&"] {
-            for key in [KeyOptions::default(), drop(&["b"]), keep(&["y"])] {
+            for query in [QueryKey::All, QueryKey::Drop(vec!["b".into()]), QueryKey::Keep(vec!["y".into()])] {
+                let key = KeyOptions { query, ..KeyOptions::default() };
                 let expected = uri_of(url, &key).unwrap();
                 assert_eq!(text(&uri(&get(url, &[]), &with_key(key))), text(&expected), "{url}");
             }
@@ -400,45 +323,6 @@ mod tests {
                 "{url}"
             );
         }
-    }
-
-    #[test]
-    fn parameters_are_dropped_kept_and_sorted_as_configured() {
-        let sorted = KeyOptions { query_sorted: true, ..KeyOptions::default() };
-        for (path, key, expected) in [
-            ("/?a=1&utm_source=x&b=2", drop(&["utm_*"]), "h/?a=1&b=2"),
-            ("/?utm_source=x", drop(&["utm_*"]), "h/"),
-            ("/?utm%5Fsource=x&a", drop(&["utm_*"]), "h/?a"),
-            ("/?a=1&b=2&a=3", keep(&["a"]), "h/?a=1&a=3"),
-            ("/?%61=1&b", keep(&["a"]), "h/?a=1"),
-            ("/?ab=1", keep(&["a"]), "h/"),
-            ("/?b=2&a=1&b=1&a", sorted.clone(), "h/?a=1&a&b=2&b=1"),
-            ("/x", sorted, "h/x"),
-            ("/?x=1;id=2&id=3", drop(&["x"]), "h/?id=3"),
-        ] {
-            let request = get(&format!("http://h{path}"), &[]);
-            assert_eq!(text(&uri(&request, &with_key(key.clone()))), expected, "{path} {key:?}");
-        }
-    }
-
-    #[test]
-    fn a_parameter_with_a_semicolon_stays_in_the_key_when_the_origin_gets_it() {
-        let key = KeyOptions { forward_dropped: true, ..drop(&["x"]) };
-        let request = get("http://h/?x=1;id=2&x=3", &[]);
-        assert_eq!(text(&uri(&request, &with_key(key))), "h/?x=1;id=2");
-    }
-
-    #[test]
-    fn what_is_dropped_from_the_key_is_dropped_on_the_way_to_the_origin() {
-        let forwarded = |path: &str, key| {
-            forwarded_path(&get(&format!("http://h{path}"), &[]), &with_key(key)).map(|path| text(&path))
-        };
-        assert_eq!(forwarded("/p?b=1&utm_x=2&a", drop(&["utm_*"])).as_deref(), Some("/p?b=1&a"));
-        assert_eq!(forwarded("/p?utm_x", drop(&["utm_*"])).as_deref(), Some("/p"));
-        assert_eq!(forwarded("/p?a", drop(&["utm_*"])), None);
-        assert_eq!(forwarded("/p", keep(&["a"])), None);
-        assert_eq!(forwarded("/p?a&b", KeyOptions::default()), None);
-        assert_eq!(forwarded("/p?utm_x", KeyOptions { forward_dropped: true, ..drop(&["utm_*"]) }), None);
     }
 
     #[test]

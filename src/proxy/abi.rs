@@ -172,7 +172,7 @@ pub fn buffer(kind: Buffer, start: usize, len: usize) -> Option<Vec<u8>> {
 
 /// The bytes that a callback is about, all of them or none.
 pub fn body(kind: Buffer, size: usize) -> Option<Vec<u8>> {
-    // Nothing need not be asked for.
+    // To ask for nothing would be a call for nothing.
     let bytes = if size == 0 { Some(Vec::new()) } else { buffer(kind, 0, size) };
     bytes.filter(|bytes| bytes.len() == size)
 }

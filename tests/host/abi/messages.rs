@@ -42,8 +42,10 @@ pub extern "C" fn proxy_get_buffer_bytes(
             return Status::NotFound;
         }
         // Of a stream's body there is nothing to read where none passes, and Envoy says so without an error.
-        let (of_stream, nothing) = (kind < 2 && h.effective_stream().is_some(), &mut Vec::new());
-        let Some(buffer) = buffer(h, kind).or(of_stream.then_some(nothing)) else { return Status::NotFound };
+        let is_of_stream = matches!(kind, 0 | 1) && h.effective_stream().is_some();
+        let mut nothing = Vec::new();
+        let found = buffer(h, kind).or(is_of_stream.then_some(&mut nothing));
+        let Some(buffer) = found else { return Status::NotFound };
         if start.checked_add(max).is_none() {
             return Status::BadArgument;
         }
