@@ -12,7 +12,7 @@ use larder::store::cost::{KEY_BYTES, value_bytes};
 use larder::store::hosts::HostBucket;
 use larder::store::record::Response;
 use larder::store::set::SetSnapshot;
-use larder::store::{Seed, SharedData};
+use larder::store::{Fingerprint, Seed, SharedData};
 use larder::time::{Monotonic, Now, Timestamp};
 
 use crate::chance::Chance;
@@ -112,22 +112,46 @@ fn a_host_takes_no_more_than_its_share_and_makes_room_for_itself() {
     }
 }
 
+/// Few records in many sets, so that none of the host's are in the set of the next or near the hand.
+#[test]
+fn a_host_makes_room_for_itself_wherever_its_responses_lie() {
+    for seed in 0..10 {
+        let json = r#"{"store": {"entries_max": 65536, "host_bytes_max": 100000}}"#;
+        let config = Rc::new(Config::parse(json.as_bytes()).unwrap());
+        let (world, seed) = (World::default(), Seed(seed, 1));
+        let mut worker = Cache::new(config, Identity { nonce: 1, seed });
+        let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
+        let bucket = HostBucket::of(seed, b"h/p");
+        for key in 0..200 {
+            let home = store(&mut worker, &world, key, now);
+            assert!(home.is_some(), "{seed:?}, {key}: {} bytes of others", bucket.bytes(&world));
+            assert!(bucket.bytes(&world) <= 100_000, "{seed:?}, {key}");
+        }
+        assert!(bucket.bytes(&world) > 80_000, "{seed:?}: no more is evicted than has to be");
+    }
+}
+
 #[test]
 fn what_lies_beyond_a_smaller_number_of_entries_gives_way() {
     let world = World::default();
     let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
     let mut worker = Cache::new(config(2 << 20, 1024), Identity { nonce: 1, seed: Seed(1, 1) });
-    (0..1000).for_each(|key| store(&mut worker, &world, key, now));
+    for key in 0..1000 {
+        store(&mut worker, &world, key, now);
+    }
     worker.configure(config(2 << 20, 64));
-    (1000..2000).for_each(|key| store(&mut worker, &world, key, now));
+    for key in 1000..2000 {
+        store(&mut worker, &world, key, now);
+    }
     assert!(entries_in(&world, 0..4) > 40, "as many as there is room for");
 }
 
-/// Fetches a key that is not stored.
-fn store(worker: &mut Cache, world: &World, key: u32, now: Now) {
+/// Fetches a key that is not stored; where its response lies then.
+fn store(worker: &mut Cache, world: &World, key: u32, now: Now) -> Option<Fingerprint> {
     let ask = ask(worker, key, now);
     let Decision::Fetch { generation, .. } = worker.consider(world, &ask, true, now) else { panic!("{key}") };
     worker.land(world, generation, Landing::Stored(Box::new(response(9000, now))), now);
+    ask.home.get()
 }
 
 fn config(bytes_max: u64, entries_max: u32) -> Rc<Config> {

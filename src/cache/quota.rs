@@ -9,7 +9,7 @@ use crate::time::Now;
 
 /// The most responses of a host that make room for one.
 const EVICTIONS_MAX: u32 = 16;
-/// The sets that are looked at for each of them, beside the response's own.
+/// The sets that the hand comes to for each of them.
 const SETS_PER_EVICTION: u32 = 32;
 
 impl Cache {
@@ -45,7 +45,8 @@ impl Cache {
         false
     }
 
-    /// Evicts a response of a host, from this set or from one of the next that the hand comes to; whether there was one.
+    /// Evicts a response of a host: from this set, from one that the hand comes to, or from where the host is known to
+    /// have some; whether there was one.
     fn evict_of(&mut self, host: &impl Host, set: &SetSnapshot, bucket: HostBucket, now: Now) -> bool {
         let of_host = |set: &SetSnapshot| {
             collapse::victim_among(&set.value, |way| way.host == bucket, now.mono, now.wall)
@@ -53,8 +54,11 @@ impl Cache {
         if let Some((way, _)) = of_host(set) {
             return self.empty(host, set, way, now);
         }
-        for _ in 0..SETS_PER_EVICTION {
-            let set = SetSnapshot::read(host, self.next_in_hand());
+        // The hand finds old ones as well as new ones, but none at all where there are few.
+        let mut places: Vec<u32> = (0..SETS_PER_EVICTION).map(|_| self.next_in_hand()).collect();
+        places.extend(bucket.sets(host));
+        for place in places {
+            let set = SetSnapshot::read(host, place);
             if let Some((way, _)) = of_host(&set) {
                 return self.empty(host, &set, way, now);
             }

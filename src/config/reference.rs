@@ -185,7 +185,7 @@ pub const REFERENCE: &[Row] = &[
         "The most stored responses."),
     top("store.host_bytes_max", "size, 64KiB or more, or `null`", "null", r#""16MiB""#,
         "The most bytes in shared data of the responses of one host, so that one does not push out the others. A response \
-         beyond that takes the place of others of its host; where none is found nearby it is not stored (`host-quota`). What \
+         beyond that takes the place of others of its host; where too few are found it is not stored (`host-quota`). What \
          was stored before this was set does not count."),
     top("store.worker_bytes_max", "size, up to 512MiB", r#""64MiB""#, "0",
         "The most bytes of copies in each worker's own memory; 0 turns them off."),

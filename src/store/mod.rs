@@ -7,7 +7,7 @@
 //! | `v/s/<set>` | [`set::SetValue`]: the directory ways and the flights of one set, the only lock there is |
 //! | `v/r/<set>/<way>` | [`record::Record`]: one stored response, which proves itself by its full key |
 //! | `v/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
-//! | `v/h/<n>` | the bytes that are stored of a host, where that is limited ([`hosts`]) |
+//! | `v/h/<n>` | the bytes that are stored of a host, where that is limited, and in which sets ([`hosts`]) |
 //! | `v/p/<n>` | how requests reach an origin ([`crate::cache::Recipe`]); ways name it |
 //! | `v/breakers` | the clusters in trouble ([`crate::breaker`]) |
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
@@ -37,7 +37,7 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 /// The version of all layouts below the prefix; another version's data is never looked at.
-pub const SCHEMA: &str = "4";
+pub const SCHEMA: &str = "5";
 
 /// How often a compare-and-set is tried before the reader goes to the origin.
 pub const TRIES: usize = 8;
@@ -54,6 +54,27 @@ pub(crate) fn shared_key(kind: &str, numbers: &[u32]) -> String {
         key.push_str(itoa::Buffer::new().format(*number));
     }
     key
+}
+
+/// Replaces the value of a key by what `change` makes of it, of nothing where it is absent; what it is then, or none when
+/// others were always faster.
+pub(crate) fn update(
+    data: &impl SharedData,
+    key: &str,
+    change: impl Fn(&[u8]) -> Vec<u8>,
+) -> Option<Vec<u8>> {
+    for _ in 0..TRIES {
+        let found = data.get(key);
+        let (bytes, cas) = match &found {
+            Some(found) => (found.bytes.as_slice(), found.cas),
+            None => (&[][..], Cas::Absent),
+        };
+        let value = change(bytes);
+        if value == bytes || data.compare_and_set(key, &value, cas) {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// A keyed 64-bit hash of a cache key: where it is looked up. Zero means "nothing", so it is never one.

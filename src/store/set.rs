@@ -130,7 +130,7 @@ impl SetSnapshot {
         let written = data.compare_and_set(&key(self.number), &value.encode(self.number), self.cas);
         if written {
             data.add_entries(value.entries() - self.value.entries());
-            hosts::tell(data, &self.value, value);
+            hosts::tell(data, self.number, &self.value, value);
         }
         written
     }

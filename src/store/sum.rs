@@ -1,7 +1,7 @@
 //! A number in shared data that all workers add to. It may be less than nothing for a moment: who takes away what another
 //! has added may be the first to say so.
 
-use super::{Cas, SharedData, TRIES};
+use super::{SharedData, update};
 
 /// What it is; nothing where nobody has added to it.
 pub fn read(data: &impl SharedData, key: &str) -> i64 {
@@ -10,15 +10,8 @@ pub fn read(data: &impl SharedData, key: &str) -> i64 {
 
 /// Adds to it; what it is then, or none when others were always faster.
 pub fn add(data: &impl SharedData, key: &str, delta: i64) -> Option<i64> {
-    for _ in 0..TRIES {
-        let found = data.get(key);
-        let cas = found.as_ref().map_or(Cas::Absent, |found| found.cas);
-        let sum = found.map_or(0, |found| number(&found.bytes)).saturating_add(delta);
-        if delta == 0 || data.compare_and_set(key, &sum.to_le_bytes(), cas) {
-            return Some(sum);
-        }
-    }
-    None
+    update(data, key, |found| number(found).saturating_add(delta).to_le_bytes().to_vec())
+        .map(|sum| number(&sum))
 }
 
 fn number(bytes: &[u8]) -> i64 {
