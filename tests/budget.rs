@@ -146,6 +146,35 @@ fn what_lies_beyond_a_smaller_number_of_entries_gives_way() {
     assert!(entries_in(&world, 0..4) > 40, "as many as there is room for");
 }
 
+#[test]
+fn what_lies_beyond_a_smaller_number_of_entries_is_given_up_in_time() {
+    let world = World::default();
+    let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
+    let identity = |nonce| Identity { nonce, seed: Seed(1, 1) };
+    let mut workers = [1, 2].map(|nonce| Cache::new(config(64 << 20, 1024), identity(nonce)));
+    for key in 0..500 {
+        store(&mut workers[key as usize % 2], &world, key, now);
+    }
+    let ask = ask(&workers[0], 500, now);
+    let Decision::Fetch { generation, .. } = workers[0].consider(&world, &ask, true, now) else { panic!() };
+    let (near, beyond) = (entries_in(&world, 0..8), entries_in(&world, 8..64));
+    assert!(beyond > 300);
+    for worker in &mut workers {
+        worker.configure(config(64 << 20, 256));
+        worker.configure(config(64 << 20, 128)); // Two pushes in a row.
+        worker.configure(config(64 << 20, 128)); // As when the root before is gone.
+    }
+    for n in 0..20 {
+        workers.iter_mut().for_each(|worker| worker.tick(&world, now));
+        if n == 10 {
+            workers[0].land(&world, generation, Landing::Stored(Box::new(response(9000, now))), now);
+        }
+    }
+    assert_eq!(entries_in(&world, 8..64), 0, "and what was being fetched for a place beyond as well");
+    assert_eq!(entries_in(&world, 0..8), near, "nothing else");
+    assert_eq!((world.bytes(), world.entries()), (held(&world), near));
+}
+
 /// Fetches a key that is not stored; where its response lies then.
 fn store(worker: &mut Cache, world: &World, key: u32, now: Now) -> Option<Fingerprint> {
     let ask = ask(worker, key, now);

@@ -3,6 +3,8 @@
 //! Bytes are added to the sum before a record is written; whoever brings it over the budget evicts, from wherever records
 //! are worth least. What a worker has added, the others hear of a little later: the host says how much that may be.
 
+use core::ops::Range;
+
 use super::{Cache, Host, Lease, Place};
 use crate::collapse::{self, Left};
 use crate::store::Fingerprint;
@@ -12,7 +14,7 @@ use crate::time::Now;
 
 /// The most records that one landing evicts; what needs more room than they took is not stored.
 const EVICTIONS_MAX: u32 = 256;
-/// The most records that a tick evicts, where the budget has become smaller.
+/// The most records that a tick evicts where the budget has become smaller, and again where the number of sets has.
 const EVICTIONS_PER_TICK: u32 = 64;
 /// The sets that are looked at for each eviction.
 const SETS_PER_EVICTION: u32 = 2;
@@ -32,9 +34,9 @@ struct Victim {
 #[derive(Default)]
 pub(super) struct Victims {
     hand: u32,
-    /// The sets of the configurations before this one: what lies in more of them than there are now is found no more,
-    /// but takes its bytes.
-    sets_before: u32,
+    /// The sets that configurations before this one had and it has not, until they are empty: what lies there is found
+    /// no more, but takes its bytes.
+    beyond: Range<u32>,
     known: Vec<Victim>,
 }
 
@@ -44,9 +46,9 @@ impl Victims {
         Victims { hand, ..Victims::default() }
     }
 
-    /// Another configuration comes after one with so many sets.
-    pub(super) fn look_beyond(&mut self, sets: u32) {
-        self.sets_before = self.sets_before.max(sets);
+    /// A configuration with so many sets comes after one with others.
+    pub(super) fn leave(&mut self, before: u32, sets: u32) {
+        self.beyond = sets..before.max(self.beyond.end);
     }
 }
 
@@ -61,14 +63,20 @@ impl Cache {
         fits
     }
 
-    /// Brings what is stored back under a budget that has become smaller.
+    /// Brings what is stored back within a configuration that has become smaller.
     pub(super) fn shrink(&mut self, host: &impl Host, now: Now) {
+        self.empty_beyond(host, EVICTIONS_PER_TICK, now);
         self.evict(host, host.bytes(), EVICTIONS_PER_TICK, now);
     }
 
     fn evict(&mut self, host: &impl Host, mut total: u64, evictions_max: u32, now: Now) -> bool {
         let budget = self.config.store.bytes_max;
         for _ in 0..evictions_max {
+            if total <= budget {
+                return true;
+            }
+            self.empty_beyond(host, SETS_PER_EVICTION, now);
+            total = host.bytes();
             if total <= budget {
                 return true;
             }
@@ -79,6 +87,24 @@ impl Cache {
             }
         }
         total <= budget
+    }
+
+    /// Goes on emptying what lies beyond the sets that there are now, by so many steps: each empties a way, or finds
+    /// that a set has no more of them.
+    fn empty_beyond(&mut self, host: &impl Host, steps: u32, now: Now) {
+        for _ in 0..steps {
+            if self.victims.beyond.is_empty() {
+                return;
+            }
+            let set = SetSnapshot::read(host, self.victims.beyond.start);
+            if set.value.flights.iter().any(|flight| flight.is_live(now.mono)) {
+                return; // What is being fetched for this set still lands in it.
+            }
+            let victim = collapse::victim(&set.value, now.mono, now.wall);
+            if !victim.is_some_and(|(way, _)| self.empty(host, &set, way, now)) {
+                self.victims.beyond.start += 1;
+            }
+        }
     }
 
     fn look_for_victims(&mut self, host: &impl Host, now: Now) {
@@ -98,8 +124,7 @@ impl Cache {
 
     /// The next set that is looked at for what to evict.
     pub(super) fn next_in_hand(&mut self) -> u32 {
-        let sets = self.sets().max(self.victims.sets_before);
-        self.victims.hand = self.victims.hand.wrapping_add(1) % sets;
+        self.victims.hand = self.victims.hand.wrapping_add(1) % self.sets();
         self.victims.hand
     }
 
