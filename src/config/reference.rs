@@ -182,7 +182,8 @@ pub const REFERENCE: &[Row] = &[
     top("store.object_bytes_max", "size, up to 64MiB", r#""1MiB""#, r#""512KiB""#,
         "The largest body of a response that is stored."),
     top("store.entries_max", "64 to 16777216", "65536", "1024",
-        "The most stored responses."),
+        "The most stored responses. Where a response lies depends on it, so when it is changed, most of what is stored is found \
+         no more; what a lower number has no place for is given up in the background."),
     top("store.host_bytes_max", "size, 64KiB or more, or `null`", "null", r#""16MiB""#,
         "The most bytes in shared data of the responses of one host, so that one does not push out the others. A response \
          beyond that takes the place of others of its host; where too few are found it is not stored (`host-quota`). What \

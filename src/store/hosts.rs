@@ -33,6 +33,7 @@ impl HostBucket {
     }
 
     /// The sets that last took something of its hosts and still have some, the newest last. A hint.
+    #[must_use]
     pub fn sets(self, data: &impl SharedData) -> Vec<u32> {
         self.share(data).sets
     }

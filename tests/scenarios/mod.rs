@@ -82,6 +82,7 @@ macro_rules! on_both_stands {
                 interim_responses_reach_the_client_and_are_not_stored
                 large_bodies_are_the_same_bytes_on_both_workers
                 a_host_does_not_push_out_another
+                what_fewer_entries_have_no_place_for_is_given_up
                 what_is_too_large_streams_through
                 what_is_asked_for_too_rarely_is_not_stored
                 rules_decide_about_cookies

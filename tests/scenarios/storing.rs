@@ -1,5 +1,7 @@
 //! What is stored, and in what form (RFC 9111 §3).
 
+use std::time::Duration;
+
 use super::telling::{expect_hit, expect_miss, get, page};
 use crate::stand::{Ending, Reply, Request, Stand};
 
@@ -373,4 +375,20 @@ pub fn a_host_does_not_push_out_another(stand: &mut dyn Stand) {
     stand.origin("/share/huge", vec![large(70_000)]);
     stand.send(0, Request::get("/share/huge").host("loud.example"));
     assert_eq!(stand.metric("not_stored_host_quota"), 1);
+}
+
+pub fn what_fewer_entries_have_no_place_for_is_given_up(stand: &mut dyn Stand) {
+    stand.origin("/store/beyond", vec![page("beyond")]);
+    let request = |n: usize| Request::get(&format!("/store/beyond?{n}"));
+    for n in 0..20 {
+        stand.send(n % 2, request(n));
+    }
+    stand.configure(r#"{"store": {"entries_max": 64}}"#).unwrap();
+    stand.pass(Duration::from_secs(8));
+    // Were it still there, it would be found again now, however old it may be by then.
+    stand.configure("{}").unwrap();
+    let kept =
+        (0..20).filter(|n| stand.send(n % 2, request(*n).field("cache-control", "only-if-cached")).is_hit());
+    let kept = kept.count();
+    assert!(kept <= 2, "{kept} of 20 were in one of 4 sets of 4,096");
 }
