@@ -339,9 +339,12 @@ impl Plan {
         let workers = 1 + random.below(4) as usize;
         let first = Configuration::random(random, crowded);
         let mut configurations = vec![first.clone()];
+        // Another number of entries moves what is stored.
+        let moves = random.chance(0.3);
         for _ in 0..random.below(3) {
             let other = Configuration::random(random, crowded);
-            configurations.push(Configuration { entries: first.entries, ..other });
+            let times = if moves { pick(random, &[1, 2, 4]) } else { 1 };
+            configurations.push(Configuration { entries: first.entries * times, ..other });
         }
         let rates = if calm { Rates::default() } else { rates(random, crowded) };
         let mut plan = Plan {

@@ -152,7 +152,8 @@ impl<'a> Stage<'a> {
             lease: Duration::from_millis(lease),
             unaccountable: plan.crowded
                 || plan.ring.is_some()
-                || plan.configurations.iter().any(|c| !c.collapse),
+                || plan.configurations.iter().any(|c| !c.collapse)
+                || plan.configurations.windows(2).any(|two| two[0].entries != two[1].entries),
         }
     }
 
