@@ -175,6 +175,23 @@ fn what_lies_beyond_a_smaller_number_of_entries_is_given_up_in_time() {
     assert_eq!((world.bytes(), world.entries()), (held(&world), near));
 }
 
+/// As after a push of another version of Larder with another configuration.
+#[test]
+fn who_never_had_more_entries_gives_up_what_lies_beyond_as_well() {
+    let world = World::default();
+    let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
+    let [mut before, mut after] = [(1, 1024), (2, 128)].map(|(nonce, entries_max)| {
+        Cache::new(config(64 << 20, entries_max), Identity { nonce, seed: Seed(1, 1) })
+    });
+    for key in 0..200 {
+        store(&mut before, &world, key, now);
+    }
+    let near = entries_in(&world, 0..8);
+    assert!(entries_in(&world, 8..64) > 100);
+    (0..10).for_each(|_| after.tick(&world, now));
+    assert_eq!((entries_in(&world, 0..8), entries_in(&world, 8..64)), (near, 0));
+}
+
 /// Fetches a key that is not stored; where its response lies then.
 fn store(worker: &mut Cache, world: &World, key: u32, now: Now) -> Option<Fingerprint> {
     let ask = ask(worker, key, now);

@@ -213,9 +213,7 @@ impl Cache {
     /// Puts another configuration in force; what is stored stays.
     pub fn configure(&mut self, config: Rc<Config>) {
         self.memory.set_bytes_max(config.store.worker_bytes_max);
-        let sets_before = self.sets();
         self.config = config;
-        self.victims.leave(sets_before, self.sets());
     }
 
     /// The configuration in force.

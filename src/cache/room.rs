@@ -7,9 +7,9 @@ use core::ops::Range;
 
 use super::{Cache, Host, Lease, Place};
 use crate::collapse::{self, Left};
-use crate::store::Fingerprint;
 use crate::store::record::{Record, Slot};
 use crate::store::set::SetSnapshot;
+use crate::store::{self, Fingerprint};
 use crate::time::Now;
 
 /// The most records that one landing evicts; what needs more room than they took is not stored.
@@ -34,8 +34,10 @@ struct Victim {
 #[derive(Default)]
 pub(super) struct Victims {
     hand: u32,
-    /// The sets that configurations before this one had and it has not, until they are empty: what lies there is found
-    /// no more, but takes its bytes.
+    /// The number of sets that `beyond` is for.
+    sets: u32,
+    /// The sets that other configurations had and this one has not, until they are empty: what lies there is found no
+    /// more, but takes its bytes.
     beyond: Range<u32>,
     known: Vec<Victim>,
 }
@@ -45,16 +47,12 @@ impl Victims {
     pub(super) fn starting_at(hand: u32) -> Victims {
         Victims { hand, ..Victims::default() }
     }
-
-    /// A configuration with so many sets comes after one with others.
-    pub(super) fn leave(&mut self, before: u32, sets: u32) {
-        self.beyond = sets..before.max(self.beyond.end);
-    }
 }
 
 impl Cache {
     /// Takes bytes from the budget, if need be by evicting; whether they are there.
     pub(super) fn take(&mut self, host: &impl Host, bytes: i64, now: Now) -> bool {
+        self.look_beyond(host);
         let total = host.add_bytes(bytes);
         let fits = bytes <= 0 || self.evict(host, total, EVICTIONS_MAX, now);
         if !fits {
@@ -65,6 +63,7 @@ impl Cache {
 
     /// Brings what is stored back within a configuration that has become smaller.
     pub(super) fn shrink(&mut self, host: &impl Host, now: Now) {
+        self.look_beyond(host);
         self.empty_beyond(host, EVICTIONS_PER_TICK, now);
         self.evict(host, host.bytes(), EVICTIONS_PER_TICK, now);
     }
@@ -104,6 +103,18 @@ impl Cache {
             if !victim.is_some_and(|(way, _)| self.empty(host, &set, way, now)) {
                 self.victims.beyond.start += 1;
             }
+        }
+    }
+
+    /// Finds out what lies beyond, where the number of sets is another than before or this worker is new. Before it
+    /// stores anything, so that others find out in turn.
+    fn look_beyond(&mut self, host: &impl Host) {
+        let sets = self.sets();
+        if self.victims.sets != sets
+            && let Some(most) = store::most_sets(host, sets)
+        {
+            self.victims.sets = sets;
+            self.victims.beyond = sets..most;
         }
     }
 

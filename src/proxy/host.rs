@@ -8,14 +8,14 @@ use crate::breaker::Breakers;
 use crate::cache::{self, StreamId};
 use crate::http::{Fields, Peer};
 use crate::metrics::{Counter, Gauge, Metrics};
-use crate::store::{Cas, Fingerprint, SharedData, Versioned, sum};
+use crate::store::{Cas, Fingerprint, SharedData, Versioned, shared_key, sum};
 use crate::time::{Monotonic, Now, Timestamp};
 
 /// Equal to no number that the host gives, so that only an absent key takes the value.
 const INSERT: u32 = u32::MAX;
 const EPOCH_KEY: &str = "epoch";
-const BYTES_KEY: &str = "bytes";
-const ENTRIES_KEY: &str = "entries";
+const BYTES: &str = "bytes";
+const ENTRIES: &str = "entries";
 
 /// How many bytes a worker may have stored, or given back, without the others knowing: until its next tick at most. By
 /// so much for each worker the budget may be exceeded, and so much goes astray when a VM dies.
@@ -87,7 +87,7 @@ impl ProxyHost {
     /// Shows the gauges.
     pub fn report(&self) {
         self.tell_bytes();
-        self.tell(ENTRIES_KEY, &self.entries);
+        self.tell(ENTRIES, &self.entries);
         let shown = [(&self.bytes_gauge, self.bytes()), (&self.entries_gauge, self.entries())];
         for (gauge, value) in shown {
             if let Some(id) = gauge.get() {
@@ -97,14 +97,14 @@ impl ProxyHost {
     }
 
     fn tell_bytes(&self) {
-        self.tell(BYTES_KEY, &self.bytes);
+        self.tell(BYTES, &self.bytes);
     }
 
     /// Tells the others what this worker has stored, and hears what they have.
-    fn tell(&self, key: &str, kept: &Cell<(i64, i64)>) {
+    fn tell(&self, sum: &str, kept: &Cell<(i64, i64)>) {
         let (seen, pending) = kept.get();
         // What cannot be added now is added with the next change.
-        kept.set(sum::add(self, key, pending).map_or((seen, pending), |total| (total, 0)));
+        kept.set(sum::add(self, &shared_key(sum, &[]), pending).map_or((seen, pending), |total| (total, 0)));
     }
 
     fn queue_of(&self, worker: u8) -> Option<u32> {

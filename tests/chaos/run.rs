@@ -370,7 +370,8 @@ impl<'a> Stage<'a> {
     /// Damages a value that proves itself. (The registry only loses its own; the journal is left alone.)
     fn corrupt(&mut self, nth: u64, how: Damage) {
         let keys: Vec<_> = self.world.shared_sizes().into_iter().map(|(key, _)| key).collect();
-        let may = |key: &&String| key.starts_with(SCHEMA) || *key == "workers";
+        let is_sum = |key: &str| key.ends_with("/bytes") || key.ends_with("/entries");
+        let may = |key: &&String| key.starts_with(SCHEMA) && !is_sum(key) || *key == "workers";
         let mut keys: Vec<_> = keys.iter().filter(may).collect();
         if keys.is_empty() {
             return;

@@ -92,7 +92,10 @@ pub fn check_sums(world: &World) -> Result<(), String> {
     let bytes: u64 = sets.iter().map(|(_, set)| set.bytes()).sum();
     let entries: u64 = sets.iter().map(|(_, set)| records(set)).sum();
     for (sum, held) in [("bytes", bytes), ("entries", entries)] {
-        let said = world.shared(sum).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
+        let said = world
+            .shared(&format!("{SCHEMA}/{sum}"))
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u64::from_le_bytes);
         if said != held {
             return Err(format!("{said} {sum} are said to be stored, and the sets hold {held}"));
         }
@@ -114,8 +117,8 @@ fn is_known(key: &str, sets: u32) -> bool {
     let parts: Vec<&str> = key.split('/').collect();
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
-        ["workers" | "seed" | "epoch" | "bytes" | "entries" | "searches"] => true,
-        [SCHEMA, "breakers"] => true,
+        ["workers" | "seed" | "epoch" | "searches"] => true,
+        [SCHEMA, "breakers" | "bytes" | "entries" | "sets"] => true,
         ["j", n] => below(n, 256),
         [SCHEMA, "s", set] => below(set, sets.into()),
         [SCHEMA, "p", n] => below(n, 1024),

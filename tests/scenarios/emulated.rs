@@ -350,6 +350,19 @@ pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated)
     expect_miss(stand, 0, "/quiet", "newer");
 }
 
+/// Only this stand can begin with what another version has left. That takes its memory until Envoy ends, but is not in
+/// the way.
+pub fn what_another_layout_stored_is_not_in_the_way(stand: &mut Emulated) {
+    for key in ["bytes", "4/bytes", "4/entries"] {
+        stand.world.set_shared(key, &(1u64 << 40).to_le_bytes());
+    }
+    stand.configure(&with_admin("")).unwrap();
+    stand.pass(Duration::from_millis(100)); // Each worker hears what all have stored.
+    stand.origin("/upgraded", vec![page("new")]);
+    expect_miss(stand, 0, "/upgraded", "new");
+    expect_hit(stand, 1, "/upgraded", "new");
+}
+
 /// Only this stand can damage shared data.
 pub fn damaged_records_and_sets_are_misses(stand: &mut Emulated) {
     stand.configure(r#"{"store": {"worker_bytes_max": 0}}"#).unwrap();

@@ -360,6 +360,7 @@ macro_rules! on_the_emulated_host_only {
                 purges_hold_where_a_stats_filter_silences_the_epoch
                 a_damaged_journal_forgets_to_the_safe_side
                 an_unreadable_journal_turns_the_cache_off_and_nothing_else
+                what_another_layout_stored_is_not_in_the_way
                 damaged_records_and_sets_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
                 a_query_whose_content_is_held_back_goes_to_the_origin
