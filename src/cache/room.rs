@@ -7,9 +7,9 @@ use core::ops::Range;
 
 use super::{Cache, Host, Lease, Place};
 use crate::collapse::{self, Left};
+use crate::store::Fingerprint;
 use crate::store::record::{Record, Slot};
-use crate::store::set::SetSnapshot;
-use crate::store::{self, Fingerprint};
+use crate::store::set::{self, SetSnapshot};
 use crate::time::Now;
 
 /// The most records that one landing evicts; what needs more room than they took is not stored.
@@ -75,15 +75,10 @@ impl Cache {
                 return true;
             }
             self.empty_beyond(host, SETS_PER_EVICTION, now);
+            if host.bytes() > budget {
+                self.empty_worst(host, now);
+            }
             total = host.bytes();
-            if total <= budget {
-                return true;
-            }
-            self.look_for_victims(host, now);
-            if let Some(victim) = self.victims.known.pop() {
-                self.empty_victim(host, victim, now);
-                total = host.bytes();
-            }
         }
         total <= budget
     }
@@ -111,7 +106,7 @@ impl Cache {
     fn look_beyond(&mut self, host: &impl Host) {
         let sets = self.sets();
         if self.victims.sets != sets
-            && let Some(most) = store::most_sets(host, sets)
+            && let Some(most) = set::most(host, sets)
         {
             self.victims.sets = sets;
             self.victims.beyond = sets..most;
@@ -139,8 +134,10 @@ impl Cache {
         self.victims.hand
     }
 
-    /// Empties a way if it is still worth as little.
-    fn empty_victim(&mut self, host: &impl Host, victim: Victim, now: Now) {
+    /// Empties the way that is known to be worth least, if it still is.
+    fn empty_worst(&mut self, host: &impl Host, now: Now) {
+        self.look_for_victims(host, now);
+        let Some(victim) = self.victims.known.pop() else { return };
         let set = SetSnapshot::read(host, victim.slot.set);
         if let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall)
             && rank <= victim.rank

@@ -7,7 +7,7 @@ use super::text::{keywords, text};
 use super::units::{count, duration_within, show_duration, show_size, size_within};
 use crate::store::cost::{KEY_BYTES, SET_BYTES};
 use crate::store::record::CHUNK_BYTES;
-use crate::store::set::{LARGE_WAYS, WAYS};
+use crate::store::set::{ENTRIES_LIMIT, LARGE_WAYS, WAYS};
 
 /// The bounds of the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +40,7 @@ impl StoreConfig {
     pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
         object.field("bytes_max", &mut self.bytes_max, |at| size_within(at, 1 << 20, 64 << 30))?;
         object.field("object_bytes_max", &mut self.object_bytes_max, |at| size_within(at, 1, 64 << 20))?;
-        object.field("entries_max", &mut self.entries_max, |at| count(at, 64, 1 << 24))?;
+        object.field("entries_max", &mut self.entries_max, |at| count(at, 64, ENTRIES_LIMIT))?;
         object.field("host_bytes_max", &mut self.host_bytes_max, |at| {
             at.or_null(|at| size_within(at, 64 << 10, 64 << 30))
         })?;

@@ -5,14 +5,13 @@
 //! It follows the sets: whoever changes one says here what that has changed. A worker that dies in between leaves a
 //! number wrong by one response.
 
-use super::codec::Reader;
 use super::set::SetValue;
 use super::{Seed, SharedData, shared_key, update};
 
 /// How many buckets there are.
 const BUCKETS: u64 = 4096;
 /// How many sets of a bucket are remembered: with the number of bytes they fill a block of 64 bytes.
-const SETS_MAX: usize = 12;
+const SETS_KNOWN: usize = 12;
 
 /// Where a host is counted; zero where it is not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,7 +66,7 @@ impl Share {
         if remains {
             self.sets.push(set);
         }
-        let excess = self.sets.len().saturating_sub(SETS_MAX);
+        let excess = self.sets.len().saturating_sub(SETS_KNOWN);
         self.sets.drain(..excess);
         self
     }
@@ -79,8 +78,8 @@ impl Share {
 
     fn decode(bytes: &[u8]) -> Share {
         let Some((total, sets)) = bytes.split_first_chunk() else { return Share::default() };
-        let mut sets = Reader::new(sets);
-        let sets = core::iter::from_fn(|| sets.u32()).take(SETS_MAX);
+        let (sets, _) = sets.as_chunks();
+        let sets = sets.iter().take(SETS_KNOWN).map(|set| u32::from_le_bytes(*set));
         Share { bytes: i64::from_le_bytes(*total), sets: sets.collect() }
     }
 }

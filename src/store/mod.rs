@@ -9,7 +9,7 @@
 //! | `v/c/<set>/<way>/<n>` | a chunk of a body that does not fit the record, which proves itself by its generation |
 //! | `v/h/<n>` | the bytes that are stored of a host, where that is limited, and in which sets ([`hosts`]) |
 //! | `v/bytes`, `v/entries` | the number of bytes and records stored |
-//! | `v/sets` | the most sets that there ever were |
+//! | `v/sets` | the most sets that there ever were ([`set`]) |
 //! | `v/p/<n>` | how requests reach an origin ([`crate::cache::Recipe`]); ways name it |
 //! | `v/breakers` | the clusters in trouble ([`crate::breaker`]) |
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
@@ -39,9 +39,6 @@ use siphasher::sip::SipHasher13;
 
 /// The version of all layouts below the prefix; another version's data is never looked at.
 pub const SCHEMA: &str = "5";
-
-/// More sets than any configuration has.
-const SETS_MAX: u32 = 1 << 20;
 
 /// How often a compare-and-set is tried before the reader goes to the origin.
 pub const TRIES: usize = 8;
@@ -79,13 +76,6 @@ pub(crate) fn update(
         }
     }
     None
-}
-
-/// The most sets that entries were ever spread over, these included; none when others were always faster.
-pub(crate) fn most_sets(data: &impl SharedData, sets: u32) -> Option<u32> {
-    let most = |found: &[u8]| found.try_into().map_or(0, u32::from_le_bytes).min(SETS_MAX).max(sets);
-    update(data, &shared_key("sets", &[]), |found| most(found).to_le_bytes().to_vec())
-        .map(|written| most(&written))
 }
 
 /// A keyed 64-bit hash of a cache key: where it is looked up. Zero means "nothing", so it is never one.

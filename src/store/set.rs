@@ -8,12 +8,13 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::Reader;
 use super::hosts::{self, HostBucket};
-use super::{Cas, shared_key};
-use super::{Fingerprint, SharedData, Versioned};
+use super::{Cas, Fingerprint, SharedData, Versioned, shared_key, update};
 use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
 use crate::time::Monotonic;
 
+/// The most records that a configuration may allow, in all sets together.
+pub const ENTRIES_LIMIT: u32 = 1 << 24;
 /// Directory ways in a set.
 pub const WAYS: usize = 16;
 /// The ways of a set that take bodies in chunks: the first ones. Each chunk that any way has ever held keeps its key.
@@ -134,6 +135,14 @@ impl SetSnapshot {
         }
         written
     }
+}
+
+/// The most sets that records were ever spread over, these included; none when others were always faster.
+pub(crate) fn most(data: &impl SharedData, sets: u32) -> Option<u32> {
+    let limit = ENTRIES_LIMIT.div_ceil(WAYS as u32);
+    let most = |found: &[u8]| found.try_into().map_or(0, u32::from_le_bytes).min(limit).max(sets);
+    update(data, &shared_key("sets", &[]), |found| most(found).to_le_bytes().to_vec())
+        .map(|written| most(&written))
 }
 
 fn key(set: u32) -> String {
