@@ -33,6 +33,8 @@ dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder.wasm tools/finish.p
 test: lint unit wasm-test e2e conformance ## everything that CI runs
 
 unit: rust ## tests of the crate and scenarios on the emulated host
+	@# The test of licences asks without a network about every platform's dependencies.
+	cargo fetch --locked
 	cargo test -- --skip e2e::
 
 wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-unknown under Node
