@@ -17,6 +17,11 @@ pub(super) fn speaks(path: &[u8]) -> bool {
         .is_some_and(|zone| !zone.is_empty() && !zone.contains(&b'/'))
 }
 
+/// What works where bodies are not shown.
+pub(super) fn without_body(prefix: &str) -> String {
+    format!("no client of Cloudflare's works: use POST {prefix}purge?tag=…&mode=hard instead, without a body")
+}
+
 /// Reads a command.
 pub(super) fn command(
     _: &RequestHead,

@@ -24,6 +24,17 @@ pub(super) fn speaks(request: &RequestHead) -> bool {
     }
 }
 
+/// What works where bodies are not shown.
+pub(super) const WITHOUT_BODY: &str =
+    "send the keys in the field Surrogate-Key, or one at a time to /service/{id}/purge/{key}";
+
+/// Whether the keys of a command are in its body.
+pub(super) fn reads_body(request: &RequestHead) -> bool {
+    let path = path_of(request).map(bare_path).unwrap_or_default();
+    let what = path.strip_prefix("/service/").and_then(|service| service.split_once('/'));
+    matches!(what, Some((_, "purge" | "purge/"))) && !request.fields.contains("surrogate-key")
+}
+
 /// Reads a command.
 pub(super) fn command(
     request: &RequestHead,

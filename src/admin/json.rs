@@ -152,6 +152,12 @@ impl Object {
         self.members.is_empty()
     }
 
+    /// What has not been taken, as an object again.
+    #[must_use]
+    pub fn rest(self) -> Node {
+        Node { path: self.path, value: self.members.into() }
+    }
+
     /// Takes some remaining member out.
     pub fn take_any(&mut self) -> Option<(String, Node)> {
         let name = self.members.keys().next()?.clone();

@@ -16,6 +16,7 @@ mod json;
 mod limit;
 mod namespaces;
 mod own;
+mod parameters;
 mod peer;
 mod purge;
 mod questions;
@@ -242,15 +243,57 @@ pub fn too_large(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
     refuse(request, config, &problem)
 }
 
-/// The answer to a command whose body does not arrive.
+/// Why the body of a request is not waited for any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyMissing {
+    /// Nothing of it came for too long.
+    Late,
+    /// Envoy has it, and does not show it to the filter.
+    KeptBack,
+}
+
+/// Whether it matters what the body of a command says.
 #[must_use]
-pub fn body_missing(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
-    let problem = Problem::new(
-        408,
-        "the body of the command did not arrive; if the client did send it, the filter was not shown it: set \
-         allow_on_headers_stop_iteration to true in the wasm filter's configuration",
+pub fn reads_body(request: &RequestHead, config: &AdminConfig) -> bool {
+    match dialect(request, config) {
+        Some(Dialect::Own) => own::reads_body(request, &config.path),
+        Some(Dialect::Souin) => request.method() == b"POST",
+        Some(Dialect::Fastly) => fastly::reads_body(request),
+        Some(Dialect::Cloudflare) => true,
+        Some(Dialect::Varnish) | None => false,
+    }
+}
+
+/// The answer to a command whose body does not come.
+#[must_use]
+pub fn body_missing(request: &RequestHead, config: &AdminConfig, why: BodyMissing) -> AdminResponse {
+    let dialect = dialect(request, config).unwrap_or(Dialect::Own);
+    let instead = match dialect {
+        Dialect::Own => own::without_body(request, &config.path),
+        Dialect::Varnish => Ok(String::new()),
+        Dialect::Fastly => Ok(fastly::WITHOUT_BODY.to_owned()),
+        Dialect::Cloudflare => Ok(cloudflare::without_body(&config.path)),
+        Dialect::Souin => Ok(souin::without_body(&config.path)),
+    };
+    let problem = instead.map_or_else(
+        |problem| problem,
+        |instead| match why {
+            BodyMissing::Late => Problem::new(
+                408,
+                "the body of the command did not arrive within five seconds; if the client did send it, the filter \
+                 was not shown it: set allow_on_headers_stop_iteration to true in the wasm filter's configuration",
+            ),
+            BodyMissing::KeptBack => Problem::new(
+                501,
+                format!(
+                    "the filter is not shown the bodies of requests: set allow_on_headers_stop_iteration to true in the \
+                     wasm filter's configuration (Envoy up to 1.39 takes that up only together with another plugin name \
+                     or plugin configuration). Without it, {instead}"
+                ),
+            ),
+        },
     );
-    refused(dialect(request, config).unwrap_or(Dialect::Own), &problem)
+    refused(dialect, &problem)
 }
 
 /// The answer to a stranger's purge, where the configuration does not let it pass.

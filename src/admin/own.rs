@@ -6,8 +6,8 @@ use super::json::{Node, Object};
 use super::selectors::read;
 use super::url::{bare_path, path_of};
 use super::{
-    AdminResponse, Bump, Caller, Command, Context, Dialect, JournalBusy, Problem, Purge, Refresh, questions,
-    souin,
+    AdminResponse, Bump, Caller, Command, Context, Dialect, JournalBusy, Problem, Purge, Refresh, parameters,
+    questions, souin,
 };
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Selector};
@@ -32,10 +32,10 @@ pub(super) fn command(
     let name = bare_path(path).strip_prefix(&context.config.path).unwrap_or_default();
     match (request.method(), name) {
         (b"GET", "") => Ok(questions::index(context)),
-        (b"POST", "purge") => purge(body, caller, context).map(Command::Purge),
-        (b"POST", "refresh") => refresh(body, context).map(Command::Refresh),
+        (b"POST", "purge") => purge(&Said::of(path, body)?, caller, context).map(Command::Purge),
+        (b"POST", "refresh") => refresh(&Said::of(path, body)?, context).map(Command::Refresh),
         (b"POST", "explain") => questions::explain_body(body, context),
-        (b"POST", "namespaces") => namespace(body, caller, context).map(Command::Namespace),
+        (b"POST", "namespaces") => namespace(&Said::of(path, body)?, caller, context).map(Command::Namespace),
         (b"POST", "invalidate") => souin::draft(body, caller, context),
         (b"GET", "stats") => Ok(Command::Stats),
         (b"GET", "health") => Ok(Command::Health),
@@ -56,25 +56,103 @@ pub(super) fn command(
     }
 }
 
-fn purge(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Purge, Problem> {
+/// How a command is said.
+enum Said {
+    /// In JSON.
+    Json(Node),
+    /// In parameters of the query. What no other member is named is the one selector.
+    Query(Node),
+}
+
+impl Said {
+    fn of(path: &str, body: &[u8]) -> Result<Said, Problem> {
+        let members = parameters::members(path)?;
+        match (members.is_empty(), body.is_empty()) {
+            (true, false) => Node::parse(body).map(Said::Json),
+            (false, true) => Ok(Said::Query(Node::new(members.into()))),
+            (true, true) => {
+                Err(Problem::bad("expected a body in JSON, or parameters in the query such as ?tag=…"))
+            }
+            (false, false) => Err(either()),
+        }
+    }
+
+    fn members(&self) -> Result<Object, Problem> {
+        let (Said::Json(node) | Said::Query(node)) = self;
+        node.clone().object()
+    }
+}
+
+/// The complaint about a command that is said twice: one of the two would be left out.
+fn either() -> Problem {
+    Problem::bad("expected either a body or parameters in the query, not both")
+}
+
+/// Whether a command says something in its body.
+pub(super) fn reads_body(request: &RequestHead, prefix: &str) -> bool {
+    let name = path_of(request).map(|path| bare_path(path).strip_prefix(prefix).unwrap_or_default());
+    request.method() == b"POST"
+        && matches!(name, Ok("purge" | "refresh" | "namespaces" | "explain" | "invalidate"))
+}
+
+/// Where bodies are not shown, what to do instead; or what is wrong all the same.
+pub(super) fn without_body(request: &RequestHead, prefix: &str) -> Result<String, Problem> {
+    let path = path_of(request)?;
+    let name = bare_path(path).strip_prefix(prefix).unwrap_or_default();
+    let example = match name {
+        "purge" => "purge?tag=…&mode=hard",
+        "refresh" => "refresh?url=…",
+        "namespaces" => "namespaces?prefix=…",
+        "explain" => return Ok(format!("GET {prefix}explain?url=… works")),
+        _ => return Ok(format!("POST {prefix}purge?tag=…&mode=hard works, without a body")),
+    };
+    if path.len() > bare_path(path).len() + 1 {
+        return Err(either());
+    }
+    Ok(format!("say it in the query and send no body: POST {prefix}{example}"))
+}
+
+fn purge(said: &Said, caller: &Caller, context: &Context<'_>) -> Result<Purge, Problem> {
     const KNOWN: &str = "selectors, mode, reason, dry_run, refresh, idempotency_key";
-    let mut object = Node::parse(body)?.object()?;
-    let selectors = object.require("selectors", "a list of selectors")?.list(context.config.selectors_max)?;
+    let mut object = said.members()?;
+    let mode = mode(&mut object)?;
+    let reason = bounded(&mut object, "reason", REASON_BYTES_MAX)?;
+    let (dry_run, refresh) = (flag(&mut object, "dry_run")?, flag(&mut object, "refresh")?);
+    let idempotency_key = bounded(&mut object, "idempotency_key", IDEMPOTENCY_KEY_BYTES_MAX)?;
+    let selectors = match said {
+        Said::Query(_) => vec![object.rest()],
+        Said::Json(_) => {
+            let selectors = object.require("selectors", "a list of selectors")?;
+            object.end(KNOWN)?;
+            selectors.list(context.config.selectors_max)?
+        }
+    };
     let asked = |node: Node| Ok((node.value().clone(), read(node, context)?));
     let asked = selectors.into_iter().map(asked).collect::<Result<Vec<_>, Problem>>()?;
-    let mut purge = Purge::new(asked, mode(&mut object)?, Dialect::Own, caller, context);
-    let reason = bounded(&mut object, "reason", REASON_BYTES_MAX)?;
+    let mut purge = Purge::new(asked, mode, Dialect::Own, caller, context);
     purge.invalidations.iter_mut().for_each(|record| record.reason.clone_from(&reason));
-    purge.dry_run = flag(&mut object, "dry_run")?;
-    purge.refresh = flag(&mut object, "refresh")?;
-    purge.idempotency_key = bounded(&mut object, "idempotency_key", IDEMPOTENCY_KEY_BYTES_MAX)?;
-    object.end(KNOWN)?;
+    (purge.dry_run, purge.refresh, purge.idempotency_key) = (dry_run, refresh, idempotency_key);
     Ok(purge)
 }
 
-fn namespace(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Bump, Problem> {
-    let mut object = Node::parse(body)?.object()?;
-    let node = object.require("namespace", "a selector: a prefix, a host or a tag")?;
+fn namespace(said: &Said, caller: &Caller, context: &Context<'_>) -> Result<Bump, Problem> {
+    const KNOWN: &str = "namespace, version, mode";
+    let mut object = said.members()?;
+    let to = object.take("version").map(|node| node.number()).transpose()?;
+    // Under a new version nothing is left of the old one.
+    let mode = if object.take("mode").map_or(Ok(true), |node| hard_or_soft(&node))? {
+        Mode::Hard
+    } else {
+        Mode::Soft
+    };
+    let node = match said {
+        Said::Query(_) => object.rest(),
+        Said::Json(_) => {
+            let node = object.require("namespace", "a selector: a prefix, a host or a tag")?;
+            object.end(KNOWN)?;
+            node
+        }
+    };
     let wrong = node.expected("a selector of one prefix, one host or one tag, at most 1024 bytes long");
     let asked = node.value().clone();
     let selector = read(node, context)?;
@@ -84,14 +162,6 @@ fn namespace(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Bump
         Selector::Tags(tags) if tags.len() == 1 => {}
         _ => return Err(wrong),
     }
-    let to = object.take("version").map(|node| node.number()).transpose()?;
-    // Under a new version nothing is left of the old one.
-    let mode = if object.take("mode").map_or(Ok(true), |node| hard_or_soft(&node))? {
-        Mode::Hard
-    } else {
-        Mode::Soft
-    };
-    object.end("namespace, version, mode")?;
     let purge = Purge::new(vec![(asked, selector.clone())], mode, Dialect::Own, caller, context);
     Ok(Bump { selector, to, invalidations: purge.invalidations })
 }
@@ -127,10 +197,21 @@ fn bounded(object: &mut Object, name: &str, max: usize) -> Result<Option<String>
     Ok(Some(text.to_owned()))
 }
 
-fn refresh(body: &[u8], context: &Context<'_>) -> Result<Refresh, Problem> {
-    let mut object = Node::parse(body)?.object()?;
-    let urls = object.require("urls", "a list of URLs")?.strings(context.config.selectors_max)?;
-    object.end("urls")?;
+fn refresh(said: &Said, context: &Context<'_>) -> Result<Refresh, Problem> {
+    let mut object = said.members()?;
+    let urls = match said {
+        Said::Query(_) => {
+            let url = object.require("url", "a URL")?;
+            object.end("url, or host and path")?;
+            let text = url.string()?.to_owned();
+            vec![(url, text)]
+        }
+        Said::Json(_) => {
+            let urls = object.require("urls", "a list of URLs")?;
+            object.end("urls")?;
+            urls.strings(context.config.selectors_max)?
+        }
+    };
     let uri = |(node, url): (Node, String)| context.uri(&url).map_err(|why| Problem::at(node.path(), why));
     Ok(Refresh { uris: urls.into_iter().map(uri).collect::<Result<_, _>>()?, dialect: Dialect::Own })
 }
@@ -224,7 +305,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place_and_nothing_is_done() {
         let cases = [
-            ("", "", "the body is not valid JSON"),
+            ("{", "", "the body is not valid JSON"),
+            ("", "", "expected a body in JSON, or parameters in the query"),
             ("[]", "", "expected an object"),
             ("{}", "selectors", "is missing"),
             (r#"{"selectors":[]}"#, "selectors", "expected 1 to 4 elements, found 0"),
@@ -307,6 +389,121 @@ mod tests {
         }
         assert_eq!(send("GET /_larder/stats?x", &[], ""), Ok(Command::Stats));
         assert_eq!(send("GET /_larder/health", &[], ""), Ok(Command::Health));
+    }
+
+    /// Every member of a selector has a parameter.
+    #[test]
+    fn a_purge_can_be_said_in_the_query() {
+        use crate::admin::fixture::NOW;
+        use crate::invalidation::{Part, Term};
+        use crate::time::Timestamp;
+        let term = |negated, selector| Term { negated, selector };
+        let cases = [
+            ("tag=product:42", tags(&["product:42"])),
+            ("tag=data", tags(&["data", "user"])),
+            ("tags=a,b", tags(&["a", "b"])),
+            ("tags_all=a,b", Selector::And(vec![term(false, tags(&["a"])), term(false, tags(&["b"]))])),
+            ("url=https://H/a%3Fb%26c", Selector::Uri(b"h/a?b&c".to_vec())),
+            ("url=h/a+b", Selector::Uri(b"h/a+b".to_vec())),
+            ("host=h&path=/a", Selector::Uri(b"h/a".to_vec())),
+            ("url_any_query=h/a?b", Selector::UriAnyQuery(b"h/a".to_vec())),
+            ("prefix=h/a/", Selector::Prefix(b"h/a/".to_vec())),
+            ("host=h", Selector::Hostname(b"h".to_vec())),
+            ("host=h:8080", Selector::Host(b"h:8080".to_vec())),
+            ("glob=/a*", Selector::Glob(Part::Url, "/a*".into())),
+            ("regex=%5C.css$", Selector::Regex(Part::Url, "\\.css$".into())),
+            ("host_glob=*.h", Selector::Glob(Part::Host, "*.h".into())),
+            ("host_regex=^w", Selector::Regex(Part::Host, "^w".into())),
+            ("type=image/*", Selector::ContentType("image/*".into())),
+            ("type_regex=^text/", Selector::Regex(Part::ContentType, "^text/".into())),
+            ("tag_regex=^a", Selector::Regex(Part::Tags, "^a".into())),
+            ("status=404", Selector::Status(404)),
+            ("status=5xx", Selector::StatusClass(5)),
+            ("rule=images", tags(&["rule:images"])),
+            ("all=true", Selector::All),
+            ("older_than=1m&all=true", Selector::StoredBefore(Timestamp(NOW.0 - 60_000))),
+            ("stored_before=5&all=true", Selector::StoredBefore(Timestamp(5_000))),
+            (
+                "host=h&not.tag=keep",
+                Selector::And(vec![
+                    term(false, Selector::Hostname(b"h".to_vec())),
+                    term(true, tags(&["keep"])),
+                ]),
+            ),
+        ];
+        for (query, selector) in cases {
+            for (mode, expected) in
+                [("", Mode::Soft), ("&mode=hard", Mode::Hard), ("&mode=revalidate", Mode::Revalidate)]
+            {
+                let asked = asked(&format!("{PURGE}?{query}{mode}"), &[], "");
+                assert_eq!(asked, (expected, vec![selector.clone()]), "{query}{mode}");
+            }
+        }
+        let all = format!("{PURGE}?tag=a&reason=deploy%20812&dry_run=true&refresh=true&idempotency_key=k");
+        let purge = purge(&all, &[], "");
+        assert!(purge.dry_run && purge.refresh);
+        assert_eq!(purge.idempotency_key.as_deref(), Some("k"));
+        assert_eq!(purge.invalidations[0].reason.as_deref(), Some("deploy 812"));
+        let said = body(&purged(&purge, &[Ok(41)]));
+        assert_eq!(said["selectors"], json!([{"selector": {"tag": "a"}, "receipt": 41}]));
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_query_is_said_with_its_name() {
+        let cases = [
+            ("purge?tga=a", "tga", "is not known: expected some of"),
+            ("purge?tag=a&modus=hard", "modus", "is not known"),
+            ("purge?tag=a&tag=b", "tag", "stands in the query twice"),
+            ("purge?tag=", "tag", "is empty"),
+            ("purge?tag=a&mode=", "mode", "is empty"),
+            ("purge?mode=hard", "", "is empty: expected some of"),
+            ("purge?tag=a&mode=gone", "mode", "expected \"soft\""),
+            ("purge?tag=a&dry_run=yes", "dry_run", "expected true or false"),
+            ("purge?tags=a,,b", "tags[1]", "expected a string"),
+            ("purge?tags=a,b,c,d,e", "tags", "expected 1 to 4 elements"),
+            ("purge?url=/a", "url", "expected an absolute URL"),
+            ("purge?all=false", "all", "expected true"),
+            ("purge?glob=*", "", "expected a selector that does not cover everything"),
+            ("purge?not=a&host=h", "not", "expected an object"),
+            ("purge?not.all=true&host=h", "not", "expected an object with one member"),
+            ("purge?selectors=a", "selectors", "is not known"),
+            ("refresh?tag=a", "url", "is missing"),
+            ("refresh?url=h/a&x=1", "x", "is not known here: expected url"),
+            ("refresh?url=/a", "url", "expected an absolute URL"),
+            ("namespaces?prefix=h/&x=1", "x", "is not known"),
+            ("namespaces?all=true", "", "expected a selector of one prefix"),
+            ("namespaces?tag=a&version=-1", "version", "expected a whole number"),
+            ("namespaces?tag=a&mode=revalidate", "mode", "expected \"hard\" or \"soft\""),
+            ("purge", "", "expected a body in JSON, or parameters"),
+            ("refresh", "", "expected a body in JSON, or parameters"),
+            ("namespaces?", "", "expected a body in JSON, or parameters"),
+        ];
+        for (what, path, message) in cases {
+            let response = send(&format!("POST /_larder/{what}"), &[], "").unwrap_err();
+            let error = &body(&response)["error"];
+            assert_eq!(response.status, 400, "{what}");
+            assert_eq!(error["path"].as_str().unwrap_or_default(), path, "{what}: {error}");
+            assert!(error["message"].as_str().unwrap().starts_with(message), "{what}: {error}");
+        }
+        for what in ["purge?tag=a", "refresh?url=h/a", "namespaces?tag=a"] {
+            let both =
+                send(&format!("POST /_larder/{what}"), &[], r#"{"selectors":[{"tag":"b"}]}"#).unwrap_err();
+            assert!(String::from_utf8(both.body).unwrap().contains("either a body or parameters"), "{what}");
+        }
+        let all = send("POST /_larder/purge?all=true", &[("authorization", "Bearer purge")], "");
+        assert_eq!(all.unwrap_err().status, 403);
+    }
+
+    #[test]
+    fn urls_and_namespaces_can_be_said_in_the_query() {
+        let Ok(Command::Refresh(refresh)) = send("POST /_larder/refresh?url=http://h/a%3Fb", &[], "") else {
+            panic!()
+        };
+        assert_eq!(refresh.uris, [b"h/a?b".to_vec()]);
+        let line = "POST /_larder/namespaces?prefix=h/v1/&version=7&mode=soft";
+        let Ok(Command::Namespace(bump)) = send(line, &[], "") else { panic!() };
+        let asked = (bump.selector, bump.to, bump.invalidations[0].mode);
+        assert_eq!(asked, (Selector::Prefix(b"h/v1/".to_vec()), Some(7), Mode::Soft));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What can be asked in Larder's own language, with `GET` and query parameters, or `POST` where there is more to say.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::entries::Shape;
 use super::json::Node;
 use super::selectors;
-use super::url::parameters;
-use super::{AdminResponse, Command, Context, Problem};
+use super::url::parameters as decoded_parameters;
+use super::{AdminResponse, Command, Context, Problem, parameters};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::Selector;
 
@@ -51,7 +51,7 @@ struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     fn of(path: &str) -> Result<Parameters, Problem> {
-        parameters(path).map(Parameters)
+        decoded_parameters(path).map(Parameters)
     }
 
     fn take(&mut self, name: &str) -> Option<String> {
@@ -97,7 +97,10 @@ pub(super) fn index(context: &Context<'_>) -> Command {
                 "stats", "health", "config", "journal?before=&limit=", "receipts/{receipt}?cursor=",
                 "entries?tag=&prefix=&host=&limit=&cursor=", "entry?url=", "explain?url=", "namespaces",
             ]),
-            "POST": paths(&["purge", "refresh", "explain", "namespaces", "invalidate"]),
+            "POST": paths(&[
+                "purge", "purge?tag=&prefix=&host=&mode=", "refresh", "refresh?url=", "explain", "namespaces",
+                "namespaces?prefix=&version=", "invalidate",
+            ]),
         }),
     ))
 }
@@ -122,15 +125,15 @@ pub(super) fn receipt(path: &str, number: &str) -> Result<Command, Problem> {
 
 /// Entries that a selector covers; its members are query parameters.
 pub(super) fn entries(path: &str, context: &Context<'_>) -> Result<Command, Problem> {
-    let mut query = Parameters::of(path)?;
-    let (limit, cursor) = (query.limit()?, query.number("cursor")?);
-    let mut members: Map<String, Value> = Map::new();
-    members.insert("all".into(), true.into());
-    for (name, value) in query.0 {
-        if members.insert(name.clone(), value.into()).is_some() {
-            return Err(Problem::at(&name, "stands in the query twice, or cannot stand there"));
-        }
+    let mut members = parameters::members(path)?;
+    let mut query = Parameters(Vec::new());
+    for name in ["limit", "cursor"] {
+        let value = members.remove(name).and_then(|value| value.as_str().map(str::to_owned));
+        query.0.extend(value.map(|value| (name.to_owned(), value)));
     }
+    let (limit, cursor) = (query.limit()?, query.number("cursor")?);
+    // A page of everything is nothing to be careful about.
+    members.insert("all".into(), true.into());
     let selector = selectors::read(Node::new(Value::Object(members)), context)?;
     Ok(Command::Entries(EntriesQuery { selector, cursor, limit, shape: Shape::Own }))
 }
@@ -232,6 +235,7 @@ mod tests {
             ("entries?tag=user%3A42&limit=7&cursor=9", entries(tags(&["user:42"]), Some(9), 7)),
             ("entries?prefix=h/blog/", entries(Selector::Prefix(b"h/blog/".to_vec()), None, 100)),
             ("entries?status=404&host=h", entries(both, None, 100)),
+            ("entries?tags=a,b&all=true", entries(tags(&["a", "b"]), None, 100)),
             ("entry?url=https://h/a%3Fb=c", Command::Entry { uri: b"h/a?b=c".to_vec() }),
         ];
         for (what, expected) in cases {

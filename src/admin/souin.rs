@@ -27,6 +27,11 @@ pub(super) fn speaks(path: &[u8]) -> bool {
     path.strip_prefix(BASE.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
 }
 
+/// What works where bodies are not shown.
+pub(super) fn without_body(prefix: &str) -> String {
+    format!("use PURGE here, or POST {prefix}purge?tag=…&mode=hard without a body")
+}
+
 /// Reads a command.
 pub(super) fn command(
     request: &RequestHead,

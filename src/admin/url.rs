@@ -109,13 +109,21 @@ pub fn bare_path(path: &str) -> &str {
 /// # Errors
 /// When they do not, or the result is not UTF-8.
 pub fn percent_decoded(text: &str) -> Result<String, Problem> {
-    let wrong = || Problem::bad(format!("\"{text}\" is not percent-encoded UTF-8"));
+    unescaped(text, false).map_err(Problem::bad)
+}
+
+/// A text in which `%` and two hexadecimal digits stand for a byte, and in forms `+` for a blank.
+///
+/// # Errors
+/// When they do not, or the result is not UTF-8; in words.
+pub fn unescaped(text: &str, form: bool) -> Result<String, String> {
+    let wrong = || format!("\"{text}\" is not percent-encoded UTF-8");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
         rest = after;
         if *byte != b'%' {
-            bytes.push(*byte);
+            bytes.push(if form && *byte == b'+' { b' ' } else { *byte });
             continue;
         }
         let (digits, after) = after.split_at_checked(2).ok_or_else(wrong)?;
@@ -134,15 +142,22 @@ pub fn percent_decoded(text: &str) -> Result<String, Problem> {
 /// # Errors
 /// When there are too many or they are not percent-encoded.
 pub fn parameters(path: &str) -> Result<Vec<(String, String)>, Problem> {
+    let decoded = |text: &str| unescaped(text, true).map_err(Problem::bad);
+    raw_parameters(path)?.into_iter().map(|(name, value)| Ok((decoded(name)?, decoded(value)?))).collect()
+}
+
+/// The parameters of the query of a path as they are written.
+///
+/// # Errors
+/// When there are too many.
+pub fn raw_parameters(path: &str) -> Result<Vec<(&str, &str)>, Problem> {
     let query = path.split_once('?').map_or("", |(_, query)| query);
-    let decode = |text: &str| percent_decoded(&text.replace('+', " "));
     let mut found = Vec::new();
     for parameter in query.split('&').filter(|p| !p.is_empty()) {
         if found.len() >= PARAMETERS_MAX {
             return Err(Problem::bad(format!("expected at most {PARAMETERS_MAX} query parameters")));
         }
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        found.push((decode(name)?, decode(value)?));
+        found.push(parameter.split_once('=').unwrap_or((parameter, "")));
     }
     Ok(found)
 }

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use super::{Context, Exchange, Reply, State, Step, inquiries};
 use crate::admin::{
-    self, AdminResponse, Answers, Bump, Caller, Command, JournalBusy, Namespaces, Problem, Purge, ROUNDS_MAX,
-    Recognised, Refresh, Refreshed, Round, shown,
+    self, AdminResponse, Answers, BodyMissing, Bump, Caller, Command, JournalBusy, Namespaces, Problem,
+    Purge, ROUNDS_MAX, Recognised, Refresh, Refreshed, Round, shown,
 };
 use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
-use crate::config::{Config, Strangers};
+use crate::config::Strangers;
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
 use crate::policy::key::{self, KeyParts};
@@ -89,7 +89,7 @@ impl Exchange {
         }
         let response = match body() {
             Some(body) => commanding.execute(cx, &body),
-            None => commanding.body_missing(cx.config),
+            None => commanding.body_missing(cx, BodyMissing::Late),
         };
         self.reply(Reply::admin(response))
     }
@@ -102,9 +102,13 @@ pub(super) fn is_admitted(cx: &Context<'_, impl Host>) -> bool {
 }
 
 impl Commanding {
-    /// The answer when the body has not begun to arrive in time.
-    pub(super) fn body_missing(&self, config: &Config) -> AdminResponse {
-        admin::body_missing(&self.request, &config.admin)
+    /// The answer when its body does not come.
+    pub(super) fn body_missing(&self, cx: &mut Context<'_, impl Host>, why: BodyMissing) -> AdminResponse {
+        if admin::reads_body(&self.request, &cx.config.admin) {
+            admin::body_missing(&self.request, &cx.config.admin, why)
+        } else {
+            self.execute(cx, &[])
+        }
     }
 
     fn execute(&self, cx: &mut Context<'_, impl Host>, body: &[u8]) -> AdminResponse {
@@ -125,8 +129,10 @@ impl Commanding {
     }
 
     fn carry_out(&self, cx: &mut Context<'_, impl Host>, command: Command, body: &[u8]) -> AdminResponse {
+        // What makes two commands the same: without a body, all is in the path.
+        let said = if body.is_empty() { self.request.path() } else { body };
         match command {
-            Command::Purge(purge) => self.purge_once(cx, purge, body),
+            Command::Purge(purge) => self.purge_once(cx, purge, said),
             Command::Refresh(refresh) => self.refresh(cx, &refresh),
             Command::Namespace(bump) => self.bump(cx, &bump),
             Command::Stats => admin::stats(&borrowed(&cx.host.values())),
@@ -147,9 +153,9 @@ impl Commanding {
     }
 
     /// A purge, unless it has been carried out before under the same idempotency key.
-    fn purge_once(&self, cx: &mut Context<'_, impl Host>, purge: Purge, body: &[u8]) -> AdminResponse {
+    fn purge_once(&self, cx: &mut Context<'_, impl Host>, purge: Purge, said: &[u8]) -> AdminResponse {
         let Some(key) = purge.idempotency_key.clone() else { return self.purge_or_say(cx, purge) };
-        match answers(cx).0.find(&self.caller, &key, body, cx.now.mono) {
+        match answers(cx).0.find(&self.caller, &key, said, cx.now.mono) {
             Err(problem) => return self.refuse(cx, &problem),
             Ok(Some(answer)) => return answer,
             Ok(None) => {}
@@ -157,16 +163,16 @@ impl Commanding {
         let answer = self.purge_or_say(cx, purge);
         // A command that failed has to be sent again.
         if answer.status < 500 {
-            self.remember(cx, &key, body, &answer);
+            self.remember(cx, &key, said, &answer);
         }
         answer
     }
 
     /// Where others change the table all the time, a repetition will be carried out once more.
-    fn remember(&self, cx: &Context<'_, impl Host>, key: &str, body: &[u8], answer: &AdminResponse) {
+    fn remember(&self, cx: &Context<'_, impl Host>, key: &str, said: &[u8], answer: &AdminResponse) {
         for _ in 0..TRIES {
             let (mut table, cas) = answers(cx);
-            table.keep(&self.caller, key, body, answer, cx.now.mono);
+            table.keep(&self.caller, key, said, answer, cx.now.mono);
             if cx.host.compare_and_set(ANSWERS, &table.encode(), cas) {
                 break;
             }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{Context, Exchange, Reply, State, Step};
+use crate::admin::BodyMissing;
 use crate::cache::Host;
 use crate::config::Options;
 use crate::http::RequestHead;
@@ -20,6 +21,12 @@ impl Exchange {
     #[must_use]
     pub fn collects(&self) -> bool {
         matches!(self.state, State::Commanding(_) | State::Reading(_))
+    }
+
+    /// Whether the request is a command, whose body is being read.
+    #[must_use]
+    pub const fn is_commanded(&self) -> bool {
+        matches!(self.state, State::Commanding(_))
     }
 
     /// So much of the request's body is there; `body` reads it, if the host gives it out.
@@ -43,12 +50,11 @@ impl Exchange {
         }
     }
 
-    /// The body of a request has not begun to arrive in time. It may never do: without
-    /// `allow_on_headers_stop_iteration` Envoy holds it back.
-    pub fn body_missing(&mut self, cx: &Context<'_, impl Host>) -> Step {
+    /// The body of a request is not waited for any more.
+    pub fn body_missing(&mut self, cx: &mut Context<'_, impl Host>, why: BodyMissing) -> Step {
         match &self.state {
             State::Commanding(commanding) => {
-                let response = commanding.body_missing(cx.config);
+                let response = commanding.body_missing(cx, why);
                 self.reply(Reply::admin(response))
             }
             State::Reading(_) => {

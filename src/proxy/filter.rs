@@ -6,11 +6,13 @@ use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
+use super::bodies::Bodies;
 use super::routes::Routes;
 use super::vm::Vm;
+use crate::admin::BodyMissing;
 use crate::cache::StreamId;
 use crate::config::Config;
-use crate::exchange::{Edit, Ending, Exchange, Reply, Step};
+use crate::exchange::{self, Edit, Ending, Exchange, Reply, Step};
 use crate::http::{Fields, RequestHead, ResponseHead};
 
 /// More than any body that is read.
@@ -21,15 +23,23 @@ pub struct Filter {
     stream: StreamId,
     vm: Rc<Vm>,
     routes: Rc<Routes>,
+    bodies: Rc<Bodies>,
     /// The configuration for its route, once that is known.
     config: Rc<Config>,
     exchange: Rc<RefCell<Exchange>>,
 }
 
 impl Filter {
-    pub(super) fn new(stream: StreamId, vm: Rc<Vm>, routes: Rc<Routes>) -> Self {
+    pub(super) fn new(stream: StreamId, vm: Rc<Vm>, routes: Rc<Routes>, bodies: Rc<Bodies>) -> Self {
         let config = Rc::clone(&routes.config);
-        Filter { stream, vm, routes, config, exchange: Rc::new(RefCell::new(Exchange::new(stream))) }
+        Filter {
+            stream,
+            vm,
+            routes,
+            bodies,
+            config,
+            exchange: Rc::new(RefCell::new(Exchange::new(stream))),
+        }
     }
 
     /// Does what the machine wants, in a callback of the stream itself.
@@ -44,10 +54,7 @@ impl Filter {
                 self.vm.park(self.stream, &self.exchange);
                 Action::Pause
             }
-            Some(Step::Hold) => {
-                self.vm.hold(self.stream, &self.config, &self.exchange);
-                Action::Pause
-            }
+            Some(Step::Hold) => return self.hold(map),
             Some(Step::Reply(reply)) => {
                 send(&reply);
                 Action::Pause
@@ -55,6 +62,22 @@ impl Filter {
         };
         self.vm.kick();
         action
+    }
+
+    /// Waits for more of the request's body, unless it will not come.
+    fn hold(&self, map: Map) -> Action {
+        let held = self.vm.hold(self.stream, &self.config, &self.exchange, &self.bodies);
+        let missing = |cx: &mut exchange::Context<'_, _>| {
+            self.exchange.borrow_mut().body_missing(cx, BodyMissing::KeptBack)
+        };
+        let step = if held { None } else { self.vm.with_cache(&self.config, missing) };
+        match step {
+            None | Some(Step::Hold) => {
+                self.vm.kick();
+                Action::Pause
+            }
+            step => self.perform(map, step),
+        }
     }
 }
 
@@ -98,7 +121,9 @@ impl Context for Filter {}
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {
         let fields = abi::map(Map::Request).map(Fields::from_wire).unwrap_or_default();
-        let request = RequestHead { fields, has_body: !ends };
+        // HTTP/2 may say in a frame of its own that there is no more.
+        let has_body = !ends && fields.get("content-length") != Some(b"0");
+        let request = RequestHead { fields, has_body };
         self.config = self.routes.here();
         #[cfg(all(feature = "trap", target_arch = "wasm32"))]
         if request.fields.contains("x-larder-trap") {
@@ -113,6 +138,7 @@ impl HttpContext for Filter {
         if !self.exchange.borrow().collects() {
             return Action::Continue;
         }
+        self.bodies.shown();
         self.vm.unpark(self.stream);
         let body = || abi::body(Buffer::RequestBody, size);
         let step = self
@@ -127,6 +153,7 @@ impl HttpContext for Filter {
         if !self.exchange.borrow().collects() {
             return Action::Continue;
         }
+        self.bodies.shown();
         self.vm.unpark(self.stream);
         let body = abi::buffer(Buffer::RequestBody, 0, BODY_BYTES_MAX);
         let size = body.as_ref().map_or(0, Vec::len);

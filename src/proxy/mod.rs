@@ -2,6 +2,7 @@
 //! the core's steps and effects into calls to the host.
 
 mod abi;
+mod bodies;
 mod exports;
 mod filter;
 mod host;

@@ -8,6 +8,7 @@ use proxy_wasm::types::ContextType;
 use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
+use super::bodies::Bodies;
 use super::exports::Alive;
 use super::filter::Filter;
 use super::routes::Routes;
@@ -29,13 +30,21 @@ pub struct Root {
     _alive: Alive,
     vm: Rc<Vm>,
     routes: RefCell<Rc<Routes>>,
+    bodies: Rc<Bodies>,
     ticks: u32,
 }
 
 /// The root context `id` of a VM.
 #[must_use]
 pub fn root(id: u32, vm: Rc<Vm>) -> Box<dyn RootContext> {
-    Box::new(Root { id, _alive: Alive::new(id), vm, routes: RefCell::default(), ticks: 0 })
+    Box::new(Root {
+        id,
+        _alive: Alive::new(id),
+        vm,
+        routes: RefCell::default(),
+        bodies: Rc::default(),
+        ticks: 0,
+    })
 }
 
 impl Root {
@@ -101,7 +110,8 @@ impl RootContext for Root {
         if self.vm.lacks_queue(self.id) {
             self.vm.register(self.id);
         }
-        Some(Box::new(Filter::new(stream, Rc::clone(&self.vm), Rc::clone(&self.routes.borrow()))))
+        let (routes, bodies) = (Rc::clone(&self.routes.borrow()), Rc::clone(&self.bodies));
+        Some(Box::new(Filter::new(stream, Rc::clone(&self.vm), routes, bodies)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

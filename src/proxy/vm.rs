@@ -1,15 +1,17 @@
 //! What the roots and streams of one VM share: the cache of this worker, the streams that wait, the calls under way.
 
 use core::cell::{Cell, RefCell};
+use core::ops::Bound::{Excluded, Unbounded};
 use core::time::Duration;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::bodies::{Arrival, Bodies};
 use super::filter::perform_elsewhere;
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
-use crate::admin::Desk;
+use crate::admin::{BodyMissing, Desk};
 use crate::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
 use crate::config::Config;
 use crate::exchange::{Context, Exchange, catch_up, go_on};
@@ -23,14 +25,33 @@ const MESSAGES_MAX: usize = 64;
 /// would overflow it, which kills the VM.
 const EFFECTS_MAX: usize = 32;
 
-/// How long the body of an admin command or a `QUERY` may take to begin. Without `allow_on_headers_stop_iteration` it never does.
-const BODY_BEGINS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the body of an admin command or a `QUERY` may take to begin, or to go on.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
+/// How many of the requests that wait for their bodies are looked at on a tick: each takes two calls to the host.
+const LOOKS_MAX: usize = 64;
 
 /// A request whose body is waited for.
 struct Held {
     until: Monotonic,
     config: Rc<Config>,
     exchange: Rc<RefCell<Exchange>>,
+    bodies: Rc<Bodies>,
+    arrival: Arrival,
+    /// It is held to see whether bodies that were kept back come now.
+    is_look: bool,
+    /// Its body is there and is not shown.
+    is_unseen: bool,
+}
+
+impl Held {
+    /// Why its body is not waited for any more.
+    fn missing(&self, now: Monotonic) -> Option<BodyMissing> {
+        if self.is_unseen || (self.bodies.are_kept_back() && !self.is_look) {
+            Some(BodyMissing::KeptBack)
+        } else {
+            (self.until <= now).then_some(BodyMissing::Late)
+        }
+    }
 }
 
 /// A worker's VM.
@@ -43,8 +64,12 @@ pub struct Vm {
     /// The streams that wait. Only these may be answered from other callbacks: the host's own word on whether a
     /// stream lives is not enough while it is being deleted.
     parked: RefCell<HashMap<StreamId, Rc<RefCell<Exchange>>>>,
-    /// Requests of whose bodies nothing has been seen yet, and until when that is waited for.
+    /// Requests whose bodies are waited for.
     held: RefCell<BTreeMap<StreamId, Held>>,
+    /// Which of them was looked at last.
+    looked_at: Cell<StreamId>,
+    /// Some of them are to be given up in the next callback of the root.
+    gives_up: Cell<bool>,
     calls: RefCell<HashMap<u32, u64>>,
     /// Whether this VM serves streams at all; the main thread's and the canary's do not.
     serves: Cell<bool>,
@@ -63,6 +88,8 @@ impl Vm {
             roots: RefCell::default(),
             parked: RefCell::default(),
             held: RefCell::default(),
+            looked_at: Cell::default(),
+            gives_up: Cell::new(false),
             calls: RefCell::default(),
             serves: Cell::new(false),
             queue: Cell::new(None),
@@ -124,20 +151,72 @@ impl Vm {
         self.held.borrow_mut().remove(&stream);
     }
 
-    /// A request's body is waited for.
-    pub(super) fn hold(&self, stream: StreamId, config: &Rc<Config>, exchange: &Rc<RefCell<Exchange>>) {
-        let until = host::now().mono.after(BODY_BEGINS_WITHIN);
-        let held = Held { until, config: Rc::clone(config), exchange: Rc::clone(exchange) };
+    /// Waits for the body of the request at hand; false when it will not come, and the request shall go on without.
+    pub(super) fn hold(
+        &self,
+        stream: StreamId,
+        config: &Rc<Config>,
+        exchange: &Rc<RefCell<Exchange>>,
+        bodies: &Rc<Bodies>,
+    ) -> bool {
+        let now = host::now().mono;
+        let is_look = bodies.are_kept_back();
+        let will_come = bodies.hold(now);
+        // A command is answered, but not before Envoy has taken in what came along with its head: many clients break off
+        // when they are answered before they have sent everything.
+        let is_unseen = !will_come && exchange.borrow().is_commanded();
+        if !will_come && !is_unseen {
+            return false;
+        }
+        self.gives_up.set(self.gives_up.get() || is_unseen);
+        let held = Held {
+            until: now.after(BODY_WITHIN),
+            config: Rc::clone(config),
+            exchange: Rc::clone(exchange),
+            bodies: Rc::clone(bodies),
+            arrival: if bodies.are_shown() { Arrival::default() } else { Arrival::of_head() },
+            is_look,
+            is_unseen,
+        };
         self.held.borrow_mut().insert(stream, held);
+        true
+    }
+
+    /// Looks whether bodies that are waited for are there and are not shown: again at a few of which something was there,
+    /// and at others in turn.
+    fn look_for_bodies(&self) {
+        let mut held = self.held.borrow_mut();
+        if held.is_empty() {
+            return;
+        }
+        let now = host::now().mono;
+        let last = self.looked_at.get();
+        let unsure = |(stream, held): (&StreamId, &Held)| (!held.bodies.are_shown()).then_some(*stream);
+        let arrived = |(_, held): &(&StreamId, &Held)| held.arrival.has_begun();
+        let mut streams: Vec<StreamId> =
+            held.iter().filter(arrived).filter_map(unsure).take(LOOKS_MAX / 2).collect();
+        let in_turn = held.range((Excluded(last), Unbounded)).chain(held.range(..=last));
+        let others = in_turn.filter(|entry| !arrived(entry)).filter_map(unsure);
+        streams.extend(others.take(LOOKS_MAX - streams.len()));
+        for stream in streams {
+            self.looked_at.set(stream);
+            if let Some(held) = held.get_mut(&stream).filter(|_| abi::set_effective_context(stream)) {
+                held.is_unseen = held.arrival.look(&held.bodies, now);
+            }
+        }
     }
 
     fn give_up_missing_bodies(&self) {
+        if self.held.borrow().is_empty() {
+            return;
+        }
         let now = host::now().mono;
-        let due = |(stream, held): (&StreamId, &Held)| (held.until <= now).then_some(*stream);
-        let streams: Vec<StreamId> = self.held.borrow().iter().filter_map(due).take(EFFECTS_MAX).collect();
-        for stream in streams {
+        let due = |(stream, held): (&StreamId, &Held)| Some((*stream, held.missing(now)?));
+        let missing: Vec<_> = self.held.borrow().iter().filter_map(due).take(EFFECTS_MAX).collect();
+        self.gives_up.set(missing.len() == EFFECTS_MAX);
+        for (stream, why) in missing {
             let Some(held) = self.held.borrow_mut().remove(&stream) else { continue };
-            let step = self.with_cache(&held.config, |cx| held.exchange.borrow_mut().body_missing(cx));
+            let step = self.with_cache(&held.config, |cx| held.exchange.borrow_mut().body_missing(cx, why));
             if let Some(step) = step {
                 perform_elsewhere(self, stream, &held.exchange, step);
             }
@@ -146,7 +225,7 @@ impl Vm {
 
     /// Sees to it that what is due happens in a callback of the root, soon.
     pub(super) fn kick(&self) {
-        let is_settled = self.cache.borrow().as_ref().is_none_or(Cache::is_settled);
+        let is_settled = !self.gives_up.get() && self.cache.borrow().as_ref().is_none_or(Cache::is_settled);
         if let (false, Some((queue, _))) = (is_settled, self.queue.get()) {
             abi::enqueue(queue, &[]);
         }
@@ -192,7 +271,7 @@ impl Vm {
                 go_on(cx);
             })
         });
-        self.give_up_missing_bodies();
+        self.look_for_bodies();
         self.host.report();
     }
 
@@ -206,6 +285,7 @@ impl Vm {
 
     /// Brings about what has been decided for other streams. Only from callbacks of the root.
     pub(super) fn bring_about(&self, dispatcher: &Root) {
+        self.give_up_missing_bodies();
         if let Some(cache) = &mut *self.cache.borrow_mut() {
             cache.settle(&self.host, host::now());
         }

@@ -34,6 +34,8 @@ mod deaths;
 mod hostile;
 /// A module that cannot be loaded.
 mod loading;
+/// Envoy as meshes configure it.
+mod mesh;
 /// An origin that is gone for a while.
 mod outage;
 /// What pages show.

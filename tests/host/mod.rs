@@ -204,6 +204,13 @@ impl World {
         })
     }
 
+    /// A client begins to send a request that has a body, and sends nothing of that.
+    pub fn start_without_body(&mut self, worker: usize, request: Request) -> Exchange {
+        let exchange = self.start(worker, request);
+        host(|h| h.streams[exchange.0].sending.truncate(1));
+        exchange
+    }
+
     /// The client goes away, now.
     pub fn leave(&mut self, exchange: Exchange) {
         self.client_leaves(exchange.0);

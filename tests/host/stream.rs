@@ -99,6 +99,8 @@ pub struct Stream {
     pub response_started: bool,
     pub response_sent: bool,
     pub request_whole: bool,
+    /// Bytes of the request's body that have arrived, shown to the filter or not.
+    pub received: u64,
     /// The connection is closed after the response.
     pub close: bool,
     /// The connection may turn into something else.
@@ -135,6 +137,7 @@ impl Stream {
             response_started: false,
             response_sent: false,
             request_whole: false,
+            received: 0,
             close: false,
             upgrade: false,
             logging: false,
@@ -186,6 +189,9 @@ impl World {
                 Part::Headers { end: true } | Part::Data { end: true, .. } | Part::Trailers(_)
             );
             h.streams[id].request_whole |= whole;
+            if let Part::Data { bytes, .. } = &part {
+                h.streams[id].received += bytes.len() as u64;
+            }
         });
         if matches!(part, Part::Headers { .. }) && !self.begin(id) {
             return;

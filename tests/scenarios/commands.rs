@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::operating::{command, configure, fill, is_hit, json, page, purge, told};
-use crate::stand::{Reply, Request, Stand};
+use crate::stand::{Reply, Request, Response, Stand};
 use std::time::Duration;
 
 const HOST: &str = "http://shop.example";
@@ -28,6 +28,83 @@ pub fn a_purge_is_followed_by_its_receipt(stand: &mut dyn Stand) {
     assert_eq!(journal["records"][0]["receipt"], receipt);
     assert_eq!(journal["records"][0]["token"], "all");
     assert_eq!(command(stand, "GET", &format!("/_larder/receipts/{}", receipt + 1), "").status, 404);
+}
+
+/// What JSON says in members can be said in the query, without a body.
+pub fn a_command_needs_no_body(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    for path in ["/q/a", "/q/b", "/q/c+d", "/q/e%20f"] {
+        stand.origin(path, vec![page("v", "q, user 42")]);
+    }
+    let all = ["/q/a", "/q/b?x=1&y", "/q/c+d", "/q/e%20f"];
+    for (query, covers) in [
+        ("tag=q", &all[..]),
+        ("tag=user+42", &all),
+        ("tag=user%2042&not.host=other.example", &all),
+        ("tags=none,q", &all),
+        ("tags_all=none,q", &[]),
+        ("url=http://shop.example/q/a", &all[..1]),
+        ("host=shop.example&path=/q/b%3Fx=1%26y", &all[1..2]),
+        ("host=shop.example&path=/q/b", &[]),
+        ("url_any_query=http://shop.example/q/b", &all[1..2]),
+        ("url=http://shop.example/q/c+d", &all[2..3]),
+        ("url=http://shop.example/q/e%2520f", &all[3..]),
+        ("prefix=http://shop.example/q/&not.glob=/q/a", &all[1..]),
+        ("host=shop.example&status=404&tag=q", &[]),
+    ] {
+        fill(stand, &all);
+        let dry = told(stand, "POST", &format!("/_larder/purge?{query}&dry_run=true"), "");
+        assert_eq!(dry["selectors"][0]["covers"], covers.len(), "{query}: {dry}");
+        let answer = told(stand, "POST", &format!("/_larder/purge?{query}&mode=hard&reason=told+so"), "");
+        assert!(answer["receipt"].is_u64(), "{answer}");
+        for (n, path) in all.iter().enumerate() {
+            assert_eq!(is_hit(stand, n % 2, path), !covers.contains(path), "{query}: {path}");
+        }
+    }
+    let journal = told(stand, "GET", "/_larder/journal?limit=1", "");
+    assert_eq!(journal["records"][0]["reason"], "told so");
+    for (command, name) in [
+        ("purge?tag=q&tag=r", "tag"),
+        ("purge?tag=", "tag"),
+        ("purge?tga=q", "tga"),
+        ("purge?tag=q&mode=gone", "mode"),
+        ("refresh?urls=http://shop.example/q/a", "url"),
+        ("namespaces?tag=q&x=1", "x"),
+    ] {
+        let response = command_without_body(stand, command);
+        assert_eq!((response.status, &json(&response)["error"]["path"]), (400, &json!(name)), "{command}");
+    }
+    let both = command(stand, "POST", "/_larder/purge?tag=q", r#"{"selectors": [{"tag": "none"}]}"#);
+    assert!(both.status == 400 && both.text().contains("either a body or parameters"), "{}", both.text());
+    assert!(is_hit(stand, 0, all[0]), "nothing is done by halves");
+    // The same command under the same key is answered again; another one under it is refused.
+    let once = |more: &str| format!("purge?tag=none&idempotency_key=once{more}");
+    let first = command_without_body(stand, &once(""));
+    assert_eq!(command_without_body(stand, &once("")).body, first.body);
+    assert_eq!(command_without_body(stand, &once("&mode=hard")).status, 409);
+}
+
+/// URLs are fetched again and versions are raised without a body, too.
+pub fn a_refresh_and_a_namespace_need_no_body(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    stand.origin("/r/a", vec![page("one", "t"), page("two", "t"), page("three", "t")]);
+    fill(stand, &["/r/a"]);
+    fill(stand, &["/r/a"]);
+    let answer = told(stand, "POST", "/_larder/refresh?url=http://shop.example/r/a", "");
+    assert_eq!(answer["urls"], json!(["shop.example/r/a"]), "{answer}");
+    super::telling::await_origin(stand, "/r/a", 2);
+    let answer = told(stand, "POST", "/_larder/namespaces?prefix=http://shop.example/r/", "");
+    assert_eq!(
+        (&answer["version"], &answer["namespace"]),
+        (&json!(1), &json!({"prefix": "shop.example/r/"}))
+    );
+    assert!(!is_hit(stand, 1, "/r/a"));
+    let answer = told(stand, "POST", "/_larder/namespaces?tag=t&version=7&mode=soft", "");
+    assert_eq!(answer["version"], 7, "{answer}");
+}
+
+fn command_without_body(stand: &mut dyn Stand, what: &str) -> Response {
+    command(stand, "POST", &format!("/_larder/{what}"), "")
 }
 
 /// A dry run says what would be covered, and covers nothing.

@@ -313,19 +313,6 @@ pub fn a_crowd_on_one_worker_is_answered_bit_by_bit(stand: &mut Emulated) {
     }
 }
 
-/// Takes hundreds of connections to one worker.
-pub fn commands_without_their_bodies_are_answered_bit_by_bit(stand: &mut Emulated) {
-    admin(stand);
-    stand.world.settings(|s| s.body_while_headers_held = false);
-    let command = || super::telling::commanding("POST", "/_larder/purge", r#"{"selectors": [{"tag": "t"}]}"#);
-    let exchanges: Vec<_> = (0..300).map(|_| stand.start(0, command())).collect();
-    stand.pass(Duration::from_secs(6));
-    for exchange in exchanges {
-        let response = stand.finish(exchange);
-        assert_eq!(response.status, 408, "{}", response.text());
-    }
-}
-
 /// Only this stand's clients speak HTTP/2. (`e2e/crowds.rs` has the real ones.)
 pub fn when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request(
     stand: &mut Emulated,
@@ -438,20 +425,6 @@ pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emula
         let hit = expect_hit(stand, n % 2, "/back", &n.to_string());
         assert!(hit.field("cache-status").starts_with(if n % 2 == 0 { "a;" } else { "b;" }));
         stand.pass(Duration::from_secs(n as u64 % 7));
-    }
-}
-
-/// Only this stand can hold bodies back while it holds a header section, as Envoy does without
-/// `allow_on_headers_stop_iteration`; and it takes seconds.
-pub fn a_query_whose_content_is_held_back_goes_to_the_origin(stand: &mut Emulated) {
-    stand.world.settings(|s| s.body_while_headers_held = false);
-    stand.origin("/held-back", vec![page("found")]);
-    let query = Request::new("QUERY", "/held-back").field("content-type", "text/plain").body("q");
-    for _ in 0..2 {
-        let response = stand.send(0, query.clone());
-        assert_eq!((response.status, response.text().as_str()), (200, "found"));
-        assert_eq!(response.field("cache-status"), "larder; fwd=bypass; detail=request-body");
-        assert_eq!(stand.origin_log().pop().unwrap().body, b"q");
     }
 }
 

@@ -31,6 +31,8 @@ pub mod freshness;
 pub mod head;
 /// Responses that break off, and clients that leave.
 pub mod incomplete;
+/// Bodies that Envoy does not show, and sides of a listener: the emulated host alone.
+pub mod kept_back;
 /// What the answers of unsafe requests invalidate.
 pub mod mutations;
 /// What the stories of the admin route have in common.
@@ -273,6 +275,8 @@ macro_rules! on_both_stands {
             }
             commands {
                 a_purge_is_followed_by_its_receipt
+                a_command_needs_no_body
+                a_refresh_and_a_namespace_need_no_body
                 a_dry_run_purges_nothing
                 what_is_stored_can_be_listed
                 the_variants_of_a_url_are_shown
@@ -355,7 +359,6 @@ macro_rules! on_the_emulated_host_only {
                 followers_of_a_dead_leader_are_served_within_its_lease
                 a_message_for_a_dead_vm_does_not_kill_its_heir
                 a_crowd_on_one_worker_is_answered_bit_by_bit
-                commands_without_their_bodies_are_answered_bit_by_bit
                 when_the_first_client_resets_its_stream_the_others_are_served_by_one_more_request
                 purges_hold_where_a_stats_filter_silences_the_epoch
                 a_damaged_journal_forgets_to_the_safe_side
@@ -363,9 +366,18 @@ macro_rules! on_the_emulated_host_only {
                 what_another_layout_stored_is_not_in_the_way
                 damaged_records_and_sets_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
-                a_query_whose_content_is_held_back_goes_to_the_origin
                 what_a_route_adds_is_not_doubled_on_hits
                 a_routes_metadata_is_read_again_when_it_changes
+            }
+            kept_back {
+                a_query_whose_content_is_kept_back_goes_to_the_origin
+                a_post_that_asks_waits_no_longer_where_its_content_is_kept_back
+                a_command_whose_body_is_kept_back_is_told_what_to_do
+                a_command_that_reads_no_body_is_carried_out_without_it
+                commands_in_the_query_work_where_bodies_are_kept_back
+                a_client_that_sends_no_body_spoils_nothing_for_others
+                bodies_that_are_shown_are_read_again
+                commands_without_their_bodies_are_answered_bit_by_bit
             }
         }
     };
