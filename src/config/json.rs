@@ -33,6 +33,22 @@ impl Json {
     }
 }
 
+impl Json {
+    /// The value as others write it.
+    pub(super) fn written(&self) -> serde_json::Value {
+        match self {
+            Json::Null => serde_json::Value::Null,
+            Json::Bool(value) => (*value).into(),
+            Json::Number(value) => whole(*value).map_or_else(|| (*value).into(), Into::into),
+            Json::Text(text) => text.as_str().into(),
+            Json::List(list) => list.iter().map(Json::written).collect(),
+            Json::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.clone(), value.written())).collect()
+            }
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
         deserializer.deserialize_any(JsonVisitor)

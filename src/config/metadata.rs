@@ -1,5 +1,5 @@
-//! Route metadata as Envoy hands it over, a serialised `envoy.config.core.v3.Metadata`: the struct in it that is ours,
-//! as JSON.
+//! What Envoy hands over as it is on the wire, as JSON: route metadata, a serialised `envoy.config.core.v3.Metadata`, of
+//! which one struct is ours, and a plugin configuration that is a `google.protobuf.Struct`.
 
 use super::json::Json;
 
@@ -10,6 +10,17 @@ const DEPTH_MAX: u8 = 16;
 pub(super) fn filter_metadata(message: &[u8], name: &str) -> Option<Json> {
     let (_, found) = entries(message, 1).find(|(key, _)| *key == name.as_bytes())?;
     structure(found, DEPTH_MAX)
+}
+
+/// A message that is a `google.protobuf.Struct` with something in it, and nothing else. No text in JSON is one: its first
+/// entry would have to be as long as an opening brace is, and its name to begin behind a line feed within that brace.
+pub(super) fn message(message: &[u8]) -> Option<Json> {
+    let mut fields = Fields(message);
+    let are_entries = fields.by_ref().all(|(number, value)| number == 1 && value.bytes().is_some());
+    if !are_entries || !fields.0.is_empty() {
+        return None;
+    }
+    structure(message, DEPTH_MAX).filter(|value| *value != Json::Object(Vec::new()))
 }
 
 /// `google.protobuf.Struct`.

@@ -30,7 +30,7 @@ pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use error::ConfigError;
 pub use mutation::Mutation;
 pub use network::Network;
-pub use options::{Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
+pub use options::{Direction, Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
 pub use sections::{BreakerConfig, CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
@@ -68,6 +68,8 @@ pub struct Config {
     pub cache_status: CacheStatusHeader,
     /// Whether routes may have a rule of their own in their metadata.
     pub route_metadata: bool,
+    /// The direction of the listeners that it is for, where they have one.
+    pub direction: Option<Direction>,
     /// The JSON that it was read from.
     pub source: Source,
 }
@@ -95,10 +97,36 @@ impl Config {
     /// assert!(error.to_string().starts_with(r#"rules[0].ttl: "90x" is not a duration; expected"#));
     /// ```
     pub fn parse(json: &[u8]) -> Result<Config, ConfigError> {
-        let json = json.trim_ascii();
-        let value = if json.is_empty() { Json::Object(Vec::new()) } else { Json::parse(json)? };
+        let text = json.trim_ascii();
+        let (value, source) = match metadata::message(json) {
+            // A hand-written `google.protobuf.Struct`, which Envoy hands over as it is on the wire.
+            Some(value) => {
+                let written = value.written().to_string();
+                (value, written.into_bytes().into())
+            }
+            None if text.is_empty() => (Json::Object(Vec::new()), Box::default()),
+            None => (Json::parse(text)?, text.into()),
+        };
         let config = Self::read(&At { path: &Path::Whole, value: &value }).map_err(|error| *error)?;
-        Ok(Config { source: Source(json.into()), ..config })
+        Ok(Config { source: Source(source), ..config })
+    }
+
+    /// The same configuration, for requests that come through listeners of this direction.
+    #[must_use]
+    pub fn facing(&self, direction: Direction) -> Config {
+        self.again().unwrap_or_default().turned(Some(direction))
+    }
+
+    fn turned(mut self, direction: Option<Direction>) -> Config {
+        self.direction = direction;
+        self.defaults.key.direction = direction;
+        self.rules = self.rules.over(&self.defaults);
+        self
+    }
+
+    /// The configuration, read once more.
+    fn again(&self) -> Result<Config, ConfigError> {
+        Config::parse(&self.source.0).map(|config| config.turned(self.direction))
     }
 
     /// The configuration for a route with this metadata, a serialised `envoy.config.core.v3.Metadata`: the rule that
@@ -123,7 +151,7 @@ impl Config {
 
     /// The same configuration, with another rule before its own.
     fn with_first(&self, rule: rules::Rule) -> Result<Config, ConfigError> {
-        let config = Config::parse(&self.source.0)?;
+        let config = self.again()?;
         Ok(Config { rules: config.rules.after(rule), ..config })
     }
 
@@ -167,6 +195,7 @@ impl Default for Config {
             unsafe_methods: Rate::default(),
             cache_status: CacheStatusHeader::default(),
             route_metadata: false,
+            direction: None,
             source: Source::default(),
         }
     }
@@ -202,6 +231,46 @@ mod tests {
         let error = config.for_route(&ttl("90x")).unwrap_err().to_string();
         assert!(error.starts_with("filter_metadata.larder.ttl: \"90x\" is not a duration"), "{error}");
         assert_eq!(of(&config.bypassing()), (Some(3_600), 7_200, true, all));
+    }
+
+    #[test]
+    fn a_struct_is_read_like_json() {
+        let bytes = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
+        let entry =
+            |name: &str, value: &[u8]| bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value)].concat());
+        let number = [&[2 << 3 | 1][..], &64_f64.to_le_bytes()].concat();
+        let store = bytes(5, &entry("entries_max", &number));
+        let message = [entry("keep", &bytes(3, b"2h")), entry("store", &store)].concat();
+        let config = Config::parse(&message).unwrap();
+        assert_eq!(config, Config::parse(br#"{"keep": "2h", "store": {"entries_max": 64}}"#).unwrap());
+        assert_eq!(&*config.source.0, br#"{"keep":"2h","store":{"entries_max":64}}"#);
+        assert_eq!(config.facing(Direction::Inbound).defaults.keep, config.defaults.keep);
+        let wrong = Config::parse(&entry("keep", &bytes(3, b"90x"))).unwrap_err().to_string();
+        assert!(wrong.starts_with("keep: \"90x\" is not a duration"), "{wrong}");
+        for cut in 1..message.len() {
+            let _ = Config::parse(&message[..cut]);
+        }
+        for text in ["\n{", "\n{\"keep\": \"2h\"", "\n\u{2}\n", "\n"] {
+            let wrong =
+                Config::parse(text.as_bytes()).map_or_else(|error| error.to_string(), |_| String::new());
+            assert!(text == "\n" || wrong.starts_with("not valid JSON"), "{text:?}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_can_be_turned_to_one_side() {
+        let config =
+            Config::parse(br#"{"key": {"partition": "a"}, "rules": [{"key": {"partition": null}}]}"#);
+        let config = config.unwrap();
+        assert_eq!(config.defaults.key.partition.as_deref(), Some("a"));
+        let outbound = config.facing(Direction::Outbound);
+        let request = crate::http::RequestHead::default();
+        for config in [&outbound, &outbound.bypassing()] {
+            let options = config.rules.for_request(&request);
+            assert_eq!((options.key.direction, &options.key.partition), (Some(Direction::Outbound), &None));
+        }
+        assert_eq!(config.rules.for_request(&request).key.direction, None);
+        assert!(Config::parse(br#"{"key": {"partition": ""}}"#).is_err());
     }
 
     #[test]

@@ -130,6 +130,30 @@ pub struct KeyOptions {
     pub unkeyed: Unkeyed,
     /// The largest content that is part of the key, in bytes, where content is (`QUERY`).
     pub content_bytes_max: u64,
+    /// What tells the responses of this configuration from those of others in the same store.
+    pub partition: Option<String>,
+    /// The direction of the listener that the request came through. Nobody configures it here.
+    pub direction: Option<Direction>,
+}
+
+/// Which way the requests of a listener go (`traffic_direction`), as meshes set it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// To the workload beside this Envoy.
+    Inbound,
+    /// Away from it.
+    Outbound,
+}
+
+impl Direction {
+    /// In one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+        }
+    }
 }
 
 /// Which query parameters are part of the key. Names may end in `*`.
@@ -189,6 +213,8 @@ impl Default for KeyOptions {
             cookies: Vec::new(),
             unkeyed: Unkeyed::default(),
             content_bytes_max: 64 << 10,
+            partition: None,
+            direction: None,
         }
     }
 }

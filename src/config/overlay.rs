@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use super::json::{At, Json, Object, Read, boolean};
-use super::names::{DeviceName, FieldName, is_token};
+use super::names::{DeviceName, FieldName, Name, is_token};
 use super::options::{KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 use super::text::{Text, text};
 use super::units::{StatusRange, count, duration, show_duration, size_within};
@@ -184,6 +184,7 @@ pub(super) struct Key {
     cookies: Option<Vec<String>>,
     unkeyed: Option<Vec<(String, Treatment)>>,
     content_bytes_max: Option<u64>,
+    partition: Option<Option<String>>,
 }
 
 impl Key {
@@ -197,7 +198,10 @@ impl Key {
             at.list(|at| text(at).map(|CookieName(name)| name))
         })?;
         // Envoy answers 413 to what it has to hold beyond its buffer limit, which is 1 MiB unless configured.
-        object.optional("content_bytes_max", &mut self.content_bytes_max, |at| size_within(at, 0, 1 << 20))
+        object
+            .optional("content_bytes_max", &mut self.content_bytes_max, |at| size_within(at, 0, 1 << 20))?;
+        object
+            .optional("partition", &mut self.partition, |at| at.or_null(|at| text(at).map(|Name(name)| name)))
     }
 
     fn apply(&self, key: &mut KeyOptions) {
@@ -210,6 +214,7 @@ impl Key {
             key.unkeyed = key.unkeyed.with(anew);
         }
         put(&mut key.content_bytes_max, &self.content_bytes_max);
+        put(&mut key.partition, &self.partition);
     }
 }
 

@@ -112,6 +112,10 @@ pub const REFERENCE: &[Row] = &[
     policy("key.content_bytes_max", "size, up to 1MiB", r#""64KiB""#, r#""256KiB""#,
         "The largest content of a `QUERY` (RFC 10008) that is made part of the key; one with more goes to the origin. \
          Must not be more than Envoy's `per_connection_buffer_limit_bytes`."),
+    policy("key.partition", "name, or null", "null", r#""checkout""#,
+        "A name that is part of the key, for configurations that share a `vm_id` and with it one store, as all of \
+         Istio's do, but not their responses. Purges cover all partitions. Requests that come through listeners with \
+         `traffic_direction` `INBOUND` and `OUTBOUND` are kept apart without it."),
     policy("key.unkeyed", "object: header field to `key`, `strip`, `bypass` or `ignore`", "{}", r#"{"forwarded": "strip"}"#,
         "What becomes of request fields that are known to change responses although no `Vary` tells of it, so that \
          nobody poisons the cache with them: their values are part of the key, they do not reach the origin, requests \

@@ -171,6 +171,11 @@ impl Rules {
         }
     }
 
+    /// The same rules over other options.
+    pub(super) fn over(self, defaults: &Options) -> Self {
+        Rules::new(defaults.clone(), self.rules)
+    }
+
     /// The same rules behind another one.
     pub(super) fn after(self, first: Rule) -> Self {
         let rules = [first].into_iter().chain(self.rules).collect();

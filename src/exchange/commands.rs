@@ -8,7 +8,7 @@ use crate::admin::{
     Purge, ROUNDS_MAX, Recognised, Refresh, Refreshed, Round, shown,
 };
 use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
-use crate::config::Strangers;
+use crate::config::{Options, Strangers};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
 use crate::policy::key::{self, KeyParts};
@@ -346,7 +346,13 @@ fn borrowed(values: &[(String, u64)]) -> Vec<(&str, u64)> {
 /// A request on whose behalf what lies under a key may be fetched; none when no request of ours has that key.
 fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Option<Rc<Ask>> {
     let parts = KeyParts::of(key)?;
-    let ask = ask_for(cx, stream, parts.request()?);
+    let request = parts.request()?;
+    let mut options = cx.config.rules.for_request(&request);
+    // The command may have come through another listener.
+    if options.key.direction != parts.direction() {
+        Rc::make_mut(&mut options).key.direction = parts.direction();
+    }
+    let ask = ask_with(cx, stream, request, options);
     let nominated: Vec<String> =
         parts.variant.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
     cx.cache.comes_to(cx.host, &ask, key, &nominated).then(|| Rc::new(ask))
@@ -355,6 +361,15 @@ fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Op
 /// What a request would ask of the cache.
 pub(super) fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, request: RequestHead) -> Ask {
     let options = cx.config.rules.for_request(&request);
+    ask_with(cx, stream, request, options)
+}
+
+fn ask_with(
+    cx: &Context<'_, impl Host>,
+    stream: StreamId,
+    request: RequestHead,
+    options: Rc<Options>,
+) -> Ask {
     let key = key::primary(&request, &options);
     Exchange::new(stream).ask(cx, request, options, key)
 }

@@ -154,8 +154,10 @@ pub(super) fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: 
     let mut keyed = false;
     for scheme in ["http", "https"] {
         let ask = ask_for(cx, stream, get(&format!("{scheme}://{text}")));
-        // Fields that are part of the key multiply what is stored for one URI.
-        keyed |= !ask.options.key.headers.is_empty() || !ask.options.key.cookies.is_empty();
+        // Fields that are part of the key multiply what is stored for one URI, and so do partitions.
+        let key = &ask.options.key;
+        keyed |= !key.headers.is_empty() || !key.cookies.is_empty();
+        keyed |= key.direction.is_some() || key.partition.is_some();
         page.seen.extend(cx.cache.variants_of(cx.host, &ask));
     }
     if !page.seen.is_empty() && !keyed {

@@ -25,6 +25,10 @@ pub fn has_content(key: &[u8]) -> bool {
 /// What the key of a request with content begins with. A scheme has no space: no other key begins like this.
 const CONTENT: &[u8] = b" content";
 
+/// The names of what configuration and listener add to a key. No field has a name with a space.
+const PARTITION: &[u8] = b"key partition";
+const DIRECTION: &[u8] = b"listener direction";
+
 /// The length that stands for an absent part.
 const ABSENT: u32 = u32::MAX;
 
@@ -182,6 +186,14 @@ fn push_target(key: &mut Vec<u8>, scheme: &[u8], authority: &[u8], target: &[u8]
 }
 
 fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
+    if let Some(direction) = options.direction {
+        push_part(key, Some(DIRECTION));
+        push_part(key, Some(direction.as_str().as_bytes()));
+    }
+    if let Some(partition) = &options.partition {
+        push_part(key, Some(PARTITION));
+        push_part(key, Some(partition.as_bytes()));
+    }
     for (name, value) in options.unkeyed.in_key(request) {
         push_part(key, Some(name));
         push_part(key, Some(value));

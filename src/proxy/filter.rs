@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
 use super::bodies::Bodies;
-use super::routes::Routes;
+use super::listeners::Listeners;
 use super::vm::Vm;
 use crate::admin::BodyMissing;
 use crate::cache::StreamId;
@@ -22,20 +22,20 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 pub struct Filter {
     stream: StreamId,
     vm: Rc<Vm>,
-    routes: Rc<Routes>,
+    listeners: Rc<Listeners>,
     bodies: Rc<Bodies>,
-    /// The configuration for its route, once that is known.
+    /// The configuration for its listener and route, once those are known.
     config: Rc<Config>,
     exchange: Rc<RefCell<Exchange>>,
 }
 
 impl Filter {
-    pub(super) fn new(stream: StreamId, vm: Rc<Vm>, routes: Rc<Routes>, bodies: Rc<Bodies>) -> Self {
-        let config = Rc::clone(&routes.config);
+    pub(super) fn new(stream: StreamId, vm: Rc<Vm>, listeners: Rc<Listeners>, bodies: Rc<Bodies>) -> Self {
+        let config = Rc::clone(listeners.config());
         Filter {
             stream,
             vm,
-            routes,
+            listeners,
             bodies,
             config,
             exchange: Rc::new(RefCell::new(Exchange::new(stream))),
@@ -124,7 +124,7 @@ impl HttpContext for Filter {
         // HTTP/2 may say in a frame of its own that there is no more.
         let has_body = !ends && fields.get("content-length") != Some(b"0");
         let request = RequestHead { fields, has_body };
-        self.config = self.routes.here();
+        self.config = self.listeners.here();
         #[cfg(all(feature = "trap", target_arch = "wasm32"))]
         if request.fields.contains("x-larder-trap") {
             core::arch::wasm32::unreachable();

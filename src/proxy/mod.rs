@@ -6,6 +6,7 @@ mod bodies;
 mod exports;
 mod filter;
 mod host;
+mod listeners;
 mod root;
 mod routes;
 mod vm;

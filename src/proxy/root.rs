@@ -11,7 +11,7 @@ use super::abi::{self, Buffer, Map};
 use super::bodies::Bodies;
 use super::exports::Alive;
 use super::filter::Filter;
-use super::routes::Routes;
+use super::listeners::Listeners;
 use super::vm::Vm;
 use crate::cache::{Call, Reception};
 use crate::config::Config;
@@ -29,7 +29,7 @@ pub struct Root {
     id: u32,
     _alive: Alive,
     vm: Rc<Vm>,
-    routes: RefCell<Rc<Routes>>,
+    listeners: RefCell<Rc<Listeners>>,
     bodies: Rc<Bodies>,
     ticks: u32,
 }
@@ -41,7 +41,7 @@ pub fn root(id: u32, vm: Rc<Vm>) -> Box<dyn RootContext> {
         id,
         _alive: Alive::new(id),
         vm,
-        routes: RefCell::default(),
+        listeners: RefCell::default(),
         bodies: Rc::default(),
         ticks: 0,
     })
@@ -76,7 +76,7 @@ impl RootContext for Root {
             Ok(config) => {
                 let config = Rc::new(config);
                 self.vm.configure(self.id, Rc::clone(&config));
-                *self.routes.borrow_mut() = Routes::new(config);
+                *self.listeners.borrow_mut() = Listeners::new(config);
                 self.set_tick_period(TICK);
                 info!("larder {} is configured", env!("CARGO_PKG_VERSION"));
                 true
@@ -110,8 +110,8 @@ impl RootContext for Root {
         if self.vm.lacks_queue(self.id) {
             self.vm.register(self.id);
         }
-        let (routes, bodies) = (Rc::clone(&self.routes.borrow()), Rc::clone(&self.bodies));
-        Some(Box::new(Filter::new(stream, Rc::clone(&self.vm), routes, bodies)))
+        let (listeners, bodies) = (Rc::clone(&self.listeners.borrow()), Rc::clone(&self.bodies));
+        Some(Box::new(Filter::new(stream, Rc::clone(&self.vm), listeners, bodies)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

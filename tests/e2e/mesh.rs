@@ -1,11 +1,16 @@
-//! Envoy as Istio and Envoy Gateway configure it: no `allow_on_headers_stop_iteration`.
+//! Envoy as Istio and Envoy Gateway configure it: no `allow_on_headers_stop_iteration`, no `vm_id`, and one plugin on
+//! listeners of both directions.
 
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::load::{Edge, Protocol};
-use super::process::Setup;
+use super::process::{Setup, replace};
+use super::real_envoy::RealEnvoy;
+use super::wire::{Content, Head, Until, head};
 use crate::scenarios::telling::{commanding, page, with_admin};
-use crate::stand::{Request, Response};
+use crate::stand::{Reply, Request, Response, Stand};
 
 const FLAG: &str = "allow_on_headers_stop_iteration: true";
 const NO_FLAG: &str = "allow_on_headers_stop_iteration: false";
@@ -93,4 +98,106 @@ fn nothing_stalls_where_bodies_are_kept_back_until_they_are_not() {
         }
     }
     edge.check_settled();
+}
+
+/// Sends a request to a listener of its own connection.
+fn send(to: SocketAddr, method: &str, target: &str, authorization: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(to).unwrap();
+    let fields = [("host", "shop.example"), ("authorization", authorization), ("connection", "close")];
+    let fields: Vec<_> = fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    stream.write_all(&head(&format!("{method} {target} HTTP/1.1"), &fields)).unwrap();
+    let mut from = BufReader::new(Until { stream, deadline: Instant::now() + Duration::from_secs(10) });
+    let head = Head::read(&mut from).unwrap().expect("an answer");
+    let content = Content::read(&mut from, head.response_framing(method));
+    let status = head.all("cache-status").next().unwrap_or_default();
+    (status, String::from_utf8_lossy(&content.bytes).into_owned())
+}
+
+/// Makes a sidecar of `envoy.yaml`: the listener is for what comes in, and another like it for what goes out.
+fn sidecar(yaml: &mut String) {
+    replace(yaml, "vm_id: larder", "vm_id: \"\"");
+    replace(yaml, "                    {}\n", &format!("                    {}\n", with_admin("")));
+    let start = yaml.find("  - name: larder\n    address:").unwrap();
+    let end = yaml.find("\n  clusters:\n").unwrap();
+    let mut other = yaml[start..end].replacen("- name: larder\n", "- name: outbound\n", 1);
+    other = other.replacen(
+        "    stat_prefix: larder\n",
+        "    stat_prefix: outbound\n    traffic_direction: OUTBOUND\n",
+        1,
+    );
+    let inbound = "    stat_prefix: larder\n    traffic_direction: INBOUND\n";
+    *yaml = yaml.replacen("    stat_prefix: larder\n", inbound, 1);
+    let end = yaml.find("\n  clusters:\n").unwrap();
+    yaml.insert_str(end + 1, &other);
+}
+
+#[test]
+fn the_two_sides_of_a_sidecar_do_not_answer_for_each_other() {
+    let mut envoy = RealEnvoy::start_as_written("envoy.yaml", sidecar);
+    let wait = Instant::now() + Duration::from_secs(30);
+    let outbound = loop {
+        match envoy.envoy().listening("outbound") {
+            Some(address) => break address,
+            None => assert!(Instant::now() < wait, "no second listener"),
+        }
+    };
+    let get = |path: &str| send(outbound, "GET", path, "");
+    envoy.origin("/both", ["from within", "from elsewhere"].into_iter().map(page).collect());
+    assert_eq!(envoy.send(0, Request::get("/both")).text(), "from within");
+    let (status, body) = get("/both");
+    assert_eq!((status.as_str(), body.as_str()), ("larder; fwd=uri-miss; stored", "from elsewhere"));
+    for worker in [0, 1] {
+        let hit = envoy.send(worker, Request::get("/both"));
+        assert_eq!((hit.is_hit(), hit.text().as_str()), (true, "from within"));
+        let (status, body) = get("/both");
+        assert!(status.contains("; hit"), "{status}");
+        assert_eq!(body, "from elsewhere");
+    }
+    // A purge on either side holds on both, and each can have fetched again what is the other's.
+    let command = |target: &str| send(outbound, "POST", target, "Bearer open sesame").1;
+    envoy.origin("/both", vec![Reply::ok("new").field("cache-control", "max-age=600")]);
+    let answer = command("/_larder/purge?url=http://shop.example/both&mode=soft&refresh=true");
+    assert!(answer.contains("\"receipt\""), "{answer}");
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["refresh"]["refreshing"].as_array().unwrap().len(), 2, "{answer}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while envoy.send(0, Request::get("/both")).text() != "new" || get("/both").1 != "new" {
+        assert!(Instant::now() < deadline, "what is soft-purged is refreshed");
+    }
+    envoy.check();
+}
+
+#[test]
+fn the_configurations_for_kubernetes_are_accepted() {
+    let mut envoy = RealEnvoy::borrow();
+    for (n, (file, json)) in crate::tidy::kubernetes_configurations().into_iter().enumerate() {
+        envoy.configure(&json).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let path = format!("/img/{n}");
+        envoy.origin(&path, vec![Reply::ok("picture").field("cache-tag", "t")]);
+        envoy.send(0, Request::get(&path));
+        assert!(envoy.send(1, Request::get(&path)).is_hit(), "{file}");
+        let purge =
+            Request::new("POST", "/_larder/purge?tag=t&mode=hard").field("authorization", "Bearer change me");
+        assert_eq!(envoy.send(0, purge).status, 200, "{file}");
+        assert!(!envoy.send(1, Request::get(&path)).is_hit(), "{file}");
+    }
+    envoy.check();
+    envoy.give_back();
+}
+
+#[test]
+fn a_configuration_that_is_a_struct_is_read() {
+    let mut envoy = RealEnvoy::start_as_written("envoy.yaml", |yaml| {
+        replace(yaml, "google.protobuf.StringValue", "google.protobuf.Struct");
+        let value = "                  value: { ttl: { default: 60s }, store: { entries_max: 128 } }\n";
+        replace(yaml, "                  value: |\n                    {}\n", value);
+    });
+    envoy.origin("/page", vec![Reply::ok("page")]);
+    envoy.send(0, Request::get("/page"));
+    assert!(envoy.send(1, Request::get("/page")).is_hit());
+    envoy.check();
 }

@@ -85,9 +85,7 @@ impl Envoy {
             ("0.0.0.0, port_value: 10000", "127.0.0.1, port_value: 0"),
             ("port_value: 8000", &origin),
         ] {
-            if yaml.contains(from) {
-                replace(&mut yaml, from, to);
-            }
+            yaml = yaml.replace(from, to);
         }
         yaml = yaml.replace("port_value: 10001", "port_value: 0");
         let mut envoy = Envoy::run(new_folder(), &yaml, String::new(), 2);

@@ -198,6 +198,7 @@ impl World {
             let id = h.streams.len();
             let mut stream = Stream::new(id, worker, request, h.now);
             stream.sending = parts_of(&stream.wanted, &h.settings);
+            stream.direction = h.settings.direction;
             h.streams.push(stream);
             h.after(h.settings.network, Some(Lane::Stream(id)), Event::Client(id));
             Exchange(id)

@@ -100,6 +100,8 @@ pub struct Settings {
     pub buffer_bytes_max: usize,
     /// `allow_on_headers_stop_iteration`: a body reaches the filter while the filter holds the header section.
     pub body_while_headers_held: bool,
+    /// `traffic_direction` of the listener that clients connect to: 0 for none, 1 inbound, 2 outbound.
+    pub direction: u64,
     /// `enable_trailers` on both sides.
     pub trailers: bool,
     /// `stream_idle_timeout`.
@@ -167,6 +169,7 @@ impl Settings {
             separate_end: true,
             buffer_bytes_max: 256 * 1024,
             body_while_headers_held: true,
+            direction: 0,
             trailers: true,
             idle_timeout: Some(Duration::from_secs(60)),
             drain: Duration::from_secs(5),

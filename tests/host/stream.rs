@@ -101,6 +101,8 @@ pub struct Stream {
     pub request_whole: bool,
     /// Bytes of the request's body that have arrived, shown to the filter or not.
     pub received: u64,
+    /// The `traffic_direction` of its listener.
+    pub direction: u64,
     /// The connection is closed after the response.
     pub close: bool,
     /// The connection may turn into something else.
@@ -138,6 +140,7 @@ impl Stream {
             response_sent: false,
             request_whole: false,
             received: 0,
+            direction: 0,
             close: false,
             upgrade: false,
             logging: false,

@@ -89,3 +89,23 @@ pub fn a_smaller_largest_object_counts_from_the_next_response_on(stand: &mut dyn
         assert_eq!(get(stand, 1, path).is_hit(), stored, "{path}");
     }
 }
+
+/// One `vm_id`, and with it one store, for plugins that mean different things by one URL.
+pub fn partitions_share_a_store_and_purges_and_no_responses(stand: &mut dyn Stand) {
+    let partition = |name: &str| with_admin(&format!(r#""key": {{"partition": "{name}"}},"#));
+    stand.origin("/parted", ["none", "a", "b", "new", "new", "new"].into_iter().map(page).collect());
+    let configurations = [with_admin(""), partition("a"), partition("b")];
+    for (configuration, body) in configurations.iter().zip(["none", "a", "b"]) {
+        stand.configure(configuration).unwrap();
+        expect_miss(stand, 0, "/parted", body);
+    }
+    for (configuration, body) in configurations.iter().zip(["none", "a", "b"]) {
+        stand.configure(configuration).unwrap();
+        expect_hit(stand, 1, "/parted", body);
+    }
+    purge_url(stand, 0, "/parted", "hard");
+    for configuration in &configurations {
+        stand.configure(configuration).unwrap();
+        expect_miss(stand, 1, "/parted", "new");
+    }
+}

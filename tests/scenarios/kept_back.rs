@@ -223,3 +223,39 @@ pub fn commands_without_their_bodies_are_answered_bit_by_bit(stand: &mut Emulate
         assert_eq!(response.status, 408, "{}", response.text());
     }
 }
+
+/// Listeners of a sidecar share a plugin configuration, a root and a store, and mean different things by the same URL.
+pub fn what_came_in_does_not_answer_what_goes_out(stand: &mut Emulated) {
+    let toward = |stand: &mut Emulated, direction: u64| stand.world.settings(|s| s.direction = direction);
+    stand.configure(&with_admin(r#""route_metadata": true,"#)).unwrap();
+    stand.origin("/both", ["inbound", "outbound", "neither"].into_iter().map(page).collect());
+    for (direction, body) in [(1, "inbound"), (2, "outbound"), (0, "neither")] {
+        toward(stand, direction);
+        let response = get(stand, 0, "/both");
+        assert_eq!((response.text().as_str(), response.is_hit()), (body, false));
+    }
+    for (direction, body) in [(2, "outbound"), (1, "inbound"), (0, "neither"), (1, "inbound")] {
+        toward(stand, direction);
+        for worker in [0, 1] {
+            let response = get(stand, worker, "/both");
+            assert_eq!((response.text().as_str(), response.is_hit()), (body, true), "worker {worker}");
+        }
+    }
+    // Each lists what all have stored, and a purge by any covers it in all.
+    let listed = command(stand, 0, "GET", "/_larder/entry?url=http://shop.example/both", "");
+    let listed: serde_json::Value = serde_json::from_slice(&listed.body).unwrap();
+    let keys: Vec<_> =
+        listed["entries"].as_array().unwrap().iter().map(|e| e["key"].as_str().unwrap()).collect();
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    assert!(keys.iter().any(|key| key.ends_with("listener direction: inbound")), "{keys:?}");
+    stand.origin("/both", vec![Reply::ok("new").field("cache-control", "max-age=600")]);
+    assert_eq!(
+        command(stand, 0, "POST", "/_larder/purge?url=http://shop.example/both&mode=hard", "").status,
+        200
+    );
+    for direction in [0, 1, 2] {
+        toward(stand, direction);
+        let response = get(stand, 1, "/both");
+        assert_eq!((response.text().as_str(), response.is_hit()), ("new", false));
+    }
+}

@@ -333,6 +333,7 @@ macro_rules! on_both_stands {
                 a_purge_outlives_a_push
                 requests_under_way_are_not_disturbed_by_a_push
                 a_smaller_largest_object_counts_from_the_next_response_on
+                partitions_share_a_store_and_purges_and_no_responses
             }
         }
     };
@@ -378,6 +379,7 @@ macro_rules! on_the_emulated_host_only {
                 a_client_that_sends_no_body_spoils_nothing_for_others
                 bodies_that_are_shown_are_read_again
                 commands_without_their_bodies_are_answered_bit_by_bit
+                what_came_in_does_not_answer_what_goes_out
             }
         }
     };

@@ -1,6 +1,7 @@
 //! Cache keys read back: what they are made of, for people and for requests that ask for the same.
 
-use super::{ABSENT, CONTENT};
+use super::{ABSENT, CONTENT, DIRECTION, PARTITION};
+use crate::config::Direction;
 use crate::http::{Fields, RequestHead};
 
 /// What a cache key is made of.
@@ -87,7 +88,16 @@ impl<'a> KeyParts<'a> {
         self.variant.iter().filter_map(|(name, value)| Some((text(name), text((*value)?)))).collect()
     }
 
-    /// A request that has this key; none when it would have to carry somebody's identity.
+    /// The direction of the listener that requests with this key come through.
+    #[must_use]
+    pub fn direction(&self) -> Option<Direction> {
+        let named = self.fields.iter().find(|(name, _)| *name == DIRECTION)?.1;
+        [Direction::Inbound, Direction::Outbound]
+            .into_iter()
+            .find(|one| named == Some(one.as_str().as_bytes()))
+    }
+
+    /// A request that has this key, on the same listener and under the same configuration; none when it would have to carry somebody's identity.
     #[must_use]
     pub fn request(&self) -> Option<RequestHead> {
         let mut fields = Fields::new();
@@ -98,6 +108,9 @@ impl<'a> KeyParts<'a> {
         fields.push("x-forwarded-proto", self.scheme);
         for (name, value) in self.fields.iter().chain(&self.variant) {
             let Some(value) = value else { continue };
+            if matches!(*name, DIRECTION | PARTITION) {
+                continue;
+            }
             if name.contains(&b' ') || matches!(*name, b"cookie" | b"authorization" | b"proxy-authorization")
             {
                 return None;
@@ -179,6 +192,37 @@ mod tests {
             parts.shown().ends_with("accept-encoding: (absent) accept-language: de,en;q=0.500"),
             "{}",
             parts.shown()
+        );
+    }
+
+    #[test]
+    fn a_key_tells_its_partition_and_which_way_its_requests_go() {
+        let with = |partition: Option<&str>, direction| {
+            let mut options = options();
+            (options.key.partition, options.key.direction) = (partition.map(str::to_owned), direction);
+            options
+        };
+        let all = [
+            with(None, None),
+            with(Some("a"), None),
+            with(Some("b"), None),
+            with(Some("inbound"), None),
+            with(None, Some(Direction::Inbound)),
+            with(None, Some(Direction::Outbound)),
+            with(Some("a"), Some(Direction::Inbound)),
+        ];
+        let request = request(&[("x-tenant", "t1")]);
+        let keys: Vec<_> = all.iter().map(|options| primary(&request, options)).collect();
+        for (n, (key, options)) in keys.iter().zip(&all).enumerate() {
+            assert!(!keys[..n].contains(key), "{n}");
+            let parts = KeyParts::of(key).unwrap();
+            assert_eq!(parts.direction(), options.key.direction);
+            assert_eq!(&primary(&parts.request().unwrap(), options), key);
+        }
+        let shown = KeyParts::of(&keys[6]).unwrap().shown();
+        assert_eq!(
+            shown,
+            "https://shop.example/a?b=c listener direction: inbound key partition: a x-tenant: t1"
         );
     }
 

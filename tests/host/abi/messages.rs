@@ -204,6 +204,7 @@ fn property(h: &mut Host, path: &str) -> Option<Vec<u8>> {
         "source.address" => Some(format!("127.0.0.1:{}", 40_000 + stream.id % 20_000).into_bytes()),
         "source.port" => number(40_000 + stream.id as u64 % 20_000),
         "destination.address" => Some(b"127.0.0.1:10000".to_vec()),
+        "xds.listener_direction" => number(stream.direction),
         "request.total_size" => {
             let head = stream.request.headers.0.iter().map(|(name, value)| name.len() + value.len());
             number(head.sum::<usize>() as u64 + stream.received)
