@@ -117,6 +117,43 @@ fn readme_has(end: &str, rendered: &str) {
     }
 }
 
+/// The plugin configurations that stand in the objects of `envoy/kubernetes`, each with the name of its file. They are
+/// written as JSON there, which is YAML too.
+pub fn kubernetes_configurations() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/kubernetes");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+        let text = lines.join("\n");
+        for begin in ["pluginConfig: {\n", " config: {\n", "value: |\n"] {
+            for (at, _) in text.match_indices(begin) {
+                let json = &text[at..];
+                let json = &json[json.find('{').unwrap()..];
+                let mut depth = 0;
+                let end = json.find(|c| {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    depth == 0
+                });
+                found.push((path.display().to_string(), json[..=end.unwrap()].to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_configurations_for_kubernetes_are_right() {
+    let found = kubernetes_configurations();
+    assert_eq!(found.len(), 3, "one in each file");
+    for (file, json) in found {
+        let config = larder::config::Config::parse(json.as_bytes());
+        let config = config.unwrap_or_else(|error| panic!("{file}: {error}\n{json}"));
+        assert_eq!(config.admin.tokens.len(), 1, "{file}");
+    }
+}
+
 #[test]
 fn every_attack_of_the_checklist_is_tried_by_a_test_that_exists() {
     let page =
