@@ -246,7 +246,11 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     let replaced = *set.ways.get(usize::from(flight.way))?;
     if let Some(record) = left.record {
         evict(&mut set, &replaced, &record);
-        let uses = if record.is_some() { set.uses_of(record.fingerprint) } else { 0 };
+        let uses = match record {
+            _ if record.is_purged() => record.uses,
+            _ if record.is_some() => set.uses_of(record.fingerprint),
+            _ => 0,
+        };
         let route = if record.route == 0 { set.route_of(record.fingerprint) } else { record.route };
         set.forget(record.fingerprint);
         // The old record of the same key may lie in another way. Its bytes stay until somebody writes there.
@@ -286,13 +290,16 @@ pub fn enlarged(set: &SetValue, generation: u64, now: Monotonic, wall: Timestamp
 
 /// Takes a record out of a set for another, or for none.
 fn evict(set: &mut SetValue, evicted: &Way, newcomer: &Way) {
-    if newcomer.is_some() {
+    if newcomer.is_some() && !newcomer.is_purged() {
         set.ways.iter_mut().for_each(|way| way.age = way.age.saturating_add(1));
     }
     if !evicted.is_some() || evicted.fingerprint == newcomer.fingerprint {
         return;
     }
     set.remember(evicted);
+    if evicted.is_purged() {
+        return; // It had no room that anything else had wanted.
+    }
     // Where the least useful record had its uses, the uses of the others are old as well.
     let rest = set.ways.iter().filter(|way| way.is_some() && way.fingerprint != evicted.fingerprint);
     let least = rest.map(|way| way.uses).min().map_or(0, |least| least.min(evicted.uses));
@@ -325,6 +332,12 @@ fn reserve(
 #[must_use]
 pub fn victim(set: &SetValue, now: Monotonic, wall: Timestamp) -> Option<(u8, i32)> {
     victim_among(set, |_| true, now, wall)
+}
+
+/// Whether a live flight has reserved this way: it alone may write there.
+#[must_use]
+pub fn is_reserved(set: &SetValue, way: u8, now: Monotonic) -> bool {
+    ways_of(set, |flight| flight.is_live(now)) & 1u32.checked_shl(way.into()).unwrap_or(0) != 0
 }
 
 /// [`victim`] among some ways.

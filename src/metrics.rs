@@ -38,6 +38,8 @@ pub enum Counter {
     DispatchFailed,
     /// A stored response that was evicted to make room.
     Evicted,
+    /// A hard purged response whose room was given back.
+    Reclaimed,
     /// An invalidation that was written.
     Invalidation(Mode),
     /// An invalidation that could not be written.
@@ -140,6 +142,7 @@ impl Counter {
             Counter::Probe,
             Counter::DispatchFailed,
             Counter::Evicted,
+            Counter::Reclaimed,
             Counter::InvalidationRefused,
             Counter::InvalidationGathered,
             Counter::JournalHealed,
@@ -185,6 +188,7 @@ impl Counter {
             Counter::Probe => ("breaker_probes", ""),
             Counter::DispatchFailed => ("dispatched_failed", ""),
             Counter::Evicted => ("evicted", ""),
+            Counter::Reclaimed => ("reclaimed", ""),
             Counter::Invalidation(mode) => ("invalidations", mode.as_str()),
             Counter::InvalidationRefused => ("invalidations_refused", ""),
             Counter::InvalidationGathered => ("invalidations_gathered", ""),

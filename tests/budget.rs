@@ -193,14 +193,14 @@ fn who_never_had_more_entries_gives_up_what_lies_beyond_as_well() {
 }
 
 /// Fetches a key that is not stored; where its response lies then.
-fn store(worker: &mut Cache, world: &World, key: u32, now: Now) -> Option<Fingerprint> {
+pub fn store(worker: &mut Cache, world: &World, key: u32, now: Now) -> Option<Fingerprint> {
     let ask = ask(worker, key, now);
     let Decision::Fetch { generation, .. } = worker.consider(world, &ask, true, now) else { panic!("{key}") };
     worker.land(world, generation, Landing::Stored(Box::new(response(9000, now))), now);
     ask.home.get()
 }
 
-fn config(bytes_max: u64, entries_max: u32) -> Rc<Config> {
+pub fn config(bytes_max: u64, entries_max: u32) -> Rc<Config> {
     let json = format!(
         r#"{{"store": {{"bytes_max": "{bytes_max}", "entries_max": {entries_max}, "object_bytes_max": "1MiB"}}}}"#
     );
@@ -213,21 +213,21 @@ fn workers(seed: u64, budget: u64) -> Vec<Cache> {
     (1..=3).map(worker).collect()
 }
 
-fn response(body: u64, now: Now) -> Response {
+pub fn response(body: u64, now: Now) -> Response {
     let lifetime = Duration::from_secs(60);
     let stored =
         StoredResponse { status: 200, response_time: now.wall, lifetime, ..StoredResponse::default() };
     Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body: vec![b'x'; body as usize].into() }
 }
 
-fn ask(worker: &Cache, key: u32, now: Now) -> Rc<Ask> {
+pub fn ask(worker: &Cache, key: u32, now: Now) -> Rc<Ask> {
     let request = RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false };
     let (config, key) = (Rc::clone(worker.config()), key.to_le_bytes().to_vec());
     Rc::new(Ask::new(1, config, Rc::<Options>::default(), request, key, now))
 }
 
 /// The bytes that the sets say they hold.
-fn held(world: &World) -> u64 {
+pub fn held(world: &World) -> u64 {
     (0..ENTRIES_MAX).map(|set| SetSnapshot::read(world, set).value.bytes()).sum()
 }
 

@@ -45,6 +45,9 @@ mod world;
 /// The bytes of the store.
 mod budget;
 
+/// The room of what is hard purged.
+mod reclaim;
+
 /// What Larder honours, as the README lists it.
 mod honours;
 

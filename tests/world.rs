@@ -17,6 +17,7 @@ pub struct World {
     epoch: Cell<u64>,
     bytes: Cell<i64>,
     entries: Cell<i64>,
+    reads: Cell<(u64, u64)>,
 }
 
 struct Kept {
@@ -26,6 +27,16 @@ struct Kept {
 }
 
 impl World {
+    /// How often a value was read.
+    pub fn reads(&self) -> u64 {
+        self.reads.get().0
+    }
+
+    /// The bytes of all values that were read.
+    pub fn bytes_read(&self) -> u64 {
+        self.reads.get().1
+    }
+
     /// The lengths of all values.
     pub fn lengths(&self) -> Vec<u64> {
         self.values.borrow().values().map(|kept| kept.len as u64).collect()
@@ -35,7 +46,10 @@ impl World {
 impl SharedData for World {
     fn get(&self, key: &str) -> Option<Versioned> {
         let values = self.values.borrow();
-        let Kept { head, len, cas } = values.get(key)?;
+        let found = values.get(key);
+        let (times, read) = self.reads.get();
+        self.reads.set((times + 1, read + found.map_or(0, |kept| kept.len as u64)));
+        let Kept { head, len, cas } = found?;
         let mut bytes = Vec::with_capacity(*len);
         bytes.extend_from_slice(head);
         bytes.resize(*len, 0);

@@ -34,6 +34,13 @@ impl Best {
         self.entry.is_none() && self.reason.is_none()
     }
 
+    /// What was stored has been hard purged, and its room was given back.
+    fn note_purged(&mut self) {
+        if self.entry.is_none() {
+            self.reason.get_or_insert(ForwardReason::Purged);
+        }
+    }
+
     /// Whether the key is known to be cacheable: something is, or was, stored under it.
     pub(super) fn is_known(&self) -> bool {
         self.entry.is_some() || self.reason == Some(ForwardReason::Purged)
@@ -141,9 +148,10 @@ impl Cache {
         }
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
-            if let Some(way) = set.value.way_of(place.fingerprint) {
-                let slot = Slot { set: place.set, way };
-                self.read_second_tier(host, slot, &place, &mut best);
+            match set.value.way_of(place.fingerprint) {
+                Some(_) if set.value.is_purged(place.fingerprint) => best.note_purged(),
+                Some(way) => self.read_second_tier(host, Slot { set: place.set, way }, &place, &mut best),
+                None => {}
             }
             let judged = best.entry.clone().map(|entry| (self.judge(&entry, ask, now), entry));
             let serving = match judged {

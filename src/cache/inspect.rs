@@ -129,7 +129,7 @@ impl Cache {
             let set = SetSnapshot::read(host, number).value;
             for (n, way) in set.ways.iter().enumerate() {
                 let slot = u64::from(number) * ways + n as u64;
-                if slot < from || !way.fingerprint.is_some() {
+                if slot < from || !way.is_some() || way.is_purged() {
                     continue;
                 }
                 if page.seen.len() >= limit || page.looked_at >= looked_max || bytes >= BYTES_MAX {
@@ -239,6 +239,8 @@ impl Cache {
             Some((Some(_), None)) | None => Some(missing),
         };
         let set = SetSnapshot::read(host, place.set).value;
+        let is_purged = seen.is_none() && set.is_purged(place.fingerprint);
+        let forward = if is_purged { Some(ForwardReason::Purged) } else { forward };
         let flight = set.flight_of(place.fingerprint);
         let not_stored = flight.and_then(|flight| match flight.state {
             FlightState::NotStored(reason) => Some(reason),

@@ -17,6 +17,7 @@ mod landing;
 mod publish;
 mod quota;
 mod recipe;
+mod reclaim;
 mod room;
 mod route;
 mod search;
@@ -96,6 +97,7 @@ pub struct Cache {
     mirror: Mirror,
     memory: WorkerMemory,
     victims: room::Victims,
+    reclaiming: reclaim::Reclaiming,
     /// What both clocks said at the last tick.
     ticked: Option<Now>,
     /// Whether the wall clock was set back and the journal does not say so yet.
@@ -190,6 +192,7 @@ impl Cache {
         Cache {
             memory: WorkerMemory::new(config.store.worker_bytes_max),
             victims: room::Victims::starting_at(identity.nonce),
+            reclaiming: reclaim::Reclaiming::starting_at(identity.nonce),
             route_kept: 0,
             config,
             identity,
@@ -273,6 +276,7 @@ impl Cache {
             Synced::Current => true,
             Synced::Renewed => {
                 self.memory.clear();
+                self.reclaim_anew();
                 // Positions of the old journal mean nothing in the new one.
                 for fetch in self.fetches.values_mut() {
                     fetch.stamp = 0;

@@ -158,8 +158,9 @@ impl Cache {
             let Some(landed) = collapse::landed(&set.value, generation, left) else { break };
             let set = set.again_if(Deviation::LandsBlindly, host);
             if set.replace(host, &landed.set) {
-                let replaced = landed.replaced.fingerprint;
-                if left.record.is_some() && replaced.is_some() && replaced != lease.place.fingerprint {
+                if let Some(record) = left.record
+                    && is_evicted(&landed.replaced, &record, lease)
+                {
                     host.count(Counter::Evicted);
                 }
                 adjust(host, landed.set.bytes() as i64 - set.value.bytes() as i64 - taken);
@@ -191,6 +192,12 @@ impl Lease {
         let before = set.ways.get(usize::from(flight.way)).map_or(0, |way| way.bytes);
         Lease { place, slot, generation: flight.generation, until: flight.until, before, route: 0 }
     }
+}
+
+/// Whether what lay in a way has had to make room for what lies there now, be it nothing.
+fn is_evicted(replaced: &Way, record: &Way, lease: &Lease) -> bool {
+    let is_own = [lease.place.fingerprint, record.fingerprint].contains(&replaced.fingerprint);
+    replaced.is_some() && !replaced.is_purged() && !is_own
 }
 
 /// Corrects the number of bytes that all workers store.

@@ -9,7 +9,7 @@ use super::{Cache, Host, Lease, Place};
 use crate::collapse::{self, Left};
 use crate::store::Fingerprint;
 use crate::store::record::{Record, Slot};
-use crate::store::set::{self, SetSnapshot};
+use crate::store::set::{self, SetSnapshot, Way};
 use crate::time::Now;
 
 /// The most records that one landing evicts; what needs more room than they took is not stored.
@@ -28,6 +28,17 @@ const REPORTS_PER_TICK: usize = 32;
 struct Victim {
     rank: i32,
     slot: Slot,
+}
+
+/// What became of a way that was to be emptied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Emptied {
+    /// It is empty.
+    Done,
+    /// Somebody changed the set meanwhile.
+    Changed,
+    /// All flights of the set are taken.
+    NoFlight,
 }
 
 /// Where this worker looks for what to evict: set after set, and the worst of what it has seen.
@@ -146,21 +157,36 @@ impl Cache {
         }
     }
 
-    /// Empties a way under a flight of its own, like everything that writes a slot; whether it has, or somebody changed
-    /// the set meanwhile.
+    /// Empties a way to make room; whether it has, or somebody changed the set meanwhile.
     pub(super) fn empty(&mut self, host: &impl Host, set: &SetSnapshot, way: u8, now: Now) -> bool {
+        self.emptied(host, set, way, |_| Way::default(), now) != Emptied::NoFlight
+    }
+
+    /// Empties a way under a flight of its own, like everything that writes a slot. `left` says what is left of it.
+    pub(super) fn emptied(
+        &mut self,
+        host: &impl Host,
+        set: &SetSnapshot,
+        way: u8,
+        left: impl Fn(&Way) -> Way,
+        now: Now,
+    ) -> Emptied {
         // No key: a number that no other flight has.
         let new = self.new_flight(Fingerprint::default(), now);
         let new = collapse::NewFlight { fingerprint: Fingerprint(new.generation), ..new };
-        let Some((value, flight)) = collapse::led_in(&set.value, new, way, now.mono) else { return false };
+        let Some((value, flight)) = collapse::led_in(&set.value, new, way, now.mono) else {
+            return Emptied::NoFlight;
+        };
         if !set.replace(host, &value) {
-            return true;
+            return Emptied::Changed;
         }
         let place = Place { key: Vec::new(), fingerprint: new.fingerprint, set: set.number };
         let lease = Lease::of(place, flight, &set.value);
-        let record = Some(Record::erase(host, lease.slot, lease.before));
+        let empty = Record::erase(host, lease.slot, lease.before);
+        let left = set.value.ways.get(usize::from(way)).map_or_else(Way::default, left);
+        let record = Some(Way { bytes: empty.bytes, ..left });
         self.finish(host, &lease, Left { record, ..Left::default() }, 0);
-        true
+        Emptied::Done
     }
 
     /// Tells the sets of some records how often this worker has used its copies of them. A hit writes nothing; this is

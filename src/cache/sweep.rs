@@ -101,6 +101,7 @@ impl Cache {
         self.report_uses(host);
         self.route_kept = 0;
         self.shrink(host, now);
+        self.reclaim(host, now);
         let due = |visited| now.mono.since(visited) >= SWEEP;
         let groups: Vec<Fingerprint> =
             self.parked.iter().filter(|(_, group)| due(group.visited)).map(|(f, _)| *f).collect();

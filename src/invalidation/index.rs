@@ -175,6 +175,12 @@ impl Index {
         found.verdict
     }
 
+    /// How many selectors it holds that have to be held against responses.
+    #[must_use]
+    pub fn matchers(&self) -> usize {
+        self.matchers
+    }
+
     /// How many names and selectors it holds.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -113,6 +113,18 @@ impl Mirror {
         self.hard_below
     }
 
+    /// The position of the newest record that made anything go, as far as that is known.
+    #[must_use]
+    pub fn newest_hard(&self) -> u64 {
+        self.newest_hard.max(self.hard_below)
+    }
+
+    /// How many selectors of the index a response has to be held against one by one, at the worst.
+    #[must_use]
+    pub fn matchers(&self) -> u64 {
+        self.index.matchers() as u64
+    }
+
     /// How many records are indexed.
     #[must_use]
     pub fn records(&self) -> usize {
@@ -275,7 +287,7 @@ impl Mirror {
             inserted = self.index.insert(seq, invalidation);
         }
         if invalidation.mode == Mode::Hard {
-            self.newest_hard = seq;
+            self.newest_hard = self.newest_hard.max(seq);
         }
         if inserted.is_err() {
             // One record alone is more than an index may hold.

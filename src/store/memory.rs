@@ -1,6 +1,7 @@
 //! L1: a worker's own decoded copies, within a byte budget. A hit here costs no shared-data call.
 
 use core::cell::Cell;
+use core::ops::Range;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -66,14 +67,20 @@ impl Entry {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let content = match &self.record.content {
-            Content::Response(r) => r.body.held() + r.stored.fields.wire().len() + r.tags.len() * 48,
-            Content::Variants(v) => v.known.len() * 16 + v.nominated.len() * 32,
+            Content::Response(r) => {
+                let tags: usize = r.tags.iter().map(|tag| TAG_BYTES + tag.as_str().len()).sum();
+                r.body.held() + r.stored.fields.wire().len() + r.uri.len() + tags
+            }
+            Content::Variants(v) => v.known.len() * 16 + v.nominated.len() * 32 + v.uri.len(),
             Content::Search(s) => s.variance.len() + s.uri.len(),
         };
         let own = (content + self.record.key.len() * 2 + 400) as u64;
         own + own * 3 / 8
     }
 }
+
+/// What a tag takes beside its text.
+const TAG_BYTES: usize = 40;
 
 /// The entries of a worker, in the order in which they came. Room is made at the front: an entry that was used since it was
 /// last there goes to the back, once, and any other leaves. So what came together leaves together, and the allocator gets
@@ -90,6 +97,8 @@ pub struct WorkerMemory {
     first: u64,
     /// The number from which on uses that nobody has been told of are looked for.
     teller: u64,
+    /// The numbers of the entries that are to be inspected yet.
+    uninspected: Range<u64>,
 }
 
 struct Node {
@@ -157,6 +166,31 @@ impl WorkerMemory {
             self.teller += 1;
         }
         uses
+    }
+
+    /// Has all that is there inspected ([`WorkerMemory::inspected`]).
+    pub fn inspect_all(&mut self) {
+        self.uninspected = self.first..self.first + self.queue.len() as u64;
+    }
+
+    /// The next entries that are to be inspected; empty when all have been.
+    pub fn inspected(&mut self, count_max: usize) -> Vec<(Fingerprint, Rc<Entry>)> {
+        let start = self.uninspected.start.max(self.first);
+        let end = self.uninspected.end.min(start.saturating_add(LOOKS_MAX as u64));
+        let mut entries = Vec::new();
+        let mut next = start;
+        while next < end && entries.len() < count_max {
+            entries.extend(self.node(next).map(|node| (node.fingerprint, Rc::clone(&node.entry))));
+            next += 1;
+        }
+        self.uninspected.start = next;
+        entries
+    }
+
+    /// Whether some are to be inspected yet.
+    #[must_use]
+    pub fn is_inspected(&self) -> bool {
+        self.uninspected.start.max(self.first) >= self.uninspected.end
     }
 
     /// Keeps an entry in place of one that is there. What is asked for once needs no copy here: it comes with the
@@ -230,6 +264,11 @@ impl WorkerMemory {
     }
 
     fn close_gaps(&mut self) {
+        let without_gaps = |number: u64| {
+            let before = self.position(number).unwrap_or(0).min(self.queue.len());
+            self.first + self.queue.iter().take(before).flatten().count() as u64
+        };
+        self.uninspected = without_gaps(self.uninspected.start)..without_gaps(self.uninspected.end);
         self.queue.retain(Option::is_some);
         for (node, number) in self.queue.iter().flatten().zip(self.first..) {
             self.places.insert(node.fingerprint, number);

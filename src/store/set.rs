@@ -7,6 +7,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::Reader;
+use super::cost::EMPTY_BYTES;
 use super::hosts::{self, HostBucket};
 use super::{Cas, Fingerprint, SharedData, Versioned, shared_key, update};
 use crate::deviation::{Deviation, deviates};
@@ -156,6 +157,18 @@ impl Way {
         self.fingerprint.is_some()
     }
 
+    /// Whether what was here was hard purged and its record is gone: what is left says so, and how often it was used.
+    #[must_use]
+    pub fn is_purged(&self) -> bool {
+        self.is_some() && self.bytes <= EMPTY_BYTES
+    }
+
+    /// What is left of this way once its record is gone.
+    #[must_use]
+    pub fn purged(&self) -> Way {
+        Way { bytes: EMPTY_BYTES, expires: 0, host: HostBucket::default(), ..*self }
+    }
+
     /// What it is worth to keep the record: a use more counts as much as a quarter of the size. So large responses
     /// have to be in demand, and among those of a size the ones that were never asked for again go first.
     #[must_use]
@@ -214,6 +227,12 @@ impl SetValue {
         self.ways.iter().position(|w| w.fingerprint == fingerprint).map(|w| w as u8)
     }
 
+    /// Whether what was stored under `fingerprint` was hard purged, and its room given back.
+    #[must_use]
+    pub fn is_purged(&self, fingerprint: Fingerprint) -> bool {
+        self.ways.iter().any(|way| way.fingerprint == fingerprint && way.is_purged())
+    }
+
     /// The flight of `fingerprint`, whatever its state.
     #[must_use]
     pub fn flight_of(&self, fingerprint: Fingerprint) -> Option<&Flight> {
@@ -239,7 +258,7 @@ impl SetValue {
 
     /// The records in it.
     fn entries(&self) -> i64 {
-        self.ways.iter().filter(|way| way.is_some()).count() as i64
+        self.ways.iter().filter(|way| way.is_some() && !way.is_purged()).count() as i64
     }
 
     /// The set after the record in a way has been asked for once more, or so many times; none when that makes no
@@ -249,6 +268,15 @@ impl SetValue {
         let mut set = *self;
         let way = set.ways.get_mut(usize::from(way)).filter(|way| way.uses < USES_MAX)?;
         way.uses = way.uses.saturating_add(times).min(USES_MAX);
+        Some(set)
+    }
+
+    /// The set after its ways have aged: each counts so many uses less.
+    #[must_use]
+    pub fn aged(&self, way: u8, uses: u8) -> Option<SetValue> {
+        let mut set = *self;
+        let way = set.ways.get_mut(usize::from(way)).filter(|way| uses > 0 && way.uses > 0)?;
+        way.uses = way.uses.saturating_sub(uses);
         Some(set)
     }
 

@@ -1,0 +1,181 @@
+//! What is hard purged is gone for everybody at once; here its room is given back, bit by bit. After each hard purge a
+//! hand goes once over this worker's own copies and over the sets. What it empties keeps its name in the set, so that
+//! the next request still learns that something was purged there.
+
+use core::time::Duration;
+
+use super::room::Emptied;
+use super::{Cache, Host, subject};
+use crate::collapse;
+use crate::invalidation::{Subject, Tag, Verdict};
+use crate::metrics::Counter;
+use crate::store::record::{Record, Slot};
+use crate::store::set::{SetSnapshot, Way};
+use crate::time::{Monotonic, Now};
+
+/// The most sets that a tick looks at, and ways in them, and how many bytes of records may be read for that.
+const SETS_PER_TICK: u32 = 256;
+const WAYS_PER_TICK: u32 = 192;
+const BYTES_PER_TICK: u64 = 1 << 20;
+/// The most of its own copies that a tick looks at.
+const COPIES_PER_TICK: usize = 256;
+/// How many bytes of names and tags a tick may hold against patterns. What alone takes more than that is left to
+/// whoever asks for it, or to eviction.
+const MATCHED_BYTES_PER_TICK: u64 = 32 << 10;
+/// When a round has met what it could not judge or empty, the next one begins so much later.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// How far this worker has come with what was hard purged.
+#[derive(Default)]
+pub(super) struct Reclaiming {
+    /// Everything up to this position of the journal has been looked for everywhere.
+    done: u64,
+    round: Option<Round>,
+    /// The set that is next.
+    hand: u32,
+    /// When the next round may begin.
+    rests_until: Monotonic,
+}
+
+/// One round over everything.
+struct Round {
+    /// The journal's newest hard record when it began.
+    newest: u64,
+    /// How many sets there are, and how many are to come.
+    sets: u32,
+    left: u32,
+    /// The way of the next set that is next.
+    way: usize,
+    /// Whether something was left as it is because it is being fetched.
+    again: bool,
+}
+
+/// What may be done yet in one tick.
+struct Budget {
+    sets: u32,
+    ways: u32,
+    bytes: u64,
+    matched: u64,
+}
+
+impl Reclaiming {
+    /// The hand of each worker starts elsewhere.
+    pub(super) fn starting_at(hand: u32) -> Reclaiming {
+        Reclaiming { hand, ..Reclaiming::default() }
+    }
+}
+
+impl Cache {
+    /// Goes on with giving back the room of what is hard purged.
+    pub(super) fn reclaim(&mut self, host: &impl Host, now: Now) {
+        if !self.sync(host) {
+            return;
+        }
+        let newest = self.mirror.newest_hard();
+        let sets = self.sets();
+        let Some(mut round) = self.reclaiming.round.take().filter(|round| round.sets == sets).or_else(|| {
+            let begins = newest > self.reclaiming.done && self.reclaiming.rests_until <= now.mono;
+            begins.then(|| {
+                self.memory.inspect_all();
+                Round { newest, sets, left: sets, way: 0, again: false }
+            })
+        }) else {
+            return;
+        };
+        let mut budget =
+            Budget { sets: SETS_PER_TICK, ways: WAYS_PER_TICK, bytes: BYTES_PER_TICK, matched: MATCHED_BYTES_PER_TICK };
+        self.reclaim_copies(&mut budget);
+        while round.left > 0 && budget.is_some() {
+            if self.reclaim_set(host, &mut round, &mut budget, now) {
+                self.reclaiming.hand = self.reclaiming.hand.wrapping_add(1) % sets;
+                (round.left, round.way) = (round.left - 1, 0);
+                budget.sets -= 1;
+            }
+        }
+        if round.left > 0 || !self.memory.is_inspected() {
+            self.reclaiming.round = Some(round);
+        } else if round.again {
+            self.reclaiming.rests_until = now.mono.after(AGAIN_AFTER);
+        } else {
+            self.reclaiming.done = round.newest;
+        }
+    }
+
+    /// The journal is another one: its positions begin anew.
+    pub(super) fn reclaim_anew(&mut self) {
+        (self.reclaiming.done, self.reclaiming.round) = (0, None);
+    }
+
+    fn reclaim_copies(&mut self, budget: &mut Budget) {
+        for (fingerprint, entry) in self.memory.inspected(COPIES_PER_TICK) {
+            let record = &entry.record;
+            if budget.allows(&subject(&record.content), self.mirror.matchers())
+                && self.verdict(&entry) == Verdict::Hard
+            {
+                self.memory.remove(fingerprint);
+            }
+        }
+    }
+
+    /// Looks at the rest of the next set; whether it came to its end.
+    fn reclaim_set(&mut self, host: &impl Host, round: &mut Round, budget: &mut Budget, now: Now) -> bool {
+        let mut set = SetSnapshot::read(host, self.reclaiming.hand % round.sets.max(1));
+        while let Some(way) = set.value.ways.get(round.way) {
+            if way.is_some() && !way.is_purged() {
+                if !budget.is_some() {
+                    return false;
+                }
+                budget.ways -= 1;
+                let slot = Slot { set: set.number, way: round.way as u8 };
+                if self.is_gone(host, slot, way, budget) {
+                    round.again |= !self.reclaim_way(host, &set, round.way as u8, now);
+                    // It is another set now.
+                    set = SetSnapshot::read(host, set.number);
+                }
+            }
+            round.way += 1;
+        }
+        true
+    }
+
+    /// Whether the record of a way is hard purged.
+    fn is_gone(&self, host: &impl Host, slot: Slot, way: &Way, budget: &mut Budget) -> bool {
+        budget.bytes = budget.bytes.saturating_sub(way.bytes);
+        let Some((record, _)) = Record::peek(host, slot) else { return false };
+        let subject = subject(&record.content);
+        if !budget.allows(&subject, self.mirror.matchers()) {
+            return false;
+        }
+        self.mirror.verdict(&subject, record.stamp) == Verdict::Hard
+    }
+
+    /// Empties a way whose record is hard purged, under a flight of its own, like everything that writes a slot; whether
+    /// that was possible. The set is as it was before the record was read: nobody else has written there since.
+    fn reclaim_way(&mut self, host: &impl Host, set: &SetSnapshot, way: u8, now: Now) -> bool {
+        if collapse::is_reserved(&set.value, way, now.mono) {
+            return false;
+        }
+        let emptied = self.emptied(host, set, way, Way::purged, now) == Emptied::Done;
+        if emptied {
+            host.count(Counter::Reclaimed);
+        }
+        emptied
+    }
+}
+
+impl Budget {
+    fn is_some(&self) -> bool {
+        self.sets > 0 && self.ways > 0 && self.bytes > 0 && self.matched > 0
+    }
+
+    /// Whether something may be held against so many patterns yet.
+    fn allows(&mut self, subject: &Subject<'_>, matchers: u64) -> bool {
+        let tags: usize = subject.tags.iter().map(|tag: &Tag| tag.as_str().len()).sum();
+        let takes = matchers.saturating_mul((subject.uri.len() + tags) as u64);
+        let allows = takes <= MATCHED_BYTES_PER_TICK;
+        if allows {
+            self.matched = self.matched.saturating_sub(takes);
+        }
+        allows
+    }
+}
