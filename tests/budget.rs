@@ -233,8 +233,7 @@ pub fn held(world: &World) -> u64 {
 
 /// The records that the sets say they hold.
 fn entries_in(world: &World, sets: Range<u32>) -> u64 {
-    let of = |set| SetSnapshot::read(world, set).value.ways.iter().filter(|way| way.is_some()).count();
-    sets.map(of).sum::<usize>() as u64
+    sets.map(|set| SetSnapshot::read(world, set).value.entries()).sum()
 }
 
 /// What all keys and values take.

@@ -45,6 +45,9 @@ mod world;
 /// The bytes of the store.
 mod budget;
 
+/// The variants of one URL.
+mod variants;
+
 /// The room of what is hard purged.
 mod reclaim;
 

@@ -1,17 +1,17 @@
 //! Where a response is stored: under its URI or, with `No-Vary-Search`, under what of that counts; with `Vary`, under its
-//! variant, which the record under the URI then leads to.
+//! variant, which the record under the URI then leads to ([`super::variants`]).
 
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::variants::Listing;
 use super::{Cache, Fetch, Fetcher, Host, Place, Recipe};
 use crate::collapse::Left;
-use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::outcome::NotStored;
 use crate::policy::{expires, key};
 use crate::store::memory::Entry;
-use crate::store::record::{Content, Record, Response, Variants};
+use crate::store::record::{Content, Record, Response};
 use crate::store::workers;
 use crate::time::{Monotonic, Now};
 
@@ -20,24 +20,12 @@ const VALIDATED_FOR: Duration = Duration::from_secs(1);
 
 /// Where a response belongs.
 struct Filing {
-    /// Where the responses of its URI are looked for.
-    primary: Place,
     /// Where it lies itself.
     home: Place,
-    directory: Directory,
+    /// The list of variants that leads there, where it varies.
+    listing: Option<Listing>,
     /// Where it is noted that it does not belong where it was looked for.
     moved: Option<Place>,
-}
-
-/// What has to become of the record that says by which fields the responses of a URI are selected.
-#[derive(PartialEq, Debug)]
-enum Directory {
-    /// Nothing: there is none, or it is right.
-    Right,
-    /// It has to be written.
-    Write(Variants),
-    /// There are as many variants as may be.
-    Full,
 }
 
 impl Cache {
@@ -56,10 +44,6 @@ impl Cache {
             && (!response.stored.lifetime.is_zero() || !response.stored.stale_while_revalidate.is_zero());
         let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(VALIDATED_FOR)));
         let entry = self.entry(&filing.home, fetch.stamp, Content::Response(Box::new(response)));
-        if filing.directory == Directory::Full {
-            self.end_not_stored(host, &fetch.lease, None, NotStored::Limits, now);
-            return entry;
-        }
         let stored = self.file(host, fetch, &filing, &entry, (until, not_shared), now);
         host.count(stored.map_or_else(Counter::NotStored, |()| Counter::Stored));
         let stored = stored.is_ok();
@@ -86,16 +70,24 @@ impl Cache {
         until: u32,
         now: Now,
     ) -> Filing {
-        let nominated = &response.stored.vary;
         let moved = self.search_changes(host, fetch, response, until, now);
         let base = fetch.ask.base_key();
         let primary = self.place(host, base.to_vec());
+        let nominated = response.stored.vary.clone();
         if nominated.is_empty() {
-            return Filing { home: primary.clone(), primary, directory: Directory::Right, moved };
+            return Filing { home: primary, listing: None, moved };
         }
-        let home = self.place(host, key::variant(&base, nominated, &fetch.request()));
-        let directory = self.directory(host, fetch, (&primary, &home), nominated, until, now);
-        Filing { primary, home, directory, moved }
+        let home = self.place(host, key::variant(&base, &nominated, &fetch.request()));
+        let listing = Listing {
+            primary,
+            home: home.fingerprint,
+            nominated,
+            uri: fetch.ask.uri(),
+            stamp: fetch.stamp,
+            until,
+            variants_max: fetch.ask.options.variants_max,
+        };
+        Filing { home, listing: Some(listing), moved }
     }
 
     /// Writes the record, and the one that leads to it, and ends the flight; why the record is not stored, if it is not.
@@ -114,22 +106,27 @@ impl Cache {
             lease.route = self.kept(host, recipe);
         }
         let at_home = filing.home.fingerprint == leased;
-        let stored = if at_home {
-            self.publish(host, &lease, entry, until, not_shared, now)
-        } else {
-            self.put(host, &filing.home, entry, until, now)
-        };
-        // What is published under the lease ends the flight as well.
-        let mut has_ended = at_home && stored.is_ok();
-        if let Directory::Write(variants) = &filing.directory {
-            let directory = self.entry(&filing.primary, fetch.stamp, Content::Variants(variants.clone()));
-            if filing.primary.fingerprint == leased {
-                has_ended |= self.publish(host, &lease, &directory, until, not_shared, now).is_ok();
-            } else {
-                // Somebody else has written one, or is about to.
-                let _ = self.put(host, &filing.primary, &directory, until, now);
+        // What is published under the lease ends the flight as well. Whoever waits for it has to find all of it.
+        let (stored, has_ended) = match &filing.listing {
+            Some(listing) if listing.primary.fingerprint == leased => {
+                let stored = self.put(host, &filing.home, entry, until, now);
+                let list = self.listed(host, listing, now);
+                (stored, list.is_some_and(|list| self.publish_list(host, &lease, list, not_shared, now)))
             }
-        }
+            Some(listing) => {
+                let stored = match self.enlist(host, listing, now) {
+                    Ok(()) if at_home => self.publish(host, &lease, entry, until, not_shared, now),
+                    Ok(()) => self.put(host, &filing.home, entry, until, now),
+                    Err(why) => Err(why),
+                };
+                (stored, at_home && stored.is_ok())
+            }
+            None if at_home => {
+                let stored = self.publish(host, &lease, entry, until, not_shared, now);
+                (stored, stored.is_ok())
+            }
+            None => (self.put(host, &filing.home, entry, until, now), false),
+        };
         if !has_ended {
             // What answered the request under its former key is not to be found there any more.
             let record = (filing.moved.is_some() && self.owns_way(host, &fetch.lease, now)).then(|| {
@@ -162,34 +159,5 @@ impl Cache {
             (Fetcher::Root(recipe), None) => Some(recipe),
             _ => None,
         }
-    }
-
-    /// What has to become of the record under the URI's own key that says by which fields responses are selected.
-    fn directory(
-        &self,
-        host: &impl Host,
-        fetch: &Fetch,
-        (primary, home): (&Place, &Place),
-        nominated: &[String],
-        until: u32,
-        now: Now,
-    ) -> Directory {
-        let there = self.read(host, primary).map(Entry::new);
-        let valid = there.as_ref().is_some_and(|entry| self.verdict(entry) == Verdict::Valid);
-        let mut known = match there.map(|entry| entry.record.content.clone()) {
-            Some(Content::Variants(there)) if there.nominated == nominated => there.known,
-            _ => Vec::new(),
-        };
-        known.retain(|(_, until)| u64::from(*until) > now.wall.secs());
-        if known.iter().any(|(fingerprint, _)| *fingerprint == home.fingerprint.0) {
-            if valid {
-                return Directory::Right;
-            }
-        } else if known.len() >= fetch.ask.options.variants_max as usize {
-            return Directory::Full;
-        } else {
-            known.push((home.fingerprint.0, until));
-        }
-        Directory::Write(Variants { nominated: nominated.to_vec(), uri: fetch.ask.uri(), known })
     }
 }

@@ -24,6 +24,7 @@ mod search;
 mod sweep;
 mod trouble;
 mod unshared;
+mod variants;
 
 use core::time::Duration;
 use hashbrown::HashMap;
@@ -92,6 +93,8 @@ pub struct Cache {
     /// The place in the registry, once claimed.
     worker: Option<u8>,
     unshared: unshared::Unshared,
+    /// Variants that are stored and on no list yet, and how often it is still tried to put them there.
+    unlisted: Vec<(variants::Listing, u8)>,
     /// Whether this worker knows that any has met `No-Vary-Search`.
     searches: bool,
     mirror: Mirror,
@@ -202,6 +205,7 @@ impl Cache {
             generations: 0,
             worker: None,
             unshared: unshared::Unshared::default(),
+            unlisted: Vec::new(),
             searches: false,
             mirror: Mirror::new(JOURNAL_RECORDS_MAX),
             parked: BTreeMap::new(),

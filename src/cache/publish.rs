@@ -118,6 +118,24 @@ impl Cache {
         until: u32,
         now: Now,
     ) -> Result<(), NotStored> {
+        self.put_made(host, place, until, now, |_, there| {
+            let is_older = there.is_some_and(|there| there.stamp > entry.record.stamp);
+            if is_older && !deviates(Deviation::OlderReplacesNewer) {
+                return Err(NotStored::Superseded);
+            }
+            Ok(Some(Rc::clone(entry)))
+        })
+    }
+
+    /// The same with what `make` makes of what is there, or nothing: nobody else changes that meanwhile.
+    pub(super) fn put_made(
+        &mut self,
+        host: &impl Host,
+        place: &Place,
+        until: u32,
+        now: Now,
+        mut make: impl FnMut(&mut Self, Option<Record>) -> Result<Option<Rc<Entry>>, NotStored>,
+    ) -> Result<(), NotStored> {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
@@ -125,17 +143,14 @@ impl Cache {
             }
             let way = set.value.way_of(place.fingerprint);
             let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
-            let is_older = there.is_some_and(|r| r.stamp > entry.record.stamp);
-            if is_older && !deviates(Deviation::OlderReplacesNewer) {
-                return Err(NotStored::NoFlight);
-            }
+            let Some(entry) = make(self, there)? else { return Ok(()) };
             let new = self.new_flight(place.fingerprint, now);
             let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
                 return Err(NotStored::NoFlight);
             };
             if set.replace(host, &value) {
                 let lease = Lease::of(place.clone(), flight, &set.value);
-                let stored = self.publish(host, &lease, entry, until, None, now);
+                let stored = self.publish(host, &lease, &entry, until, None, now);
                 if stored.is_err() {
                     self.finish(host, &lease, Left::default(), 0);
                 }

@@ -9,7 +9,7 @@ use super::{Cache, Host, subject};
 use crate::collapse;
 use crate::invalidation::{Subject, Tag, Verdict};
 use crate::metrics::Counter;
-use crate::store::record::{Record, Slot};
+use crate::store::record::{Content, Record, Slot};
 use crate::store::set::{SetSnapshot, Way};
 use crate::time::{Monotonic, Now};
 
@@ -82,8 +82,12 @@ impl Cache {
         }) else {
             return;
         };
-        let mut budget =
-            Budget { sets: SETS_PER_TICK, ways: WAYS_PER_TICK, bytes: BYTES_PER_TICK, matched: MATCHED_BYTES_PER_TICK };
+        let mut budget = Budget {
+            sets: SETS_PER_TICK,
+            ways: WAYS_PER_TICK,
+            bytes: BYTES_PER_TICK,
+            matched: MATCHED_BYTES_PER_TICK,
+        };
         self.reclaim_copies(&mut budget);
         while round.left > 0 && budget.is_some() {
             if self.reclaim_set(host, &mut round, &mut budget, now) {
@@ -108,10 +112,7 @@ impl Cache {
 
     fn reclaim_copies(&mut self, budget: &mut Budget) {
         for (fingerprint, entry) in self.memory.inspected(COPIES_PER_TICK) {
-            let record = &entry.record;
-            if budget.allows(&subject(&record.content), self.mirror.matchers())
-                && self.verdict(&entry) == Verdict::Hard
-            {
+            if self.is_gone(&entry.record, budget, || self.verdict(&entry)) {
                 self.memory.remove(fingerprint);
             }
         }
@@ -127,7 +128,7 @@ impl Cache {
                 }
                 budget.ways -= 1;
                 let slot = Slot { set: set.number, way: round.way as u8 };
-                if self.is_gone(host, slot, way, budget) {
+                if self.lies_there_in_vain(host, slot, way, budget) {
                     round.again |= !self.reclaim_way(host, &set, round.way as u8, now);
                     // It is another set now.
                     set = SetSnapshot::read(host, set.number);
@@ -138,15 +139,19 @@ impl Cache {
         true
     }
 
-    /// Whether the record of a way is hard purged.
-    fn is_gone(&self, host: &impl Host, slot: Slot, way: &Way, budget: &mut Budget) -> bool {
+    /// Whether a record is hard purged, and of no use any more.
+    fn is_gone(&self, record: &Record, budget: &mut Budget, verdict: impl FnOnce() -> Verdict) -> bool {
+        // Purged or not, this says where the responses of a path are looked for.
+        let is_of_use = matches!(record.content, Content::Search(_));
+        !is_of_use
+            && budget.allows(&subject(&record.content), self.mirror.matchers())
+            && verdict() == Verdict::Hard
+    }
+
+    fn lies_there_in_vain(&self, host: &impl Host, slot: Slot, way: &Way, budget: &mut Budget) -> bool {
         budget.bytes = budget.bytes.saturating_sub(way.bytes);
         let Some((record, _)) = Record::peek(host, slot) else { return false };
-        let subject = subject(&record.content);
-        if !budget.allows(&subject, self.mirror.matchers()) {
-            return false;
-        }
-        self.mirror.verdict(&subject, record.stamp) == Verdict::Hard
+        self.is_gone(&record, budget, || self.mirror.verdict(&subject(&record.content), record.stamp))
     }
 
     /// Empties a way whose record is hard purged, under a flight of its own, like everything that writes a slot; whether

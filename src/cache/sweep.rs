@@ -102,6 +102,7 @@ impl Cache {
         self.route_kept = 0;
         self.shrink(host, now);
         self.reclaim(host, now);
+        self.list_the_unlisted(host, now);
         let due = |visited| now.mono.since(visited) >= SWEEP;
         let groups: Vec<Fingerprint> =
             self.parked.iter().filter(|(_, group)| due(group.visited)).map(|(f, _)| *f).collect();

@@ -131,7 +131,7 @@ impl SetSnapshot {
     pub fn replace(&self, data: &impl SharedData, value: &SetValue) -> bool {
         let written = data.compare_and_set(&key(self.number), &value.encode(self.number), self.cas);
         if written {
-            data.add_entries(value.entries() - self.value.entries());
+            data.add_entries(value.entries() as i64 - self.value.entries() as i64);
             hosts::tell(data, self.number, &self.value, value);
         }
         written
@@ -257,8 +257,9 @@ impl SetValue {
     }
 
     /// The records in it.
-    fn entries(&self) -> i64 {
-        self.ways.iter().filter(|way| way.is_some() && !way.is_purged()).count() as i64
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.ways.iter().filter(|way| way.is_some() && !way.is_purged()).count() as u64
     }
 
     /// The set after the record in a way has been asked for once more, or so many times; none when that makes no

@@ -88,9 +88,8 @@ pub fn check_idle(world: &World) -> Result<(), String> {
 /// When nothing happens any more the workers agree with the sets on how much is stored.
 pub fn check_sums(world: &World) -> Result<(), String> {
     let sets = written(world);
-    let records = |set: &SetValue| set.ways.iter().filter(|way| way.is_some()).count() as u64;
     let bytes: u64 = sets.iter().map(|(_, set)| set.bytes()).sum();
-    let entries: u64 = sets.iter().map(|(_, set)| records(set)).sum();
+    let entries: u64 = sets.iter().map(|(_, set)| set.entries()).sum();
     for (sum, held) in [("bytes", bytes), ("entries", entries)] {
         let said = world
             .shared(&format!("{SCHEMA}/{sum}"))

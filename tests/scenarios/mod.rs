@@ -149,6 +149,8 @@ macro_rules! on_both_stands {
                 a_response_may_change_what_it_varies_by
                 a_page_that_no_longer_varies_is_one_for_all
                 variants_are_bounded
+                a_variant_in_demand_displaces_what_nobody_asks_for_and_stays
+                a_purge_of_a_full_list_makes_room_for_all
                 nothing_that_varies_by_everything_is_reused
             }
             search {
@@ -208,6 +210,7 @@ macro_rules! on_both_stands {
                 a_refresh_in_flight_cannot_bring_back_what_was_purged
                 several_selectors_are_answered_one_by_one
                 a_purge_holds_for_a_large_response_that_is_arriving
+                what_is_hard_purged_gives_its_room_back
             }
             tags {
                 tags_are_read_from_every_known_field_and_not_shown

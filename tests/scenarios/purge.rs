@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::telling::{admin, await_origin, expect_hit, expect_miss, get, page, pages, purge_url, ttl};
+use super::telling::{
+    admin, await_origin, command, expect_hit, expect_miss, get, page, pages, purge, purge_url, ttl,
+};
 use crate::stand::{Ending, Reply, Request, Stand};
 
 /// Long enough for what happens during a fetch, on a machine that is busy.
@@ -100,7 +102,7 @@ pub fn a_purge_covers_every_variant_and_every_spelling(stand: &mut dyn Stand) {
         assert_eq!([ask(stand, worker, "a"), ask(stand, worker, "b")], ["a1", "b1"]);
     }
     // Host in another case, default port, a needless escape.
-    super::telling::purge(stand, 0, r#"{"url": "http://SHOP.example:80/purge/%76ariants"}"#, "hard");
+    purge(stand, 0, r#"{"url": "http://SHOP.example:80/purge/%76ariants"}"#, "hard");
     for worker in [1, 0] {
         assert_eq!([ask(stand, worker, "a"), ask(stand, worker, "b")], ["a2", "b2"]);
     }
@@ -252,7 +254,7 @@ pub fn several_selectors_are_answered_one_by_one(stand: &mut dyn Stand) {
         get(stand, 0, path);
     }
     let body = r#"{"selectors": [{"url": "http://shop.example/purge/list-a"}, {"url": "http://shop.example/purge/list-b"}], "mode": "hard"}"#;
-    let response = super::telling::command(stand, 1, "POST", "/_larder/purge", body);
+    let response = command(stand, 1, "POST", "/_larder/purge", body);
     let answer: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
     assert_eq!((response.status, answer["mode"].as_str()), (200, Some("hard")));
     let receipts: Vec<_> =
@@ -276,4 +278,32 @@ pub fn a_purge_holds_for_a_large_response_that_is_arriving(stand: &mut dyn Stand
     purge_url(stand, 1, "/purge/large", "hard");
     assert!(stand.finish(leader).body == body);
     expect_miss(stand, 1, "/purge/large", "new");
+}
+
+pub fn what_is_hard_purged_gives_its_room_back(stand: &mut dyn Stand) {
+    admin(stand);
+    stand.origin("/purge/room", vec![page("room")]);
+    let query = |n: usize| format!("/purge/room?{n}");
+    for n in 0..40 {
+        get(stand, n % 2, &query(n));
+    }
+    let before = stand.metric("reclaimed");
+    purge(stand, 0, r#"{"url_any_query": "http://shop.example/purge/room"}"#, "hard");
+    for _ in 0..40 {
+        if stand.metric("reclaimed") < before + 40 {
+            stand.pass(Duration::from_millis(100));
+        }
+    }
+    assert_eq!(stand.metric("reclaimed") - before, 40);
+    let answer = command(stand, 0, "GET", "/_larder/entries?prefix=shop.example/purge/room", "").text();
+    let answer = answer.trim_end();
+    assert_eq!(answer, r#"{"entries":[],"next":null}"#);
+    // It is known all the same that something was purged there.
+    for (worker, n) in [(0, 1), (1, 2)] {
+        let status = get(stand, worker, &query(n)).field("cache-status");
+        assert_eq!(status, "larder; fwd=uri-miss; stored; detail=purged");
+        assert!(get(stand, 1 - worker, &query(n)).is_hit());
+    }
+    let status = get(stand, 0, &query(40)).field("cache-status");
+    assert_eq!(status, "larder; fwd=uri-miss; stored", "nothing was stored there");
 }

@@ -1,6 +1,8 @@
 //! Responses that differ by request fields (RFC 9111 §4.1).
 
-use super::telling::{admin, expect_miss, get, page, purge_url};
+use std::time::Duration;
+
+use super::telling::{admin, command, expect_miss, get, page, purge_url, with_admin};
 use crate::stand::{Reply, Request, Response, Stand};
 
 fn ask(stand: &mut dyn Stand, worker: usize, path: &str, field: (&str, &str)) -> Response {
@@ -107,15 +109,72 @@ pub fn a_page_that_no_longer_varies_is_one_for_all(stand: &mut dyn Stand) {
     }
 }
 
+/// Whether a variant is stored: a question that stores nothing itself.
+fn is_stored(stand: &mut dyn Stand, worker: usize, path: &str, field: (&str, &str)) -> bool {
+    let request = Request::get(path).field(field.0, field.1).field("cache-control", "only-if-cached");
+    stand.send(worker, request).is_hit()
+}
+
 pub fn variants_are_bounded(stand: &mut dyn Stand) {
     stand.configure(r#"{"variants_max": 3}"#).unwrap();
     stand.origin("/vary/bounded", vec![varying("page", "x-any")]);
     for n in 0..6 {
         let response = ask(stand, n % 2, "/vary/bounded", ("x-any", &n.to_string()));
         assert_eq!((response.status, response.text().as_str()), (200, "page"));
+        let status = response.field("cache-status");
+        assert!(status.ends_with("-miss; stored"), "{status}");
+        assert!(is_stored(stand, (n + 1) % 2, "/vary/bounded", ("x-any", &n.to_string())), "{n}");
     }
-    let hits = (0..6).filter(|n| ask(stand, 0, "/vary/bounded", ("x-any", &n.to_string())).is_hit()).count();
-    assert_eq!(hits, 3);
+    let stored: Vec<usize> =
+        (0..6).filter(|n| is_stored(stand, 0, "/vary/bounded", ("x-any", &n.to_string()))).collect();
+    assert_eq!(stored, [3, 4, 5]);
+}
+
+pub fn a_variant_in_demand_displaces_what_nobody_asks_for_and_stays(stand: &mut dyn Stand) {
+    admin(stand);
+    let path = "/vary/demand";
+    stand.origin(path, vec![varying("page", "x-agent")]);
+    let agent = |n: usize| format!("odd-{n}");
+    for n in 0..16 {
+        ask(stand, n % 2, path, ("x-agent", &agent(n)));
+    }
+    // All sixteen places are taken, and the popular one comes last.
+    ask(stand, 0, path, ("x-agent", "popular"));
+    for n in 0..6 {
+        assert!(ask(stand, n % 2, path, ("x-agent", "popular")).is_hit(), "{n}");
+    }
+    // What workers used of their own copies, they tell at their ticks.
+    stand.pass(Duration::from_millis(300));
+    let evicted = stand.metric("evicted");
+    for n in 16..56 {
+        let response = ask(stand, n % 2, path, ("x-agent", &agent(n)));
+        assert_eq!(response.field("cache-status"), "larder; fwd=vary-miss; stored", "{n}");
+    }
+    // Those that were displaced have given back what they took.
+    assert!(stand.metric("evicted") >= evicted + 40, "{}", stand.metric("evicted") - evicted);
+    for worker in [0, 1] {
+        assert!(is_stored(stand, worker, path, ("x-agent", "popular")), "worker {worker}");
+    }
+    let odd = (0..56).filter(|n| is_stored(stand, 0, path, ("x-agent", &agent(*n)))).count();
+    assert_eq!(odd, 15);
+    let answer = command(stand, 0, "GET", &format!("/_larder/entry?url=http://shop.example{path}"), "");
+    let shown: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(shown["entries"].as_array().unwrap().len(), 16, "{shown}");
+}
+
+pub fn a_purge_of_a_full_list_makes_room_for_all(stand: &mut dyn Stand) {
+    stand.configure(&with_admin(r#""variants_max": 4,"#)).unwrap();
+    let path = "/vary/refilled";
+    stand.origin(path, vec![varying("page", "x-n")]);
+    for round in 0..3 {
+        for n in 0..4 {
+            let response = ask(stand, n % 2, path, ("x-n", &n.to_string()));
+            assert!(!response.is_hit(), "{round}, {n}");
+        }
+        let stored = (0..4).filter(|n| is_stored(stand, 1, path, ("x-n", &n.to_string()))).count();
+        assert_eq!(stored, 4, "{round}");
+        purge_url(stand, 1, path, "hard");
+    }
 }
 
 pub fn nothing_that_varies_by_everything_is_reused(stand: &mut dyn Stand) {

@@ -1,0 +1,247 @@
+//! The list of a URI's variants, which lies under the URI's own key and says by which fields they are told apart. It is
+//! bounded: a variant beyond that takes the place of the one that is of least use, and that gives its bytes back.
+//!
+//! What is of use is known from the sets that the variants lie in. As in eviction, what comes begins with no uses, so
+//! that odd ones take the place of odd ones; and where the least useful one had some, those of the others are old as well.
+
+use std::rc::Rc;
+
+use super::{Cache, Host, Lease, Place};
+use crate::collapse;
+use crate::invalidation::Verdict;
+use crate::outcome::NotStored;
+use crate::store::Fingerprint;
+use crate::store::memory::Entry;
+use crate::store::record::{Content, Record, Variants};
+use crate::store::set::SetSnapshot;
+use crate::time::{Monotonic, Now};
+
+/// The most variants whose uses are looked up to find one that makes room.
+const LOOKS_MAX: usize = 32;
+/// The most variants that are still to be listed, and how often that is tried.
+const UNLISTED_MAX: usize = 64;
+const UNLISTED_TRIES: u8 = 40;
+
+/// A variant that has to be on the list of its URI.
+#[derive(Clone)]
+pub(super) struct Listing {
+    /// Where the list lies.
+    pub(super) primary: Place,
+    /// Under which fingerprint the variant lies.
+    pub(super) home: Fingerprint,
+    /// By which fields variants are told apart.
+    pub(super) nominated: Vec<String>,
+    /// The canonical URI.
+    pub(super) uri: Vec<u8>,
+    /// The stamp of the variant.
+    pub(super) stamp: u64,
+    /// Until when it is worth keeping.
+    pub(super) until: u32,
+    /// The most that may be on the list.
+    pub(super) variants_max: u32,
+}
+
+/// A list as it is to be written, and the variants that are not on it any more.
+pub(super) struct List {
+    entry: Rc<Entry>,
+    displaced: Vec<Fingerprint>,
+    until: u32,
+}
+
+/// What is known of a variant on a full list.
+struct Known {
+    at: usize,
+    fingerprint: Fingerprint,
+    /// Whether it is stored at all.
+    is_stored: bool,
+    is_fetched: bool,
+    uses: u8,
+}
+
+impl Listing {
+    /// Whether a list is good as it is: the variant is on it, and for long enough, and no more are than may be.
+    fn is_on(&self, known: &[(u64, u32)], now: Now) -> bool {
+        let secs = u32::try_from(now.wall.secs()).unwrap_or(u32::MAX);
+        let enough = secs.saturating_add(self.until.saturating_sub(secs) / 2);
+        let is_on = known.iter().any(|(known, until)| *known == self.home.0 && *until >= enough);
+        is_on && known.len() <= self.variants_max as usize
+    }
+}
+
+impl Cache {
+    /// Sees to it that a variant is on the list of its URI: at once or, where somebody else is writing that, at one of
+    /// the next ticks.
+    ///
+    /// # Errors
+    /// Why its response is not to be stored.
+    pub(super) fn enlist(&mut self, host: &impl Host, listing: &Listing, now: Now) -> Result<(), NotStored> {
+        match self.list(host, listing, now) {
+            Err(NotStored::Superseded) => Err(NotStored::Superseded),
+            Err(_) => {
+                self.list_later(listing.clone(), UNLISTED_TRIES);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Tries again to list what could not be listed when it was stored.
+    pub(super) fn list_the_unlisted(&mut self, host: &impl Host, now: Now) {
+        for (listing, tries) in core::mem::take(&mut self.unlisted) {
+            if matches!(self.list(host, &listing, now), Err(why) if why != NotStored::Superseded) {
+                self.list_later(listing, tries);
+            }
+        }
+    }
+
+    fn list_later(&mut self, listing: Listing, tries: u8) {
+        if let Some(tries) = tries.checked_sub(1)
+            && self.unlisted.len() < UNLISTED_MAX
+        {
+            self.unlisted.push((listing, tries));
+        }
+    }
+
+    /// Sees to it that a variant is on the list of its URI.
+    ///
+    /// # Errors
+    /// Why it is not.
+    fn list(&mut self, host: &impl Host, listing: &Listing, now: Now) -> Result<(), NotStored> {
+        let mut displaced = Vec::new();
+        self.put_made(host, &listing.primary, listing.until, now, |cache, there| {
+            if there.as_ref().is_some_and(|there| cache.is_outdated(listing, there)) {
+                return Err(NotStored::Superseded);
+            }
+            let list = cache.list_after(host, listing, there, now);
+            Ok(list.map(|list| {
+                displaced = list.displaced;
+                list.entry
+            }))
+        })?;
+        self.give_back(host, &displaced, now);
+        Ok(())
+    }
+
+    /// The list with a variant on it, for whoever has the flight of the URI's own key; none when it is there already.
+    pub(super) fn listed(&mut self, host: &impl Host, listing: &Listing, now: Now) -> Option<List> {
+        let there = self.read(host, &listing.primary);
+        self.list_after(host, listing, there, now)
+    }
+
+    /// Publishes such a list; whether it was.
+    pub(super) fn publish_list(
+        &mut self,
+        host: &impl Host,
+        lease: &Lease,
+        list: List,
+        not_shared: Option<(NotStored, Monotonic)>,
+        now: Now,
+    ) -> bool {
+        let published = self.publish(host, lease, &list.entry, list.until, not_shared, now).is_ok();
+        if published {
+            self.give_back(host, &list.displaced, now);
+        }
+        published
+    }
+
+    /// Whether a newer response has said otherwise by which fields variants are told apart.
+    fn is_outdated(&self, listing: &Listing, there: &Record) -> bool {
+        let agrees = matches!(&there.content, Content::Variants(v) if v.nominated == listing.nominated);
+        !agrees && there.stamp > listing.stamp
+    }
+
+    fn list_after(
+        &mut self,
+        host: &impl Host,
+        listing: &Listing,
+        there: Option<Record>,
+        now: Now,
+    ) -> Option<List> {
+        let there = there.map(Entry::new);
+        let verdict = there.as_ref().map(|there| self.verdict(there));
+        let (mut known, stamp) = match there.as_ref().map(|there| (&there.record.content, there.record.stamp))
+        {
+            Some((Content::Variants(there), stamp)) if there.nominated == listing.nominated => {
+                // Where the list is gone, so is what was on it.
+                let known = if verdict == Some(Verdict::Hard) { Vec::new() } else { there.known.clone() };
+                (known, stamp)
+            }
+            Some(_) | None => (Vec::new(), 0),
+        };
+        if verdict == Some(Verdict::Valid) && listing.is_on(&known, now) {
+            return None;
+        }
+        known.retain(|(known, until)| u64::from(*until) > now.wall.secs() && *known != listing.home.0);
+        known.push((listing.home.0, listing.until));
+        let displaced = self.displaced(host, &mut known, listing, now);
+        let variants = Variants { nominated: listing.nominated.clone(), uri: listing.uri.clone(), known };
+        // A list that is not as new as it was would be judged by what has been said before it was written.
+        let stamp = listing.stamp.max(stamp);
+        let entry = self.entry(&listing.primary, stamp, Content::Variants(variants));
+        Some(List { entry, displaced, until: listing.until })
+    }
+
+    /// Takes off a list what is beyond its bound: what is not stored any more, then what is of least use, the oldest
+    /// first.
+    fn displaced(
+        &self,
+        host: &impl Host,
+        known: &mut Vec<(u64, u32)>,
+        listing: &Listing,
+        now: Now,
+    ) -> Vec<Fingerprint> {
+        let excess = known.len().saturating_sub(listing.variants_max as usize);
+        if excess == 0 {
+            return Vec::new();
+        }
+        // Of a long list not always the same ones.
+        let start = collapse::mixed(listing.home.0) as usize % known.len();
+        let places = (start..known.len()).chain(0..start);
+        let others = places.filter_map(|at| Some((at, Fingerprint(known.get(at)?.0))));
+        let others = others.filter(|(_, fingerprint)| *fingerprint != listing.home);
+        let mut looked: Vec<Known> = others
+            .take(LOOKS_MAX)
+            .map(|(at, fingerprint)| self.known_use(host, at, fingerprint, now))
+            .collect();
+        looked.sort_unstable_by_key(|one| (one.is_stored, one.is_fetched, one.uses, one.at));
+        let stays = looked.split_off(excess.min(looked.len()));
+        let least = looked.iter().map(|one| one.uses).max().unwrap_or(0);
+        self.age(host, &stays, stays.iter().map(|one| one.uses).min().unwrap_or(0).min(least));
+        let leaves: Vec<Fingerprint> = looked.into_iter().map(|one| one.fingerprint).collect();
+        known.retain(|(fingerprint, _)| !leaves.contains(&Fingerprint(*fingerprint)));
+        leaves
+    }
+
+    fn known_use(&self, host: &impl Host, at: usize, fingerprint: Fingerprint, now: Now) -> Known {
+        let set = SetSnapshot::read(host, self.set_of(fingerprint)).value;
+        let way = set.ways.iter().find(|way| way.fingerprint == fingerprint && !way.is_purged());
+        let is_fetched = set.flight_of(fingerprint).is_some_and(|flight| flight.is_live(now.mono));
+        let uses = way.map_or(0, |way| way.uses);
+        Known { at, fingerprint, is_stored: way.is_some() || is_fetched, is_fetched, uses }
+    }
+
+    /// Where the least useful one had so many uses, those of the others are as old.
+    fn age(&self, host: &impl Host, others: &[Known], uses: u8) {
+        for other in others.iter().filter(|_| uses > 0) {
+            let set = SetSnapshot::read(host, self.set_of(other.fingerprint));
+            let way = set.value.way_of(other.fingerprint);
+            if let Some(aged) = way.and_then(|way| set.value.aged(way, uses)) {
+                // Whoever was faster has something newer to say.
+                let _ = set.replace(host, &aged);
+            }
+        }
+    }
+
+    /// Gives back the bytes of variants that are on no list any more.
+    fn give_back(&mut self, host: &impl Host, displaced: &[Fingerprint], now: Now) {
+        for fingerprint in displaced {
+            self.memory.remove(*fingerprint);
+            let set = SetSnapshot::read(host, self.set_of(*fingerprint));
+            let way = set.value.way_of(*fingerprint);
+            // What is being fetched comes back on the list when it has landed.
+            if let Some(way) = way.filter(|way| !collapse::is_reserved(&set.value, *way, now.mono)) {
+                self.empty(host, &set, way, now);
+            }
+        }
+    }
+}
