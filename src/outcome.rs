@@ -113,7 +113,7 @@ pub enum NotStored {
     NoFreshness,
     /// `Vary: *`.
     VaryAny,
-    /// More variants, nominated fields or tags than the limits allow, or a tag that is too long.
+    /// More nominated fields or tags than the limits allow, or a tag that is too long.
     Limits,
     /// The body is larger than the largest that is stored.
     TooLarge,

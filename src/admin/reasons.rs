@@ -95,8 +95,8 @@ pub const fn not_stored(not: NotStored) -> Reason {
         NotStored::Limits => reason(
             word,
             "",
-            "It has more variants, nominated fields or tags than allowed, or a tag that is too long or cannot be named.",
-            "Send fewer or shorter tags, normalise the request fields that Vary names, or raise the limits.",
+            "It has more tags than allowed, one that is too long or cannot be named, or Vary names more than 16 fields.",
+            "Send fewer or shorter tags, name fewer fields in Vary, or raise tags.count_max and tags.length_max.",
         ),
         NotStored::HostQuota => reason(
             word,

@@ -132,7 +132,8 @@ pub const REFERENCE: &[Row] = &[
         "A POST only asks, as with GraphQL or a search: it is treated like a `QUERY`, changes nothing, and its response \
          answers later ones with the same content. It is stored where the origin or `ttl` gives it a lifetime."),
     policy("variants_max", "1 to 1000", "16", "4",
-        "The most variants that are stored for one URL."),
+        "The most variants that are stored for one URL. One beyond that takes the place of the one that is asked for \
+         least."),
     policy("min_uses", "1 to 8", "1", "2",
         "Store a response only when it was asked for so often (scan resistance). What is asked for more rarely than \
          sixteen others of its set of the store is forgotten meanwhile, and counts anew."),
