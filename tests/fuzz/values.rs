@@ -1,5 +1,7 @@
 //! Field values, one at a time.
 
+use std::time::UNIX_EPOCH;
+
 use larder::config::KeyOptions;
 use larder::http::cache_control::{CacheControl, RequestCacheControl};
 use larder::http::etag::{self, EntityTag};
@@ -7,6 +9,7 @@ use larder::http::range::{self, Selection};
 use larder::http::search::SearchVariance;
 use larder::http::{date, list, structured, uri, weighted};
 use larder::policy;
+use larder::time::Timestamp;
 
 pub fn cache_control(value: &[u8]) {
     let read = |value: &[u8]| CacheControl::parse([value].into_iter());
@@ -14,6 +17,10 @@ pub fn cache_control(value: &[u8]) {
     assert_eq!(read(&list::compact(value)), read(value));
     // Nothing that stands before it hides a prohibition: neither in the line above nor in the same one.
     assert!(CacheControl::parse([value, b"no-store"].into_iter()).no_store);
+    // Nor does a mistake in writing it.
+    for mistake in [&b"; no-store"[..], b" no-store", b": no-store", b";'no-store'"] {
+        assert!(read(&[value, mistake].concat()).no_store);
+    }
     let _ = CacheControl::parse_surrogate([value].into_iter(), Some("edge"));
     let asked = |value: &[u8]| RequestCacheControl::parse([value].into_iter());
     assert_eq!(asked(&list::spaced(value)), asked(value));
@@ -32,8 +39,13 @@ pub fn structured(value: &[u8]) {
 }
 
 pub fn dates(value: &[u8]) {
-    if let Some(time) = date::parse(value) {
-        assert_eq!(date::parse(date::format(time).as_bytes()), Some(time));
+    let Some(time) = date::parse(value) else { return };
+    assert_eq!(date::parse(date::format(time).as_bytes()), Some(time));
+    assert_eq!(date::parse(&value.to_ascii_lowercase()), Some(time));
+    // What another implementation takes for a date too is the same date.
+    let theirs = str::from_utf8(value).ok().and_then(|text| httpdate::parse_http_date(text).ok());
+    if let Some(theirs) = theirs.and_then(|time| time.duration_since(UNIX_EPOCH).ok()) {
+        assert_eq!(time, Timestamp::from_secs(theirs.as_secs()));
     }
 }
 
