@@ -613,11 +613,6 @@ const EXEMPT: &[Exemption] = &[
     },
     Exemption {
         about: &[Lifetime],
-        because: "RFC 9111 §5.4: Pragma is defined for requests; in a response its meaning \"was never specified\".",
-        applies: |case| case.received_field("pragma").is_some(),
-    },
-    Exemption {
-        about: &[Lifetime],
         because: "RFC 9111 §5.2.2.4, qualified form: only the named fields need validation.",
         applies: |case| case.controls("no-cache=\""),
     },
@@ -707,8 +702,10 @@ const EXEMPT: &[Exemption] = &[
     Exemption {
         about: &[ReusedByThem],
         because: "RFC 9111 §5.2.2.4: with no-cache the response MUST NOT be used without validation, whatever \
-                  max-stale says.",
-        applies: |case| case.asks("max-stale") && case.controls("no-cache"),
+                  max-stale says; where only Pragma says so it is taken for that.",
+        applies: |case| {
+            case.asks("max-stale") && (case.controls("no-cache") || case.has("pragma", "no-cache"))
+        },
     },
     Exemption {
         about: &[ConfirmedByUs],

@@ -1,6 +1,7 @@
 //! Names: of header fields, methods, caches, rules and tokens, and the digests of tokens.
 
 use super::text::Text;
+use crate::http::list;
 
 /// A header field name (RFC 9110 §5.1), put into lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -17,11 +18,7 @@ impl Text for FieldName {
 
 /// Whether this is a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_tchar)
-}
-
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    list::is_token(text.as_bytes())
 }
 
 /// A method (RFC 9110 §9.1), which is case-sensitive.
@@ -48,7 +45,7 @@ impl Text for CacheName {
 
     fn from_text(text: &str) -> Option<Self> {
         let starts = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'*');
-        let goes_on = text.bytes().all(|b| is_tchar(b) || b == b':' || b == b'/');
+        let goes_on = text.bytes().all(|b| list::is_tchar(b) || b == b':' || b == b'/');
         (starts && goes_on).then(|| CacheName(text.into()))
     }
 }

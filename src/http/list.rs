@@ -33,6 +33,27 @@ pub fn name_and_value(member: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// Whether this is a token (RFC 9110 §5.6.2).
+#[must_use]
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| is_tchar(*byte))
+}
+
+/// Whether a token may have this byte.
+#[must_use]
+pub fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether this is one quoted string and nothing more (RFC 9110 §5.6.4).
+#[must_use]
+pub fn is_quoted_string(text: &[u8]) -> bool {
+    let is_text = |byte: &u8| *byte == b'\t' || *byte >= b' ' && *byte != 0x7f;
+    text.first() == Some(&b'"')
+        && closing(text, 1, true) == Some(text.len().saturating_sub(1))
+        && text.iter().all(is_text)
+}
+
 /// The text of a token or quoted string: without its quotes and escapes.
 #[must_use]
 pub fn unquoted(value: &[u8]) -> Vec<u8> {
@@ -180,6 +201,22 @@ mod tests {
     fn white_space_around_commas_is_made_uniform() {
         assert_eq!(spaced(br#"a,b ,  c="x,y""#), br#"a, b, c="x,y""#);
         assert_eq!(compact(b" 1, 2 "), b"1,2");
+    }
+
+    #[test]
+    fn tokens_and_quoted_strings_are_told_from_all_else() {
+        for token in ["a", "no-store", "'x'", "a.b|c", "%22"] {
+            assert!(is_token(token.as_bytes()), "{token}");
+        }
+        for other in ["", "a b", "a;", "a:", "\"a\"", "a/b", "\u{e9}", "a\u{7f}"] {
+            assert!(!is_token(other.as_bytes()), "{other}");
+        }
+        for quoted in ["\"\"", "\"a, b\"", r#""a\"b""#, r#""a\\""#, "\"\u{e9}\t\""] {
+            assert!(is_quoted_string(quoted.as_bytes()), "{quoted}");
+        }
+        for other in ["", "\"", "a", "\"a", "a\"", "\"a\"b", "\"a\"b\"", r#""a\""#, "\"\u{1}\"", " \"a\""] {
+            assert!(!is_quoted_string(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

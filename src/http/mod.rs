@@ -2,6 +2,7 @@
 
 pub mod cache_control;
 pub mod date;
+mod doubt;
 pub mod etag;
 mod fields;
 pub mod list;

@@ -69,11 +69,13 @@ impl<'de> DictionaryVisitor<'de> for Targeted {
     fn finish(self) -> Result<Option<CacheControl>, Infallible> {
         let mut control = CacheControl::default();
         for (name, argument) in self.members {
-            match argument {
-                Argument::Absent => {}
-                Argument::None => control.directive(name.as_bytes(), None),
-                Argument::Text(text) => control.directive(name.as_bytes(), Some(&text)),
-            }
+            let argument = match argument {
+                Argument::Absent => continue,
+                Argument::None => None,
+                Argument::Text(text) => Some(text),
+            };
+            // What cannot be read of a field that parses is as restrictive as may be.
+            control.directive(name.as_bytes(), argument.as_deref());
         }
         Ok(self.empty.map(|()| control))
     }

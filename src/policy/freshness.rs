@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::config::Options;
-use crate::http::cache_control::{CacheControl, seconds};
+use crate::http::cache_control::{CacheControl, pragma_says_no_cache, seconds};
 use crate::http::{Fields, date, list, structured};
 use crate::time::Timestamp;
 
@@ -25,9 +25,24 @@ pub(super) fn control(fields: &Fields, options: &Options) -> Control {
         let device = options.surrogate_device.as_deref();
         options.surrogate_control.then(|| CacheControl::parse_surrogate(lines, device)).flatten()
     };
+    let own = || CacheControl::parse(fields.get_all("cache-control"));
     match targeted.or_else(surrogate) {
-        Some(directives) => Control { directives, targeted: true },
-        None => Control { directives: CacheControl::parse(fields.get_all("cache-control")), targeted: false },
+        Some(mut directives) => {
+            // What cannot be read here must not let out what is forbidden there.
+            if directives.in_doubt {
+                directives.restrict(own());
+            }
+            Control { directives, targeted: true }
+        }
+        None => {
+            let mut directives = own();
+            // RFC 9111 §5.4: Pragma is no reliable replacement for Cache-Control in responses. But who says no-cache and
+            // nothing else means no lifetime that a cache makes up.
+            let is_silent = || fields.get_all("cache-control").flat_map(list::members).next().is_none();
+            directives.in_doubt |=
+                fields.contains("pragma") && is_silent() && pragma_says_no_cache(fields.get_all("pragma"));
+            Control { directives, targeted: false }
+        }
     }
 }
 
@@ -69,9 +84,13 @@ pub(super) fn lifetime(
     Some(base.max(at_least).min(options.ttl_max.unwrap_or(Duration::MAX)))
 }
 
-/// §4.2.1: `s-maxage`, else `max-age`, else `Expires` less `Date`.
+/// §4.2.1: `s-maxage`, else `max-age`, else `Expires` less `Date`. Where what cannot be read may have said something else,
+/// the response counts as stale: "Caches are encouraged to consider responses that have invalid freshness information
+/// [...] to be stale."
 pub(super) fn explicit(fields: &Fields, control: &Control, response_time: Timestamp) -> Option<Duration> {
-    control.directives.s_maxage.or(control.directives.max_age).or_else(|| {
+    let directives = &control.directives;
+    let in_doubt = directives.in_doubt.then_some(Duration::ZERO);
+    directives.s_maxage.or(directives.max_age).or(in_doubt).or_else(|| {
         let expires = fields.get("expires").filter(|_| !control.targeted)?;
         // §5.3: an invalid date, "especially including the value 0", is in the past.
         let expires = date::parse(expires).unwrap_or_default();
@@ -133,6 +152,19 @@ mod tests {
             (599, &[("last-modified", modified), ("cache-control", "public")], Some(100)),
             (599, &[("cache-control", "max-age=5")], Some(5)),
             (200, &[("last-modified", expires)], None),
+            // What cannot be read leaves nothing to guess.
+            (200, &[("cache-control", "foo bar"), ("expires", expires)], Some(0)),
+            (200, &[("cache-control", "foo bar"), ("last-modified", modified)], Some(0)),
+            (200, &[("cache-control", "max-age=5, foo bar"), ("expires", expires)], Some(5)),
+            (200, &[("cache-control", "public; max-age=0"), ("last-modified", modified)], Some(0)),
+            (200, &[("cache-control", "max-age:0"), ("expires", expires)], Some(0)),
+            (302, &[("cache-control", "foo bar")], Some(0)),
+            (200, &[("pragma", "no-cache"), ("last-modified", modified)], Some(0)),
+            (200, &[("pragma", "'No-Cache';"), ("expires", expires)], Some(0)),
+            (200, &[("pragma", "no-cache"), ("cache-control", " ,"), ("expires", expires)], Some(0)),
+            (200, &[("pragma", "no-cache"), ("cache-control", "max-age=5")], Some(5)),
+            (200, &[("pragma", "no-cache"), ("cache-control", "public"), ("expires", expires)], Some(100)),
+            (200, &[("pragma", "x"), ("expires", expires)], Some(100)),
         ] {
             assert_eq!(secs_of(status, fields, &options), expected, "{status} {fields:?}");
         }
@@ -155,6 +187,10 @@ mod tests {
             (&[("surrogate-control", "max-age=9")], Some(9)),
             (&[("surrogate-control", "max-age=9"), ("cdn-cache-control", "max-age=60")], Some(60)),
             (&[("surrogate-control", "foo")], Some(5)),
+            (&[("surrogate-control", "max-age:60")], Some(0)),
+            (&[("surrogate-control", "max-age=60; foo")], Some(5)),
+            (&[("cdn-cache-control", "max-age=60; no-store")], Some(60)),
+            (&[("cdn-cache-control", "max-age=60 no-store")], Some(5)),
         ] {
             let mut fields = vec![("cache-control", "max-age=5"), ("expires", expires.as_str())];
             fields.extend_from_slice(targeted);

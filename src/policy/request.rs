@@ -2,7 +2,7 @@
 //! may invalidate, or to be left alone.
 
 use crate::config::{Options, RequestDirectives, Unkeyed};
-use crate::http::cache_control::RequestCacheControl;
+use crate::http::cache_control::{RequestCacheControl, pragma_says_no_cache};
 use crate::http::{RequestHead, list};
 use crate::outcome::{Bypass, ForwardReason};
 
@@ -68,7 +68,7 @@ pub(super) fn directives(request: &RequestHead, options: &Options) -> Option<Req
     let mut control = match request.fields.contains("cache-control") {
         true => RequestCacheControl::parse(request.fields.get_all("cache-control")),
         // RFC 9111 §5.4: `Pragma: no-cache` is for caches that know no Cache-Control; it counts in its absence.
-        false if has_token(request.fields.get_all("pragma"), b"no-cache") => {
+        false if pragma_says_no_cache(request.fields.get_all("pragma")) => {
             RequestCacheControl { no_cache: true, ..RequestCacheControl::default() }
         }
         false => return None,

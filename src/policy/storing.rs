@@ -153,10 +153,13 @@ fn status(response: &ResponseHead, directives: &CacheControl) -> Result<(), NotS
         }
         _ => {}
     }
-    // §5.2.2.3: limited to status codes that are understood; then `no-store` SHOULD be ignored.
+    // §5.2.2.3: limited to status codes that are understood; then `no-store` SHOULD be ignored. Not where who wrote it did
+    // not know how to.
     match (directives.must_understand, understood(response.status)) {
         (true, false) => Err(NotStored::Status),
-        (false, _) if directives.no_store => Err(NotStored::NoStore),
+        (understand, _) if directives.no_store && (!understand || directives.in_doubt) => {
+            Err(NotStored::NoStore)
+        }
         _ => Ok(()),
     }
 }
@@ -229,11 +232,13 @@ fn assignable(status: u16, directives: &CacheControl) -> bool {
     freshness::heuristically_cacheable(status) || directives.public
 }
 
-/// §5.2.2.2, §5.2.2.8; §5.2.2.10: `s-maxage` "incorporates the semantics of proxy-revalidate".
+/// §5.2.2.2, §5.2.2.8; §5.2.2.10: `s-maxage` "incorporates the semantics of proxy-revalidate". What cannot be read may have
+/// said the same.
 fn must_revalidate(directives: &CacheControl, options: &Options) -> bool {
     let names_window = directives.stale_while_revalidate.is_some() || directives.stale_if_error.is_some();
     let excepted = options.stale_despite_s_maxage && names_window;
-    directives.must_revalidate || directives.proxy_revalidate || (directives.s_maxage.is_some() && !excepted)
+    let says_so = directives.must_revalidate || directives.proxy_revalidate || directives.in_doubt;
+    says_so || (directives.s_maxage.is_some() && !excepted)
 }
 
 /// The windows in which the response may be served stale; none where a directive forbids it (§4.2.4), and none for an
@@ -338,6 +343,45 @@ mod tests {
         ] {
             assert_eq!(verdict(status, received), expected, "{status} {received:?}");
         }
+    }
+
+    #[test]
+    fn what_a_malformed_field_may_forbid_is_forbidden() {
+        let received = |name: &'static str, value: &'static str| -> Lines {
+            let more = [("etag", "\"x\""), ("last-modified", "Sat, 05 Aug 2023 22:13:20 GMT")];
+            Box::leak([(name, value)].into_iter().chain(more).collect::<Vec<_>>().into_boxed_slice())
+        };
+        let options = Options {
+            stale_if_error: Duration::from_secs(60),
+            surrogate_control: true,
+            ..Options::default()
+        };
+        let stored = |name, value| check("GET", &[], 200, received(name, value), &options);
+        for (value, expected) in [
+            ("no-store; max-age=600", NotStored::NoStore),
+            ("private; max-age=600", NotStored::Private),
+            ("'private'", NotStored::Private),
+            ("private=\"set-cookie", NotStored::Private),
+        ] {
+            for name in ["cache-control", "surrogate-control"] {
+                assert_eq!(stored(name, value).err(), Some(expected), "{name}: {value}");
+            }
+        }
+        assert_eq!(stored("cache-control", "must-understand, no-store;").err(), Some(NotStored::NoStore));
+        // Whatever else it says: stale from the beginning, and never served so.
+        for (name, value) in
+            [("cache-control", "foo bar"), ("cache-control", "max-age=600;"), ("pragma", "no-cache")]
+        {
+            let stored = stored(name, value).unwrap();
+            let found = (stored.lifetime, stored.must_revalidate, stored.stale_if_error);
+            assert_eq!(found, (Duration::ZERO, true, Duration::ZERO), "{name}: {value}");
+        }
+        assert!(stored("cache-control", "No-Cache;").unwrap().no_cache);
+        let both: Lines = &[("surrogate-control", "max-age:60"), ("cache-control", "private, max-age=60")];
+        assert_eq!(check("GET", &[], 200, both, &options).err(), Some(NotStored::Private));
+        let ruled = Options { ttl: Some(Duration::from_secs(9)), ..options.clone() };
+        let overridden = check("GET", &[], 200, received("pragma", "no-cache"), &ruled).unwrap();
+        assert_eq!(overridden.lifetime, Duration::from_secs(9), "a rule has the last word about lifetimes");
     }
 
     #[test]

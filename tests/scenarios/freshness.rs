@@ -180,6 +180,175 @@ pub fn repeated_invalid_and_too_large_values_are_read_with_caution(stand: &mut d
     }
 }
 
+/// Values that forbid something in a form that no grammar has: with what each forbids, in the words of `detail`.
+const MALFORMED: [(&str, &str); 40] = [
+    ("no-store;", "no-store"),
+    ("no-store; max-age=600", "no-store"),
+    ("private;max-age=600", "private"),
+    ("private max-age=600", "private"),
+    ("no-cache no-store", "no-store"),
+    ("no-cache: no-store", "no-store"),
+    ("no-cache; private; no-store", "no-store"),
+    ("; no-store", "no-store"),
+    ("max-age=600; private", "private"),
+    ("max-age=600 no-store", "no-store"),
+    ("private=\"", "private"),
+    ("private=\"set-cookie", "private"),
+    ("private='x-user'", "private"),
+    ("private=true", "private"),
+    ("\"no-store\"", "no-store"),
+    ("'no-store'", "no-store"),
+    ("'private'", "private"),
+    ("\u{201c}private\u{201d}", "private"),
+    ("\u{ab}no-store\u{bb}", "no-store"),
+    ("no-store|private", "no-store"),
+    ("no-store/private", "no-store"),
+    ("no-store.", "no-store"),
+    ("private\\", "private"),
+    ("Cache-Control: no-store", "no-store"),
+    ("cache-control=private", "private"),
+    ("no-store: true", "no-store"),
+    ("%22no-store%22", "no-store"),
+    ("no%2Dstore", "no-store"),
+    ("no\u{2011}store", "no-store"),
+    ("no\u{200b}-store", "no-store"),
+    ("\u{feff}private", "private"),
+    ("\u{ff50}\u{ff52}\u{ff49}\u{ff56}\u{ff41}\u{ff54}\u{ff45}", "private"),
+    ("PRIVATE;", "private"),
+    ("no store", "no-store"),
+    ("max-age=\"600, private\"", "private"),
+    ("must-understand, no-store;", "no-store"),
+    // Right as they are.
+    ("no-store=1", "no-store"),
+    ("private=", "private"),
+    (",\tno-store\t,", "no-store"),
+    ("No-Store", "no-store"),
+];
+
+pub fn what_is_malformed_counts_as_what_it_forbids(stand: &mut dyn Stand) {
+    let (day_ago, in_an_hour) = (date(stand, -86_400), date(stand, 3600));
+    for (n, (value, why)) in MALFORMED.into_iter().enumerate() {
+        for (kind, name, date) in
+            [("modified", "last-modified", &day_ago), ("expires", "expires", &in_an_hour)]
+        {
+            let path = format!("/fresh/malformed-{kind}-{n}");
+            let reply = |body| Reply::ok(body).field("cache-control", value).field(name, date);
+            stand.origin(&path, vec![reply("one").field("etag", "\"a\""), reply("two")]);
+            let first = get(stand, 0, &path);
+            assert!(first.field("cache-status").ends_with(&format!("detail={why}")), "{value}: {first:?}");
+            let second = expect_miss(stand, 1, &path, "two");
+            assert!(second.field("cache-status").contains("fwd=uri-miss"), "{value}: {second:?}");
+        }
+    }
+}
+
+pub fn nothing_is_guessed_beside_what_cannot_be_read(stand: &mut dyn Stand) {
+    let (day_ago, in_an_hour) = (date(stand, -86_400), date(stand, 3600));
+    let values = [
+        "public; max-age=0",
+        "public max-age=0",
+        "max-age:0",
+        "max-age=0;",
+        "max-age=0s",
+        "max-age='0'",
+        "no-cache;",
+        "'no-cache'",
+        "no-cache: true",
+        "foo bar",
+        "foo=",
+    ];
+    for (n, value) in values.into_iter().enumerate() {
+        for (kind, name, date) in
+            [("modified", "last-modified", &day_ago), ("expires", "expires", &in_an_hour)]
+        {
+            let path = format!("/fresh/guess-{kind}-{n}");
+            let reply = |body| Reply::ok(body).field("cache-control", value).field(name, date);
+            stand.origin(&path, vec![reply("one"), reply("two")]);
+            get(stand, 0, &path);
+            expect_miss(stand, 1, &path, "two");
+        }
+    }
+    for (n, (value, stored)) in
+        [("no-cache", false), ("No-Cache;", false), ("x", true)].into_iter().enumerate()
+    {
+        let path = format!("/fresh/guess-pragma-{n}");
+        let reply = |body| Reply::ok(body).field("pragma", value).field("last-modified", &day_ago);
+        stand.origin(&path, vec![reply("one"), reply("two")]);
+        get(stand, 0, &path);
+        let again = get(stand, 1, &path);
+        assert_eq!(again.is_hit(), stored, "Pragma: {value}: {}", again.field("cache-status"));
+    }
+    // Words that nobody knows are no mistakes.
+    for (n, value) in ["nostore", "none", "no_store", "x-private=1"].into_iter().enumerate() {
+        let path = format!("/fresh/guess-word-{n}");
+        let reply = |body| Reply::ok(body).field("cache-control", value).field("expires", &in_an_hour);
+        stand.origin(&path, vec![reply("one"), reply("two")]);
+        get(stand, 0, &path);
+        expect_hit(stand, 1, &path, "one");
+    }
+}
+
+pub fn a_request_that_says_no_store_in_a_malformed_way_leaves_nothing_behind(stand: &mut dyn Stand) {
+    for (n, value) in
+        ["no-store;", "no-store; max-age=0", "'no-store'", "no-store: 1"].into_iter().enumerate()
+    {
+        let path = format!("/fresh/asked-malformed-{n}");
+        stand.origin(&path, pages(&["one", "two"]));
+        stand.send(0, Request::get(&path).field("cache-control", value));
+        expect_miss(stand, 1, &path, "two");
+    }
+}
+
+pub fn dates_are_read_in_any_case_and_with_any_day_of_the_week(stand: &mut dyn Stand) {
+    let fresh = [
+        "Tue, 19 Jan 2038 14:14:08 GMT",
+        "Sun, 21 Nov 2286 04:46:39 GMT",
+        "Thursday, 18-Aug-50 02:01:18 GMT",
+        "Thu Aug 18 02:01:18 2050",
+        "Thu Aug  8 02:01:18 2050",
+        "Thu, 08 Aug 2050 02:01:18 GMT",
+        "Monday, 18-Aug-50 02:01:18 GMT",
+        "THU, 18 Aug 2050 02:01:18 GMT",
+        "Thu, 18 AUG 2050 02:01:18 GMT",
+        "Thu, 18 Aug 2050 02:01:18 gMT",
+        "thu, 18 aug 2050 02:01:18 gmt",
+    ];
+    let expired = [
+        "0",
+        "-1",
+        "never",
+        "2544400878",
+        "Thu, 18 Aug 2050 02:01:18 UTC",
+        "Thu, 18 Aug 2050 02:01:18 AEST",
+        "Thu, 18 Aug 2050 02:01:18",
+        "Thu, 18 Aug 50 02:01:18 GMT",
+        "Thu 18 Aug 2050 02:01:18 GMT",
+        "Thu, 18  Aug  2050 02:01:18 GMT",
+        "Thu, 18-Aug-2050 02:01:18 GMT",
+        "Thu, 18 Aug 2050 02.01.18 GMT",
+        "Thu, 18 Aug 2050 2:01:18 GMT",
+        "Thu, 31 Feb 2050 02:01:18 GMT",
+        "2050-08-18T02:01:18Z",
+    ];
+    let fresh = fresh.into_iter().map(|value| (value, true));
+    let expired = expired.into_iter().map(|value| (value, false));
+    for (n, (value, is_fresh)) in fresh.chain(expired).enumerate() {
+        let path = format!("/fresh/date-{n}");
+        let reply = |body| Reply::ok(body).field("expires", value);
+        stand.origin(&path, vec![reply("one"), reply("two")]);
+        get(stand, 0, &path);
+        let again = get(stand, 1, &path);
+        assert_eq!(again.is_hit(), is_fresh, "{value}: {}", again.field("cache-status"));
+    }
+    // The same for what is compared with them.
+    let modified = "Tue, 06 NOV 1994 08:49:37 GMT";
+    stand.origin("/fresh/date-since", vec![page("page").field("last-modified", modified)]);
+    get(stand, 0, "/fresh/date-since");
+    let since =
+        Request::get("/fresh/date-since").field("if-modified-since", "sunday, 06-nov-94 08:49:37 gmt");
+    assert_eq!(stand.send(1, since).status, 304);
+}
+
 pub fn a_targeted_field_counts_instead_where_it_is_valid(stand: &mut dyn Stand) {
     stand.configure(r#"{"targeted": ["acme-cache-control", "cdn-cache-control"]}"#).unwrap();
     let cases: [(Fields<'_>, Option<i64>); 7] = [

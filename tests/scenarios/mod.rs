@@ -115,6 +115,10 @@ macro_rules! on_both_stands {
                 what_a_request_says_can_be_ignored_by_configuration
                 only_if_cached_never_reaches_the_origin
                 repeated_invalid_and_too_large_values_are_read_with_caution
+                what_is_malformed_counts_as_what_it_forbids
+                nothing_is_guessed_beside_what_cannot_be_read
+                a_request_that_says_no_store_in_a_malformed_way_leaves_nothing_behind
+                dates_are_read_in_any_case_and_with_any_day_of_the_week
                 a_targeted_field_counts_instead_where_it_is_valid
                 surrogate_control_counts_where_it_is_turned_on
                 what_is_immutable_answers_reloads
