@@ -300,6 +300,28 @@ fn an_age_never_goes_back_while_the_stored_response_stays() {
 }
 
 #[test]
+fn what_is_stale_here_is_stale_in_front() {
+    for_many(20_000, |by| {
+        let Some((stored, _)) = stored(by) else { return };
+        let now = later(by);
+        let age = policy::age_when_stale(&stored, policy::current_age(&stored, now));
+        assert!(age >= stored.lifetime && age >= policy::current_age(&stored, now));
+        let sent = policy::answer(&stored, 10, &request_for_get(), age);
+        let response = ResponseHead { status: sent.status, fields: sent.fields };
+        let targeted = Options::default().targeted;
+        for options in [
+            Options { targeted: Vec::new(), ..Options::default() },
+            Options { targeted, surrogate_control: true, ..Options::default() },
+        ] {
+            // What a validator or a window makes worth storing is stale from the beginning.
+            if let Ok(kept) = policy::storable(&request_for_get(), &response, &options, now, now) {
+                assert!(kept.initial_age >= kept.lifetime, "{response:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_304_makes_nothing_older_and_confirms_only_itself() {
     for_many(5_000, |by| {
         let Some((stored, options)) = stored(by) else { return };

@@ -10,7 +10,7 @@ use crate::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::StoredResponse;
 use crate::policy::storing::storable;
-use crate::policy::validation::{self, Unfreshened};
+use crate::policy::validation::{self, HeadUpdate, Unfreshened};
 use crate::store::body::Body;
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -88,7 +88,8 @@ impl Cache {
         }
     }
 
-    /// The stored response that a 304 to a request of its own confirms, for that request alone.
+    /// The stored response that a 304 to a request of its own confirms, for that request alone; none when the 304 is not
+    /// about it.
     #[must_use]
     pub fn confirmed_once(
         &self,
@@ -102,14 +103,14 @@ impl Cache {
         let once = match validation::freshened(stored, request, response, &ask.options, arrived, now.wall) {
             Ok(once) => once,
             Err(Unfreshened::Drop { once, .. } | Unfreshened::Keep { once, .. }) => *once,
-            Err(Unfreshened::Refetch) => stored.clone(),
+            Err(Unfreshened::Refetch) => return None,
         };
-        let response = Box::new(Response { stored: once, ..old.response()?.clone() });
-        Some(old.with(response))
+        let response = Response { stored: once, ..old.response()?.clone() };
+        Some(old.with(Box::new(untagged(&ask.config.tags, response))))
     }
 
     /// Ends a fetch whose stored response was confirmed, as far as it was. Returns what answers the request that
-    /// asked, and why it is not stored if it is not.
+    /// asked, none when the 304 was about something else, and why it is not stored if it is not.
     pub fn land_confirmed(
         &mut self,
         host: &impl Host,
@@ -128,8 +129,8 @@ impl Cache {
             Confirmation::OfAnother => (None, Landing::Dropped(NotStored::Status), NotStored::Status),
         };
         self.land(host, generation, landing, now);
-        let once = response.zip(old.clone()).map(|(response, old)| old.with(response));
-        (once.or(old), Stored::No(why))
+        let once = response.zip(old).map(|(response, old)| old.with(response));
+        (once, Stored::No(why))
     }
 }
 
@@ -148,6 +149,23 @@ fn tags<'a>(
         }
     }
     Ok(tags)
+}
+
+/// What the answer to a HEAD makes of the stored response to a GET (RFC 9111 §4.3.5); none when that stays as it is.
+pub(super) fn told_by_head(ask: &Ask, old: &Response, response: &ResponseHead, now: Now) -> Option<Response> {
+    let content_type = old.stored.fields.get("content-type").unwrap_or_default();
+    let options = ask.config.rules.for_response(&ask.request, old.stored.status, content_type);
+    let (bytes, times) = (old.body.len() as u64, (ask.arrived.wall, now.wall));
+    match validation::updated_by_head(&old.stored, bytes, &ask.request, response, &options, times) {
+        HeadUpdate::Freshened(stored) => {
+            // Tags of old and new, as for a 304.
+            let more = old.tags.iter().map(Tag::as_str).chain(options.tags.iter().map(String::as_str));
+            let tags = tags(&ask.config.tags, response, more).ok()?;
+            Some(untagged(&ask.config.tags, Response { stored: *stored, tags, ..old.clone() }))
+        }
+        HeadUpdate::Outdated(stored) => Some(Response { stored: *stored, ..old.clone() }),
+        HeadUpdate::None => None,
+    }
 }
 
 /// What the response to a request may be stored as, from its head, by the rules for it; its body is still empty.

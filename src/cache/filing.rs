@@ -12,7 +12,7 @@ use crate::outcome::NotStored;
 use crate::policy::{expires, key};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response};
-use crate::store::workers;
+use crate::store::{Fingerprint, workers};
 use crate::time::{Monotonic, Now};
 
 /// How long nobody waits for a key whose responses have to be validated each time.
@@ -144,12 +144,17 @@ impl Cache {
         if !fetch.replaces_fresh && filing.moved.is_none() {
             return;
         }
+        self.tell(host, filing.home.fingerprint, now);
+        if let Some(marker) = &filing.moved {
+            self.tell(host, fetch.lease.place.fingerprint, now);
+            self.tell(host, marker.fingerprint, now);
+        }
+    }
+
+    /// Tells other workers that their copies of one key may not be the newest.
+    pub(super) fn tell(&self, host: &impl Host, fingerprint: Fingerprint, now: Now) {
         for worker in workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w)) {
-            host.wake(worker, filing.home.fingerprint);
-            if let Some(marker) = &filing.moved {
-                host.wake(worker, fetch.lease.place.fingerprint);
-                host.wake(worker, marker.fingerprint);
-            }
+            host.wake(worker, fingerprint);
         }
     }
 

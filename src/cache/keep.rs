@@ -1,9 +1,13 @@
 //! Storing what was not fetched for others: parts of a representation, answers to POST, what a HEAD has told.
 
-use super::{Cache, Host, assessed};
+use std::rc::Rc;
+
+use super::assess::told_by_head;
+use super::{Ask, Cache, Host, assessed};
 use crate::http::ResponseHead;
 use crate::http::search::SearchVariance;
 use crate::invalidation::{Tag, Verdict};
+use crate::outcome::NotStored;
 use crate::policy::expires;
 use crate::policy::partial::{combine, completing};
 use crate::store::Fingerprint;
@@ -50,6 +54,37 @@ impl Cache {
         let entry = self.entry(&place, stamp, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
         self.put(host, &place, &entry, until, now).is_ok().then_some(place.fingerprint)
+    }
+
+    /// The answer to a HEAD has come, which was sent when this was stored for a GET: it brings that up to date, or shows that
+    /// it is stale (RFC 9111 §4.3.5), on all workers.
+    ///
+    /// What has been stored since was asked for later, so it stays: an answer that took its time is no news.
+    pub fn head_answered(
+        &mut self,
+        host: &impl Host,
+        ask: &Ask,
+        old: &Entry,
+        response: &ResponseHead,
+        now: Now,
+    ) {
+        let Some(there) = old.response().filter(|_| ask.request.method() == b"HEAD") else { return };
+        let Some(updated) = told_by_head(ask, there, response, now).filter(|_| self.sync(host)) else {
+            return;
+        };
+        let place = self.place(host, old.record.key.clone());
+        let until = u32::try_from(expires(&updated.stored).secs()).unwrap_or(u32::MAX);
+        // The body is still subject to what was invalidated since it was asked for.
+        let entry = self.entry(&place, old.record.stamp, Content::Response(Box::new(updated)));
+        self.memory.remove(place.fingerprint);
+        let generation = old.record.generation;
+        let written = self.put_made(host, &place, until, now, |_, there| {
+            let is_old = there.is_some_and(|there| there.generation == generation);
+            if is_old { Ok(Some(Rc::clone(&entry))) } else { Err(NotStored::Superseded) }
+        });
+        if written.is_ok() {
+            self.tell(host, place.fingerprint, now);
+        }
     }
 
     /// What a stored part and the rest of it, for which a fetch has asked, make together; none when they do not belong

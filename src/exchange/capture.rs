@@ -9,8 +9,6 @@ use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::NotStored;
 use crate::policy::key;
 use crate::policy::partial::is_whole_part;
-use crate::policy::{HeadUpdate, updated_by_head as freshened_by_head};
-use crate::store::memory::Entry;
 use crate::store::record::Response;
 
 /// As much is reserved for a body at once, if it says that it has as much.
@@ -74,25 +72,6 @@ pub(super) fn own(
         assessed(cx.config, request, response, key::uri(request, options), (asked.wall, cx.now.wall));
     let target = Target::Own { key, stamp };
     Some(stored.and_then(|stored| Capturing::new(target, stored, response, options.object_bytes_max)))
-}
-
-/// The answer to a HEAD brings the stored response of a GET up to date, or shows that it has changed (RFC 9111
-/// §4.3.5).
-pub(super) fn updated_by_head(
-    cx: &mut Context<'_, impl Host>,
-    ask: &Ask,
-    entry: &Entry,
-    response: &ResponseHead,
-) {
-    let Some(old) = entry.response().filter(|_| ask.request.method() == b"HEAD") else { return };
-    let times = (ask.arrived.wall, cx.now.wall);
-    let bytes = old.body.len() as u64;
-    if let HeadUpdate::Freshened(stored) =
-        freshened_by_head(&old.stored, bytes, &ask.request, response, &ask.options, times)
-    {
-        let response = Response { stored: *stored, ..old.clone() };
-        cx.cache.keep(cx.host, &ask.key, entry.record.stamp, response, cx.now);
-    }
 }
 
 impl Capturing {

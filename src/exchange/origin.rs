@@ -102,13 +102,9 @@ impl Exchange {
         }
         if let (304, true, Some(ask), Some(entry)) =
             (response.status, passing.validates, &passing.request, &passing.fallback)
-            && let Some(entry) = cx.cache.confirmed_once(ask, entry, response, cx.now)
         {
-            let forward = Forward { status: Some(304), ..passing.forward };
-            if let Some(reply) = Reply::fetched(cx, &entry, &ask.request, &Outcome::Forward(forward)) {
-                return self.reply(reply);
-            }
-            return Step::Continue(Vec::new());
+            let entry = cx.cache.confirmed_once(ask, entry, response, cx.now);
+            return self.answer_confirmed(cx, passing.forward, ask, entry);
         }
         if let Some((request, options)) = &passing.unsafe_request {
             mutations::invalidate(cx, request, response, options);
@@ -128,7 +124,7 @@ impl Exchange {
             None => {}
         }
         if let (Some(ask), Some(entry)) = (&passing.request, &passing.fallback) {
-            capture::updated_by_head(cx, ask, entry, response);
+            cx.cache.head_answered(cx.host, ask, entry, response, cx.now);
         }
         let options = passing.request.as_ref().map(|ask| &ask.options);
         let options = options.or(passing.unsafe_request.as_ref().map(|(_, options)| options));
@@ -190,14 +186,22 @@ impl Exchange {
             self.fetched = Some(Rc::clone(ask));
         }
         let (entry, stored) = cx.cache.land_confirmed(cx.host, generation, confirmation, cx.now);
-        forward.status = Some(304);
         forward.stored = stored;
-        let outcome = Outcome::Forward(forward.clone());
+        self.answer_confirmed(cx, forward, ask, entry)
+    }
+
+    /// Answers with what the origin has confirmed by a 304 to our conditions. When that is nothing that we have, the client
+    /// has no use for the 304 either, and what is stored is known to be old.
+    fn answer_confirmed(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        forward: Forward,
+        ask: &Rc<Ask>,
+        entry: Option<Rc<Entry>>,
+    ) -> Step {
+        let outcome = Outcome::Forward(Forward { status: Some(304), ..forward });
         self.explain(&outcome, entry.as_deref());
         let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, &outcome));
-        match reply {
-            Some(reply) => self.reply(reply),
-            None => Step::Continue(self.response_edits(cx, &forward, response, Some(&ask.options))),
-        }
+        self.reply(reply.unwrap_or_else(|| Reply::not_confirmed(cx.config, &outcome)))
     }
 }

@@ -111,6 +111,16 @@ impl Reply {
         Reply { status, fields, body: Body::Bytes(body), details: "larder_passing", head_only: false }
     }
 
+    /// 502: the origin has answered 304 about something that nobody has (RFC 9111 §4.3.3), and it cannot be asked again.
+    #[must_use]
+    pub fn not_confirmed(config: &Config, outcome: &Outcome) -> Reply {
+        let mut fields = Fields::new();
+        if config.cache_status.enabled {
+            fields.push("cache-status", outcome.cache_status(&config.name));
+        }
+        Reply { status: 502, fields, body: Body::Empty, details: "larder_not_confirmed", head_only: false }
+    }
+
     /// 504 to `only-if-cached` (RFC 9111 §5.2.1.7).
     #[must_use]
     pub fn not_cached(config: &Config) -> Reply {

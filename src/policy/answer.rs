@@ -58,7 +58,7 @@ pub fn answer(stored: &StoredResponse, body_bytes: u64, request: &RequestHead, a
                 let content_range = range::content_range(start, len, Some(body_bytes));
                 return partial(stored, content_range, age, BodyPart::Range { start, len });
             }
-            Selection::Unsatisfiable => return unsatisfiable(stored, body_bytes),
+            Selection::Unsatisfiable => return unsatisfiable(stored, body_bytes, age),
             Selection::Whole => {}
         }
     }
@@ -101,12 +101,14 @@ fn of_a_part(
 }
 
 /// §15.5.17. It is our own answer, not the stored one: of that it has what tells the representation.
-fn unsatisfiable(stored: &StoredResponse, body_bytes: u64) -> Answer {
+fn unsatisfiable(stored: &StoredResponse, body_bytes: u64, age: Duration) -> Answer {
     let mut fields = Fields::new();
     for name in ["date", "etag", "last-modified", "vary", "cache-control"] {
         stored.fields.get_all(name).for_each(|value| fields.push(name, value));
     }
     fields.push("content-range", range::unsatisfied(body_bytes));
+    // It has a lifetime, and is as old as what it speaks of.
+    let fields = with_age(fields, age);
     Answer { status: 416, fields, body: BodyPart::None }
 }
 

@@ -3,9 +3,11 @@
 use core::time::Duration;
 
 use crate::config::Options;
-use crate::http::cache_control::{CacheControl, pragma_says_no_cache, seconds};
+use crate::http::cache_control::{CacheControl, SECONDS_MAX, pragma_says_no_cache, seconds};
 use crate::http::{Fields, date, list, structured};
 use crate::time::Timestamp;
+
+use super::StoredResponse;
 
 /// The directives that govern a response.
 pub(super) struct Control {
@@ -100,10 +102,36 @@ pub(super) fn explicit(fields: &Fields, control: &Control, response_time: Timest
 
 /// §4.2.2: a part of the time since the response was last modified.
 fn heuristic(fields: &Fields, response_time: Timestamp, options: &Options) -> Option<Duration> {
-    let last_modified = fields.get("last-modified").and_then(date::parse)?;
-    let unchanged = date_value(fields, response_time).since(last_modified);
+    let unchanged = since_modified(fields, response_time)?;
     let part = unchanged.checked_mul(u32::from(options.heuristics.percent))? / 100;
     (!part.is_zero()).then(|| part.min(options.heuristics.max))
+}
+
+fn since_modified(fields: &Fields, response_time: Timestamp) -> Option<Duration> {
+    let last_modified = fields.get("last-modified").and_then(date::parse)?;
+    Some(date_value(fields, response_time).since(last_modified))
+}
+
+/// The age that a response which is stale goes out with: past each lifetime that whoever gets it may read in it.
+///
+/// It may be fresh by its own word: a soft purge has made it stale, or a rule that shortens lifetimes. With its true age
+/// browsers, and caches on the way, would keep the old version until that lifetime is over, where no purge reaches them.
+#[must_use]
+pub fn age_when_stale(stored: &StoredResponse, age: Duration) -> Duration {
+    let fields = &stored.fields;
+    let of = |control: CacheControl| control.max_age.max(control.s_maxage);
+    let date_value = date_value(fields, stored.response_time);
+    let expires = fields.get("expires").and_then(date::parse).map(|expires| expires.since(date_value));
+    let for_all = of(CacheControl::parse(fields.get_all("cache-control"))).max(expires);
+    // §4.2.2: "A typical setting of this fraction might be 10%." Age is in whole seconds.
+    let tenth = |unchanged: Duration| Duration::from_secs(unchanged.as_secs().div_ceil(10));
+    let for_all = for_all.or_else(|| since_modified(fields, stored.response_time).map(tenth));
+    // RFC 9213 §2.2: whom these fields are targeted at they know best.
+    let targeted = fields.iter().filter(|(name, _)| name.ends_with(b"-cache-control"));
+    let targeted = targeted.filter_map(|(_, value)| structured::targeted(value).and_then(of)).max();
+    let surrogate = CacheControl::parse_surrogate(fields.get_all("surrogate-control"), None).and_then(of);
+    let longest = for_all.max(targeted).max(surrogate).unwrap_or_default().max(stored.lifetime);
+    age.max(longest.min(Duration::from_secs(SECONDS_MAX)))
 }
 
 /// The status codes that are defined as heuristically cacheable (RFC 9110 §15.1).
@@ -242,6 +270,37 @@ mod tests {
         assert_eq!(secs_of(200, fields, &with(20, 3600)), Some(200));
         assert_eq!(secs_of(200, fields, &with(20, 60)), Some(60));
         assert_eq!(secs_of(200, fields, &with(0, 60)), None);
+    }
+
+    #[test]
+    fn what_is_stale_goes_out_older_than_anybody_may_take_it_for_fresh() {
+        let (expires, modified, date) = (at(100), at(-1000), at(0));
+        let (expires, modified) = (expires.as_str(), modified.as_str());
+        for (fields, lifetime, age, expected) in [
+            (&[("cache-control", "max-age=60")][..], 60, 1, 60),
+            (&[("cache-control", "max-age=60")], 60, 75, 75),
+            (&[("cache-control", "max-age=600")], 10, 15, 600),
+            (&[("cache-control", "max-age=60")], 600, 15, 600),
+            (&[("cache-control", "max-age=60, s-maxage=10")], 10, 15, 60),
+            (&[("cache-control", "s-maxage=600, max-age=0")], 600, 15, 600),
+            (&[("cache-control", "max-age=60"), ("expires", expires)], 60, 1, 100),
+            (&[("expires", expires)], 100, 1, 100),
+            (&[("expires", "0")], 0, 1, 1),
+            (&[("last-modified", modified)], 10, 15, 100),
+            (&[("cache-control", "max-age=60"), ("last-modified", modified)], 60, 15, 60),
+            (&[("cache-control", "public"), ("last-modified", modified)], 100, 1, 100),
+            (&[("cache-control", "max-age=60"), ("cdn-cache-control", "max-age=300")], 300, 1, 300),
+            (&[("cache-control", "max-age=60"), ("x-cache-control", "max-age=300;a=1")], 60, 1, 300),
+            (&[("cache-control", "max-age=60"), ("surrogate-control", "max-age=300+60")], 60, 1, 300),
+            (&[("cache-control", "max-age=99999999999")], 60, 1, SECONDS_MAX),
+            (&[], 60, 1, 60),
+        ] {
+            let fields = fields.iter().copied().chain([("date", date.as_str())]).collect();
+            let lifetime = Duration::from_secs(lifetime);
+            let stored = StoredResponse { response_time: T0, fields, lifetime, ..StoredResponse::default() };
+            let age = age_when_stale(&stored, Duration::from_secs(age));
+            assert_eq!(age, Duration::from_secs(expected), "{:?}", stored.fields);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod unsafe_methods;
 pub mod validation;
 
 pub use answer::{Answer, BodyPart, answer};
+pub use freshness::age_when_stale;
 pub use key::{forwarded_path, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};
 pub use reuse::{Reuse, Trouble, current_age, expires, in_trouble, reuse};

@@ -1,12 +1,16 @@
 //! Asking the origin whether a stored response is still good, and what its answer does to it (RFC 9111 §3.2, §4.3,
 //! RFC 9110 §8.8).
 
+use core::time::Duration;
+
 use crate::config::{Options, SetCookie};
 use crate::http::etag::EntityTag;
+use crate::http::search::SearchVariance;
 use crate::http::{Fields, RequestHead, ResponseHead, date, list};
 use crate::outcome::NotStored;
 use crate::time::Timestamp;
 
+use super::reuse::current_age;
 use super::{StoredResponse, freshness, hygiene, storing};
 
 /// The fields that make a request to the origin conditional on what is stored; empty when there is no validator.
@@ -138,9 +142,9 @@ fn updated(
 pub enum HeadUpdate {
     /// It is the same representation: this is the stored response with the new fields.
     Freshened(Box<StoredResponse>),
-    /// It is another representation, or may no longer be stored: the stored response is stale.
-    Invalidates,
-    /// It says nothing about the stored response, or its request must leave no trace.
+    /// It is another representation, or may no longer be stored: this is the stored response, stale from now on.
+    Outdated(Box<StoredResponse>),
+    /// It says nothing about the stored response or nothing new, or its request must leave no trace.
     None,
 }
 
@@ -162,14 +166,36 @@ pub fn updated_by_head(
     let changed = |name| response.fields.get(name).is_some_and(|new| stored.fields.get(name) != Some(new));
     let length = response.fields.get("content-length").map(<[u8]>::trim_ascii);
     let other_length = length.is_some_and(|length| length != body_bytes.to_string().as_bytes());
-    if changed("etag") || changed("last-modified") || other_length {
-        return HeadUpdate::Invalidates;
-    }
+    let changed = changed("etag") || changed("last-modified") || other_length;
     match updated(stored, request, response, options, times) {
-        Ok(stored) => HeadUpdate::Freshened(Box::new(stored)),
-        Err(Unfreshened::Drop { .. }) => HeadUpdate::Invalidates,
         Err(Unfreshened::Keep { .. } | Unfreshened::Refetch) => HeadUpdate::None,
+        // One client's own page is another than everybody's, and shows nothing.
+        Err(Unfreshened::Drop { why: NotStored::Private, .. }) if changed => HeadUpdate::None,
+        Ok(fresh) if !changed && selects_alike(&fresh, stored) => HeadUpdate::Freshened(Box::new(fresh)),
+        Err(Unfreshened::Drop { .. }) if !changed => outdated(stored, times.1, true),
+        Ok(_) | Err(Unfreshened::Drop { .. }) => outdated(stored, times.1, false),
     }
+}
+
+/// Whether two responses answer the same requests for their URI: else the new one belongs under another key.
+fn selects_alike(new: &StoredResponse, old: &StoredResponse) -> bool {
+    let searched = |stored: &StoredResponse| SearchVariance::of(&stored.fields);
+    new.vary == old.vary && searched(new) == searched(old)
+}
+
+/// The stored response, stale from now on; `for_good` says that it must not even be served stale.
+fn outdated(stored: &StoredResponse, now: Timestamp, for_good: bool) -> HeadUpdate {
+    let lifetime = stored.lifetime.min(current_age(stored, now));
+    let mut stale = StoredResponse { lifetime, refresh_ahead: Duration::ZERO, ..stored.clone() };
+    if for_good {
+        stale.must_revalidate = true;
+        stale.stale_while_revalidate = Duration::ZERO;
+        stale.stale_if_error = Duration::ZERO;
+        stale.stale_if_down = Duration::ZERO;
+        stale.soft_purge_grace = Duration::ZERO;
+    }
+    let is_news = lifetime < stored.lifetime || for_good && !stored.must_revalidate;
+    if is_news { HeadUpdate::Outdated(Box::new(stale)) } else { HeadUpdate::None }
 }
 
 /// §3.2: each field of the new response replaces the stored one, with exceptions.
@@ -369,24 +395,47 @@ mod tests {
     }
 
     #[test]
-    fn a_head_updates_or_invalidates_what_is_stored() {
-        let stored = stored(&[("etag", "\"x\""), ("a", "1")]);
-        let head = |status, fields: &[(&str, &str)]| {
-            updated_by_head(&stored, 10, &request(), &response(status, fields), &Options::default(), (T1, T1))
+    fn a_head_updates_what_is_stored_or_makes_it_stale() {
+        let stored = StoredResponse {
+            stale_if_error: Duration::from_secs(9),
+            ..stored(&[("etag", "\"x\""), ("a", "1"), ("vary", "b")])
         };
-        for (status, fields, expected) in [
-            (200, &[("etag", "\"y\"")][..], HeadUpdate::Invalidates),
-            (200, &[("content-length", "11")], HeadUpdate::Invalidates),
-            (200, &[("last-modified", OLD)], HeadUpdate::Invalidates),
-            (200, &[("cache-control", "no-store")], HeadUpdate::Invalidates),
-            (404, &[("etag", "\"y\"")], HeadUpdate::None),
-            (304, &[], HeadUpdate::None),
+        let soon = T0.after(Duration::from_secs(10));
+        let head = |stored: &StoredResponse, status, fields: &[(&str, &str)], sent: &[(&str, &str)]| {
+            let request = RequestHead { fields: sent.iter().copied().collect(), has_body: false };
+            let times = (soon, soon);
+            updated_by_head(stored, 10, &request, &response(status, fields), &Options::default(), times)
+        };
+        for (status, fields, windows) in [
+            (200, &[("etag", "\"y\"")][..], Some(9)),
+            (200, &[("etag", "\"y\""), ("cache-control", "no-store")], Some(9)),
+            (200, &[("content-length", "11")], Some(9)),
+            (200, &[("last-modified", OLD)], Some(9)),
+            (200, &[("vary", "c")], Some(9)),
+            (200, &[("cache-control", "no-store")], Some(0)),
+            (200, &[("cache-control", "private")], Some(0)),
+            (200, &[("etag", "\"y\""), ("cache-control", "private")], None),
+            (404, &[("etag", "\"y\"")], None),
+            (304, &[("etag", "\"y\"")], None),
         ] {
-            assert_eq!(head(status, fields), expected, "{status} {fields:?}");
+            let got = match head(&stored, status, fields, &[]) {
+                HeadUpdate::Outdated(stale) => {
+                    assert_eq!(stale.lifetime, Duration::from_secs(10), "{status} {fields:?}");
+                    assert!(head(&stale, status, fields, &[]) == HeadUpdate::None, "once: {fields:?}");
+                    Some(stale.stale_if_error.as_secs())
+                }
+                HeadUpdate::None => None,
+                HeadUpdate::Freshened(_) => panic!("{status} {fields:?}"),
+            };
+            assert_eq!(got, windows, "{status} {fields:?}");
         }
-        let HeadUpdate::Freshened(updated) = head(200, &[("content-length", "10"), ("a", "2")]) else {
+        let changed = &[("etag", "\"y\"")][..];
+        assert_eq!(head(&stored, 200, changed, &[("authorization", "x")]), HeadUpdate::None);
+        assert_eq!(head(&stored, 200, changed, &[("cache-control", "no-store")]), HeadUpdate::None);
+        let HeadUpdate::Freshened(updated) = head(&stored, 200, &[("content-length", "10"), ("a", "2")], &[])
+        else {
             panic!("the same length and no other validator");
         };
-        assert_eq!((updated.fields.get("a"), updated.response_time), (Some(&b"2"[..]), T1));
+        assert_eq!((updated.fields.get("a"), updated.response_time), (Some(&b"2"[..]), soon));
     }
 }

@@ -137,6 +137,11 @@ macro_rules! on_both_stands {
                 a_stored_get_answers_a_head
                 a_head_without_a_stored_get_goes_to_the_origin_and_stores_nothing
                 the_answer_to_a_head_brings_the_stored_response_up_to_date
+                the_answer_to_a_head_that_shows_a_change_makes_the_stored_response_stale
+                the_answer_to_a_head_concerns_its_own_variant
+                the_answer_to_a_head_that_comes_late_changes_nothing
+                a_head_whose_answer_is_one_clients_own_changes_nothing_for_others
+                what_the_answer_to_a_head_forbids_is_not_served_any_more
             }
             ranges {
                 a_part_is_stored_served_and_completed_by_its_other_part
@@ -169,6 +174,8 @@ macro_rules! on_both_stands {
             stale {
                 a_stale_response_helps_out_when_the_origin_is_too_slow
                 a_stale_response_is_served_at_once_while_one_fetch_refreshes_it
+                what_is_served_stale_goes_out_as_stale
+                what_a_rule_makes_last_goes_out_with_its_own_age
                 a_refresh_that_is_confirmed_makes_the_stored_response_fresh
                 a_refresh_does_not_speak_for_the_client_that_caused_it
                 a_refresh_that_fails_leaves_the_stale_response_and_is_not_repeated_at_once
@@ -203,6 +210,7 @@ macro_rules! on_both_stands {
             purge {
                 a_hard_purge_on_any_worker_holds_at_once_on_all
                 a_soft_purge_serves_the_old_response_while_one_fetch_refreshes_it
+                what_is_served_after_a_soft_purge_goes_out_as_stale
                 a_soft_purge_is_over_when_the_origin_confirms_the_response
                 a_revalidating_purge_asks_before_the_next_use
                 a_purge_covers_every_variant_and_every_spelling
@@ -218,6 +226,7 @@ macro_rules! on_both_stands {
             }
             tags {
                 tags_are_read_from_every_known_field_and_not_shown
+                tags_that_a_head_or_a_304_tells_are_taken_in_and_not_shown
                 a_tag_covers_all_that_carry_it_and_nothing_else
                 a_soft_purge_of_a_tag_refreshes_what_is_asked_for
                 a_fetch_in_flight_does_not_escape_the_purge_of_a_tag_that_nobody_knew

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::telling::{
-    admin, await_origin, command, expect_hit, expect_miss, get, page, pages, purge, purge_url, ttl,
+    admin, await_origin, command, date, expect_hit, expect_miss, get, page, pages, purge, purge_url, ttl,
 };
-use crate::stand::{Ending, Reply, Request, Stand};
+use crate::stand::{Ending, Reply, Request, Response, Stand};
 
 /// Long enough for what happens during a fetch, on a machine that is busy.
 const SLOW: Duration = Duration::from_secs(1);
@@ -56,6 +56,59 @@ pub fn a_soft_purge_serves_the_old_response_while_one_fetch_refreshes_it(stand: 
             expect_hit(stand, worker, &path, "new");
         }
         assert_eq!(stand.origin_count(&path), 2);
+    }
+}
+
+/// The age of a response, in seconds.
+#[track_caller]
+fn age(response: &Response) -> u64 {
+    response.field("age").parse().unwrap()
+}
+
+pub fn what_is_served_after_a_soft_purge_goes_out_as_stale(stand: &mut dyn Stand) {
+    admin(stand);
+    let (in_an_hour, day_ago) = (date(stand, 3600), date(stand, -86_400));
+    let cases: [(&[(&str, &str)], u64); 6] = [
+        (&[("cache-control", "max-age=600")], 600),
+        (&[("cache-control", "max-age=900, s-maxage=600")], 900),
+        (&[("cache-control", "max-age=600, must-revalidate")], 600),
+        (&[("cache-control", "max-age=600"), ("cdn-cache-control", "max-age=900")], 900),
+        // Rounded to seconds, in which the response may have been under way.
+        (&[("expires", &in_an_hour)], 3590),
+        (&[("last-modified", &day_ago)], 8630),
+    ];
+    for (n, (fields, lifetime)) in cases.into_iter().enumerate() {
+        let path = format!("/purge/age-{n}");
+        let old =
+            fields.iter().fold(Reply::ok("0123456789").field("etag", "\"v\""), |r, (n, v)| r.field(n, v));
+        stand.origin(&path, vec![old, page("new").delay(SLOW)]);
+        for worker in [0, 1] {
+            get(stand, worker, &path);
+        }
+        assert!(age(&expect_hit(stand, 0, &path, "0123456789")) < 5, "{fields:?}");
+        purge_url(stand, n % 2, &path, "soft");
+        for worker in [0, 1] {
+            let hit = expect_hit(stand, worker, &path, "0123456789");
+            assert!(age(&hit) >= lifetime, "{fields:?}: {}", hit.field("age"));
+        }
+        // In whatever form: who gets it takes the rest from what it has.
+        for (request, status) in [
+            (Request::new("HEAD", &path), 200),
+            (Request::get(&path).field("if-none-match", "\"v\""), 304),
+            (Request::get(&path).field("range", "bytes=0-1"), 206),
+            (Request::get(&path).field("range", "bytes=20-"), 416),
+        ] {
+            let hit = stand.send(1, request);
+            let found = (hit.status, hit.field("cache-status"));
+            assert!(
+                hit.status == status && age(&hit) >= lifetime,
+                "{fields:?}: {found:?} {}",
+                hit.field("age")
+            );
+        }
+        await_origin(stand, &path, 2);
+        stand.pass(SLOW * 2);
+        assert!(age(&expect_hit(stand, 0, &path, "new")) < 5, "{fields:?}");
     }
 }
 

@@ -28,6 +28,44 @@ pub fn a_stale_response_is_served_at_once_while_one_fetch_refreshes_it(stand: &m
     assert_eq!(stand.origin_count("/stale/while"), 2);
 }
 
+pub fn what_is_served_stale_goes_out_as_stale(stand: &mut dyn Stand) {
+    stand
+        .configure(
+            r#"{"rules": [{"match": {"path": "/stale/aged/**"}, "ttl": "1s", "stale_while_revalidate": "60s"},
+                {"match": {"path": "/stale/aged-error/**"}, "ttl": "1s", "stale_if_error": "60s"}]}"#,
+        )
+        .unwrap();
+    // A rule has made it stale. By its own word it is fresh for another ten minutes.
+    let slow = || page("new").delay(Duration::from_secs(1));
+    let down = || Reply::status(503);
+    for (path, next) in [("/stale/aged/a", slow()), ("/stale/aged-error/a", down())] {
+        stand.origin(path, vec![page("old").field("etag", "\"old\""), next]);
+        get(stand, 0, path);
+        assert!(expect_hit(stand, 1, path, "old").field("age").parse::<u64>().unwrap() < 5);
+        stand.pass(Duration::from_millis(1100));
+        for worker in [0, 1] {
+            let hit = expect_hit(stand, worker, path, "old");
+            assert!(hit.field("age").parse::<u64>().unwrap() >= 600, "{path}: {}", hit.field("age"));
+        }
+    }
+}
+
+pub fn what_a_rule_makes_last_goes_out_with_its_own_age(stand: &mut dyn Stand) {
+    stand.configure(r#"{"rules": [{"match": {"path": "/stale/longer"}, "ttl": "1h"}]}"#).unwrap();
+    let reply = Reply::ok("page").field("cache-control", "max-age=60").field("age", "100");
+    stand.origin("/stale/longer", vec![reply.field("etag", "\"v\"")]);
+    get(stand, 0, "/stale/longer");
+    for worker in [0, 1] {
+        let hit = expect_hit(stand, worker, "/stale/longer", "page");
+        let age: u64 = hit.field("age").parse().unwrap();
+        assert!((100..110).contains(&age) && ttl(&hit) > 3000, "{age}: {}", hit.field("cache-status"));
+        // Whoever asks again, since the origin's lifetime is over, is answered from the cache.
+        let again = stand.send(worker, Request::get("/stale/longer").field("if-none-match", "\"v\""));
+        assert_eq!((again.status, again.is_hit()), (304, true));
+    }
+    assert_eq!(stand.origin_count("/stale/longer"), 1);
+}
+
 pub fn a_refresh_that_is_confirmed_makes_the_stored_response_fresh(stand: &mut dyn Stand) {
     let confirmed = Reply::status(304).field("etag", "\"old\"").field("cache-control", "max-age=600");
     stand.origin("/stale/confirmed", vec![stale_page("old", ", stale-while-revalidate=300"), confirmed]);

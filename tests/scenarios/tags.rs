@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::telling::{admin, await_origin, expect_hit, expect_miss, get, page, pages, purge_tag, with_admin};
-use crate::stand::{Request, Stand};
+use crate::stand::{Reply, Request, Stand};
 
 pub fn tags_are_read_from_every_known_field_and_not_shown(stand: &mut dyn Stand) {
     admin(stand);
@@ -31,6 +31,29 @@ pub fn tags_are_read_from_every_known_field_and_not_shown(stand: &mut dyn Stand)
             expect_miss(stand, 1 - worker, &path, &n.to_string());
             expect_hit(stand, worker, &path, &n.to_string());
         }
+    }
+}
+
+pub fn tags_that_a_head_or_a_304_tells_are_taken_in_and_not_shown(stand: &mut dyn Stand) {
+    admin(stand);
+    let tagged = |body: &str, tag: &str| page(body).field("etag", "\"v\"").field("cache-tag", tag);
+    stand.origin("/tags/head", vec![tagged("old", "one"), tagged("old", "two"), tagged("new", "two")]);
+    get(stand, 0, "/tags/head");
+    let head = Request::new("HEAD", "/tags/head").field("cache-control", "no-cache");
+    assert_eq!(stand.send(0, head).all("cache-tag"), [""; 0]);
+    stand.pass(Duration::from_millis(50));
+    for worker in [0, 1] {
+        assert_eq!(expect_hit(stand, worker, "/tags/head", "old").all("cache-tag"), [""; 0]);
+    }
+    purge_tag(stand, 1, "two", "hard");
+    expect_miss(stand, 0, "/tags/head", "new");
+    // A page that is validated each time: the second request within a second goes alone.
+    let validated = |reply: Reply| reply.field("cache-control", "no-cache").field("etag", "\"v\"");
+    let confirmed = validated(Reply::status(304)).field("cache-tag", "one");
+    stand.origin("/tags/alone", vec![validated(Reply::ok("page")).field("cache-tag", "one"), confirmed]);
+    for worker in [0, 0, 1, 0] {
+        let response = get(stand, worker, "/tags/alone");
+        assert_eq!((response.text().as_str(), response.all("cache-tag")), ("page", vec![]));
     }
 }
 

@@ -118,7 +118,8 @@ pub fn a_304_about_something_else_confirms_nothing(stand: &mut dyn Stand) {
     let other = Reply::status(304).field("etag", "\"another\"").field("cache-control", "max-age=600");
     stand.origin("/valid/wrong", vec![stale_page("old", ""), other, page("new")]);
     get(stand, 0, "/valid/wrong");
-    get(stand, 1, "/valid/wrong");
+    let asked = get(stand, 1, "/valid/wrong");
+    assert_ne!(asked.text(), "old", "{}", asked.field("cache-status"));
     let response = get(stand, 0, "/valid/wrong");
     assert_eq!(
         (response.status, response.text().as_str()),
