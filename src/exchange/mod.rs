@@ -290,10 +290,12 @@ impl Exchange {
 
     /// Answers with a stored response.
     fn serve(&mut self, cx: &Context<'_, impl Host>, ask: &Ask, entry: &Rc<Entry>, reuse: &Reuse) -> Step {
-        let shown = |age| entry.response().map_or(age, |response| age_when_stale(&response.stored, age));
         let (age, ttl, stale) = match *reuse {
             Reuse::Fresh { age, ttl } => (age, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX), None),
-            Reuse::Stale { age, ttl, reason, .. } => (shown(age), ttl, Some(reason)),
+            Reuse::Stale { age, ttl, reason, .. } => {
+                let shown = entry.response().map(|response| age_when_stale(&response.stored, age));
+                (shown.unwrap_or(age), ttl, Some(reason))
+            }
             Reuse::Validate(reason) => return self.pass(cx, reason),
         };
         let outcome = match (ask.waited.get(), stale) {

@@ -74,14 +74,17 @@ impl CacheControl {
         for member in lines.flat_map(list::members) {
             let (name, argument) = directive(member);
             let reading = control.directive(name, argument.as_deref());
-            control.look_through(member, reading);
+            if reading != Reading::Read {
+                control.look_through(member, reading);
+            }
         }
         control
     }
 
     /// Takes what may be forbidden out of what was not read.
+    #[cold]
     fn look_through(&mut self, member: &[u8], reading: Reading) {
-        let Some((hidden, in_doubt)) = hidden(member, reading) else { return };
+        let (hidden, in_doubt) = hidden(member, reading);
         self.in_doubt |= in_doubt;
         self.no_store |= hidden.no_store;
         if hidden.no_cache {
@@ -140,7 +143,9 @@ impl CacheControl {
         } else {
             Reading::Read
         };
-        self.look_through(member, reading);
+        if reading != Reading::Read {
+            self.look_through(member, reading);
+        }
     }
 
     fn surrogate_max_age(&mut self, argument: Option<&[u8]>) -> Reading {
@@ -203,17 +208,14 @@ fn lifetime(lifetime: &mut Option<Duration>, argument: Option<&[u8]>) -> Reading
     if read.is_some() { Reading::Read } else { Reading::Unreadable }
 }
 
-/// What a member hides that was read like this, and whether that puts the whole field in doubt; none when there is nothing
-/// to look for.
-fn hidden(member: &[u8], reading: Reading) -> Option<(Hidden, bool)> {
-    match reading {
-        Reading::Read => None,
-        Reading::Unknown if is_well_formed(member) => {
-            let hidden = Hidden::in_token(list::name_and_value(member).0);
-            Some((hidden, hidden != Hidden::default()))
-        }
-        Reading::Unreadable | Reading::Unknown => Some((Hidden::anywhere_in(member), true)),
+/// What a member hides that was not read, and whether that puts the whole field in doubt.
+#[cold]
+fn hidden(member: &[u8], reading: Reading) -> (Hidden, bool) {
+    if reading == Reading::Unknown && is_well_formed(member) {
+        let hidden = Hidden::in_token(list::name_and_value(member).0);
+        return (hidden, hidden != Hidden::default());
     }
+    (Hidden::anywhere_in(member), true)
 }
 
 /// Whether a parameter of `Surrogate-Control` names a device, rather than being a directive.
@@ -276,7 +278,8 @@ impl RequestCacheControl {
         for member in lines.flat_map(list::members) {
             let (name, argument) = directive(member);
             let reading = control.directive(name, argument.as_deref());
-            if let Some((hidden, _)) = hidden(member, reading) {
+            if reading != Reading::Read {
+                let (hidden, _) = hidden(member, reading);
                 control.no_store |= hidden.no_store;
                 control.no_cache |= hidden.no_cache;
                 if hidden.lifetime {

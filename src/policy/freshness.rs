@@ -117,6 +117,7 @@ fn since_modified(fields: &Fields, response_time: Timestamp) -> Option<Duration>
 /// It may be fresh by its own word: a soft purge has made it stale, or a rule that shortens lifetimes. With its true age
 /// browsers, and caches on the way, would keep the old version until that lifetime is over, where no purge reaches them.
 #[must_use]
+#[cold]
 pub fn age_when_stale(stored: &StoredResponse, age: Duration) -> Duration {
     let fields = &stored.fields;
     let of = |control: CacheControl| control.max_age.max(control.s_maxage);
