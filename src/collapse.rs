@@ -23,7 +23,7 @@ use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
 use crate::store::cost::EMPTY_BYTES;
-use crate::store::set::{Flight, FlightState, LARGE_WAYS, SetValue, WAYS, Way};
+use crate::store::set::{Flight, FlightState, KeyRoute, LARGE_WAYS, SetValue, WAYS, Way};
 use crate::time::{Monotonic, Timestamp};
 
 /// What a request that found nothing to reuse may do about it.
@@ -224,6 +224,10 @@ pub struct Left {
     pub not_shared: Option<(NotStored, Monotonic)>,
     /// Whether the set remembers that the key was asked for, although nothing was stored.
     pub counted: bool,
+    /// Until when clients fetch the key with their own requests, because the root's was refused.
+    pub inline_until: Option<Monotonic>,
+    /// Whether they need not do so any longer: they are refused as well.
+    pub all_refused: bool,
 }
 
 /// A set after a landing.
@@ -251,7 +255,10 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
             _ if record.is_some() => set.uses_of(record.fingerprint),
             _ => 0,
         };
-        let route = if record.route == 0 { set.route_of(record.fingerprint) } else { record.route };
+        let route = match set.route_of(record.fingerprint) {
+            KeyRoute::Inline { .. } if left.all_refused => KeyRoute::Unknown,
+            known => known,
+        };
         set.forget(record.fingerprint);
         // The old record of the same key may lie in another way. Its bytes stay until somebody writes there.
         for way in set.ways.iter_mut().filter(|w| w.fingerprint == flight.fingerprint) {
@@ -261,6 +268,10 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     } else if left.counted {
         let uses = set.uses_of(flight.fingerprint);
         set.remember(&Way { fingerprint: flight.fingerprint, uses, ..Way::default() });
+    }
+    if let Some(until) = left.inline_until {
+        let own = set.ways.iter_mut().filter(|way| way.fingerprint == flight.fingerprint);
+        own.for_each(|way| way.route = KeyRoute::Inline { until });
     }
     *set.flight_mut(generation)? = match left.not_shared {
         Some((reason, until)) => {
@@ -406,7 +417,7 @@ mod tests {
     #[test]
     fn a_flight_lands_once_and_what_it_left_to_remember_stays() {
         let until = Monotonic::default().after(Duration::from_secs(1));
-        let left = Left { record: None, not_shared: Some((NotStored::NoFreshness, until)), counted: false };
+        let left = Left { not_shared: Some((NotStored::NoFreshness, until)), ..Left::default() };
         let landing = landed(&flying(), GENERATION, left).unwrap().set;
         assert_eq!(landed(&landing, GENERATION, Left::default()), None);
         assert_eq!(
@@ -438,7 +449,7 @@ mod tests {
         let (mut set, mut now, mut rested) = (flying(), Monotonic(0), Duration::ZERO);
         for generation in 1..12 {
             let until = failed_until(KEY, generation, now);
-            let left = Left { record: None, not_shared: Some((NotStored::Error, until)), counted: false };
+            let left = Left { not_shared: Some((NotStored::Error, until)), ..Left::default() };
             set = landed(&set, generation, left).unwrap().set;
             let end = rests_until(set.flight_of(KEY).unwrap());
             let nominal = FAILED_FOR.saturating_mul(1 << (generation - 1)).min(RESTS_MAX);

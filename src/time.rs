@@ -56,7 +56,7 @@ impl Monotonic {
 }
 
 /// What both clocks said when the callback began that is being decided.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Now {
     /// For HTTP: dates, ages, freshness.
     pub wall: Timestamp,

@@ -69,9 +69,31 @@ pub struct OriginRequest {
     pub body: Vec<u8>,
 }
 
+/// The one route that a stand has for all requests. The clusters `origin` and `blue` both lead to the scripted origin.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub name: &'static str,
+    pub cluster: &'static str,
+    /// What it makes of the host.
+    pub host: Option<&'static str>,
+    /// Fields that it adds to requests.
+    pub adds: Vec<(&'static str, &'static str)>,
+    /// The status that it answers with by itself.
+    pub answers: Option<u16>,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Route { name: "", cluster: "origin", host: None, adds: Vec::new(), answers: None }
+    }
+}
+
 /// A client's request under way.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Exchange(pub usize);
+
+/// The plugin configuration that is shipped (`envoy/envoy.yaml`).
+pub const SHIPPED: &str = r#"{"collapse": {"cluster": "route_loop"}}"#;
 
 /// A place where clients, Larder and an origin meet. Both stands run the filter with two workers.
 pub trait Stand {
@@ -82,6 +104,8 @@ pub trait Stand {
     fn origin(&mut self, path: &str, replies: Vec<Reply>);
     /// Whether the origin takes connections at all; those that it has are closed when it does not.
     fn origin_listens(&mut self, listens: bool);
+    /// Pushes another route, which holds for all requests that come after it.
+    fn route(&mut self, route: Route);
     /// Sends a request over a connection of this worker (0 or 1) and does not wait.
     fn start(&mut self, worker: usize, request: Request) -> Exchange;
     /// Waits for the response, ten seconds of the stand's time at the most; panics when there is none.

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use larder::cache::{Host, StreamId};
+use larder::cache::{Host, Route, StreamId};
 use larder::http::{Fields, Peer};
 use larder::metrics::{Counter, Metrics};
 use larder::store::{Cas, Fingerprint, SharedData, Versioned};
@@ -113,7 +113,11 @@ impl Metrics for World {
 }
 
 impl Host for World {
-    fn routed(&self, _: StreamId) -> Option<(Fields, String)> {
+    fn sent(&self, _: StreamId) -> Option<Fields> {
+        None
+    }
+
+    fn route(&self, _: StreamId) -> Option<Route> {
         None
     }
 

@@ -37,6 +37,12 @@ pub struct Explanation<'a> {
     pub failures: (u8, Duration),
     /// The cluster that it comes from, where that is known, and whether that is taken to be down.
     pub cluster: Option<&'a (String, bool)>,
+    /// Where it is not known: the clusters that are taken to be down.
+    pub down: &'a [String],
+    /// The cluster for Larder's own fetches, if Envoy lacks it.
+    pub lacking: Option<&'a str>,
+    /// For how long clients fetch it with their own requests, because the origin has refused Larder's.
+    pub refused_for: Duration,
 }
 
 /// The answer to a question for an explanation.
@@ -82,10 +88,20 @@ fn trouble(explanation: &Explanation<'_>) -> Vec<String> {
             "Its last fetch failed, {times}: while something stored answers, it is not fetched again for another {ms} ms."
         ));
     }
+    let down = "is taken to be down: what may be served stale is, and one request at a time asks.";
     if let Some((name, true)) = explanation.cluster {
-        why.push(format!(
-            "The cluster {name} is taken to be down: what may be served stale is, and one request at a time asks."
-        ));
+        why.push(format!("The cluster {name} {down}"));
+    }
+    why.extend(
+        explanation.down.iter().map(|name| format!("If its route leads to cluster {name}: that {down}")),
+    );
+    let own = "clients fetch it with their own requests, and it is not refreshed in the background";
+    if let Some(name) = explanation.lacking {
+        why.push(format!("Envoy has no cluster {name}, which collapse.cluster names: until it has, {own}."));
+    }
+    if !explanation.refused_for.is_zero() {
+        let secs = explanation.refused_for.as_secs();
+        why.push(format!("The origin has refused Larder's own request for it: for another {secs} s {own}."));
     }
     why
 }
@@ -178,6 +194,9 @@ mod tests {
             last_not_stored: None,
             fetching: false,
             failures: (0, Duration::ZERO),
+            down: &[],
+            lacking: None,
+            refused_for: Duration::ZERO,
             cluster: None,
         }
     }

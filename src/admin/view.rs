@@ -49,7 +49,12 @@ pub struct ClusterInTrouble {
 /// The answer to a question for health: 503 when something is wrong. A cluster in trouble is nothing wrong with the
 /// cache.
 #[must_use]
-pub fn health(wrong: &[&str], clusters: &[ClusterInTrouble], numbers: &[(&str, u64)]) -> AdminResponse {
+pub fn health(
+    wrong: &[&str],
+    warnings: &[String],
+    clusters: &[ClusterInTrouble],
+    numbers: &[(&str, u64)],
+) -> AdminResponse {
     let (status, word) = if wrong.is_empty() { (200, "ok") } else { (503, "degraded") };
     let shown = |cluster: &ClusterInTrouble| {
         json!({
@@ -60,7 +65,13 @@ pub fn health(wrong: &[&str], clusters: &[ClusterInTrouble], numbers: &[(&str, u
         })
     };
     let clusters: Vec<Value> = clusters.iter().map(shown).collect();
-    let body = json!({ "status": word, "wrong": wrong, "in_trouble": clusters, "facts": object(numbers) });
+    let body = json!({
+        "status": word,
+        "wrong": wrong,
+        "warnings": warnings,
+        "in_trouble": clusters,
+        "facts": object(numbers),
+    });
     AdminResponse::json(status, &body)
 }
 
@@ -197,8 +208,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_makes_the_health_answer_an_error() {
-        assert_eq!(health(&[], &[], &[("head", 3)]).status, 200);
-        let sick = health(&["the journal cannot be read"], &[], &[]);
+        assert_eq!(health(&[], &[], &[], &[("head", 3)]).status, 200);
+        let sick = health(&["the journal cannot be read"], &[], &[], &[]);
         assert_eq!(sick.status, 503);
         assert_eq!(body(&sick)["wrong"][0], "the journal cannot be read");
     }
@@ -207,7 +218,7 @@ mod tests {
     fn clusters_in_trouble_are_shown() {
         let cluster =
             |name: &str, probe_in_ms| ClusterInTrouble { name: name.into(), failures: 5, probe_in_ms };
-        let answer = health(&[], &[cluster("a", Some(700)), cluster("b", None)], &[]);
+        let answer = health(&[], &[], &[cluster("a", Some(700)), cluster("b", None)], &[]);
         let a = json!({"name": "a", "breaker": "open", "failures": 5, "probe_in_ms": 700});
         assert_eq!((answer.status, &body(&answer)["in_trouble"][0]), (200, &a));
         assert_eq!(body(&answer)["in_trouble"][1]["breaker"], "closed");

@@ -42,6 +42,10 @@ pub struct Ask {
     pub waited: Cell<Option<Waited>>,
     /// Under which fingerprint its response was stored, once it has been.
     pub home: Cell<Option<Fingerprint>>,
+    /// Whether the root's request on its behalf was refused, so that it goes itself.
+    pub was_refused: Cell<bool>,
+    /// Whether no client asks: it stands for a key that is to be fetched again.
+    pub is_nobodys: bool,
     /// What [`Ask::whole`] says, once it was asked.
     whole: OnceCell<Result<(), NotStored>>,
 }
@@ -151,8 +155,16 @@ impl Ask {
             stamp: Cell::new(0),
             waited: Cell::new(None),
             home: Cell::new(None),
+            was_refused: Cell::new(false),
+            is_nobodys: false,
             whole: OnceCell::new(),
         }
+    }
+
+    /// The same, but that no client asks.
+    #[must_use]
+    pub fn of_nobody(self) -> Ask {
+        Ask { is_nobodys: true, ..self }
     }
 
     /// When it goes to the origin by itself.

@@ -4,15 +4,14 @@
 use std::rc::Rc;
 
 use super::consider::{Best, alone, holds_for};
-use super::trouble::{Asking, known_recipe};
-use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Recipe, Waited};
+use super::trouble::{Asking, routed_to};
+use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Waited};
 use crate::collapse::{self, Seat};
-use crate::config::Fetch as FetchMode;
 use crate::deviation::{Deviation, deviates};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::Reuse;
-use crate::store::set::{SetSnapshot, SetValue};
+use crate::store::set::SetSnapshot;
 use crate::time::Now;
 
 /// A request that nothing simply answers, and why.
@@ -45,7 +44,7 @@ impl Cache {
         let rests = collapse::rests(&set.value, need.place.fingerprint, now.mono);
         let serving = serving
             .or_else(|| rests.then(|| self.makes_do(need, now)).flatten())
-            .or_else(|| self.outage(host, need, &set.value, now));
+            .or_else(|| self.outage(host, need, now));
         if let Some(serve) = serving {
             let may_refresh =
                 ask.whole().is_ok() && !ask.only_if_cached() && !rests && !self.refreshes_enough();
@@ -110,16 +109,16 @@ impl Cache {
         now: Now,
     ) -> Option<Decision> {
         let Need { ask, place, best, reason } = *need;
-        let (recipe, cluster) = self.recipe_for(host, need, &set.value, serving.is_some());
+        let route = self.call_route(host, need, &set.value, serving.is_some(), now);
         // A call of the root needs no client, but a client that waits for it needs a place.
-        let recipe = recipe.filter(|_| serving.is_some() || self.has_room_for(place));
+        let route = route.filter(|_| serving.is_some() || self.has_room_for(place));
         let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
-        if is_ahead && recipe.is_none() {
+        if is_ahead && route.is_none() {
             return serving;
         }
         let mut timeout = self.config.collapse.fetch_timeout;
         if serving.is_some() {
-            match self.asking(host, cluster.as_ref(), now) {
+            match self.asking(host, ask, now) {
                 Asking::Yes => {}
                 Asking::Probe => timeout = timeout.min(self.config.breaker.probe_interval),
                 Asking::No => return serving,
@@ -135,7 +134,9 @@ impl Cache {
         if is_ahead {
             host.count(Counter::RefreshedAhead);
         }
-        let is_dispatched = recipe.is_some();
+        let is_dispatched = route.is_some();
+        // Its own stream may be gone when the call comes back.
+        let cluster = route.as_ref().and_then(|_| routed_to(&self.config, host, ask));
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight, &set.value),
             stamp: self.mirror.head(),
@@ -147,7 +148,7 @@ impl Cache {
             started: now,
             is_refresh: is_dispatched && serving.is_some(),
             replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
-            by: recipe.map_or(Fetcher::Stream, Fetcher::Root),
+            by: route.map_or(Fetcher::Stream, Fetcher::Root),
         };
         self.fetches.insert(flight.generation, fetch);
         if !is_dispatched {
@@ -162,42 +163,6 @@ impl Cache {
     fn refreshes_enough(&self) -> bool {
         let running = self.fetches.values().filter(|fetch| fetch.is_refresh).count();
         running >= self.config.collapse.refresh_concurrency_max as usize
-    }
-
-    /// How the root fetches what this request asks for; none when the request itself has to go. And which cluster
-    /// answers, where that is known.
-    ///
-    /// The root fetches what is known to be cacheable, as it then belongs to no client; on behalf of a request that
-    /// carries credentials only while something stored is served meanwhile, because it sends none.
-    fn recipe_for(
-        &mut self,
-        host: &impl Host,
-        need: &Need<'_>,
-        set: &SetValue,
-        is_refresh: bool,
-    ) -> (Option<Recipe>, Option<String>) {
-        let (ask, config) = (need.ask, Rc::clone(&self.config));
-        let collapse = &config.collapse;
-        let is_anonymous =
-            || !["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
-        let by_root = match collapse.fetch {
-            FetchMode::Inline => false,
-            _ if is_refresh => true,
-            FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
-            FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
-        };
-        if !by_root {
-            return (None, None);
-        }
-        let known = known_recipe(host, need, set);
-        let cluster = known.as_ref().map(|known| known.cluster.clone());
-        if !self.is_anyones(host, ask, need.place) {
-            return (None, cluster);
-        }
-        match &collapse.cluster {
-            Some(own) => (Some(Recipe::to_cluster(own.clone())), cluster.or_else(|| Some(own.clone()))),
-            None => (known, cluster),
-        }
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.

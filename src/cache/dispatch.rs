@@ -3,7 +3,8 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing};
+use super::route::CallRoute;
+use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing, LearnedRoute};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored, Stored};
@@ -21,6 +22,15 @@ pub struct Call {
     pub fields: Vec<(String, String)>,
     /// How long it may take in all.
     pub timeout: Duration,
+}
+
+/// Why the host does not dispatch a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Envoy has no cluster of that name.
+    NoCluster,
+    /// The cluster has nobody to ask.
+    NoHost,
 }
 
 /// The response to a dispatched call.
@@ -44,11 +54,11 @@ impl Cache {
         });
         let call = match &fetch.by {
             Fetcher::Stream => None,
-            Fetcher::Root(recipe) => {
-                let request = recipe.replayed(&fetch.ask.forwarded());
+            Fetcher::Root(route) => {
+                let request = route.applied(&fetch.ask.forwarded());
                 let conditions = conditions.unwrap_or_default();
                 request.and_then(|request| request_fields(&request, &conditions)).map(|fields| Call {
-                    cluster: recipe.cluster.clone(),
+                    cluster: route.cluster().to_owned(),
                     fields,
                     timeout: fetch.timeout,
                 })
@@ -61,11 +71,52 @@ impl Cache {
         call
     }
 
-    /// A call could not be dispatched, or has come to no answer.
-    pub fn call_failed(&mut self, host: &impl Host, generation: u64, now: Now) {
+    /// A call is under way. Whether it is news that Envoy has the cluster.
+    pub fn call_dispatched(&mut self, host: &impl Host, call: &Call, now: Now) -> bool {
+        self.cluster_is_there(host, &call.cluster, true, now)
+    }
+
+    /// A call could not be dispatched. Whether it is news that Envoy lacks the cluster.
+    pub fn call_refused(
+        &mut self,
+        host: &impl Host,
+        generation: u64,
+        call: &Call,
+        refusal: Refusal,
+        now: Now,
+    ) -> bool {
+        match refusal {
+            Refusal::NoHost => {
+                self.call_failed(host, generation, now);
+                false
+            }
+            // That says nothing of the origin: whoever waits goes there with the client's own request.
+            Refusal::NoCluster => {
+                let is_news = self.cluster_is_there(host, &call.cluster, false, now);
+                host.count(Counter::DispatchFailed);
+                self.forget_route(host, generation);
+                self.land(host, generation, Landing::Abandoned, now);
+                is_news
+            }
+        }
+    }
+
+    /// A call has come to no answer.
+    fn call_failed(&mut self, host: &impl Host, generation: u64, now: Now) {
         let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
         self.origin_answered(host, || cluster, true, now);
+        self.forget_route(host, generation);
         self.call_ended(host, generation, now);
+    }
+
+    /// A fetch by what was learned of a route has failed: perhaps because that is no longer the route.
+    fn forget_route(&mut self, host: &impl Host, generation: u64) {
+        if let Some(Fetcher::Root(CallRoute::Learned(route))) =
+            self.fetches.get(&generation).map(|f| f.by.clone())
+        {
+            LearnedRoute::forget(host, route.number(self.seed(host)));
+            self.route_met = (0, 0);
+        }
     }
 
     fn call_ended(&mut self, host: &impl Host, generation: u64, now: Now) {
@@ -81,13 +132,21 @@ impl Cache {
         let reason = leader.unwrap_or(ForwardReason::Stale);
         let Some(head) = reception.head else { return self.call_failed(host, generation, now) };
         self.origin_answered(host, || cluster, is_failure(&head), now);
-        let completes = self.validated(generation).is_some_and(|entry| entry.is_part());
+        let validated = self.validated(generation);
+        let completes = validated.as_ref().is_some_and(|entry| entry.is_part());
+        // A stored 404 that is still one has been confirmed, not refused.
+        let is_stored =
+            validated.as_deref().and_then(Entry::response).is_some_and(|r| r.stored.status == head.status);
         let decision = match head.status {
+            400.. if !is_stored && (head.status != 416 || !completes) => {
+                self.refused(host, generation, is_failure(&head), now);
+                None
+            }
             304 => self.received_confirmation(host, generation, &head, reason, now),
             206 | 416 if completes => {
                 self.received_rest(host, generation, &head, reception.body, reason, now)
             }
-            _ => self.received_response(host, generation, head, reception.body, (&ask, reason), now),
+            _ => self.received_response(host, generation, head, reception.body, reason, now),
         };
         if let (Some(decision), Some(_)) = (decision, leader) {
             self.leave(ask.stream);
@@ -122,12 +181,10 @@ impl Cache {
         generation: u64,
         head: ResponseHead,
         body: Vec<u8>,
-        (ask, reason): (&Ask, ForwardReason),
+        reason: ForwardReason,
         now: Now,
     ) -> Option<Decision> {
         let status = head.status;
-        let validated = self.validated(generation);
-        let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
         let delivery = match self.storable(host, generation, &head, &body, now) {
             Ok(response) => {
                 let landing = Landing::Stored(Box::new(Response { body: body.into(), ..response }));
@@ -136,19 +193,30 @@ impl Cache {
             }
             Err(why) => {
                 self.land(host, generation, Landing::NotStored(why), now);
-                if why.is_failure() {
-                    host.count(Counter::DispatchFailed);
-                    let reuse = validated
-                        .as_ref()
-                        .and_then(|entry| self.on_failure(host, entry, ask, || cluster, now));
-                    if let (Some(entry), Some(reuse)) = (validated, reuse) {
-                        return Some(Decision::Serve { entry, reuse });
-                    }
-                }
                 Delivery::Passing { head, body, why }
             }
         };
         Some(Decision::Deliver { delivery, reason })
+    }
+
+    /// The origin answers the root with an error. It may not answer a client so, whose request has what the root's lacks,
+    /// such as credentials or cookies: nobody gets it, and it takes nothing's place. Whoever waits asks for itself, or
+    /// makes do with something stored.
+    fn refused(&mut self, host: &impl Host, generation: u64, is_failure: bool, now: Now) {
+        host.count(Counter::DispatchFailed);
+        self.forget_route(host, generation);
+        if let Some(fetch) = self.fetches.get(&generation) {
+            // It leads no more, and what the root was refused with is nothing that it has waited for.
+            fetch.ask.waited.set(None);
+            fetch.ask.was_refused.set(true);
+        }
+        let landing = match is_failure {
+            // Remembered, so that the origin is left alone while something stored answers.
+            true if self.validated(generation).is_some() => Landing::NotStored(NotStored::Error),
+            true => Landing::Abandoned,
+            false => Landing::Refused,
+        };
+        self.land(host, generation, landing, now);
     }
 
     /// The root has asked for what a stored part lacks (RFC 9111 §3.3).
@@ -198,9 +266,7 @@ impl Cache {
     ) -> Result<Response, NotStored> {
         let bytes_max = self.fetches.get(&generation).map_or(0, |f| f.ask.options.object_bytes_max);
         let bytes = body.len() as u64;
-        if is_failure(head) && (is_envoys_own(head) || self.holds_better(generation, now)) {
-            Err(NotStored::Error)
-        } else if bytes > bytes_max {
+        if bytes > bytes_max {
             Err(NotStored::TooLarge)
         } else if head.content_length().is_some_and(|length| length != bytes) {
             Err(NotStored::Incomplete)

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::variants::Listing;
-use super::{Cache, Fetch, Fetcher, Host, Place, Recipe};
+use super::{Cache, Fetch, Host, Place};
 use crate::collapse::Left;
 use crate::metrics::Counter;
 use crate::outcome::NotStored;
@@ -55,10 +55,6 @@ impl Cache {
         } else {
             self.memory.insert(home, &entry);
         }
-        if let (Some(recipe), true) = (self.learned(fetch), stored) {
-            // It may be the first under the key of a variant.
-            self.keep_recipe(host, home, recipe);
-        }
         entry
     }
 
@@ -100,18 +96,14 @@ impl Cache {
         (until, not_shared): (u32, Option<(NotStored, Monotonic)>),
         now: Now,
     ) -> Result<(), NotStored> {
-        let (leased, mut lease) = (fetch.lease.place.fingerprint, fetch.lease.clone());
-        // Published with the record: whoever it wakes may have to refresh it at once.
-        if let Some(recipe) = self.learned(fetch) {
-            lease.route = self.kept(host, recipe);
-        }
+        let (leased, lease) = (fetch.lease.place.fingerprint, &fetch.lease);
         let at_home = filing.home.fingerprint == leased;
         // What is published under the lease ends the flight as well. Whoever waits for it has to find all of it.
         let (stored, has_ended) = match &filing.listing {
             Some(listing) if listing.primary.fingerprint == leased => {
                 let stored = self.put(host, &filing.home, entry, until, now);
                 let list = self.listed(host, listing, now);
-                (stored, list.is_some_and(|list| self.publish_list(host, &lease, list, not_shared, now)))
+                (stored, list.is_some_and(|list| self.publish_list(host, lease, list, not_shared, now)))
             }
             Some(listing) => {
                 let stored = match self.enlist(host, listing, now) {
@@ -155,14 +147,6 @@ impl Cache {
     pub(super) fn tell(&self, host: &impl Host, fingerprint: Fingerprint, now: Now) {
         for worker in workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w)) {
             host.wake(worker, fingerprint);
-        }
-    }
-
-    /// The recipe of a fetch, where it was learned.
-    fn learned<'a>(&self, fetch: &'a Fetch) -> Option<&'a Recipe> {
-        match (&fetch.by, &self.config.collapse.cluster) {
-            (Fetcher::Root(recipe), None) => Some(recipe),
-            _ => None,
         }
     }
 }

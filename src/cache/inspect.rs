@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::consider::invalidated;
-use super::{Ask, Cache, Decision, Host, Landing, Place, Recipe, Waited, subject};
+use super::{Ask, Cache, Decision, Host, Landing, LearnedRoute, Place, Waited, subject};
 use crate::breaker::Breakers;
 use crate::collapse::rests_until;
 use crate::invalidation::{Invalidation, Subject, Verdict};
@@ -14,7 +14,7 @@ use crate::policy::reuse::{Reuse, reuse};
 use crate::store::journal::Covering;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
-use crate::store::set::{FlightState, SetSnapshot, WAYS};
+use crate::store::set::{FlightState, KeyRoute, SetSnapshot, WAYS};
 use crate::time::Now;
 
 /// The most sets that one survey reads.
@@ -63,6 +63,10 @@ pub struct Found {
     pub rests: Duration,
     /// The cluster that it comes from, where that is known, and whether that is taken to be down.
     pub cluster: Option<(String, bool)>,
+    /// Where it is not known: the clusters that are taken to be down.
+    pub down: Vec<String>,
+    /// For how long clients fetch it with their own requests, because the origin has refused the root's.
+    pub refused_for: Duration,
 }
 
 /// What became of the wish to fetch something again.
@@ -249,12 +253,31 @@ impl Cache {
         let fetching = flight.is_some_and(|flight| flight.is_live(now.mono));
         let failures = flight.map_or(0, |flight| flight.failures);
         let rests = flight.map_or(Duration::ZERO, |flight| rests_until(flight).since(now.mono));
-        let recipe = Recipe::read(host, set.route_of(place.fingerprint));
-        let cluster = recipe.map(|recipe| {
-            let is_down = Breakers::read(host).is_open(&recipe.cluster);
-            (recipe.cluster, is_down)
+        let route = set.route_of(place.fingerprint);
+        let (learned, refused_for) = match route {
+            KeyRoute::Learned(number) => (LearnedRoute::read(host, number, now.mono), Duration::ZERO),
+            KeyRoute::Inline { until } => (None, until.since(now.mono)),
+            KeyRoute::Unknown => (None, Duration::ZERO),
+        };
+        let breakers = Breakers::read(host);
+        let cluster = learned.map(|(learned, _)| {
+            let is_down = breakers.is_open(&learned.cluster);
+            (learned.cluster, is_down)
         });
-        Found { key: place.key, seen, forward, not_stored, fetching, failures, rests, cluster }
+        let open = breakers.troubles().filter(|trouble| cluster.is_none() && trouble.probe_from.is_some());
+        let down = open.map(|trouble| trouble.cluster.clone()).collect();
+        Found {
+            key: place.key,
+            seen,
+            forward,
+            not_stored,
+            fetching,
+            failures,
+            rests,
+            cluster,
+            down,
+            refused_for,
+        }
     }
 
     /// The worker's own copy, unless shared data has a newer one.

@@ -3,8 +3,9 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::route::route_of;
-use super::{Cache, Effect, Fetcher, Host, Lease, Recipe};
+use super::route::CallRoute;
+use super::trouble::routed_to;
+use super::{Cache, Effect, Fetcher, Host, Lease};
 use crate::collapse::{self, Left};
 use crate::deviation::Deviation;
 use crate::metrics::Counter;
@@ -17,6 +18,8 @@ use crate::time::Now;
 
 /// How long nobody waits for a key whose response was of no use to others.
 const NOT_SHARED_FOR: Duration = Duration::from_secs(10);
+/// How long clients fetch a key with their own requests after the root's was refused.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// How a fetch ended.
 #[derive(Debug)]
@@ -29,6 +32,9 @@ pub enum Landing {
     Dropped(NotStored),
     /// Without anything; whoever waits competes again.
     Abandoned,
+    /// The origin has refused the root's request. A client's own may have what that lacked, so for a while clients fetch
+    /// the key themselves; whoever waits competes again.
+    Refused,
 }
 
 impl Cache {
@@ -73,6 +79,11 @@ impl Cache {
                 self.finish(host, &fetch.lease, Left::default(), 0);
                 None
             }
+            Landing::Refused => {
+                let inline_until = Some(now.mono.after(REFUSED_FOR));
+                self.finish(host, &fetch.lease, Left { inline_until, ..Left::default() }, 0);
+                None
+            }
         }
     }
 
@@ -102,19 +113,23 @@ impl Cache {
         self.finish(host, lease, Left { record, not_shared, ..Left::default() }, 0);
     }
 
-    /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight.
+    /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight, where
+    /// its calls go through the route table; elsewhere the next who waits leads.
     pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let own = self.config.collapse.cluster.clone().map(Recipe::to_cluster);
-        let recipe = own.or_else(|| route_of(host, &ask)).filter(|_| self.is_anyones(host, &ask, &place));
+        let table = self.table_cluster(now).map(|cluster| CallRoute::Table(cluster.to_owned()));
+        let route = table.filter(|_| self.is_anyones(host, &ask, &place));
         self.wake_here(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             let Some(flight) = set.value.flight(generation) else { break };
             let waited_for = flight.waiters != 0 || self.parked.contains_key(&place.fingerprint);
-            if let (true, Some(recipe)) = (waited_for, &recipe) {
-                self.take_over(generation, recipe.clone(), now);
+            if let (true, Some(route)) = (waited_for, &route)
+                && !set.value.route_of(place.fingerprint).is_inline(now.mono)
+            {
+                let cluster = routed_to(&self.config, host, &ask);
+                self.take_over(generation, route.clone(), cluster, now);
                 return;
             }
             let Some(landed) = collapse::landed(&set.value, generation, Left::default()) else { break };
@@ -129,15 +144,15 @@ impl Cache {
     }
 
     /// Turns an inline fetch into one of the root, which asks anew: with a new stamp.
-    fn take_over(&mut self, generation: u64, recipe: Recipe, now: Now) {
+    fn take_over(&mut self, generation: u64, route: CallRoute, cluster: Option<String>, now: Now) {
         let head = self.mirror.head();
         let deadline = now.mono.after(self.config.collapse.fetch_timeout);
         let Some(fetch) = self.fetches.get_mut(&generation) else { return };
-        fetch.cluster = Some(recipe.cluster.clone());
+        fetch.cluster = cluster;
         fetch.stamp = head;
         fetch.started = now;
         fetch.deadline = deadline;
-        fetch.by = Fetcher::Root(recipe);
+        fetch.by = Fetcher::Root(route);
         // What was to be validated was judged under the old stamp.
         fetch.validated = None;
         self.effects.push_back(Effect::Dispatch(generation));

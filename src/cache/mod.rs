@@ -14,9 +14,9 @@ mod filing;
 mod inspect;
 mod keep;
 mod landing;
+mod learned_route;
 mod publish;
 mod quota;
-mod recipe;
 mod reclaim;
 mod room;
 mod route;
@@ -34,10 +34,10 @@ use std::rc::Rc;
 
 pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
 pub use assess::{Confirmation, assessed};
-pub use dispatch::{Call, Reception, is_envoys_own, is_failure};
+pub use dispatch::{Call, Reception, Refusal, is_envoys_own, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen};
 pub use landing::Landing;
-pub use recipe::Recipe;
+pub use learned_route::{LearnedRoute, Route};
 
 use crate::collapse::NewFlight;
 use crate::config::Config;
@@ -54,10 +54,12 @@ use crate::time::{Monotonic, Now, Timestamp};
 
 /// What the cache needs of the world.
 pub trait Host: SharedData + Metrics {
-    /// The request of a stream as the router sent it, and the cluster that it was sent to. Known at the end of a
-    /// stream, while it is being logged.
-    fn routed(&self, stream: StreamId) -> Option<(Fields, String)>;
-    /// The cluster that the request of a stream was sent to; none before it is.
+    /// The header section of a stream's request as the router sent it. Known at the end of a stream, while it is being
+    /// logged.
+    fn sent(&self, stream: StreamId) -> Option<Fields>;
+    /// The route that was chosen for the request of a stream; none where that leads to no cluster, or the stream is gone.
+    fn route(&self, stream: StreamId) -> Option<Route>;
+    /// The cluster of that route.
     fn cluster(&self, stream: StreamId) -> Option<String>;
     /// Who is on the other end of the connection of the stream that the host is asking about.
     fn peer(&self) -> Peer;
@@ -105,8 +107,10 @@ pub struct Cache {
     ticked: Option<Now>,
     /// Whether the wall clock was set back and the journal does not say so yet.
     clock_set_back: bool,
-    /// The route that this worker has seen kept last, since its last tick.
-    route_kept: u32,
+    /// The number of the learned route that this worker has met last since its last tick, and at which head.
+    route_met: (u32, u64),
+    /// The cluster for fetches of the root, if Envoy was found to lack it.
+    lacking: Option<route::Lacking>,
     /// Ordered, like the fetches, so that the same events always have the same consequences.
     parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
@@ -141,8 +145,6 @@ struct Lease {
     until: Monotonic,
     /// The bytes in the slot before.
     before: u64,
-    /// The route of the fetch, where it is known beforehand; else zero.
-    route: u32,
 }
 
 /// A fetch that this worker makes under a flight.
@@ -184,8 +186,8 @@ impl Fetch {
 enum Fetcher {
     /// The request of a stream, on Envoy's own path.
     Stream,
-    /// A call of the root, sent like this.
-    Root(Recipe),
+    /// A call of the root, which goes this way.
+    Root(route::CallRoute),
 }
 
 impl Cache {
@@ -196,7 +198,8 @@ impl Cache {
             memory: WorkerMemory::new(config.store.worker_bytes_max),
             victims: room::Victims::starting_at(identity.nonce),
             reclaiming: reclaim::Reclaiming::starting_at(identity.nonce),
-            route_kept: 0,
+            route_met: (0, 0),
+            lacking: None,
             config,
             identity,
             seed: None,

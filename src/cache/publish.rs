@@ -70,9 +70,9 @@ impl Cache {
             encoded.write(host, lease.slot, lease.before);
         }
         let fingerprint = lease.place.fingerprint;
-        let way =
-            Way { fingerprint, bytes, expires: until, route: lease.route, host: bucket, ..Way::default() };
-        let left = Left { record: Some(way), not_shared, ..Left::default() };
+        let way = Way { fingerprint, bytes, expires: until, host: bucket, ..Way::default() };
+        let all_refused = entry.response().is_some_and(|response| response.stored.status >= 400);
+        let left = Left { record: Some(way), not_shared, all_refused, ..Left::default() };
         let published = self.finish(host, lease, left, more);
         if lands_first {
             encoded.write(host, lease.slot, lease.before);
@@ -95,10 +95,7 @@ impl Cache {
             if set.replace(host, &value) {
                 let flight = value.flight(lease.generation)?;
                 debug_assert_eq!(flight.way, way);
-                return Some(Lease {
-                    route: lease.route,
-                    ..Lease::of(lease.place.clone(), *flight, &set.value)
-                });
+                return Some(Lease::of(lease.place.clone(), *flight, &set.value));
             }
             host.count(Counter::Conflict);
         }
@@ -205,7 +202,7 @@ impl Lease {
     pub(super) fn of(place: Place, flight: Flight, set: &SetValue) -> Lease {
         let slot = Slot { set: place.set, way: flight.way };
         let before = set.ways.get(usize::from(flight.way)).map_or(0, |way| way.bytes);
-        Lease { place, slot, generation: flight.generation, until: flight.until, before, route: 0 }
+        Lease { place, slot, generation: flight.generation, until: flight.until, before }
     }
 }
 

@@ -1,29 +1,91 @@
-//! Learning how keys reach their origins, from what the router has made of requests ([`Recipe`]).
+//! How a fetch reaches its origin: with the client's own request, which Envoy routes, or by a call of the root.
+//!
+//! Routes decide. A call goes through the whole route table where `collapse.cluster` leads it there. Elsewhere only what
+//! nobody waits for, a refresh, may go by what was learned of a route ([`LearnedRoute`]), and only while the request that
+//! asks for the refresh has that very route, nothing was purged, and no fetch by it has failed: whatever a client waits for
+//! takes Envoy's own path, as without a cache.
 
+use serde::{Deserialize, Serialize};
+
+use super::claim::Need;
 use super::dispatch::as_anyone;
-use super::{Ask, Cache, Host, Place, Recipe};
+use super::{Ask, Cache, Host, LearnedRoute, Place};
+use crate::config::Fetch as FetchMode;
+use crate::http::{Fields, RequestHead};
+use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::policy::key;
 use crate::store::record::Content;
-use crate::store::set::SetSnapshot;
-use crate::store::{Fingerprint, TRIES};
+use crate::store::set::{KeyRoute, SetSnapshot, SetValue};
+use crate::store::{Fingerprint, TRIES, shared_key};
+use crate::time::{Monotonic, Now};
 
-impl Cache {
-    /// The stream of this request is being logged: now it is known what the router made of it.
-    pub fn learn_route(&mut self, host: &impl Host, ask: &Ask) {
-        let Some(fingerprint) = ask.home.get() else { return };
-        if let Some(recipe) = route_of(host, ask) {
-            self.keep_recipe(host, fingerprint, &recipe);
+use core::time::Duration;
+
+/// How long a cluster that Envoy lacks is not tried again.
+const LACKING_FOR: Duration = Duration::from_secs(10);
+
+/// How a call of the root reaches the origin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum CallRoute {
+    /// Through the route table, to which this cluster leads.
+    Table(String),
+    /// By what was learned of the route.
+    Learned(LearnedRoute),
+}
+
+impl CallRoute {
+    pub(super) fn cluster(&self) -> &str {
+        match self {
+            CallRoute::Table(cluster) => cluster,
+            CallRoute::Learned(route) => &route.cluster,
         }
     }
 
-    /// Keeps how a key reaches its origin. Most keys go the same few ways, so their ways in the set only name one.
-    pub(super) fn keep_recipe(&mut self, host: &impl Host, fingerprint: Fingerprint, recipe: &Recipe) {
-        let route = self.kept(host, recipe);
+    /// A request as it is sent; none when it is not one for this route.
+    pub(super) fn applied(&self, request: &RequestHead) -> Option<Fields> {
+        match self {
+            CallRoute::Table(_) => Some(request.fields.clone()),
+            CallRoute::Learned(route) => route.applied(request),
+        }
+    }
+}
+
+/// The configured cluster for fetches of the root, which Envoy was found to lack.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Lacking {
+    cluster: String,
+    until: Monotonic,
+}
+
+impl Cache {
+    /// The stream of this request is being logged: now it is known what the router made of it.
+    pub fn learn_route(&mut self, host: &impl Host, ask: &Ask, now: Now) {
+        let Some(fingerprint) = ask.home.get().filter(|_| self.config.collapse.cluster.is_none()) else {
+            return;
+        };
+        let Some((route, sent)) = host.route(ask.stream).zip(host.sent(ask.stream)) else { return };
+        let seed = self.seed(host);
+        let key_route = match LearnedRoute::learned(route, seed, &ask.forwarded(), &sent) {
+            Some(learned) => {
+                let number = learned.number(seed);
+                let met = (number, self.mirror.head());
+                if self.route_met != met {
+                    learned.keep(host, number, met.1, now);
+                    self.route_met = met;
+                }
+                KeyRoute::Learned(number)
+            }
+            None => KeyRoute::Unknown,
+        };
+        self.keep_route(host, fingerprint, key_route, now);
+    }
+
+    fn keep_route(&self, host: &impl Host, fingerprint: Fingerprint, route: KeyRoute, now: Now) {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, self.set_of(fingerprint));
             let Some(way) = set.value.way_of(fingerprint) else { return };
-            let Some(value) = set.value.routed(way, route) else { return };
+            let Some(value) = set.value.routed(way, route, now.mono) else { return };
             if set.replace(host, &value) {
                 return;
             }
@@ -31,14 +93,65 @@ impl Cache {
         }
     }
 
-    /// The number of a recipe, under which it is kept from now on.
-    pub(super) fn kept(&mut self, host: &impl Host, recipe: &Recipe) -> u32 {
-        let route = recipe.route(self.seed(host));
-        if self.route_kept != route {
-            recipe.keep(host, route);
-            self.route_kept = route;
+    /// How the root fetches what this request asks for; none when the request itself has to go.
+    ///
+    /// The root fetches what is known to be cacheable, as it then belongs to no client; on behalf of a request that
+    /// carries credentials only while something stored is served meanwhile, because it sends none.
+    pub(super) fn call_route(
+        &mut self,
+        host: &impl Host,
+        need: &Need<'_>,
+        set: &SetValue,
+        is_refresh: bool,
+        now: Now,
+    ) -> Option<CallRoute> {
+        let ask = need.ask;
+        let is_anonymous =
+            || !["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
+        let by_root = match self.config.collapse.fetch {
+            FetchMode::Inline => false,
+            _ if is_refresh => true,
+            FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
+            FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
+        };
+        let key_route = set.route_of(need.place.fingerprint);
+        if !by_root || ask.was_refused.get() || key_route.is_inline(now.mono) {
+            return None;
         }
-        route
+        let route = match (self.config.collapse.cluster.is_some(), key_route) {
+            (true, _) => CallRoute::Table(self.table_cluster(now)?.to_owned()),
+            (false, KeyRoute::Learned(number)) if is_refresh => {
+                CallRoute::Learned(self.certain_route(host, need, number, now)?)
+            }
+            (false, _) => return None,
+        };
+        self.is_anyones(host, ask, need.place).then_some(route)
+    }
+
+    /// What was learned of a route, if it is certain that the request that asks for a refresh has that very route, as it
+    /// was. It is not where it was met before a purge: somebody may have changed the route first, to take a page down.
+    fn certain_route(
+        &mut self,
+        host: &impl Host,
+        need: &Need<'_>,
+        number: u32,
+        now: Now,
+    ) -> Option<LearnedRoute> {
+        let entry = need.best.entry.as_ref()?;
+        let purged_at = match self.verdict_for(entry, need.ask) {
+            Verdict::Valid => None,
+            Verdict::Soft { at } => Some(at),
+            Verdict::Revalidate | Verdict::Hard => return None,
+        };
+        let route = self.route_of(host, need.ask)?;
+        let (learned, met) = LearnedRoute::read(host, number, now.mono)?;
+        let is_certain = purged_at.is_none_or(|at| at < met) && learned.is_of(&route, self.seed(host));
+        is_certain.then_some(learned)
+    }
+
+    /// The route of a request that a client waits for; none where it leads to no cluster, or no client asks.
+    pub(super) fn route_of(&self, host: &impl Host, ask: &Ask) -> Option<super::Route> {
+        if ask.is_nobodys { None } else { host.route(ask.stream) }
     }
 
     /// Whether a request would be told apart from no other by what the root does not send: else what the root fetches
@@ -58,10 +171,51 @@ impl Cache {
             Some(Content::Response(_) | Content::Search(_)) | None => false,
         }
     }
-}
 
-/// What the router has made of a request whose stream is being logged.
-pub(super) fn route_of(host: &impl Host, ask: &Ask) -> Option<Recipe> {
-    let (sent, cluster) = host.routed(ask.stream)?;
-    Recipe::learned(&ask.forwarded(), &sent, cluster, || host.peer())
+    /// The configured cluster that leads to the route table, unless Envoy was found to lack it.
+    pub(super) fn table_cluster(&self, now: Now) -> Option<&str> {
+        let cluster = self.config.collapse.cluster.as_deref()?;
+        (self.lacked_cluster() != Some(cluster) || self.may_try_again(now)).then_some(cluster)
+    }
+
+    /// The configured cluster for fetches of the root, if Envoy was found to lack it.
+    #[must_use]
+    pub fn lacked_cluster(&self) -> Option<&str> {
+        let lacking = self.lacking.as_ref()?;
+        (self.config.collapse.cluster.as_ref() == Some(&lacking.cluster)).then_some(&lacking.cluster)
+    }
+
+    fn may_try_again(&self, now: Now) -> bool {
+        self.lacking.as_ref().is_none_or(|lacking| lacking.until <= now.mono)
+    }
+
+    /// Envoy has this cluster, or lacks it. Whether that is news, which an operator should read in the log.
+    pub(super) fn cluster_is_there(
+        &mut self,
+        host: &impl Host,
+        cluster: &str,
+        there: bool,
+        now: Now,
+    ) -> bool {
+        if self.config.collapse.cluster.as_deref() != Some(cluster) {
+            return false;
+        }
+        let was_there = self.lacked_cluster().is_none();
+        if there && was_there {
+            return false;
+        }
+        let until = now.mono.after(LACKING_FOR);
+        self.lacking = (!there).then(|| Lacking { cluster: cluster.to_owned(), until });
+        let bytes = postcard::to_allocvec(&self.lacking).unwrap_or_default();
+        host.set(&shared_key("cluster", &[]), &bytes);
+        was_there != there
+    }
+
+    /// Hears whether another worker has found that Envoy lacks the cluster, or has it again.
+    pub(super) fn hear_of_cluster(&mut self, host: &impl Host) {
+        if self.config.collapse.cluster.is_some() {
+            let said = host.get(&shared_key("cluster", &[]));
+            self.lacking = said.and_then(|said| postcard::from_bytes(&said.bytes).ok()).flatten();
+        }
+    }
 }

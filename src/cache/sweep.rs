@@ -94,12 +94,13 @@ impl Cache {
         self.mirror.distrust();
         self.watch_the_clock(host, now);
         self.hear_of_trouble(host);
+        self.hear_of_cluster(host);
         self.renew_leases(host, now);
         self.give_up_lost_calls(host, now);
         self.settle(host, now);
         self.release_overdue(host, now);
         self.report_uses(host);
-        self.route_kept = 0;
+        self.route_met = (0, 0);
         self.shrink(host, now);
         self.reclaim(host, now);
         self.list_the_unlisted(host, now);

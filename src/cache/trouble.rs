@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use super::claim::Need;
 use super::consider::{invalidated, wants_refresh};
-use super::{Ask, Cache, Decision, Host, Recipe};
+use super::{Ask, Cache, Decision, Host};
 use crate::breaker::{Breakers, CLUSTERS_MAX, Change};
+use crate::config::Config;
 use crate::metrics::Counter;
 use crate::outcome::ForwardReason;
 use crate::policy::reuse::{Reuse, Trouble, in_trouble, reuse};
 use crate::store::memory::Entry;
 use crate::store::record::Content;
-use crate::store::set::SetValue;
 use crate::time::Now;
 
 /// Whether a cluster may be asked about what can be served as well without.
@@ -64,13 +64,12 @@ impl Cache {
         }
     }
 
-    /// Whether the cluster of a fetch may be asked, when something stored can be served as well.
-    pub(super) fn asking(&mut self, host: &impl Host, cluster: Option<&String>, now: Now) -> Asking {
-        let Some(cluster) = cluster.filter(|cluster| self.is_down(host, || Some((*cluster).clone()))) else {
-            return Asking::Yes;
-        };
+    /// Whether the cluster that a request is routed to may be asked, when something stored can be served as well.
+    pub(super) fn asking(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Asking {
+        let config = Rc::clone(&self.config);
+        let Some(cluster) = self.down(host, || routed_to(&config, host, ask)) else { return Asking::Yes };
         let rules = &self.config.breaker;
-        match Breakers::change(host, |all| all.probes(cluster, rules, now.mono)) {
+        match Breakers::change(host, |all| all.probes(&cluster, rules, now.mono)) {
             Change::Noted => {
                 host.count(Counter::Probe);
                 Asking::Probe
@@ -91,7 +90,7 @@ impl Cache {
     ) -> Option<Reuse> {
         self.on_error(entry, ask, now).or_else(|| {
             let reuse = self.in_trouble(Trouble::Down, entry, ask, now)?;
-            self.is_down(host, cluster).then_some(reuse)
+            self.down(host, cluster).map(|_| reuse)
         })
     }
 
@@ -115,30 +114,24 @@ impl Cache {
     }
 
     /// What is served without asking, because the cluster that would answer is taken to be down.
-    pub(super) fn outage(
-        &mut self,
-        host: &impl Host,
-        need: &Need<'_>,
-        set: &SetValue,
-        now: Now,
-    ) -> Option<Decision> {
+    pub(super) fn outage(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Option<Decision> {
         let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
         let reuse = self.in_trouble(Trouble::Down, entry, need.ask, now)?;
-        let recipe = || known_recipe(host, need, set).map(|recipe| recipe.cluster);
-        self.is_down(host, recipe).then(|| Decision::Serve { entry: Rc::clone(entry), reuse })
+        let config = Rc::clone(&self.config);
+        self.down(host, || routed_to(&config, host, need.ask))?;
+        Some(Decision::Serve { entry: Rc::clone(entry), reuse })
     }
 
-    /// Whether a cluster is taken to be down. Which one it is is only asked for when any is.
-    pub(super) fn is_down(&mut self, host: &impl Host, cluster: impl FnOnce() -> Option<String>) -> bool {
+    /// The cluster, if it is taken to be down. Which one it is is only asked for when any is.
+    fn down(&mut self, host: &impl Host, cluster: impl FnOnce() -> Option<String>) -> Option<String> {
         if !self.config.breaker.enabled {
-            return false;
+            return None;
         }
         let breakers = Breakers::read(host);
-        let open = (breakers.open() > 0).then(cluster).flatten().filter(|cluster| breakers.is_open(cluster));
-        open.is_some_and(|cluster| {
-            self.suspect(cluster);
-            true
-        })
+        let open =
+            (breakers.open() > 0).then(cluster).flatten().filter(|cluster| breakers.is_open(cluster))?;
+        self.suspect(open.clone());
+        Some(open)
     }
 
     /// What may be served instead of asking an origin that fails; nothing to a client that wants it to be asked.
@@ -185,7 +178,8 @@ impl Cache {
     }
 }
 
-/// What is known of the way to the origin of what a request needs.
-pub(super) fn known_recipe(host: &impl Host, need: &Need<'_>, set: &SetValue) -> Option<Recipe> {
-    Recipe::read(host, set.route_of(need.place.fingerprint))
+/// The cluster that a request is routed to. What no client asks for has no route yet: the cluster that leads its fetch to
+/// the route table stands for all that it may come to.
+pub(super) fn routed_to(config: &Config, host: &impl Host, ask: &Ask) -> Option<String> {
+    if ask.is_nobodys { config.collapse.cluster.clone() } else { host.cluster(ask.stream) }
 }

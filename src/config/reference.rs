@@ -217,11 +217,16 @@ pub const REFERENCE: &[Row] = &[
     top("collapse.fetch_timeout", "duration, 100ms to 10m", r#""30s""#, r#""5s""#,
         "The timeout of a fetch that Larder makes itself."),
     top("collapse.fetch", "`auto`, `inline`, `dispatched`", r#""auto""#, r#""inline""#,
-        "Who fetches: `inline` is the first client's own request on Envoy's path, `dispatched` a call of Larder's \
-         own; `auto` dispatches for keys that are known to be cacheable. Without `collapse.cluster`, the first fetch of \
-         a key is always inline: it shows what the route makes of the request."),
+        "Who fetches what a client waits for: `inline` is the first client's own request on Envoy's path, \
+         `dispatched` a call of Larder's own, for all others too; `auto` dispatches for keys that are known to be \
+         cacheable. Without `collapse.cluster` all is inline. Refreshes that nobody waits for are dispatched, but with \
+         `inline`."),
     top("collapse.cluster", "cluster or `null`", "null", r#""origin""#,
-        "The cluster that Larder's own fetches go to; the one that the route chose when there is none."),
+        "The cluster that leads Larder's own fetches to the route table, by way of an internal listener, as in \
+         `envoy/envoy.yaml`: so routes decide about them as about any request. Without it, what a client waits for goes with \
+         the client's own request, and a refresh goes as the route sent an earlier request, as long as it is certain that \
+         it would still do so: for a minute, with the same route name, cluster and metadata, no purge since, and nothing \
+         added to the request. If Envoy lacks the cluster, its log and `health` say so, and clients fetch meanwhile."),
     top("collapse.waiters_max", "1 to 1000000", "4096", "100",
         "The most requests that wait on one worker; beyond, they go to the origin by themselves."),
     top("collapse.key_waiters_max", "1 to 1000000", "1024", "50",

@@ -87,7 +87,7 @@ pub struct CollapseConfig {
     pub fetch_timeout: Duration,
     /// Who fetches.
     pub fetch: Fetch,
-    /// The cluster that dispatched fetches go to; the one that the route has chosen when none is given.
+    /// The cluster that leads dispatched fetches to the route table; without it only refreshes are dispatched.
     pub cluster: Option<String>,
     /// The most requests that wait on one worker.
     pub waiters_max: u32,

@@ -273,8 +273,15 @@ pub fn go_on(cx: &mut Context<'_, impl Host>) {
     }
 }
 
+/// Why something is not fetched again by itself.
+const BY_CLIENTS: &str = "clients fetch it with their own requests: what Larder fetches by itself needs collapse.cluster, and is not to be refused";
+
 /// Has so much of what a purge covers fetched again as there is room for. None when the journal cannot be read.
 fn go_round(cx: &mut Context<'_, impl Host>, round: &mut Round, looks: u64) -> Option<Refreshed> {
+    if cx.config.collapse.cluster.is_none() {
+        let left = vec![("what was purged".to_owned(), BY_CLIENTS.to_owned())];
+        return Some(Refreshed { left, complete: true, ..Refreshed::default() });
+    }
     let (_, running) = cx.cache.in_flight();
     let room = (cx.config.collapse.refresh_concurrency_max as usize).saturating_sub(running);
     if room == 0 {
@@ -299,7 +306,7 @@ fn refetch(cx: &mut Context<'_, impl Host>, stream: StreamId, seen: &[Seen]) -> 
                     refreshed.started.push(shown);
                     continue;
                 }
-                Refetch::NoRoute => "how its route sends it is not known yet".to_owned(),
+                Refetch::NoRoute => BY_CLIENTS.to_owned(),
                 Refetch::Recently(reason) => {
                     format!("a fetch has just come to nothing: {}", reason.as_str())
                 }
@@ -371,7 +378,7 @@ fn ask_with(
     options: Rc<Options>,
 ) -> Ask {
     let key = key::primary(&request, &options);
-    Exchange::new(stream).ask(cx, request, options, key)
+    Exchange::new(stream).ask(cx, request, options, key).of_nobody()
 }
 
 /// The request that a URL would be asked with, for the rules that its key depends on.

@@ -41,6 +41,9 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
         ("worker_waiting", parked as u64),
         ("worker_fetches", fetches as u64),
     ];
+    let lacking = cx.cache.lacked_cluster().map(|name| {
+        format!("Envoy has no cluster {name:?}, which collapse.cluster names: nothing is refreshed in the background")
+    });
     let now = cx.now.mono;
     let clusters: Vec<ClusterInTrouble> = Breakers::read(cx.host)
         .troubles()
@@ -50,7 +53,7 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
             probe_in_ms: trouble.probe_from.map(|from| from.0.saturating_sub(now.0)),
         })
         .collect();
-    admin::health(wrong, &clusters, &facts)
+    admin::health(wrong, lacking.as_slice(), &clusters, &facts)
 }
 
 /// The journal's tail.
@@ -143,6 +146,9 @@ pub(super) fn explain(
         fetching: found.fetching,
         failures: (found.failures, found.rests),
         cluster: found.cluster.as_ref(),
+        down: &found.down,
+        lacking: cx.cache.lacked_cluster(),
+        refused_for: found.refused_for,
     };
     admin::explain(&explanation, cx.now.wall)
 }

@@ -248,7 +248,7 @@ impl Exchange {
     /// The stream is over, in whatever state it is.
     pub fn end(&mut self, cx: &mut Context<'_, impl Host>, ending: Ending) {
         if let (Some(ask), false) = (self.fetched.take(), self.is_fetching()) {
-            cx.cache.learn_route(cx.host, &ask);
+            cx.cache.learn_route(cx.host, &ask, cx.now);
         }
         let generation = match core::mem::replace(&mut self.state, State::Over) {
             State::Fetching(fetching) => fetching.generation,

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use super::abi;
 use crate::breaker::Breakers;
-use crate::cache::{self, StreamId};
+use crate::cache::{self, Route, StreamId};
 use crate::http::{Fields, Peer};
 use crate::metrics::{Counter, Gauge, Metrics};
 use crate::store::{Cas, Fingerprint, SharedData, Versioned, shared_key, sum};
@@ -210,10 +210,19 @@ impl Metrics for ProxyHost {
 }
 
 impl cache::Host for ProxyHost {
-    fn routed(&self, stream: StreamId) -> Option<(Fields, String)> {
-        let cluster = self.cluster(stream)?;
-        let sent = Fields::from_wire(abi::map(abi::Map::Request)?);
-        (!sent.is_empty()).then_some((sent, cluster))
+    fn sent(&self, stream: StreamId) -> Option<Fields> {
+        let sent = abi::set_effective_context(stream).then(|| abi::map(abi::Map::Request)).flatten()?;
+        Some(Fields::from_wire(sent)).filter(|sent| !sent.is_empty())
+    }
+
+    fn route(&self, stream: StreamId) -> Option<Route> {
+        let part = |path| abi::property(path).unwrap_or_default();
+        Some(Route {
+            cluster: self.cluster(stream)?,
+            virtual_host: part("xds\0virtual_host_name"),
+            name: part("xds\0route_name"),
+            metadata: part("xds\0route_metadata"),
+        })
     }
 
     fn cluster(&self, stream: StreamId) -> Option<String> {

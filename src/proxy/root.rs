@@ -4,7 +4,7 @@ use core::cell::RefCell;
 use core::time::Duration;
 use log::{error, info};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
+use proxy_wasm::types::{ContextType, Status};
 use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
@@ -13,7 +13,7 @@ use super::exports::Alive;
 use super::filter::Filter;
 use super::listeners::Listeners;
 use super::vm::Vm;
-use crate::cache::{Call, Reception};
+use crate::cache::{Call, Reception, Refusal};
 use crate::config::Config;
 use crate::http::{Fields, ResponseHead};
 
@@ -48,10 +48,16 @@ pub fn root(id: u32, vm: Rc<Vm>) -> Box<dyn RootContext> {
 }
 
 impl Root {
-    /// Sends a call that belongs to this root; its token, or none when the host refuses it.
-    pub(super) fn dispatch(&self, call: &Call) -> Option<u32> {
+    /// Sends a call that belongs to this root; its token.
+    ///
+    /// # Errors
+    /// Why the host refuses it.
+    pub(super) fn dispatch(&self, call: &Call) -> Result<u32, Refusal> {
         let fields = call.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        self.dispatch_http_call(&call.cluster, fields, None, Vec::new(), call.timeout).ok()
+        // Calls have all that Envoy wants of them, so a bad argument is the cluster.
+        self.dispatch_http_call(&call.cluster, fields, None, Vec::new(), call.timeout).map_err(|status| {
+            if status == Status::BadArgument { Refusal::NoCluster } else { Refusal::NoHost }
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell};
 use core::ops::Bound::{Excluded, Unbounded};
 use core::time::Duration;
 use hashbrown::HashMap;
+use log::{error, info};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -320,10 +321,21 @@ impl Vm {
         let Some(cache) = &mut *self.cache.borrow_mut() else { return };
         let Some(call) = cache.call(&self.host, generation, host::now()) else { return };
         match dispatcher.dispatch(&call) {
-            Some(token) => {
+            Ok(token) => {
                 self.calls.borrow_mut().insert(token, generation);
+                if cache.call_dispatched(&self.host, &call, host::now()) {
+                    info!("larder sends its own fetches to cluster {:?} again", call.cluster);
+                }
             }
-            None => cache.call_failed(&self.host, generation, host::now()),
+            Err(refusal) => {
+                if cache.call_refused(&self.host, generation, &call, refusal, host::now()) {
+                    error!(
+                        "larder: Envoy has no cluster {:?}, which collapse.cluster names; until it has, clients \
+                         fetch with their own requests, and nothing is refreshed in the background",
+                        call.cluster
+                    );
+                }
+            }
         }
     }
 }

@@ -10,7 +10,8 @@
 //! | `v/h/<n>` | the bytes that are stored of a host, where that is limited, and in which sets ([`hosts`]) |
 //! | `v/bytes`, `v/entries` | the number of bytes and records stored |
 //! | `v/sets` | the most sets that there ever were ([`set`]) |
-//! | `v/p/<n>` | how requests reach an origin ([`crate::cache::Recipe`]); ways name it |
+//! | `v/p/<n>` | what was learned of a route ([`crate::cache::LearnedRoute`]); ways name it |
+//! | `v/cluster` | whether Envoy lacks the cluster for fetches of the root ([`crate::cache`]) |
 //! | `v/breakers` | the clusters in trouble ([`crate::breaker`]) |
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
 //! | `namespaces` | the versions of namespaces that the admin route shows ([`crate::admin::Namespaces`]) |
@@ -38,7 +39,7 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 /// The version of all layouts below the prefix; another version's data is never looked at.
-pub const SCHEMA: &str = "5";
+pub const SCHEMA: &str = "6";
 
 /// How often a compare-and-set is tried before the reader goes to the origin.
 pub const TRIES: usize = 8;

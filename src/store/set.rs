@@ -40,10 +40,60 @@ pub struct Way {
     pub uses: u8,
     /// How many records came to the set after it; 255 stands for more.
     pub age: u8,
-    /// Names the recipe of the way to its origin ([`crate::cache::Recipe`]); zero while none is known.
-    pub route: u32,
+    /// How the root's fetches reach its origin.
+    pub route: KeyRoute,
     /// Where its bytes are counted among those of its host, where these are limited.
     pub host: HostBucket,
+}
+
+/// How the root's fetches for a key reach its origin where that is not the same for all keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum KeyRoute {
+    /// That is not known.
+    #[default]
+    Unknown,
+    /// By what was learned of its route, under this number, between 1 and 2³¹ - 1.
+    Learned(u32),
+    /// Not at all for a while: the origin has refused one, so clients fetch it with their own requests.
+    Inline {
+        /// Until then.
+        until: Monotonic,
+    },
+}
+
+impl KeyRoute {
+    /// Marks the numbers that stand for [`KeyRoute::Inline`].
+    const INLINE: u32 = 1 << 31;
+
+    /// Whether clients fetch the key with their own requests for now.
+    #[must_use]
+    pub fn is_inline(self, now: Monotonic) -> bool {
+        matches!(self, KeyRoute::Inline { until } if now < until)
+    }
+
+    /// Whether it takes the place of another: not of one that still says that clients fetch the key themselves.
+    fn replaces(self, other: KeyRoute, now: Monotonic) -> bool {
+        self != other && (matches!(self, KeyRoute::Inline { .. }) || !other.is_inline(now))
+    }
+
+    fn encode(self) -> u32 {
+        match self {
+            KeyRoute::Unknown => 0,
+            KeyRoute::Learned(number) => number & !Self::INLINE,
+            // In seconds of a clock that began with the machine: they fit for 68 years.
+            KeyRoute::Inline { until } => Self::INLINE | until.0.div_ceil(1000) as u32 & (Self::INLINE - 1),
+        }
+    }
+
+    fn decode(number: u32) -> KeyRoute {
+        match number {
+            0 => KeyRoute::Unknown,
+            _ if number & Self::INLINE != 0 => {
+                KeyRoute::Inline { until: Monotonic(u64::from(number & !Self::INLINE) * 1000) }
+            }
+            _ => KeyRoute::Learned(number),
+        }
+    }
 }
 
 /// What a set remembers of a response that it has evicted: a tag of thirteen bits and its uses. A tag that fits
@@ -184,7 +234,7 @@ impl Way {
         all[8..12].copy_from_slice(&(self.bytes as u32).to_le_bytes());
         all[12..16].copy_from_slice(&self.expires.to_le_bytes());
         all[16..18].copy_from_slice(&[self.uses, self.age]);
-        all[18..22].copy_from_slice(&self.route.to_le_bytes());
+        all[18..22].copy_from_slice(&self.route.encode().to_le_bytes());
         all[22..].copy_from_slice(&self.host.0.to_le_bytes());
         all
     }
@@ -198,7 +248,7 @@ impl Way {
             expires: bytes.u32()?,
             uses: bytes.u8()?,
             age: bytes.u8()?,
-            route: bytes.u32()?,
+            route: KeyRoute::decode(bytes.u32()?),
             host: HostBucket(bytes.u16()?),
         })
     }
@@ -281,19 +331,19 @@ impl SetValue {
         Some(set)
     }
 
-    /// The set with this route for a way; none when it has it.
+    /// The set with this route for a way; none when that makes no difference.
     #[must_use]
-    pub fn routed(&self, way: u8, route: u32) -> Option<SetValue> {
+    pub fn routed(&self, way: u8, route: KeyRoute, now: Monotonic) -> Option<SetValue> {
         let mut set = *self;
-        let way = set.ways.get_mut(usize::from(way)).filter(|way| way.route != route)?;
+        let way = set.ways.get_mut(usize::from(way)).filter(|way| route.replaces(way.route, now))?;
         way.route = route;
         Some(set)
     }
 
-    /// The route of a key; zero while none is known.
+    /// The route of a key.
     #[must_use]
-    pub fn route_of(&self, fingerprint: Fingerprint) -> u32 {
-        self.ways.iter().find(|way| way.fingerprint == fingerprint).map_or(0, |way| way.route)
+    pub fn route_of(&self, fingerprint: Fingerprint) -> KeyRoute {
+        self.ways.iter().find(|way| way.fingerprint == fingerprint).map(|way| way.route).unwrap_or_default()
     }
 
     /// The uses that a record for this key begins with: those that its key is known to have had, and the one that
@@ -433,7 +483,7 @@ mod tests {
                 expires: u32::MAX,
                 uses: 3,
                 age: 9,
-                route: 4,
+                route: KeyRoute::Inline { until: Monotonic(4000) },
                 host: HostBucket(5),
             };
         }

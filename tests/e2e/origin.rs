@@ -95,6 +95,11 @@ impl Origin {
         script.log.clear();
     }
 
+    /// Requests for these paths were never seen.
+    pub fn forget_requests(&self, prefix: &str) {
+        lock(&self.script).log.retain(|request| !request.target.starts_with(prefix));
+    }
+
     pub fn log(&self) -> Vec<OriginRequest> {
         lock(&self.script).log.clone()
     }

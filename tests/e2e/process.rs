@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
 use super::wire::{Content, Head, Until};
+use crate::stand::SHIPPED;
 
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,7 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LISTENERS: &str = "  listeners:\n";
 const CLUSTERS: &str = "  clusters:\n";
 const NAME: &str = "  - name: larder\n    address:";
-const CONFIGURATION: &str = "value: |\n                    {}\n";
+const CONFIGURATION: &str =
+    "value: |\n                    { \"collapse\": { \"cluster\": \"route_loop\" } }\n";
+/// The route table, on the line that each of both listeners has it on.
+const ROUTES: [&str; 2] = ["          route_config: &routes\n", "          route_config: *routes\n"];
+/// A second cluster, at the same origin.
+const BLUE: &str = r#"  - name: blue
+    load_assignment:
+      cluster_name: blue
+      endpoints:
+      - lb_endpoints:
+        - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ORIGIN_PORT } } }
+"#;
 const FILTER: &str = "          - name: larder\n            typed_config:";
 const ROUTER: &str = "          - name: envoy.filters.http.router\n";
 
@@ -58,11 +70,11 @@ impl Default for Setup {
 pub const TRAP: &str = "x-larder-trap";
 
 impl Envoy {
-    /// Starts an Envoy in front of this origin, Larder configured with `{}`.
+    /// Starts an Envoy in front of this origin, Larder configured as it is shipped.
     pub fn start(origin_port: u16, setup: &Setup) -> Envoy {
         let folder = new_folder();
         let (bootstrap, template) = configurations(&folder, origin_port, setup);
-        fs::write(folder.join("listener.yaml"), listener(&template, "{}", 0)).unwrap();
+        fs::write(folder.join("listener.yaml"), listener(&template, SHIPPED, 0)).unwrap();
         let mut envoy = Envoy::run(folder, &bootstrap, template, setup.workers);
         envoy.listener = wait_for("a listener", || {
             envoy.refused(0);
@@ -157,6 +169,14 @@ impl Envoy {
             // Each worker counts when it has taken the new listener over.
             (self.stat(CREATED) >= created + self.workers).then_some(Ok(()))
         })
+    }
+
+    /// Pushes a table of routes, each as it stands in `envoy.yaml`, in the place of the one that there is.
+    pub fn push_routes(&self, routes: &str) {
+        let hosts = "  virtual_hosts:\n  - name: origin\n    domains: [\"*\"]\n    routes:\n";
+        let next = self.folder.join("next-routes.yaml");
+        fs::write(&next, routes_file(&format!("  name: origin\n{hosts}{routes}"))).unwrap();
+        fs::rename(next, self.folder.join("routes.yaml")).unwrap();
     }
 
     /// One statistic; 0 when Envoy has none of this name.
@@ -257,11 +277,31 @@ fn configurations(folder: &Path, origin_port: u16, setup: &Setup) -> (String, St
         yaml = [before, ROUTER, cut(rest, ROUTER).1].concat();
     }
     let (before, rest) = cut(&yaml, LISTENERS);
-    let (listener, clusters) = cut(rest, CLUSTERS);
+    let (listeners, clusters) = cut(rest, CLUSTERS);
     let source = folder.join("listener.yaml");
     let lds =
         format!("dynamic_resources: {{ lds_config: {{ path_config_source: {{ path: {source:?} }} }} }}\n");
-    (format!("{before}{CLUSTERS}{clusters}{lds}"), format!("resources:\n{listener}"))
+    let blue = BLUE.replace("ORIGIN_PORT", &origin_port.to_string());
+    let listeners = discovered_routes(folder, listeners);
+    (format!("{before}{CLUSTERS}{blue}{clusters}{lds}"), format!("resources:\n{listeners}"))
+}
+
+/// The listeners with their route table in a file of its own, so that it can be pushed.
+fn discovered_routes(folder: &Path, listeners: &str) -> String {
+    let (before, rest) = cut(listeners, ROUTES[0]);
+    let is_table = |line: &&str| line.starts_with("            ");
+    let table: String = rest.split_inclusive('\n').take_while(is_table).collect();
+    let file = folder.join("routes.yaml");
+    fs::write(&file, routes_file(&table.replace("\n            ", "\n  ").replacen("            ", "  ", 1)))
+        .unwrap();
+    let source = format!("{{ resource_api_version: V3, path_config_source: {{ path: {file:?} }} }}");
+    let rds = format!("          rds: {{ route_config_name: origin, config_source: {source} }}\n");
+    let after = &rest[table.len()..];
+    [before, &rds, &after.replace(ROUTES[1], &rds)].concat()
+}
+
+fn routes_file(table: &str) -> String {
+    format!("resources:\n- \"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration\n{table}")
 }
 
 /// The listener to push, with this plugin configuration. No two are alike, so that Envoy takes up each of them.
@@ -271,6 +311,8 @@ fn listener(template: &str, configuration: &str, push: usize) -> String {
     let numbered =
         format!("    metadata: {{ filter_metadata: {{ push: {{ number: {push} }} }} }}\n    address:");
     replace(&mut yaml, NAME, &[typed, &numbered].concat());
+    let looped = typed.replace("larder", "route_loop");
+    yaml = yaml.replace("  - name: route_loop\n    internal", &format!("{looped}    internal"));
     if yaml.contains(FILTER) {
         let quoted = serde_json::to_string(configuration).unwrap();
         replace(&mut yaml, CONFIGURATION, &format!("value: {quoted}\n"));

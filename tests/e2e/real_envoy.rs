@@ -11,7 +11,7 @@ use super::alias::Alias;
 use super::origin::Origin;
 use super::process::{Envoy, Setup};
 use super::wire::{Content, Fields, Framing, Head, Until, chunked, head};
-use crate::stand::{Exchange, Interim, OriginRequest, Reply, Request, Response, Stand};
+use crate::stand::{Exchange, Interim, OriginRequest, Reply, Request, Response, Route, SHIPPED, Stand};
 
 /// How long a client waits for its response.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,6 +29,8 @@ pub struct RealEnvoy {
     idle: [Vec<TcpStream>; 2],
     under_way: HashMap<Exchange, UnderWay>,
     started: usize,
+    /// How many tables of routes were pushed.
+    routes: usize,
 }
 
 /// Those that have played a scenario and can play another: compiling the module takes seconds.
@@ -42,7 +44,7 @@ struct UnderWay {
 }
 
 impl RealEnvoy {
-    /// An Envoy that others may have used before, with Larder configured with `{}`. What they stored is still there,
+    /// An Envoy that others may have used before, with Larder configured as it is shipped. What they stored is still there,
     /// under hosts that this scenario does not know.
     pub fn borrow() -> Self {
         let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -50,7 +52,7 @@ impl RealEnvoy {
             let fresh = Self::start();
             return RealEnvoy { alias: Alias::new(), ..fresh };
         };
-        envoy.configure("{}").expect("the empty configuration is right");
+        envoy.configure(SHIPPED).expect("the shipped configuration is right");
         let mut lent = Self::new(envoy, origin);
         // Whatever trouble the origin was in for others, it answers now.
         lent.send(0, Request::get("/well"));
@@ -63,7 +65,7 @@ impl RealEnvoy {
     pub fn give_back(self) {
         drop((self.idle, self.under_way));
         let quiet = |envoy: &Envoy| envoy.stats(ACTIVE).values().sum::<u64>() == 0;
-        if self.envoy.soon(quiet) {
+        if self.routes == 0 && self.envoy.soon(quiet) {
             let mut origin = self.origin;
             origin.listen(true);
             origin.forget();
@@ -71,7 +73,7 @@ impl RealEnvoy {
         }
     }
 
-    /// A new Envoy with the configuration that is in the repository, Larder configured with `{}`.
+    /// A new Envoy with the configuration that is in the repository.
     pub fn start() -> Self {
         Self::start_with(&Setup::default())
     }
@@ -97,6 +99,7 @@ impl RealEnvoy {
             idle: Default::default(),
             under_way: HashMap::new(),
             started: 0,
+            routes: 0,
         }
     }
 
@@ -205,6 +208,27 @@ impl Stand for RealEnvoy {
         self.origin.listen(listens);
     }
 
+    fn route(&mut self, route: Route) {
+        self.routes += 1;
+        let token = format!("/stand-routes-{}", self.routes);
+        let known = format!(
+            "    - {{ match: {{ path: {token} }}, direct_response: {{ status: 200, body: {{ inline_string: known }} }} }}\n"
+        );
+        self.envoy.push_routes(&(known + &route_yaml(&route)));
+        // It holds once both workers have heard of it. Nothing looks up an OPTIONS.
+        for worker in [0, 1] {
+            let heard = (0..500).any(|_| {
+                let known = self.send(worker, Request::new("OPTIONS", &token)).text() == "known";
+                known || {
+                    self.pass(Duration::from_millis(10));
+                    false
+                }
+            });
+            assert!(heard, "worker {worker} does not hear of its routes");
+        }
+        self.origin.forget_requests("/stand-routes-");
+    }
+
     fn start(&mut self, worker: usize, request: Request) -> Exchange {
         self.start_raw(worker, &request.method, &bytes(&request))
     }
@@ -245,6 +269,22 @@ impl Stand for RealEnvoy {
         let before = self.counted.get(&name).copied().unwrap_or(0);
         self.envoy.stat(&name).saturating_sub(before)
     }
+}
+
+fn route_yaml(route: &Route) -> String {
+    let name = if route.name.is_empty() { String::new() } else { format!("name: {}, ", route.name) };
+    if let Some(status) = route.answers {
+        return format!(
+            "    - {{ {name}match: {{ prefix: / }}, direct_response: {{ status: {status} }} }}\n"
+        );
+    }
+    let host = route.host.map(|host| format!(", host_rewrite_literal: {host}")).unwrap_or_default();
+    let added = |(name, value): &(&str, &str)| format!("{{ header: {{ key: {name}, value: {value:?} }} }}");
+    let adds = route.adds.iter().map(added).collect::<Vec<_>>().join(", ");
+    format!(
+        "    - {{ {name}match: {{ prefix: / }}, route: {{ cluster: {}, timeout: 0s{host} }}, request_headers_to_add: [{adds}] }}\n",
+        route.cluster
+    )
 }
 
 /// The request on the wire.

@@ -8,7 +8,7 @@ use larder::invalidation::Tag;
 use larder::outcome::NotStored;
 use larder::policy::StoredResponse;
 use larder::store::record::{Content, Record, Response, Slot, Variants};
-use larder::store::set::{SetSnapshot, Way};
+use larder::store::set::{KeyRoute, SetSnapshot, Way};
 use larder::store::{Fingerprint, Memory, SCHEMA, SharedData};
 use larder::time::{Monotonic, Timestamp};
 
@@ -35,7 +35,13 @@ fn set_seed() -> Vec<u8> {
     let led = |set, n| collapse::led(set, flight(n), Monotonic(1), Timestamp(0)).unwrap().0;
     let found = SetSnapshot::read(&data, 0);
     let mut set = found.value;
-    set.ways[0] = Way { fingerprint: Fingerprint(7), bytes: 1500, uses: 3, route: 9, ..Way::default() };
+    set.ways[0] = Way {
+        fingerprint: Fingerprint(7),
+        bytes: 1500,
+        uses: 3,
+        route: KeyRoute::Learned(9),
+        ..Way::default()
+    };
     set.remember(&Way { fingerprint: Fingerprint(8 << 51), uses: 2, ..Way::default() });
     let left = Left { not_shared: Some((NotStored::NoStore, until)), ..Left::default() };
     set = collapse::landed(&led(&led(&set, 9), 10), 10, left).unwrap().set;

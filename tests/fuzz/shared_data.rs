@@ -1,7 +1,7 @@
 //! Values in shared data that nobody of ours has written: whatever lies there, it is read as something harmless.
 
 use larder::admin::Namespaces;
-use larder::cache::Recipe;
+use larder::cache::LearnedRoute;
 use larder::collapse::{self, Left, NewFlight};
 use larder::invalidation::{Invalidation, Mode, Origin, Selector, Subject, Verdict};
 use larder::store::journal::{Mirror, Synced};
@@ -35,7 +35,7 @@ pub fn read(bytes: &[u8]) {
         }
         4 => {
             data.set(&key("p/7"), value);
-            let _ = Recipe::read(&data, 7);
+            let _ = LearnedRoute::read(&data, 7, Monotonic(0));
         }
         _ => {
             let table = Namespaces::decode(value);

@@ -66,7 +66,7 @@ impl Host {
         body: Vec<u8>,
         timeout: Duration,
     ) -> Result<u32, CallError> {
-        let up = self.settings.route.clusters.get(cluster).copied().ok_or(CallError::BadArgument)?;
+        let mut up = self.settings.route.clusters.get(cluster).copied().ok_or(CallError::BadArgument)?;
         if [":method", ":path", ":authority"].iter().any(|name| headers.text(name).is_empty()) {
             return Err(CallError::BadArgument);
         }
@@ -79,17 +79,42 @@ impl Host {
         let token = self.next_token;
         self.next_token += 1;
         let deadline = (!timeout.is_zero()).then(|| self.now + timeout.as_nanos() as u64);
-        let request = call_out(headers, body, timeout);
+        let mut request = call_out(headers, body, timeout);
+        let mut reply = None;
+        if up == Cluster::RouteLoop {
+            // Whatever the route says of it is an answer of the loop, not a refusal.
+            (up, reply) = self.loops(&mut request);
+        }
         self.tell(|| format!("call {token} of context {owner}: {} {}", request.method, request.target));
         self.calls.insert(token, Call { vm, root, owner, request: Some(request), deadline });
-        let (delay, step) = match up {
-            Cluster::ConnectionRefused => {
-                (self.settings.network, CallStep::Finish(Some(own_reply(&upstream::connection_refused()))))
-            }
-            Cluster::Up | Cluster::NoHosts => (self.settings.network, CallStep::Arrive),
+        let refused = || (up == Cluster::ConnectionRefused).then(upstream::connection_refused);
+        let step = match reply.or_else(refused) {
+            Some(reply) => CallStep::Finish(Some(own_reply(&reply))),
+            None => CallStep::Arrive,
         };
-        self.after(delay, Some(Lane::Call(token)), Event::Call { token, step });
+        self.after(self.settings.network, Some(Lane::Call(token)), Event::Call { token, step });
         Ok(token)
+    }
+
+    /// The route takes a request that has come through the internal listener.
+    fn loops(&self, request: &mut OriginRequest) -> (Cluster, Option<LocalReply>) {
+        let route = &self.settings.route;
+        if let Some(status) = route.direct_response {
+            return (Cluster::RouteLoop, Some(upstream::direct_response(status)));
+        }
+        let mut headers = HeaderMap::new();
+        headers.add(":path", &request.target);
+        for (name, value) in &request.fields {
+            headers.add(if name == "host" { ":authority" } else { name }, value);
+        }
+        headers.add(":method", &request.method);
+        route.rewrite(&mut headers);
+        *request = hcm::request_out(&headers, std::mem::take(&mut request.body));
+        match route.clusters.get(&route.cluster).copied() {
+            Some(Cluster::NoHosts) => (Cluster::NoHosts, Some(upstream::no_healthy_upstream())),
+            Some(up) => (up, None),
+            None => (Cluster::RouteLoop, Some(upstream::cluster_not_found())),
+        }
     }
 
     /// The origin gets the request of a call: when and how it ends is known now.

@@ -15,6 +15,8 @@ pub struct Route {
     /// A serialised `envoy.config.core.v3.Metadata`.
     pub metadata: Vec<u8>,
     pub cluster: String,
+    /// The status of a route that answers by itself, and asks no cluster.
+    pub direct_response: Option<u16>,
     pub host_rewrite: Option<String>,
     /// A prefix and what takes its place.
     pub prefix_rewrite: Option<(String, String)>,
@@ -36,6 +38,8 @@ pub struct Route {
 pub enum Cluster {
     /// Its requests reach the scripted origin.
     Up,
+    /// An internal listener with the same route behind it.
+    RouteLoop,
     NoHosts,
     ConnectionRefused,
 }
@@ -57,12 +61,15 @@ impl Default for Route {
             name: "default".into(),
             metadata: Vec::new(),
             cluster: "origin".into(),
+            direct_response: None,
             host_rewrite: None,
             prefix_rewrite: None,
             request_headers_to_add: Vec::new(),
             response_headers_to_add: Vec::new(),
             timeout: Duration::ZERO,
-            clusters: [("origin".to_owned(), Cluster::Up)].into(),
+            clusters: [("origin", Cluster::Up), ("blue", Cluster::Up), ("route_loop", Cluster::RouteLoop)]
+                .map(|(name, cluster)| (name.to_owned(), cluster))
+                .into(),
             request_headers_bytes_max: 60 * 1024,
             request_headers_max: 100,
             upgrades: vec!["websocket".into()],

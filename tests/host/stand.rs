@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{PATIENCE, World, hcm::Cluster, vm::Filter};
-use crate::stand::{Exchange, OriginRequest, Reply, Request, Response, Stand};
+use crate::stand::{Exchange, OriginRequest, Reply, Request, Response, Route, Stand};
 
 /// An emulated Envoy with two workers and the filter.
 pub struct Emulated {
@@ -52,7 +52,20 @@ impl Stand for Emulated {
 
     fn origin_listens(&mut self, listens: bool) {
         let state = if listens { Cluster::Up } else { Cluster::ConnectionRefused };
-        self.world.settings(|s| s.route.clusters.insert("origin".into(), state));
+        for cluster in ["origin", "blue"] {
+            self.world.settings(|s| s.route.clusters.insert(cluster.into(), state));
+        }
+    }
+
+    fn route(&mut self, route: Route) {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.world.settings(|s| {
+            s.route.name = route.name.to_owned();
+            s.route.cluster = route.cluster.to_owned();
+            s.route.host_rewrite = route.host.map(str::to_owned);
+            s.route.request_headers_to_add = route.adds.iter().map(owned).collect();
+            s.route.direct_response = route.answers;
+        });
     }
 
     fn start(&mut self, worker: usize, request: Request) -> Exchange {

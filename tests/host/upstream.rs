@@ -50,6 +50,9 @@ impl World {
             if !stream.request.headers.text(":path").starts_with('/') {
                 return Err(router_reply(404, "", "route_not_found"));
             }
+            if let Some(status) = route.direct_response {
+                return Err(direct_response(status));
+            }
             route.rewrite(&mut stream.request.headers);
             stream.attempts += 1;
             let attempt = stream.attempts;
@@ -57,10 +60,10 @@ impl World {
             Ok(route.clusters.get(&route.cluster).copied())
         });
         let reply = match cluster {
-            Ok(Some(Cluster::Up)) => return true,
-            Ok(Some(Cluster::NoHosts)) => router_reply(503, "no healthy upstream", "no_healthy_upstream"),
+            Ok(Some(Cluster::Up | Cluster::RouteLoop)) => return true,
+            Ok(Some(Cluster::NoHosts)) => no_healthy_upstream(),
             Ok(Some(Cluster::ConnectionRefused)) => connection_refused(),
-            Ok(None) => router_reply(503, "", "cluster_not_found"),
+            Ok(None) => cluster_not_found(),
             Err(no_route) => no_route,
         };
         self.local_reply(id, reply);
@@ -174,6 +177,18 @@ impl World {
 
 fn router_reply(status: u16, body: &str, details: &str) -> LocalReply {
     LocalReply { status, body: body.as_bytes().to_vec(), details: details.into(), ..LocalReply::default() }
+}
+
+pub fn direct_response(status: u16) -> LocalReply {
+    router_reply(status, "", "direct_response")
+}
+
+pub fn no_healthy_upstream() -> LocalReply {
+    router_reply(503, "no healthy upstream", "no_healthy_upstream")
+}
+
+pub fn cluster_not_found() -> LocalReply {
+    router_reply(503, "", "cluster_not_found")
 }
 
 pub fn connection_terminated() -> LocalReply {

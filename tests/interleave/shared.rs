@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use corosensei::Yielder;
-use larder::cache::Host;
+use larder::cache::{Host, Route};
 use larder::http::{Fields, Peer};
 use larder::metrics::{Counter, Metrics};
 use larder::store::record::{Record, Slot};
@@ -125,7 +125,7 @@ impl Shared {
 }
 
 impl Hands<'_> {
-    /// Lets others go first. What only helps to find what is looked for (the seed, the registry, recipes, the number
+    /// Lets others go first. What only helps to find what is looked for (the seed, the registry, learned routes, the number
     /// of bytes) is no step of the protocol.
     fn step(&self, key: &str) {
         let is_step =
@@ -215,9 +215,14 @@ impl Metrics for Hands<'_> {
 }
 
 impl Host for Hands<'_> {
-    fn routed(&self, _: u32) -> Option<(Fields, String)> {
+    fn sent(&self, _: u32) -> Option<Fields> {
         None
     }
+
+    fn route(&self, _: u32) -> Option<Route> {
+        None
+    }
+
     fn cluster(&self, _: u32) -> Option<String> {
         None
     }

@@ -211,10 +211,11 @@ pub fn where_nobody_may_wait_any_more_a_known_key_is_fetched_once_all_the_same(s
 
 pub fn who_fetches_is_configured(stand: &mut dyn Stand) {
     for (n, (fetch, cluster, unknown, known)) in [
-        ("auto", "null", "client", "larder"),
-        ("inline", "null", "client", "client"),
-        ("dispatched", "null", "client", "larder"),
-        ("dispatched", "\"origin\"", "larder", "larder"),
+        ("auto", "null", "client", "client"),
+        ("auto", "\"route_loop\"", "client", "larder"),
+        ("inline", "\"route_loop\"", "client", "client"),
+        ("dispatched", "null", "client", "client"),
+        ("dispatched", "\"route_loop\"", "larder", "larder"),
     ]
     .into_iter()
     .enumerate()

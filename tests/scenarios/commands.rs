@@ -316,7 +316,7 @@ pub fn a_purge_can_refresh(stand: &mut dyn Stand) {
 /// meanwhile gets what there was.
 pub fn a_purge_of_much_is_refreshed_bit_by_bit(stand: &mut dyn Stand) {
     const PAGES: usize = 40;
-    configure(stand, "", r#", "collapse": {"refresh_concurrency_max": 3}"#);
+    configure(stand, "", r#", "collapse": {"cluster": "route_loop", "refresh_concurrency_max": 3}"#);
     let paths: Vec<String> = (0..PAGES).map(|n| format!("/much/{n}")).collect();
     for path in &paths {
         let slow = page("two", "much").delay(Duration::from_millis(200));

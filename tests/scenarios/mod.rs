@@ -1,6 +1,6 @@
 //! What clients and origin see, told once and played on both stands: the emulated host and a real Envoy (`make e2e`).
 //!
-//! A scenario is a function of a stand that begins with the configuration `{}`. Hosts end in
+//! A scenario is a function of a stand that begins with the configuration that is shipped. Hosts end in
 //! `.example`, in lower case (on Envoy something else stands for it, so that scenarios can share a process). The lists below are the only place that makes tests of them; a
 //! scenario that is in none of them is dead code, which is denied here.
 #![deny(dead_code, reason = "a scenario that nobody plays")]
@@ -41,6 +41,8 @@ pub mod operating;
 pub mod purge;
 /// Parts of stored responses.
 pub mod ranges;
+/// The route table decides about what was asked for before, too.
+pub mod routes;
 /// Queries that differ in what makes no difference.
 pub mod search;
 /// Stale responses, and an origin in trouble.
@@ -63,7 +65,7 @@ pub mod validation;
 pub mod vary;
 
 use crate::host::stand::Emulated;
-use crate::stand::Stand;
+use crate::stand::{SHIPPED, Stand};
 
 /// Makes a test of each scenario that is played on both stands; `$play` plays one.
 macro_rules! on_both_stands {
@@ -103,6 +105,15 @@ macro_rules! on_both_stands {
                 what_is_too_long_to_be_part_of_a_key_goes_to_the_origin
                 a_query_for_what_was_changed_goes_to_the_origin
                 a_post_that_only_asks_is_as_good_as_a_query
+            }
+            routes {
+                a_switch_of_clusters_holds_for_known_urls_at_once
+                a_route_that_answers_by_itself_is_heard
+                what_a_route_logs_in_with_is_sent_by_the_route_alone
+                what_larder_is_refused_with_reaches_nobody_and_replaces_nothing
+                a_cluster_that_envoy_lacks_is_named_and_clients_fetch_meanwhile
+                where_no_call_reaches_the_routes_the_next_client_leads
+                a_refresh_goes_by_what_was_learned_of_a_route_while_that_is_certain
             }
             freshness {
                 the_most_specific_lifetime_counts
@@ -425,7 +436,7 @@ fn play(scenario: impl FnOnce(&mut dyn Stand)) {
 }
 
 fn play_here(scenario: impl FnOnce(&mut Emulated)) {
-    let mut stand = Emulated::new("{}");
+    let mut stand = Emulated::new(SHIPPED);
     scenario(&mut stand);
     stand.check();
 }

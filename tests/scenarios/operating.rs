@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::telling::TABLE;
 use crate::stand::{Reply, Request, Response, Stand};
 
 /// A configuration with the tokens `all`, `purge` and `read`, each named like itself, and more members of `admin` and
@@ -17,7 +18,8 @@ pub fn configuration(admin: &str, more: &str) -> String {
         token("purge", r#"["purge"]"#),
         token("read", r#"["read"]"#),
     ];
-    format!(r#"{{"admin": {{"tokens": [{}]{admin}}}{more}}}"#, tokens.join(","))
+    let table = if more.contains("\"collapse\"") { "" } else { TABLE };
+    format!(r#"{{{table} "admin": {{"tokens": [{}]{admin}}}{more}}}"#, tokens.join(","))
 }
 
 /// Puts such a configuration in force.

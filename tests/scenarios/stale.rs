@@ -246,7 +246,7 @@ pub fn a_client_that_wants_no_stale_response_waits_for_the_origin(stand: &mut dy
 }
 
 pub fn a_stale_response_helps_out_when_the_origin_is_too_slow(stand: &mut dyn Stand) {
-    stand.configure(r#"{"collapse": {"fetch_timeout": "300ms"}}"#).unwrap();
+    stand.configure(r#"{"collapse": {"cluster": "route_loop", "fetch_timeout": "300ms"}}"#).unwrap();
     let slow = page("new").delay(Duration::from_secs(3));
     stand.origin("/stale/slow", vec![stale_page("old", ", stale-if-error=300"), slow]);
     get(stand, 0, "/stale/slow");

@@ -7,10 +7,15 @@ use crate::stand::{Reply, Request, Response, Stand};
 /// The admin's token, of which configurations know the digest.
 pub const TOKEN: &str = "open sesame";
 
-/// A configuration with an admin route and these other members, each with a comma behind it.
+/// Leads what Larder fetches by itself to the routes, as the configuration does that is shipped.
+pub const TABLE: &str = r#""collapse": {"cluster": "route_loop"},"#;
+
+/// A configuration with an admin route and these other members, each with a comma behind it. What Larder fetches by itself
+/// goes through the routes, unless these say something else of it.
 pub fn with_admin(more: &str) -> String {
+    let table = if more.contains("\"collapse\"") { "" } else { TABLE };
     let sha256 = "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb";
-    format!(r#"{{{more} "admin": {{"tokens": [{{"name": "ops", "sha256": "{sha256}"}}]}}}}"#)
+    format!(r#"{{{more} {table} "admin": {{"tokens": [{{"name": "ops", "sha256": "{sha256}"}}]}}}}"#)
 }
 
 /// Configures the stand with an admin route and nothing else.

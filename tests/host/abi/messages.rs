@@ -185,7 +185,9 @@ fn property(h: &mut Host, path: &str) -> Option<Vec<u8>> {
     let now = h.wall();
     match path {
         "xds.cluster_name" => {
-            return h.effective_stream().is_some().then(|| h.settings.route.cluster.clone().into());
+            h.effective_stream()?;
+            let route = &h.settings.route;
+            return route.direct_response.is_none().then(|| route.cluster.clone().into());
         }
         "xds.route_name" => {
             return h.effective_stream().is_some().then(|| h.settings.route.name.clone().into());
