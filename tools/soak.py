@@ -23,6 +23,8 @@ MODULE = ROOT / "target/trap/larder.wasm"
 WORKERS = 4
 CLIENTS = 48
 PUSH_EVERY, PURGE_EVERY, TRAP_EVERY, RESTART_EVERY, SAMPLE_EVERY = 4.0, 0.5, 20.0, 30.0, 2.0
+# The plugin configuration as it stands in envoy.yaml.
+SHIPPED = 'value: |\n                    { "collapse": { "cluster": "route_loop" } }\n'
 # A request that waits in a VM that dies ends by Envoy's silence timeout (envoy/envoy.yaml), which is shorter here.
 IDLE, HANGS_AFTER = 8.0, 25.0
 TOKEN = "secret"
@@ -128,11 +130,16 @@ class Envoy:
         """No two are alike: Envoy takes up one that it knows as it was."""
         self.pushes += 1
         admin = {"tokens": [{"name": "ops", "sha256": DIGEST}]}
-        quoted = json.dumps(json.dumps({"admin": admin, **configuration}) + " " * self.pushes)
+        collapse = {"cluster": "route_loop", **configuration.pop("collapse", {})}
+        whole = {"admin": admin, "collapse": collapse, **configuration}
+        quoted = json.dumps(json.dumps(whole) + " " * self.pushes)
         typed = '  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: larder\n'
         numbered = f"    metadata: {{ filter_metadata: {{ push: {{ number: {self.pushes} }} }} }}\n    address:"
         yaml = self.listener.replace("  - name: larder\n    address:", typed + numbered)
-        yaml = yaml.replace("value: |\n                    {}\n", f"value: {quoted}\n")
+        assert yaml.count(SHIPPED) == 1, f"envoy/envoy.yaml should have this exactly once: {SHIPPED!r}"
+        yaml = yaml.replace(SHIPPED, f"value: {quoted}\n")
+        looped = typed.replace("larder", "route_loop")
+        yaml = yaml.replace("  - name: route_loop\n    internal", f"{looped}    internal")
         (OUT / "next.yaml").write_text(f"resources:\n{yaml}")
         (OUT / "next.yaml").rename(OUT / "listener.yaml")
 

@@ -80,7 +80,8 @@ def with_token() -> tuple[str, str]:
     """A token made up for this run, and a configuration that knows it by its digest."""
     token = secrets.token_urlsafe(12)
     digest = hashlib.sha256(token.encode()).hexdigest()
-    return token, json.dumps({"admin": {"tokens": [{"name": "demo", "sha256": digest}]}})
+    admin = {"tokens": [{"name": "demo", "sha256": digest}]}
+    return token, json.dumps({"collapse": {"cluster": "route_loop"}, "admin": admin})
 
 
 def read(path: str) -> str:

@@ -16,6 +16,8 @@ from typing import NoReturn
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 MODULE = CHECKOUT / "dist" / "larder.wasm"
 PREFERRED_PORT = 10000
+# The plugin configuration as it stands in envoy.yaml.
+SHIPPED = 'value: |\n                    { "collapse": { "cluster": "route_loop" } }\n'
 
 
 class Envoy:
@@ -115,7 +117,7 @@ def fill_in(origin: tuple[str, int], configuration: str, port: int) -> str:
         "address: 0.0.0.0, port_value: 10000": f"address: 127.0.0.1, port_value: {port}",
         "address: 127.0.0.1, port_value: 8000": f"address: {json.dumps(host)}, port_value: {origin_port}",
         "filename: dist/larder.wasm": f"filename: {json.dumps(str(MODULE))}",
-        "value: |\n                    {}\n": f"value: {json.dumps(configuration)}\n",
+        SHIPPED: f"value: {json.dumps(configuration)}\n",
     }
     if is_name(host):
         changes["# auto_host_rewrite"] = "auto_host_rewrite"

@@ -82,7 +82,7 @@ function bootstrap (originPort, configuration) {
     ['0.0.0.0, port_value: 10000', '127.0.0.1, port_value: 0'],
     ['port_value: 8000', `port_value: ${originPort}`],
     ['dist/larder.wasm', module],
-    ['value: |\n                    {}\n', `value: ${JSON.stringify(JSON.stringify(configuration))}\n`]
+    ['value: |\n                    { "collapse": { "cluster": "route_loop" } }\n', `value: ${JSON.stringify(JSON.stringify(configuration))}\n`]
   ]
   let yaml = readFileSync(join(CHECKOUT, 'envoy/envoy.yaml'), 'utf8')
   for (const [from, to] of filled) {

@@ -42,10 +42,10 @@ mod outage;
 mod pages;
 /// Purges raced against all that goes on.
 mod purge_chaos;
-/// How the cache's own fetches reach their origin.
-mod recipe;
 /// Configuration pushes.
 mod reload;
+/// How fetches reach their origin.
+mod route_table;
 /// What routes add and say.
 mod routes;
 /// A soft purge of all that is in demand.

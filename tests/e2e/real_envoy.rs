@@ -108,6 +108,11 @@ impl RealEnvoy {
         &self.envoy
     }
 
+    /// From now on the origin answers every request like this.
+    pub fn answer_by(&self, author: impl Fn(&OriginRequest) -> Reply + Send + Sync + 'static) {
+        self.origin.answer_by(author);
+    }
+
     /// Sends these bytes over a connection of this worker and reads the response, as if to a request of this method.
     pub fn send_raw(&mut self, worker: usize, method: &str, bytes: &[u8]) -> Result<Response, String> {
         let exchange = self.start_raw(worker, method, bytes);
