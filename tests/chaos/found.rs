@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::host::World;
 use crate::host::faults::{FaultKind, MessageHarm};
-use crate::stand::{Reply, Request};
+use crate::stand::{Reply, Request, SHIPPED};
 
 fn world(workers: usize, configuration: &str) -> World {
     let mut world = World::new(1, workers);
@@ -40,7 +40,7 @@ fn a_request_that_says_no_store_keeps_nobody_from_storing() {
 
 #[test]
 fn a_reload_waits_for_the_fetch_that_the_root_makes_on_its_behalf() {
-    let mut world = world(1, "{}");
+    let mut world = world(1, SHIPPED);
     let reply = || Reply::ok("a").field("cache-control", "max-age=60");
     world.origin("/a", vec![reply(), reply().delay(Duration::from_secs(1))]);
     world.send(0, Request::get("/a"));
@@ -62,7 +62,7 @@ fn a_reload_that_has_waited_for_another_s_fetch_makes_one_of_its_own() {
     assert!(world.origin_log().len() <= 2, "{}", world.story());
 }
 
-const ADMIN: &str = r#"{"admin":{"methods":true,"tokens":[{"name":"ops",
+const ADMIN: &str = r#"{"collapse":{"cluster":"route_loop"},"admin":{"methods":true,"tokens":[{"name":"ops",
     "sha256":"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"}]}}"#;
 
 fn soft_purge(world: &mut World, path: &str) {
@@ -101,7 +101,7 @@ fn what_the_root_fetches_without_a_cookie_never_answers_requests_with_one() {
 
 #[test]
 fn a_fetch_whose_dispatch_is_late_is_made_all_the_same() {
-    let mut world = world(1, r#"{"collapse":{"fetch_timeout":"100ms"}}"#);
+    let mut world = world(1, r#"{"collapse":{"fetch_timeout":"100ms","cluster":"route_loop"}}"#);
     world.origin("/a", vec![Reply::ok("a").field("cache-control", "max-age=1")]);
     world.send(0, Request::get("/a"));
     world.pass(Duration::from_secs(2));

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::origin::Asked;
 use super::plan::{Ask, Class, Kind, Mode, Selector};
 use crate::stand::Response;
 
@@ -40,6 +41,8 @@ pub struct Model {
     pub clocks: Clocks,
     /// The longest grace of any configuration.
     pub grace: Duration,
+    /// Which host the route gives to requests, from when on.
+    pub hosts: Vec<(u64, &'static str)>,
 }
 
 /// What a response says of itself.
@@ -83,9 +86,24 @@ impl Clocks {
 }
 
 impl Model {
+    /// Whether the origin was asked by a route that was in force when that was decided, so long ago at the most.
+    pub fn check_route(&self, asked: &Asked, ago: Duration) -> Result<(), String> {
+        let since = asked.at.saturating_sub(ago.as_nanos() as u64);
+        let ends = self.hosts.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
+        let mut in_force =
+            self.hosts.iter().zip(ends).filter(|((from, _), to)| *from <= asked.at && *to >= since);
+        match in_force.any(|((_, host), _)| *host == asked.host) {
+            true => Ok(()),
+            false => Err(format!("asked by a route of the past: {asked:?}, {:?}", self.hosts)),
+        }
+    }
+
     /// Judges a response; an error says what is wrong with it.
     pub fn check(&self, asking: &Asking, seen: &Response, lifetime: Duration) -> Result<(), String> {
         let fail = |what: &str| Err(format!("{what}: {asking:?} saw {}", shown(seen)));
+        if seen.status == 401 {
+            return fail("what Larder's own request was refused with");
+        }
         if seen.field("x-key").is_empty() || !matches!(seen.status, 200 | 206 | 304) {
             return Ok(());
         }
@@ -162,7 +180,7 @@ impl Model {
     /// For how long what is stale may be served: by grace, stale-while-revalidate, stale-if-error or stale-if-down.
     fn window(&self, asking: &Asking) -> Duration {
         self.grace.max(match asking.ask.key.class {
-            Class::Revalidated => Duration::from_secs(5),
+            Class::Revalidated | Class::Guarded => Duration::from_secs(5),
             Class::Sturdy => Duration::from_secs(30),
             _ => Duration::ZERO,
         })

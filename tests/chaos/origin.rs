@@ -33,6 +33,8 @@ pub struct Asked {
     /// The exchange on whose behalf it was sent.
     pub client: usize,
     pub dispatched: bool,
+    /// The host that its route gave it.
+    pub host: String,
     /// It asks for the whole representation, and for everyone.
     pub whole: bool,
     pub authorized: bool,
@@ -59,7 +61,7 @@ impl Origin {
     /// For how long an answer of this class is fresh.
     pub fn lifetime(&self, class: Class) -> Duration {
         Duration::from_secs(match class {
-            Class::Revalidated | Class::Sturdy => 1,
+            Class::Revalidated | Class::Sturdy | Class::Guarded => 1,
             _ => self.lifetime,
         })
     }
@@ -74,6 +76,7 @@ impl Origin {
             over: 0,
             client: request.field("x-client").parse().unwrap_or(usize::MAX),
             dispatched: !request.field("x-envoy-internal").is_empty(),
+            host: request.field("host"),
             whole: request.method == "GET"
                 && request.field("range").is_empty()
                 && request.field("cache-control") != "no-store",
@@ -85,6 +88,9 @@ impl Origin {
             if unsafe_method {
                 self.change(key);
                 return Reply::ok("done").field("x-asked", now.to_string());
+            }
+            if key.class == Class::Guarded && asked.dispatched {
+                return Reply::status(401).body("who asks?").field("cache-control", "max-age=60");
             }
             asked.good = true;
             self.representation(&asked, request)
@@ -173,7 +179,7 @@ fn control(class: Class, version: u64, lifetime: Duration) -> String {
         Class::Cacheable | Class::Varied | Class::Big | Class::Cookie | Class::Drifting => {
             format!("max-age={seconds}")
         }
-        Class::Revalidated => format!("max-age={seconds}, stale-while-revalidate=5"),
+        Class::Revalidated | Class::Guarded => format!("max-age={seconds}, stale-while-revalidate=5"),
         Class::Sturdy => format!("max-age={seconds}, stale-if-error=30"),
         Class::Public => format!("public, max-age={seconds}"),
         Class::Private => "private, max-age=60".into(),

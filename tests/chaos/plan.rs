@@ -43,6 +43,8 @@ pub struct Configuration {
     pub breaker_failures: u32,
     pub probe_ms: u64,
     pub down_s: u64,
+    /// Whether the root's fetches go through the route table.
+    pub table: bool,
 }
 
 /// Something that happens.
@@ -85,6 +87,10 @@ pub enum Act {
     Health(Health),
     /// What the cluster of the route is.
     Cluster(Cluster),
+    /// The route leads to another cluster, whose requests have a host of their own, or back.
+    Route {
+        blue: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +153,8 @@ pub enum Class {
     Drifting,
     /// `no-cache` with an entity tag.
     Checked,
+    /// A short `max-age` and `stale-while-revalidate`; whoever asks without what clients have is refused.
+    Guarded,
 }
 
 /// How an invalidation is meant.
@@ -201,7 +209,7 @@ pub enum Cluster {
 }
 
 impl Class {
-    pub const ALL: [Class; 12] = [
+    pub const ALL: [Class; 13] = [
         Class::Cacheable,
         Class::Revalidated,
         Class::Sturdy,
@@ -214,10 +222,11 @@ impl Class {
         Class::Moody,
         Class::Drifting,
         Class::Checked,
+        Class::Guarded,
     ];
 
     pub fn letter(self) -> char {
-        b"cwevabpnkxyz".get(self as usize).map_or('?', |b| *b as char)
+        b"cwevabpnkxyzg".get(self as usize).map_or('?', |b| *b as char)
     }
 
     /// Whether every good answer is stored and shared, so that the origin's work can be accounted for.
@@ -288,7 +297,9 @@ impl Configuration {
             breaker_failures,
             probe_ms,
             down_s,
+            table,
         } = self;
+        let table = if *table { r#""route_loop""# } else { "null" };
         let host_bytes = if *entries == 64 && *waiters == 3 { r#""64KiB""# } else { "null" };
         let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // "secret"
         format!(
@@ -297,7 +308,7 @@ impl Configuration {
             "store":{{"entries_max":{entries},"bytes_max":"{bytes}","host_bytes_max":{host_bytes},
                 "worker_bytes_max":"{worker_bytes}"}},
             "collapse":{{"enabled":{collapse},"fetch":"{fetch}","lease":"{lease_ms}ms","wait_max":"{wait_ms}ms",
-            "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters}}},
+            "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters},"cluster":{table}}},
             "admin":{{"methods":true,"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
         )
     }
@@ -319,6 +330,7 @@ impl Configuration {
             breaker_failures: pick(random, &[1, 3, 1000]),
             probe_ms: pick(random, &[100, 1000, 5000]),
             down_s: pick(random, &[0, 5, 60]),
+            table: random.chance(0.6),
         }
     }
 }
@@ -467,6 +479,7 @@ impl Plan {
             What::Cluster => {
                 Act::Cluster(pick(random, &[Cluster::Up, Cluster::Up, Cluster::NoHosts, Cluster::Refused]))
             }
+            What::Route => Act::Route { blue: random.chance(0.5) },
         }
     }
 }
@@ -514,6 +527,7 @@ enum What {
     Corrupt,
     Health,
     Cluster,
+    Route,
 }
 
 impl Weights {
@@ -533,6 +547,7 @@ impl Weights {
             (3, What::Corrupt),
             (6, What::Health),
             (2, What::Cluster),
+            (3, What::Route),
         ];
         for (n, (weight, what)) in kinds.into_iter().enumerate() {
             // A calm seed only purges and changes: there the accounts are exact.

@@ -11,7 +11,7 @@ use larder::store::SCHEMA;
 
 use super::ledger::{Ledger, Reason, Terms};
 use super::model::{Asking, Invalidation, Model, shown};
-use super::origin::Origin;
+use super::origin::{Asked, Origin};
 use super::plan::{Act, Ask, Cluster, Configuration, Damage, Health, Key, Kind, Mode, Plan, Selector};
 use super::shared;
 use crate::host::World;
@@ -24,6 +24,9 @@ use crate::stand::{Exchange, Request};
 /// After the last act everything is well again, and this much time passes.
 const AFTERWARDS: Duration = Duration::from_secs(70);
 /// `stream_idle_timeout`: what is left when a VM dies ends by it.
+/// The hosts that requests have at the origin, by the cluster that they are sent to.
+const HOST: &str = "shop.example";
+const BLUE: &str = "blue.internal";
 const IDLE: Duration = Duration::from_secs(20);
 /// Steps between two looks at shared data.
 const LOOK_EVERY: u64 = 16;
@@ -163,6 +166,7 @@ impl<'a> Stage<'a> {
         self.note_clock();
         self.world.look(|h| h.faults.rates = self.plan.rates.clone());
         self.begin = self.world.now();
+        self.model.hosts.push((0, HOST));
         let begin = self.begin;
         for (at, act) in &self.plan.acts {
             self.run_until(begin + at.as_nanos() as u64)?;
@@ -291,6 +295,7 @@ impl<'a> Stage<'a> {
             Act::Corrupt { nth, how } => self.corrupt(*nth, *how),
             Act::Health(health) => self.origin.borrow_mut().health = *health,
             Act::Cluster(cluster) => self.cluster(*cluster),
+            Act::Route { blue } => self.route(*blue),
         }
     }
 
@@ -362,9 +367,20 @@ impl<'a> Stage<'a> {
             Cluster::NoHosts => hcm::Cluster::NoHosts,
             Cluster::Refused => hcm::Cluster::ConnectionRefused,
         };
-        self.world.settings(|s| s.route.clusters.insert("origin".into(), state));
+        for name in ["origin", "blue"] {
+            self.world.settings(|s| s.route.clusters.insert(name.into(), state));
+        }
         // What does not reach the origin is not in its log.
         self.unaccountable |= cluster != Cluster::Up;
+    }
+
+    fn route(&mut self, blue: bool) {
+        let (cluster, host) = if blue { ("blue", BLUE) } else { ("origin", HOST) };
+        self.world.settings(|s| {
+            s.route.cluster = cluster.into();
+            s.route.host_rewrite = blue.then(|| BLUE.into());
+        });
+        self.model.hosts.push((self.world.now(), host));
     }
 
     /// Damages a value that proves itself. (The registry only loses its own; the journal is left alone.)
@@ -451,6 +467,15 @@ impl<'a> Stage<'a> {
         self.check_workers()?;
         self.check_probes()?;
         let origin = self.origin.borrow();
+        let late = self.plan.rates.late_tick > 0.0;
+        let decided = |asked: &Asked| {
+            Duration::from_millis(match asked.dispatched {
+                true if late => 1_100,
+                true => 100,
+                false => 20,
+            })
+        };
+        origin.log.iter().try_for_each(|asked| self.model.check_route(asked, decided(asked)))?;
         self.totals.fetches = origin.log.len() as u64;
         self.totals.reloads = u64::from(self.world.look(|h| h.reloads));
         if self.unaccountable {
