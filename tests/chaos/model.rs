@@ -86,9 +86,8 @@ impl Clocks {
 }
 
 impl Model {
-    /// Whether the origin was asked by a route that was in force when that was decided, so long ago at the most.
-    pub fn check_route(&self, asked: &Asked, ago: Duration) -> Result<(), String> {
-        let since = asked.at.saturating_sub(ago.as_nanos() as u64);
+    /// Whether the origin was asked by a route that has been in force since then.
+    pub fn check_route(&self, asked: &Asked, since: u64) -> Result<(), String> {
         let ends = self.hosts.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
         let mut in_force =
             self.hosts.iter().zip(ends).filter(|((from, _), to)| *from <= asked.at && *to >= since);

@@ -11,7 +11,7 @@ use larder::store::SCHEMA;
 
 use super::ledger::{Ledger, Reason, Terms};
 use super::model::{Asking, Invalidation, Model, shown};
-use super::origin::{Asked, Origin};
+use super::origin::Origin;
 use super::plan::{Act, Ask, Cluster, Configuration, Damage, Health, Key, Kind, Mode, Plan, Selector};
 use super::shared;
 use crate::host::World;
@@ -467,15 +467,12 @@ impl<'a> Stage<'a> {
         self.check_workers()?;
         self.check_probes()?;
         let origin = self.origin.borrow();
-        let late = self.plan.rates.late_tick > 0.0;
-        let decided = |asked: &Asked| {
-            Duration::from_millis(match asked.dispatched {
-                true if late => 1_100,
-                true => 100,
-                false => 20,
-            })
-        };
-        origin.log.iter().try_for_each(|asked| self.model.check_route(asked, decided(asked)))?;
+        let late = if self.plan.rates.late_tick > 0.0 { 1_100_000_000 } else { 100_000_000 };
+        for asked in &origin.log {
+            // A request keeps the route that it had when it came, however long it waits.
+            let begun = self.started.get(asked.client).copied().unwrap_or(u64::MAX);
+            self.model.check_route(asked, begun.min(asked.at.saturating_sub(late)))?;
+        }
         self.totals.fetches = origin.log.len() as u64;
         self.totals.reloads = u64::from(self.world.look(|h| h.reloads));
         if self.unaccountable {

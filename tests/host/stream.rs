@@ -7,6 +7,7 @@ use super::{
     ending::failed_filter,
     events::{Event, Lane},
     guest::exports,
+    hcm::Route,
     headers::HeaderMap,
     ingress,
     state::host,
@@ -92,6 +93,8 @@ pub struct Stream {
     pub wanted: Request,
     pub request: Half,
     pub response: Half,
+    /// The route that was chosen for it, as it was then.
+    pub route: Route,
     pub upstream: Option<Upstream>,
     pub attempts: u32,
     /// The filter has answered by itself.
@@ -133,6 +136,7 @@ impl Stream {
             wanted,
             request: Half::default(),
             response: Half::default(),
+            route: Route::default(),
             upstream: None,
             attempts: 0,
             replied: false,
@@ -215,6 +219,7 @@ impl World {
             let wanted = &h.streams[id].wanted;
             let (method, target) = (wanted.method.clone(), wanted.target.clone());
             let worker = h.streams[id].worker;
+            h.streams[id].route = h.settings.route.clone();
             h.tell(|| format!("exchange {id}: {method} {target} to worker {worker}"));
             ingress::request_in(&h.streams[id].wanted, &h.settings.route, request_id)
         });

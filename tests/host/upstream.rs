@@ -46,7 +46,8 @@ impl World {
     /// Chooses the cluster; false when there is nobody to ask, which is answered at once.
     fn open_upstream(&mut self, id: usize) -> bool {
         let cluster = host(|h| {
-            let (route, stream) = (&h.settings.route, &mut h.streams[id]);
+            let (clusters, stream) = (&h.settings.route.clusters, &mut h.streams[id]);
+            let route = &stream.route;
             if !stream.request.headers.text(":path").starts_with('/') {
                 return Err(router_reply(404, "", "route_not_found"));
             }
@@ -57,7 +58,7 @@ impl World {
             stream.attempts += 1;
             let attempt = stream.attempts;
             stream.upstream = Some(Upstream { attempt, body: Vec::new(), plan: None, response_begun: false });
-            Ok(route.clusters.get(&route.cluster).copied())
+            Ok(clusters.get(&route.cluster).copied())
         });
         let reply = match cluster {
             Ok(Some(Cluster::Up | Cluster::RouteLoop)) => return true,

@@ -185,15 +185,14 @@ fn property(h: &mut Host, path: &str) -> Option<Vec<u8>> {
     let now = h.wall();
     match path {
         "xds.cluster_name" => {
-            h.effective_stream()?;
-            let route = &h.settings.route;
+            let route = &h.effective_stream()?.route;
             return route.direct_response.is_none().then(|| route.cluster.clone().into());
         }
         "xds.route_name" => {
-            return h.effective_stream().is_some().then(|| h.settings.route.name.clone().into());
+            return h.effective_stream().map(|stream| stream.route.name.clone().into());
         }
         "xds.route_metadata" => {
-            return h.effective_stream().is_some().then(|| h.settings.route.metadata.clone());
+            return h.effective_stream().map(|stream| stream.route.metadata.clone());
         }
         _ => {}
     }
