@@ -7,11 +7,15 @@
 //!   free ───────────► Flying ─────────────────────────► free, way published
 //!    ▲                │    │ land: NotStored, Failed
 //!    │ abandon        │    └───────────────────────────► NotStored (remembered until …) ──► free
-//!    └────────────────┤
-//!                     │ lease runs out: whoever comes takes over, waiters and all
-//!                     ▼
+//!    └────────────────┤                                      │ a response that went beside it can be stored
+//!                     │ lease runs out: whoever comes        ▼
+//!                     ▼ takes over, waiters and all       Flying (for as long as it takes to write)
 //!                   Flying (another owner, another generation)
 //! ```
+//!
+//! While it is remembered that a response was of no use to others ("hit-for-miss") nobody waits: everyone asks the origin,
+//! and the first response that is of use to others after all is stored, under a flight that it takes then. So the memory
+//! is short where one client's request may have been the reason, and twice as long each time that it is left again.
 //!
 //! A flight that begins soon after such a memory has run out knows what it was: one finds out whether that has changed,
 //! and the others need not wait.
@@ -68,7 +72,7 @@ pub fn seat(
     holds: impl Fn(NotStored) -> bool,
 ) -> Seat {
     match set.flight_of(fingerprint) {
-        Some(flight) if flight.until > now => match flight.state {
+        Some(flight) if remembered_until(flight) > now => match flight.state {
             FlightState::NotStored(reason) if holds(reason) => Seat::NotShared(reason),
             FlightState::NotStored(_) => Seat::Lead,
             FlightState::Flying if let Some(reason) = flight.unshared.filter(|reason| holds(*reason)) => {
@@ -88,11 +92,44 @@ pub fn seat(
 }
 
 /// How long after a memory has run out it is still thought likely that nothing has changed.
-const BELIEVED_FOR: Duration = Duration::from_secs(10);
+const BELIEVED_FOR: Duration = Duration::from_secs(20);
+/// How long nobody waits for a key whose response was of no use to others.
+const NOT_SHARED_FOR: Duration = Duration::from_millis(500);
+/// The longest that nobody waits after such responses in a row.
+pub const NOT_SHARED_MAX: Duration = Duration::from_secs(10);
 /// How long a key whose fetch failed is not fetched again for others.
 const FAILED_FOR: Duration = Duration::from_secs(1);
 /// The longest that a key is left alone after failures in a row.
 const RESTS_MAX: Duration = Duration::from_secs(10);
+
+/// Until when a response that was of no use to others, for the first time, keeps others from waiting for the next.
+#[must_use]
+pub fn not_shared_until(now: Monotonic) -> Monotonic {
+    now.after(NOT_SHARED_FOR)
+}
+
+/// Until when a memory holds, or a lease. A key whose responses were of no use to others several times in a row is more
+/// likely to be one for nobody: then fewer requests have to find out.
+fn remembered_until(flight: &Flight) -> Monotonic {
+    let of =
+        |times: u8| NOT_SHARED_FOR.saturating_mul(1 << times.saturating_sub(1).min(10)).min(NOT_SHARED_MAX);
+    match flight.state {
+        FlightState::NotStored(reason) if !reason.is_failure() => {
+            flight.until.after(of(flight.in_vain).saturating_sub(of(1)))
+        }
+        FlightState::NotStored(_) | FlightState::Flying => flight.until,
+    }
+}
+
+/// How many fetches have failed in a row, as far as that is remembered.
+#[must_use]
+pub fn failures(flight: &Flight) -> u8 {
+    let others = match flight.state {
+        FlightState::NotStored(reason) => !reason.is_failure(),
+        FlightState::Flying => flight.unshared.is_some(),
+    };
+    if others { 0 } else { flight.in_vain }
+}
 
 /// Until when a failure keeps others from waiting for the next fetch.
 #[must_use]
@@ -113,7 +150,7 @@ pub fn rests_until(flight: &Flight) -> Monotonic {
     let of = |failures| rest(flight.fingerprint, flight.generation, failures);
     match flight.state {
         FlightState::NotStored(reason) if reason.is_failure() => {
-            flight.until.after(of(flight.failures).saturating_sub(of(1)))
+            flight.until.after(of(flight.in_vain).saturating_sub(of(1)))
         }
         FlightState::NotStored(_) | FlightState::Flying => Monotonic::default(),
     }
@@ -167,6 +204,8 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
     let before = set.flights.get(place)?;
     let inherits = before.fingerprint == new.fingerprint && !deviates(Deviation::ForgetsWaiters);
     let waiters = if inherits { (before.waiters | bit(before.owner)) & !bit(new.owner) } else { 0 };
+    let unshared = if inherits { unshared_lately(before, now) } else { None };
+    let is_remembered = inherits && (unshared.is_some() || failures(before) > 0);
     let flight = Flight {
         fingerprint: new.fingerprint,
         generation: new.generation,
@@ -175,8 +214,8 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
         waiters,
         until: new.until,
         state: FlightState::Flying,
-        failures: if inherits { before.failures } else { 0 },
-        unshared: if inherits { unshared_lately(before, now) } else { None },
+        in_vain: if is_remembered { before.in_vain } else { 0 },
+        unshared,
     };
     let mut set = *set;
     *set.flights.get_mut(place)? = flight;
@@ -187,10 +226,11 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
 /// then.
 fn unshared_lately(before: &Flight, now: Monotonic) -> Option<NotStored> {
     match before.state {
-        FlightState::NotStored(reason) if now < before.until.after(BELIEVED_FOR) => {
+        FlightState::NotStored(reason) if now < remembered_until(before).after(BELIEVED_FOR) => {
             Some(reason).filter(|reason| !reason.is_failure())
         }
-        FlightState::NotStored(_) | FlightState::Flying => None,
+        FlightState::NotStored(_) => None,
+        FlightState::Flying => before.unshared,
     }
 }
 
@@ -222,6 +262,8 @@ pub struct Left {
     pub record: Option<Way>,
     /// Why others should not wait for the next fetch either, and until when.
     pub not_shared: Option<(NotStored, Monotonic)>,
+    /// Whether whoever comes next may find out at once whether that has changed.
+    pub again: bool,
     /// Whether the set remembers that the key was asked for, although nothing was stored.
     pub counted: bool,
     /// Until when clients fetch the key with their own requests, because the root's was refused.
@@ -275,9 +317,12 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
     }
     *set.flight_mut(generation)? = match left.not_shared {
         Some((reason, until)) => {
-            let failures = if reason.is_failure() { flight.failures.saturating_add(1) } else { 0 };
             let state = FlightState::NotStored(reason);
-            Flight { waiters: 0, until, state, failures, unshared: None, ..flight }
+            let is_alike = reason.is_failure() == flight.unshared.is_none();
+            let before = if is_alike { flight.in_vain } else { 0 };
+            let is_in_vain = left.record.is_none_or(|record| !record.is_some()) && !left.again;
+            let in_vain = if is_in_vain { before.saturating_add(1) } else { 0 };
+            Flight { waiters: 0, until, state, in_vain, unshared: None, ..flight }
         }
         None => Flight::default(),
     };
@@ -438,10 +483,54 @@ mod tests {
             seat(&set, KEY, Some(1), now, |_| false, |reason| reason != NotStored::Cookie)
         };
         let at = |secs| Monotonic(100).after(Duration::from_secs(secs));
-        assert_eq!(next(NotStored::NoStore, at(9)), Seat::NotShared(NotStored::NoStore));
-        assert_eq!(next(NotStored::Cookie, at(9)), Seat::Register, "that was the other's own");
-        assert_eq!(next(NotStored::NoStore, at(10)), Seat::Register, "that is long ago");
-        assert_eq!(next(NotStored::Error, at(9)), Seat::Register);
+        assert_eq!(next(NotStored::NoStore, at(19)), Seat::NotShared(NotStored::NoStore));
+        assert_eq!(next(NotStored::Cookie, at(19)), Seat::Register, "that was the other's own");
+        assert_eq!(next(NotStored::NoStore, at(20)), Seat::Register, "that is long ago");
+        assert_eq!(next(NotStored::Error, at(19)), Seat::Register);
+    }
+
+    /// The flight of the key lands at this time with nothing for others, and another one follows when it may.
+    fn lands_in_vain(set: &SetValue, reason: NotStored, again: bool, now: Monotonic) -> (SetValue, Duration) {
+        let flight = set.flight_of(KEY).unwrap();
+        let until = match again {
+            true => now,
+            false if reason.is_failure() => failed_until(KEY, flight.generation, now),
+            false => not_shared_until(now),
+        };
+        let left = Left { not_shared: Some((reason, until)), again, ..Left::default() };
+        let set = landed(set, flight.generation, left).unwrap().set;
+        let end = remembered_until(set.flight_of(KEY).unwrap());
+        let lease = end.after(Duration::from_secs(2));
+        let new = NewFlight { fingerprint: KEY, generation: flight.generation + 1, owner: 0, until: lease };
+        (led(&set, new, end, Timestamp::default()).unwrap().0, end.since(now))
+    }
+
+    #[test]
+    fn what_is_of_no_use_again_and_again_is_remembered_for_longer() {
+        let (mut set, mut now, mut lasted) = (flying(), Monotonic(7), Vec::new());
+        for _ in 0..7 {
+            let (next, for_so_long) = lands_in_vain(&set, NotStored::Private, false, now);
+            (set, now) = (next, now.after(for_so_long));
+            lasted.push(for_so_long.as_millis());
+        }
+        assert_eq!(lasted, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+        let (next, for_so_long) = lands_in_vain(&set, NotStored::Private, true, now);
+        assert_eq!(for_so_long, Duration::ZERO, "whoever comes next may try at once");
+        assert_eq!(lands_in_vain(&next, NotStored::Private, false, now).1, NOT_SHARED_FOR);
+        let stored = landed(&set, 8, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
+        assert_eq!(stored.flight_of(KEY), None, "what is stored ends it");
+    }
+
+    #[test]
+    fn failures_in_a_row_are_counted_apart_from_what_was_of_no_use() {
+        let (set, _) = lands_in_vain(&flying(), NotStored::Private, false, Monotonic(7));
+        let (set, _) = lands_in_vain(&set, NotStored::Private, false, Monotonic(7));
+        assert_eq!(failures(set.flight_of(KEY).unwrap()), 0);
+        let (set, _) = lands_in_vain(&set, NotStored::Error, false, Monotonic(7));
+        let (set, _) = lands_in_vain(&set, NotStored::Error, false, Monotonic(7));
+        assert_eq!(failures(set.flight_of(KEY).unwrap()), 2);
+        let (set, for_so_long) = lands_in_vain(&set, NotStored::Private, false, Monotonic(7));
+        assert_eq!((failures(set.flight_of(KEY).unwrap()), for_so_long), (0, NOT_SHARED_FOR));
     }
 
     #[test]

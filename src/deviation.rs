@@ -59,11 +59,13 @@ pub enum Deviation {
     ValidatesWhatIsGone,
     /// M19: a lease never runs out.
     LeasesForEver,
+    /// M21: a response that went beside any flight replaces a newer one.
+    ReplacesNewerLate,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Deviation; 18] = [
+    pub const ALL: [Deviation; 19] = [
         Deviation::LandsBlindly,
         Deviation::RegistersBlindly,
         Deviation::LandsBeforeItWrites,
@@ -82,6 +84,7 @@ impl Deviation {
         Deviation::NeverSweeps,
         Deviation::ValidatesWhatIsGone,
         Deviation::LeasesForEver,
+        Deviation::ReplacesNewerLate,
     ];
 }
 

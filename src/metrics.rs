@@ -3,7 +3,7 @@
 //! Envoy shows them as `wasmcustom.<name>`; they are sums over all workers.
 
 use crate::invalidation::Mode;
-use crate::outcome::{Bypass, ForwardReason, NotStored, StaleReason};
+use crate::outcome::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, StaleReason};
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,10 +18,16 @@ pub enum Counter {
     Waited,
     /// A request that was answered by the fetch of another, for which it waited.
     Collapsed,
+    /// A request that the cache answered by itself.
+    Local(Local),
+    /// A request that ended before there was an answer, because its client left.
+    Unanswered,
     /// A response that was stored.
     Stored,
-    /// A response that was not stored.
+    /// An answer from the origin that was not stored.
     NotStored(NotStored),
+    /// A fetch that others might have waited for and whose response was not stored.
+    FetchNotStored(NotStored),
     /// A stored response that was confirmed by a 304.
     Revalidated,
     /// A fetch that the cache made by itself.
@@ -133,6 +139,7 @@ impl Counter {
             Counter::Hit,
             Counter::Waited,
             Counter::Collapsed,
+            Counter::Unanswered,
             Counter::Stored,
             Counter::Revalidated,
             Counter::Dispatched,
@@ -156,7 +163,21 @@ impl Counter {
             .chain(FORWARD.into_iter().map(Counter::Forward))
             .chain(BYPASSES.into_iter().map(|b| Counter::Forward(ForwardReason::Bypass(b))))
             .chain(MODES.into_iter().map(Counter::Invalidation))
+            .chain(Local::ALL.into_iter().map(Counter::Local))
             .chain(NotStored::ALL.into_iter().map(Counter::NotStored))
+            .chain(NotStored::ALL.into_iter().map(Counter::FetchNotStored))
+    }
+
+    /// What an answer counts as: what its `Cache-Status` says.
+    pub fn of(outcome: &Outcome) -> impl Iterator<Item = Counter> {
+        let (counter, not_stored) = match outcome {
+            Outcome::Hit { stale: None, .. } => (Counter::Hit, None),
+            Outcome::Hit { stale: Some(stale), .. } => (Counter::HitStale(*stale), None),
+            Outcome::Forward(Forward { collapsed: Some(true), .. }) => (Counter::Collapsed, None),
+            Outcome::Forward(forward) => (Counter::Forward(forward.reason), forward.not_stored()),
+            Outcome::Local(local) => (Counter::Local(*local), None),
+        };
+        [Some(counter), not_stored.map(Counter::NotStored)].into_iter().flatten()
     }
 
     /// The position of a counter in [`Counter::all`]; the one of the most frequent counter costs no search.
@@ -178,8 +199,11 @@ impl Counter {
             Counter::Forward(reason) => ("forwarded", reason.as_str()),
             Counter::Waited => ("waited", ""),
             Counter::Collapsed => ("collapsed", ""),
+            Counter::Local(local) => ("local", local.as_str()),
+            Counter::Unanswered => ("unanswered", ""),
             Counter::Stored => ("stored", ""),
             Counter::NotStored(reason) => ("not_stored", reason.as_str()),
+            Counter::FetchNotStored(reason) => ("fetches_not_stored", reason.as_str()),
             Counter::Revalidated => ("revalidated", ""),
             Counter::Dispatched => ("dispatched", ""),
             Counter::RefreshedAhead => ("refreshed_ahead", ""),
@@ -209,6 +233,7 @@ impl Counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Stored;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -216,6 +241,52 @@ mod tests {
     fn a_counter_is_found_where_it_stands() {
         for (at, counter) in Counter::all().enumerate() {
             assert_eq!(counter.index(), at, "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_counts_as_what_its_cache_status_says() {
+        let forward = |reason, stored, collapsed| {
+            Outcome::Forward(Forward { stored, collapsed, ..Forward::new(reason) })
+        };
+        let (miss, no_store) = (ForwardReason::UriMiss, Stored::No(NotStored::NoStore));
+        let rule = ForwardReason::Bypass(Bypass::Rule);
+        for (outcome, status, names) in [
+            (Outcome::Hit { ttl: 7, stale: None }, "; hit; ttl=7", &["hits"][..]),
+            (
+                Outcome::Hit { ttl: -1, stale: Some(StaleReason::IfError) },
+                "; hit; ttl=-1; detail=stale-if-error",
+                &["hits_stale_stale_if_error"],
+            ),
+            (forward(miss, Stored::Yes, None), "; fwd=uri-miss; stored", &["forwarded_uri_miss"]),
+            (
+                forward(miss, no_store, None),
+                "; fwd=uri-miss; detail=no-store",
+                &["forwarded_uri_miss", "not_stored_no_store"],
+            ),
+            (
+                forward(ForwardReason::Purged, no_store, None),
+                "; fwd=uri-miss; detail=no-store",
+                &["forwarded_purged", "not_stored_no_store"],
+            ),
+            (
+                forward(ForwardReason::Purged, Stored::Yes, None),
+                "; fwd=uri-miss; stored; detail=purged",
+                &["forwarded_purged"],
+            ),
+            (
+                forward(miss, no_store, Some(true)),
+                "; fwd=uri-miss; collapsed; detail=no-store",
+                &["collapsed"],
+            ),
+            (forward(rule, no_store, None), "; fwd=bypass; detail=rule", &["forwarded_bypass_rule"]),
+            (Outcome::Forward(Forward::new(ForwardReason::Method)), "; fwd=method", &["forwarded_method"]),
+            (Outcome::Local(Local::OnlyIfCached), "; detail=only-if-cached", &["local_only_if_cached"]),
+        ] {
+            assert_eq!(outcome.cache_status("larder"), format!("larder{status}"));
+            let counted: Vec<String> = Counter::of(&outcome).map(Counter::name).collect();
+            let expected: Vec<String> = names.iter().map(|name| format!("larder_{name}")).collect();
+            assert_eq!(counted, expected, "{status}");
         }
     }
 

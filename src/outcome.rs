@@ -14,8 +14,17 @@ pub enum Outcome {
     },
     /// Went to the origin (§2.2).
     Forward(Forward),
-    /// Answered by the cache itself without a stored response (`only-if-cached`: 504; admin route).
-    Local(&'static str),
+    /// Answered by the cache itself without a stored response.
+    Local(Local),
+}
+
+/// What the cache answers by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Local {
+    /// `only-if-cached`, and nothing is stored that may be used: 504 (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
+    /// The admin route.
+    Admin,
 }
 
 /// A request that went to the origin.
@@ -169,8 +178,8 @@ impl Outcome {
                 }
             }
             Outcome::Forward(forward) => forward.write(&mut text),
-            Outcome::Local(detail) => {
-                let _ = write!(text, "; detail={detail}");
+            Outcome::Local(local) => {
+                let _ = write!(text, "; detail={}", local.as_str());
             }
         }
         text
@@ -183,7 +192,21 @@ impl Outcome {
             Outcome::Hit { stale: None, .. } => "hit",
             Outcome::Hit { stale: Some(stale), .. } => stale.as_str(),
             Outcome::Forward(forward) => forward.reason.as_str(),
-            Outcome::Local(detail) => detail,
+            Outcome::Local(local) => local.as_str(),
+        }
+    }
+}
+
+impl Local {
+    /// All of them.
+    pub const ALL: [Local; 2] = [Local::OnlyIfCached, Local::Admin];
+
+    /// What it is in one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Local::OnlyIfCached => "only-if-cached",
+            Local::Admin => "admin",
         }
     }
 }
@@ -205,19 +228,22 @@ impl Forward {
             Some(false) => text.push_str("; collapsed=?0"),
             None => {}
         }
-        let why = self.reason.detail();
-        match (self.stored, why) {
-            (Stored::Yes, None) => text.push_str("; stored"),
-            (Stored::Yes, Some(why)) => {
-                let _ = write!(text, "; stored; detail={why}");
-            }
-            (Stored::No(_), Some(why)) => {
-                let _ = write!(text, "; detail={why}");
-            }
-            (Stored::No(NotStored::Request | NotStored::Method), None) => {}
-            (Stored::No(reason), None) => {
-                let _ = write!(text, "; detail={}", reason.as_str());
-            }
+        if self.stored == Stored::Yes {
+            text.push_str("; stored");
+        }
+        let not_stored = self.not_stored().map(NotStored::as_str);
+        if let Some(detail) = not_stored.or(self.reason.detail()) {
+            let _ = write!(text, "; detail={detail}");
+        }
+    }
+
+    /// Why this response is not stored, where that says something about it: not where storing it was out of the question.
+    #[must_use]
+    pub const fn not_stored(&self) -> Option<NotStored> {
+        match (self.stored, self.reason) {
+            (Stored::Yes | Stored::No(NotStored::Request | NotStored::Method), _)
+            | (_, ForwardReason::Bypass(_) | ForwardReason::Method) => None,
+            (Stored::No(reason), _) => Some(reason),
         }
     }
 }

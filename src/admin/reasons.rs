@@ -306,7 +306,7 @@ fn in_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Hit { ttl, stale: None } => format!("Fresh for another {ttl} s (RFC 9111 §4.2)."),
         Outcome::Hit { stale: Some(stale), .. } => served_stale(*stale).sentence(),
-        Outcome::Local(detail) => format!("Answered by the cache itself: {detail}."),
+        Outcome::Local(local) => format!("Answered by the cache itself: {}.", local.as_str()),
         Outcome::Forward(Forward { reason, stored, collapsed, .. }) => {
             let mut text = forwarded(*reason).sentence();
             if *collapsed == Some(true) {
@@ -344,6 +344,7 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Local;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -367,7 +368,7 @@ mod tests {
                 Outcome::Hit { ttl: -1, stale: Some(StaleReason::WhileRevalidate) },
                 "It is stale and served while it is being refreshed (RFC 5861 §3).",
             ),
-            (Outcome::Local("admin"), "Answered by the cache itself: admin."),
+            (Outcome::Local(Local::Admin), "Answered by the cache itself: admin."),
             (
                 forward(ForwardReason::UriMiss, Stored::No(NotStored::NoStore)),
                 "No response is stored for this URL (RFC 9111 §4). See why the last one was not stored. Not stored: \

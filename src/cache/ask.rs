@@ -36,8 +36,8 @@ pub struct Ask {
     pub search: RefCell<Option<SearchVariance>>,
     /// When it came.
     pub arrived: Now,
-    /// The journal's head when it was last considered.
-    pub stamp: Cell<u64>,
+    /// What was so when it was last considered: by that the response to it is judged.
+    pub decided: Cell<Decided>,
     /// What it has waited for, once it has.
     pub waited: Cell<Option<Waited>>,
     /// Under which fingerprint its response was stored, once it has been.
@@ -48,6 +48,17 @@ pub struct Ask {
     pub is_nobodys: bool,
     /// What [`Ask::whole`] says, once it was asked.
     whole: OnceCell<Result<(), NotStored>>,
+}
+
+/// The moment at which something was decided about a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Decided {
+    /// The journal's head.
+    pub stamp: u64,
+    /// Which of the journals that this worker has seen that was.
+    pub journal: u32,
+    /// What the clocks said.
+    pub at: Now,
 }
 
 /// A fetch that a request has waited for.
@@ -78,12 +89,14 @@ pub enum Decision {
         /// Why nothing stored could be used.
         reason: ForwardReason,
     },
-    /// Send it to the origin and leave the store alone.
+    /// Send it to the origin, for itself.
     Forward {
         /// Why nothing stored could be used.
         reason: ForwardReason,
-        /// Why its response is not stored, where that is known beforehand.
+        /// Why its response is not stored, as far as that is known beforehand.
         why: NotStored,
+        /// Whether its response may be stored all the same if it is one for others.
+        shares: bool,
         /// What it may be validated with, and answered with when the origin fails.
         fallback: Option<Rc<Entry>>,
     },
@@ -152,7 +165,7 @@ impl Ask {
             key,
             search: RefCell::default(),
             arrived,
-            stamp: Cell::new(0),
+            decided: Cell::default(),
             waited: Cell::new(None),
             home: Cell::new(None),
             was_refused: Cell::new(false),

@@ -54,7 +54,7 @@ impl Cache {
     }
 
     /// Whether a key has been asked for often enough, this time included. What is stored already has been.
-    fn is_admitted(&self, host: &impl Host, place: &Place, min_uses: u8) -> bool {
+    pub(super) fn is_admitted(&self, host: &impl Host, place: &Place, min_uses: u8) -> bool {
         if min_uses <= 1 {
             return true;
         }
@@ -69,8 +69,7 @@ impl Cache {
         let old = fetch.and_then(|fetch| fetch.validated.as_deref()).and_then(Entry::response);
         let (Some(fetch), Some(old)) = (fetch, old) else { return Confirmation::OfAnother };
         let request = &*fetch.request();
-        let content_type = old.stored.fields.get("content-type").unwrap_or_default();
-        let options = fetch.ask.config.rules.for_response(request, old.stored.status, content_type);
+        let options = options_again(&fetch.ask.config, request, old);
         // Tags of old and new: a purge of either must find it.
         let more = old.tags.iter().map(Tag::as_str).chain(options.tags.iter().map(String::as_str));
         let tags = tags(&fetch.ask.config.tags, response, more);
@@ -122,7 +121,11 @@ impl Cache {
         let (response, landing, why) = match confirmation {
             Confirmation::Updated(response) => {
                 host.count(Counter::Revalidated);
-                return (self.land(host, generation, Landing::Stored(response), now), Stored::Yes);
+                let landed = self.land(host, generation, Landing::Stored(response), now);
+                return match landed {
+                    Some((entry, stored)) => (Some(entry), stored),
+                    None => (None, Stored::No(NotStored::NoFlight)),
+                };
             }
             Confirmation::Kept(response, why) => (Some(response), Landing::NotStored(why), why),
             Confirmation::Dropped(response, why) => (Some(response), Landing::Dropped(why), why),
@@ -183,12 +186,18 @@ pub fn assessed(
     assessed_by(config, &options, request, response, uri, (request_time, response_time))
 }
 
-fn options_for(config: &Config, request: &RequestHead, response: &ResponseHead) -> Rc<Options> {
+/// The options for what is stored, where its origin has confirmed it to a request.
+pub(super) fn options_again(config: &Config, request: &RequestHead, stored: &Response) -> Rc<Options> {
+    let content_type = stored.stored.fields.get("content-type").unwrap_or_default();
+    config.rules.for_response(request, stored.stored.status, content_type)
+}
+
+pub(super) fn options_for(config: &Config, request: &RequestHead, response: &ResponseHead) -> Rc<Options> {
     let content_type = response.fields.get("content-type").unwrap_or_default();
     config.rules.for_response(request, response.status, content_type)
 }
 
-fn assessed_by(
+pub(super) fn assessed_by(
     config: &Config,
     options: &Options,
     request: &RequestHead,

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::consider::{Best, alone, holds_for};
+use super::dispatch::as_anyone;
 use super::trouble::{Asking, routed_to};
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Waited};
 use crate::collapse::{self, Seat};
@@ -11,6 +12,7 @@ use crate::deviation::{Deviation, deviates};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::Reuse;
+use crate::policy::storing::is_odd;
 use crate::store::set::SetSnapshot;
 use crate::time::Now;
 
@@ -26,6 +28,11 @@ pub(super) struct Need<'a> {
 impl Need<'_> {
     fn alone(&self) -> Decision {
         alone(self.ask, self.reason, self.best.entry.clone())
+    }
+
+    /// To the origin beside any flight, for this reason; what it brings may be for others.
+    fn forward(&self, why: NotStored) -> Decision {
+        Decision::Forward { reason: self.reason, why, shares: true, fallback: self.best.entry.clone() }
     }
 }
 
@@ -46,8 +53,12 @@ impl Cache {
             .or_else(|| rests.then(|| self.makes_do(need, now)).flatten())
             .or_else(|| self.outage(host, need, now));
         if let Some(serve) = serving {
-            let may_refresh =
-                ask.whole().is_ok() && !ask.only_if_cached() && !rests && !self.refreshes_enough();
+            // What is odd may make the origin fail: it is refreshed for the next who asks.
+            let may_refresh = ask.whole().is_ok()
+                && !ask.only_if_cached()
+                && !rests
+                && !self.refreshes_enough()
+                && !is_odd(&as_anyone(&ask.request));
             return match self.seat(need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
                 // Somebody refreshes it, or it was tried a moment ago.
@@ -77,7 +88,8 @@ impl Cache {
                 let set = set.again_if(Deviation::RegistersBlindly, host);
                 set.replace(host, &value).then(|| self.join(host, need, now))
             }
-            Seat::Full | Seat::Wait | Seat::Register => Some(need.alone()),
+            Seat::Full => Some(need.forward(NotStored::NoFlight)),
+            Seat::Wait | Seat::Register => Some(need.alone()),
         }
     }
 
@@ -172,6 +184,6 @@ impl Cache {
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
         }
-        Decision::Forward { reason: need.reason, why, fallback: need.best.entry.clone() }
+        need.forward(why)
     }
 }

@@ -61,7 +61,7 @@ impl Cache {
         if !self.sync(host) {
             return alone(ask, unavailable, None);
         }
-        ask.stamp.set(self.mirror.head());
+        ask.decided.set(self.decided(now));
         let (base, fingerprint) = self.base(host, ask);
         let missing = ForwardReason::UriMiss;
         let nominated = match self.level(host, ask, &base, fingerprint, missing, newcomer, now) {
@@ -131,7 +131,8 @@ impl Cache {
             && ask.whole().is_ok()
             && !ask.only_if_cached()
         {
-            return Level::Decided(Decision::Forward { reason: missing, why, fallback: None });
+            let shares = true;
+            return Level::Decided(Decision::Forward { reason: missing, why, shares, fallback: None });
         }
         let place = self.place_of(fingerprint, key.to_vec());
         // Only new requests join a group without looking at shared data: a woken one that did so could go round
@@ -205,7 +206,7 @@ impl Cache {
         if best
             .entry
             .as_ref()
-            .is_some_and(|e| e.record.stamp > record.stamp || e.record.generation == record.generation)
+            .is_some_and(|e| e.record.order() > record.order() || e.record.generation == record.generation)
         {
             return;
         }
@@ -302,5 +303,5 @@ pub(super) fn alone(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>
         return Decision::NotCached;
     }
     let why = ask.whole().err().unwrap_or(NotStored::NoFlight);
-    Decision::Forward { reason, why, fallback }
+    Decision::Forward { reason, why, shares: false, fallback }
 }

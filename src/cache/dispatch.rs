@@ -7,7 +7,7 @@ use super::route::CallRoute;
 use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing, LearnedRoute};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
-use crate::outcome::{ForwardReason, NotStored, Stored};
+use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::{partial, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -188,8 +188,8 @@ impl Cache {
         let delivery = match self.storable(host, generation, &head, &body, now) {
             Ok(response) => {
                 let landing = Landing::Stored(Box::new(Response { body: body.into(), ..response }));
-                let entry = self.land(host, generation, landing, now)?;
-                Delivery::Entry { entry, status, stored: Stored::Yes }
+                let (entry, stored) = self.land(host, generation, landing, now)?;
+                Delivery::Entry { entry, status, stored }
             }
             Err(why) => {
                 self.land(host, generation, Landing::NotStored(why), now);
@@ -233,8 +233,8 @@ impl Cache {
             self.ask_again(generation, now);
             return None;
         };
-        let entry = self.land(host, generation, Landing::Stored(Box::new(whole)), now)?;
-        let delivery = Delivery::Entry { entry, status: head.status, stored: Stored::Yes };
+        let (entry, stored) = self.land(host, generation, Landing::Stored(Box::new(whole)), now)?;
+        let delivery = Delivery::Entry { entry, status: head.status, stored };
         Some(Decision::Deliver { delivery, reason })
     }
 

@@ -8,8 +8,8 @@ use super::variants::Listing;
 use super::{Cache, Fetch, Host, Place};
 use crate::collapse::Left;
 use crate::metrics::Counter;
-use crate::outcome::NotStored;
-use crate::policy::{expires, key};
+use crate::outcome::{NotStored, Stored};
+use crate::policy::{StoredResponse, expires, key};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response};
 use crate::store::{Fingerprint, workers};
@@ -28,25 +28,35 @@ struct Filing {
     moved: Option<Place>,
 }
 
+/// Whether a stored response can answer a request that comes later without being validated first.
+pub(super) fn is_reusable(stored: &StoredResponse) -> bool {
+    !stored.no_cache && (!stored.lifetime.is_zero() || !stored.stale_while_revalidate.is_zero())
+}
+
 impl Cache {
-    /// Stores the response of a fetch where it belongs, and ends the flight.
+    /// Stores the response of a fetch where it belongs, and ends the flight. Returns the entry and whether it is stored.
     pub(super) fn store(
         &mut self,
         host: &impl Host,
         fetch: &Fetch,
         response: Response,
         now: Now,
-    ) -> Rc<Entry> {
+    ) -> (Rc<Entry>, Stored) {
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let filing = self.filing(host, fetch, &response, until, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
-        let reusable = !response.stored.no_cache
-            && (!response.stored.lifetime.is_zero() || !response.stored.stale_while_revalidate.is_zero());
-        let not_shared = (!reusable).then(|| (NotStored::NoFreshness, now.mono.after(VALIDATED_FOR)));
-        let entry = self.entry(&filing.home, fetch.stamp, Content::Response(Box::new(response)));
+        let not_shared =
+            (!is_reusable(&response.stored)).then(|| (NotStored::NoFreshness, now.mono.after(VALIDATED_FOR)));
+        let entry = self.entry(&filing.home, fetch.order(), Content::Response(Box::new(response)));
         let stored = self.file(host, fetch, &filing, &entry, (until, not_shared), now);
-        host.count(stored.map_or_else(Counter::NotStored, |()| Counter::Stored));
-        let stored = stored.is_ok();
+        host.count(stored.map_or_else(Counter::FetchNotStored, |()| Counter::Stored));
+        let (stored, outcome) = (stored.is_ok(), stored.map_or_else(Stored::No, |()| Stored::Yes));
+        if stored {
+            self.unshared.forget(filing.home.fingerprint);
+            if let Some(listing) = &filing.listing {
+                self.unshared.forget(listing.primary.fingerprint);
+            }
+        }
         self.tell_others(host, fetch, &filing, now);
         let home = filing.home.fingerprint;
         fetch.ask.home.set(stored.then_some(home));
@@ -55,7 +65,7 @@ impl Cache {
         } else {
             self.memory.insert(home, &entry);
         }
-        entry
+        (entry, outcome)
     }
 
     fn filing(
@@ -79,7 +89,7 @@ impl Cache {
             home: home.fingerprint,
             nominated,
             uri: fetch.ask.uri(),
-            stamp: fetch.stamp,
+            order: fetch.order(),
             until,
             variants_max: fetch.ask.options.variants_max,
         };
@@ -107,14 +117,14 @@ impl Cache {
             }
             Some(listing) => {
                 let stored = match self.enlist(host, listing, now) {
-                    Ok(()) if at_home => self.publish(host, &lease, entry, until, not_shared, now),
+                    Ok(()) if at_home => self.publish(host, lease, entry, until, not_shared, now),
                     Ok(()) => self.put(host, &filing.home, entry, until, now),
                     Err(why) => Err(why),
                 };
                 (stored, at_home && stored.is_ok())
             }
             None if at_home => {
-                let stored = self.publish(host, &lease, entry, until, not_shared, now);
+                let stored = self.publish(host, lease, entry, until, not_shared, now);
                 (stored, stored.is_ok())
             }
             None => (self.put(host, &filing.home, entry, until, now), false),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::consider::invalidated;
 use super::{Ask, Cache, Decision, Host, Landing, LearnedRoute, Place, Waited, subject};
 use crate::breaker::Breakers;
-use crate::collapse::rests_until;
+use crate::collapse::{failures, rests_until};
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::{Reuse, reuse};
@@ -251,7 +251,7 @@ impl Cache {
             FlightState::Flying => None,
         });
         let fetching = flight.is_some_and(|flight| flight.is_live(now.mono));
-        let failures = flight.map_or(0, |flight| flight.failures);
+        let failures = flight.map_or(0, failures);
         let rests = flight.map_or(Duration::ZERO, |flight| rests_until(flight).since(now.mono));
         let route = set.route_of(place.fingerprint);
         let (learned, refused_for) = match route {
@@ -285,7 +285,7 @@ impl Cache {
         let own = self.memory.get(place.fingerprint, &place.key).map(|entry| self.judged(entry, None));
         let shared = self.record(host, place);
         match (own, shared) {
-            (Some(own), Some(shared)) if shared.entry.record.stamp <= own.entry.record.stamp => Some(own),
+            (Some(own), Some(shared)) if shared.entry.record.order() <= own.entry.record.order() => Some(own),
             (own, shared) => shared.or(own),
         }
     }

@@ -13,7 +13,7 @@ use crate::policy::partial::{combine, completing};
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response};
-use crate::time::Now;
+use crate::time::{Monotonic, Now};
 
 impl Cache {
     /// The journal's head as it is now, for a response that was asked for after everything in it; none when the
@@ -22,38 +22,42 @@ impl Cache {
         self.sync(host).then(|| self.mirror.head())
     }
 
-    /// Stores a response under the key of its URI, beside any flight. A part is combined with what is there
-    /// (RFC 9111 §3.4). What selects by `Vary` or `No-Vary-Search` is left to the fetches that others wait for. Returns
-    /// where it lies.
+    /// Stores a response with its stamp, and when it was asked for, under the key of its URI, beside any flight, unless
+    /// something newer is there. A part is combined with what is there (RFC 9111 §3.4). What selects by `Vary` or
+    /// `No-Vary-Search` is left to the fetches that others wait for. Returns where it lies.
+    ///
+    /// # Errors
+    /// Why it is not stored.
     pub fn keep(
         &mut self,
         host: &impl Host,
         key: &[u8],
-        stamp: u64,
+        (stamp, asked): (u64, Monotonic),
         response: Response,
         now: Now,
-    ) -> Option<Fingerprint> {
+    ) -> Result<Fingerprint, NotStored> {
         let selects =
             !response.stored.vary.is_empty() || SearchVariance::of(&response.stored.fields).is_some();
         if selects || !self.sync(host) {
-            return None;
+            return Err(NotStored::NoFlight);
         }
         let place = self.place(host, key.to_vec());
         let there = self.read(host, &place).map(Entry::new);
         let there = there.filter(|entry| self.verdict(entry) != Verdict::Hard);
-        let old = there.as_ref().and_then(|entry| Some((entry.response()?, entry.record.stamp)));
-        let (response, stamp) = match old {
-            Some((old, old_stamp)) if response.stored.range.is_some() => match combined(old, &response) {
-                // The older part is still subject to what was invalidated since it was asked for.
-                Some(whole) => (whole, stamp.min(old_stamp)),
-                None => (response, stamp),
+        let old = there.as_ref().and_then(|entry| Some((entry.response()?, entry.record.order())));
+        let (response, order) = match old {
+            Some((old, there)) if response.stored.range.is_some() => match combined(old, &response) {
+                // The older part is still subject to what was invalidated since it was asked for; nothing of the newer
+                // one is lost.
+                Some(whole) => (whole, (stamp.min(there.0), asked.max(there.1))),
+                None => (response, (stamp, asked)),
             },
-            _ => (response, stamp),
+            _ => (response, (stamp, asked)),
         };
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
-        let entry = self.entry(&place, stamp, Content::Response(Box::new(response)));
+        let entry = self.entry(&place, order, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
-        self.put(host, &place, &entry, until, now).is_ok().then_some(place.fingerprint)
+        self.put(host, &place, &entry, until, now).map(|()| place.fingerprint)
     }
 
     /// The answer to a HEAD has come, which was sent when this was stored for a GET: it brings that up to date, or shows that
@@ -75,7 +79,8 @@ impl Cache {
         let place = self.place(host, old.record.key.clone());
         let until = u32::try_from(expires(&updated.stored).secs()).unwrap_or(u32::MAX);
         // The body is still subject to what was invalidated since it was asked for.
-        let entry = self.entry(&place, old.record.stamp, Content::Response(Box::new(updated)));
+        let order = (old.record.stamp, ask.decided.get().at.mono.max(old.record.asked));
+        let entry = self.entry(&place, order, Content::Response(Box::new(updated)));
         self.memory.remove(place.fingerprint);
         let generation = old.record.generation;
         let written = self.put_made(host, &place, until, now, |_, there| {

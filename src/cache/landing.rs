@@ -5,19 +5,17 @@ use std::rc::Rc;
 
 use super::route::CallRoute;
 use super::trouble::routed_to;
-use super::{Cache, Effect, Fetcher, Host, Lease};
-use crate::collapse::{self, Left};
+use super::{Cache, Effect, Fetch, Fetcher, Host};
+use crate::collapse::{self, Left, NOT_SHARED_MAX};
 use crate::deviation::Deviation;
 use crate::metrics::Counter;
-use crate::outcome::NotStored;
+use crate::outcome::{NotStored, Stored};
 use crate::store::memory::Entry;
 use crate::store::record::{Record, Response};
 use crate::store::set::{SetSnapshot, Way};
 use crate::store::{Fingerprint, TRIES};
 use crate::time::Now;
 
-/// How long nobody waits for a key whose response was of no use to others.
-const NOT_SHARED_FOR: Duration = Duration::from_secs(10);
 /// How long clients fetch a key with their own requests after the root's was refused.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
@@ -44,26 +42,26 @@ impl Cache {
         self.fetches.get(&generation)?.validated.clone()
     }
 
-    /// Ends a fetch. Returns the entry, when there is one.
+    /// Ends a fetch. Returns the entry, when there is one, and whether it is stored.
     pub fn land(
         &mut self,
         host: &impl Host,
         generation: u64,
         landing: Landing,
         now: Now,
-    ) -> Option<Rc<Entry>> {
+    ) -> Option<(Rc<Entry>, Stored)> {
         let fetch = self.fetches.remove(&generation)?;
         self.wake_here(fetch.lease.place.fingerprint);
         match landing {
             Landing::Stored(response) => Some(self.store(host, &fetch, *response, now)),
             // Whoever waits asks for it as well, and may be the one it takes.
             Landing::NotStored(NotStored::Admission) => {
-                host.count(Counter::NotStored(NotStored::Admission));
+                host.count(Counter::FetchNotStored(NotStored::Admission));
                 self.finish(host, &fetch.lease, Left { counted: true, ..Left::default() }, 0);
                 None
             }
             Landing::NotStored(reason) => {
-                self.end_not_stored(host, &fetch.lease, None, reason, now);
+                self.end_not_stored(host, &fetch, None, reason, now);
                 None
             }
             Landing::Dropped(reason) => {
@@ -72,7 +70,7 @@ impl Cache {
                     true => Record::erase(host, fetch.lease.slot, fetch.lease.before),
                     false => Way::default(),
                 };
-                self.end_not_stored(host, &fetch.lease, Some(empty), reason, now);
+                self.end_not_stored(host, &fetch, Some(empty), reason, now);
                 None
             }
             Landing::Abandoned => {
@@ -98,19 +96,29 @@ impl Cache {
     pub(super) fn end_not_stored(
         &self,
         host: &impl Host,
-        lease: &Lease,
+        fetch: &Fetch,
         record: Option<Way>,
         reason: NotStored,
         now: Now,
     ) {
-        host.count(Counter::NotStored(reason));
-        let until = if reason.is_failure() {
-            collapse::failed_until(lease.place.fingerprint, lease.generation, now.mono)
-        } else {
-            now.mono.after(NOT_SHARED_FOR)
+        host.count(Counter::FetchNotStored(reason));
+        let lease = &fetch.lease;
+        // What one client was told keeps nothing that is stored from being refreshed on behalf of the next.
+        let is_for_client = !fetch.is_refresh && record.is_none() && !reason.is_failure();
+        let again = is_for_client && fetch.validated.is_some();
+        // The root has to take in a whole body to find that out.
+        let is_costly = matches!(reason, NotStored::TooLarge | NotStored::Framing | NotStored::HostQuota)
+            && fetch.by != Fetcher::Stream;
+        let until = match reason {
+            _ if reason.is_failure() => {
+                collapse::failed_until(lease.place.fingerprint, lease.generation, now.mono)
+            }
+            _ if again => now.mono,
+            _ if is_costly => now.mono.after(NOT_SHARED_MAX),
+            _ => collapse::not_shared_until(now.mono),
         };
         let not_shared = Some((reason, until));
-        self.finish(host, lease, Left { record, not_shared, ..Left::default() }, 0);
+        self.finish(host, lease, Left { record, not_shared, again, ..Left::default() }, 0);
     }
 
     /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight, where

@@ -14,6 +14,7 @@ mod filing;
 mod inspect;
 mod keep;
 mod landing;
+mod late;
 mod learned_route;
 mod publish;
 mod quota;
@@ -32,11 +33,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-pub use ask::{Ask, Decision, Delivery, Place, StreamId, Waited};
+pub use ask::{Ask, Decided, Decision, Delivery, Place, StreamId, Waited};
 pub use assess::{Confirmation, assessed};
 pub use dispatch::{Call, Reception, Refusal, is_envoys_own, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen};
 pub use landing::Landing;
+pub use late::Late;
 pub use learned_route::{LearnedRoute, Route};
 
 use crate::collapse::NewFlight;
@@ -97,9 +99,12 @@ pub struct Cache {
     unshared: unshared::Unshared,
     /// Variants that are stored and on no list yet, and how often it is still tried to put them there.
     unlisted: Vec<(variants::Listing, u8)>,
+    captures: late::Captures,
     /// Whether this worker knows that any has met `No-Vary-Search`.
     searches: bool,
     mirror: Mirror,
+    /// How often shared data has begun a journal anew.
+    journals: u32,
     memory: WorkerMemory,
     victims: room::Victims,
     reclaiming: reclaim::Reclaiming,
@@ -171,6 +176,11 @@ struct Fetch {
 }
 
 impl Fetch {
+    /// The stamp of what it brings, and when that was asked for.
+    fn order(&self) -> (u64, Monotonic) {
+        (self.stamp, self.started.mono)
+    }
+
     /// The request that is sent, which decides what its response is stored as: what the root sends carries nobody's
     /// credentials.
     fn request(&self) -> Cow<'_, RequestHead> {
@@ -209,8 +219,10 @@ impl Cache {
             worker: None,
             unshared: unshared::Unshared::default(),
             unlisted: Vec::new(),
+            captures: late::Captures::default(),
             searches: false,
             mirror: Mirror::new(JOURNAL_RECORDS_MAX),
+            journals: 0,
             parked: BTreeMap::new(),
             parked_streams: HashMap::new(),
             fetches: BTreeMap::new(),
@@ -284,6 +296,7 @@ impl Cache {
             Synced::Renewed => {
                 self.memory.clear();
                 self.reclaim_anew();
+                self.journals = self.journals.wrapping_add(1);
                 // Positions of the old journal mean nothing in the new one.
                 for fetch in self.fetches.values_mut() {
                     fetch.stamp = 0;

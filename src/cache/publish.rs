@@ -14,9 +14,15 @@ use crate::store::{Fingerprint, TRIES};
 use crate::time::{Monotonic, Now};
 
 impl Cache {
-    pub(super) fn entry(&mut self, place: &Place, stamp: u64, content: Content) -> Rc<Entry> {
+    /// An entry for this place, with its stamp and when it was asked for.
+    pub(super) fn entry(
+        &mut self,
+        place: &Place,
+        (stamp, asked): (u64, Monotonic),
+        content: Content,
+    ) -> Rc<Entry> {
         let generation = self.next_generation();
-        Entry::new(Record { key: place.key.clone(), generation, stamp, content })
+        Entry::new(Record { key: place.key.clone(), generation, stamp, asked, content })
     }
 
     /// What is stored in this place, as far as this worker knows.
@@ -115,11 +121,9 @@ impl Cache {
         until: u32,
         now: Now,
     ) -> Result<(), NotStored> {
+        let order = entry.record.order();
         self.put_made(host, place, until, now, |_, there| {
-            let is_older = there.is_some_and(|there| there.stamp > entry.record.stamp);
-            if is_older && !deviates(Deviation::OlderReplacesNewer) {
-                return Err(NotStored::Superseded);
-            }
+            is_no_newer(there, order)?;
             Ok(Some(Rc::clone(entry)))
         })
     }
@@ -131,8 +135,40 @@ impl Cache {
         place: &Place,
         until: u32,
         now: Now,
-        mut make: impl FnMut(&mut Self, Option<Record>) -> Result<Option<Rc<Entry>>, NotStored>,
+        make: impl FnMut(&mut Self, Option<Record>) -> Result<Option<Rc<Entry>>, NotStored>,
     ) -> Result<(), NotStored> {
+        let Some((lease, entry)) = self.taken(host, place, now, make)? else { return Ok(()) };
+        let stored = self.publish(host, &lease, &entry, until, None, now);
+        if stored.is_err() {
+            self.finish(host, &lease, Left::default(), 0);
+        }
+        stored
+    }
+
+    /// Takes a flight for what is complete already, with its stamp and when it was asked for: there is nothing to wait for,
+    /// but only the owner of a flight writes.
+    ///
+    /// # Errors
+    /// Why there is none: the place is being fetched, something newer is there, or there is no room.
+    pub(super) fn take_flight(
+        &mut self,
+        host: &impl Host,
+        place: &Place,
+        order: (u64, Monotonic),
+        now: Now,
+    ) -> Result<Lease, NotStored> {
+        let taken = self.taken(host, place, now, |_, there| is_no_newer(there, order).map(Some))?;
+        taken.map(|(lease, ())| lease).ok_or(NotStored::NoFlight)
+    }
+
+    /// The flight of a place, with what `make` makes of what is there; none where that is nothing.
+    fn taken<T>(
+        &mut self,
+        host: &impl Host,
+        place: &Place,
+        now: Now,
+        mut make: impl FnMut(&mut Self, Option<Record>) -> Result<Option<T>, NotStored>,
+    ) -> Result<Option<(Lease, T)>, NotStored> {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(host, place.set);
             if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
@@ -140,18 +176,13 @@ impl Cache {
             }
             let way = set.value.way_of(place.fingerprint);
             let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
-            let Some(entry) = make(self, there)? else { return Ok(()) };
+            let Some(made) = make(self, there)? else { return Ok(None) };
             let new = self.new_flight(place.fingerprint, now);
             let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
                 return Err(NotStored::NoFlight);
             };
             if set.replace(host, &value) {
-                let lease = Lease::of(place.clone(), flight, &set.value);
-                let stored = self.publish(host, &lease, &entry, until, None, now);
-                if stored.is_err() {
-                    self.finish(host, &lease, Left::default(), 0);
-                }
-                return stored;
+                return Ok(Some((Lease::of(place.clone(), flight, &set.value), made)));
             }
             host.count(Counter::Conflict);
         }
@@ -204,6 +235,12 @@ impl Lease {
         let before = set.ways.get(usize::from(flight.way)).map_or(0, |way| way.bytes);
         Lease { place, slot, generation: flight.generation, until: flight.until, before }
     }
+}
+
+/// Whether what is there may be replaced by something with this stamp and time.
+fn is_no_newer(there: Option<Record>, order: (u64, Monotonic)) -> Result<(), NotStored> {
+    let is_newer = there.is_some_and(|there| there.order() > order);
+    if is_newer && !deviates(Deviation::OlderReplacesNewer) { Err(NotStored::Superseded) } else { Ok(()) }
 }
 
 /// Whether what lay in a way has had to make room for what lies there now, be it nothing.

@@ -67,7 +67,7 @@ impl Cache {
         let marker = self.place(host, key::search_marker(&ask.request, &ask.options));
         let variance = says.as_ref().map(SearchVariance::to_string).unwrap_or_default();
         let search = Search { variance, uri: key::uri(&ask.request, &ask.options) };
-        let entry = self.entry(&marker, fetch.stamp, Content::Search(search));
+        let entry = self.entry(&marker, fetch.order(), Content::Search(search));
         if !self.has_searches(host) {
             host.set(SEARCHES_KEY, &[1]);
             self.searches = true;

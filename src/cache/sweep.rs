@@ -31,7 +31,7 @@ impl Cache {
     ) -> Decision {
         if !self.has_room_for(place) {
             let reason = ForwardReason::Bypass(Bypass::NotShared);
-            return Decision::Forward { reason, why: NotStored::NoFlight, fallback: None };
+            return Decision::Forward { reason, why: NotStored::NoFlight, shares: false, fallback: None };
         }
         let group = self.parked.entry(place.fingerprint).or_default();
         if group.asks.is_empty() {
@@ -74,6 +74,7 @@ impl Cache {
         if !self.parked.contains_key(&fingerprint) {
             self.memory.remove(fingerprint);
         }
+        self.unshared.forget(fingerprint);
         self.visit(host, fingerprint, now);
     }
 
@@ -161,6 +162,7 @@ impl Cache {
             let decision = self.stale_for(host, &ask, now).unwrap_or(Decision::Forward {
                 reason: ForwardReason::Bypass(Bypass::NotShared),
                 why: NotStored::NoFlight,
+                shares: false,
                 fallback: None,
             });
             self.effects.push_back(Effect::Decided(ask, decision));

@@ -8,8 +8,8 @@ use crate::outcome::NotStored;
 use crate::store::Fingerprint;
 use crate::time::Monotonic;
 
-/// How long a worker takes its own word for it.
-const REMEMBERED_FOR: Duration = Duration::from_secs(1);
+/// How long a worker takes its own word for it: as long it may not know that there is something to share by now.
+const REMEMBERED_FOR: Duration = Duration::from_millis(100);
 /// The most keys that are remembered; beyond that all are forgotten.
 const KEYS_MAX: usize = 4096;
 
@@ -33,6 +33,11 @@ impl Unshared {
         }
         self.known.insert(fingerprint, (reason, now.after(REMEMBERED_FOR)));
     }
+
+    /// Something has been stored under a key, or so it is said.
+    pub(super) fn forget(&mut self, fingerprint: Fingerprint) {
+        self.known.remove(&fingerprint);
+    }
 }
 
 #[cfg(test)]
@@ -48,10 +53,13 @@ mod tests {
             unshared.remember(Fingerprint(key), NotStored::NoStore, now);
         }
         let at = |unshared: &Unshared, after| unshared.reason(Fingerprint(7), now.after(after));
-        assert_eq!(at(&unshared, Duration::from_millis(999)), Some(NotStored::NoStore));
+        assert_eq!(at(&unshared, Duration::from_millis(99)), Some(NotStored::NoStore));
         assert_eq!(at(&unshared, REMEMBERED_FOR), None);
         unshared.remember(Fingerprint(u64::MAX), NotStored::Private, now);
         assert_eq!(at(&unshared, Duration::ZERO), None);
         assert_eq!(unshared.known.len(), 1);
+        unshared.remember(Fingerprint(7), NotStored::Private, now);
+        unshared.forget(Fingerprint(7));
+        assert_eq!(at(&unshared, Duration::ZERO), None);
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct Listing {
     pub(super) nominated: Vec<String>,
     /// The canonical URI.
     pub(super) uri: Vec<u8>,
-    /// The stamp of the variant.
-    pub(super) stamp: u64,
+    /// The stamp of the variant, and when it was asked for.
+    pub(super) order: (u64, Monotonic),
     /// Until when it is worth keeping.
     pub(super) until: u32,
     /// The most that may be on the list.
@@ -147,7 +147,7 @@ impl Cache {
     /// Whether a newer response has said otherwise by which fields variants are told apart.
     fn is_outdated(&self, listing: &Listing, there: &Record) -> bool {
         let agrees = matches!(&there.content, Content::Variants(v) if v.nominated == listing.nominated);
-        !agrees && there.stamp > listing.stamp
+        !agrees && there.order() > listing.order
     }
 
     fn list_after(
@@ -159,15 +159,15 @@ impl Cache {
     ) -> Option<List> {
         let there = there.map(Entry::new);
         let verdict = there.as_ref().map(|there| self.verdict(there));
-        let (mut known, stamp) = match there.as_ref().map(|there| (&there.record.content, there.record.stamp))
-        {
-            Some((Content::Variants(there), stamp)) if there.nominated == listing.nominated => {
-                // Where the list is gone, so is what was on it.
-                let known = if verdict == Some(Verdict::Hard) { Vec::new() } else { there.known.clone() };
-                (known, stamp)
-            }
-            Some(_) | None => (Vec::new(), 0),
-        };
+        let (mut known, order) =
+            match there.as_ref().map(|there| (&there.record.content, there.record.order())) {
+                Some((Content::Variants(there), order)) if there.nominated == listing.nominated => {
+                    // Where the list is gone, so is what was on it.
+                    let known = if verdict == Some(Verdict::Hard) { Vec::new() } else { there.known.clone() };
+                    (known, order)
+                }
+                Some(_) | None => (Vec::new(), Default::default()),
+            };
         if verdict == Some(Verdict::Valid) && listing.is_on(&known, now) {
             return None;
         }
@@ -176,8 +176,8 @@ impl Cache {
         let displaced = self.displaced(host, &mut known, listing, now);
         let variants = Variants { nominated: listing.nominated.clone(), uri: listing.uri.clone(), known };
         // A list that is not as new as it was would be judged by what has been said before it was written.
-        let stamp = listing.stamp.max(stamp);
-        let entry = self.entry(&listing.primary, stamp, Content::Variants(variants));
+        let order = listing.order.max(order);
+        let entry = self.entry(&listing.primary, order, Content::Variants(variants));
         Some(List { entry, displaced, until: listing.until })
     }
 

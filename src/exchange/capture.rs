@@ -2,14 +2,18 @@
 
 use std::rc::Rc;
 
+use super::origin::Passing;
 use super::{Context, Exchange, State};
-use crate::cache::{Ask, Host, Landing, assessed, is_envoys_own, is_failure};
+use crate::cache::{Ask, Host, Landing, Late, assessed, is_envoys_own, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
-use crate::outcome::NotStored;
+use crate::metrics::Counter;
+use crate::outcome::{NotStored, Stored};
 use crate::policy::key;
 use crate::policy::partial::is_whole_part;
+use crate::policy::storing::is_odd;
 use crate::store::record::Response;
+use crate::time::{Monotonic, Now};
 
 /// As much is reserved for a body at once, if it says that it has as much.
 const RESERVED_BYTES_MAX: u64 = 1 << 20;
@@ -28,11 +32,13 @@ pub(super) struct Capturing {
 pub(super) enum Target {
     /// The fetch of this generation, for which others may wait.
     Flight(u64),
+    /// Everyone, although nobody has waited for it.
+    Late(Late),
     /// A key that nobody waits for: a part of a representation, or what a POST has made of it.
     Own {
         key: Vec<u8>,
-        /// The journal's head when it was asked for.
-        stamp: u64,
+        /// The journal's head when it was asked for, and when that was.
+        order: (u64, Monotonic),
     },
 }
 
@@ -44,34 +50,66 @@ pub(super) fn for_all(
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
     if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.now)) {
-        return Err(NotStored::Error);
+        return Err(failed(ask));
     }
     let stored = cx.cache.assess(cx.host, generation, response, cx.now)?;
     Capturing::new(Target::Flight(generation), stored, response, ask.options.object_bytes_max)
 }
 
-/// The capture of a response to a request that went alone: a part (206) to a request for one (RFC 9111 §3.3), or the
-/// answer to a POST that is good for later GETs (RFC 9110 §9.3.3). None when it is neither.
-pub(super) fn own(
+/// Why the response to a request is of no use to others when the origin has failed.
+pub(super) fn failed(ask: &Ask) -> NotStored {
+    if is_odd(&ask.request) { NotStored::Provoked } else { NotStored::Error }
+}
+
+/// The capture of a response to a request that went alone: one that others may use all the same, a part (206) to a
+/// request for one (RFC 9111 §3.3), or the answer to a POST that is good for later GETs (RFC 9110 §9.3.3). None when it is
+/// none of these.
+pub(super) fn alone(
     cx: &mut Context<'_, impl Host>,
-    ask: Option<&Ask>,
-    unsafe_request: Option<&(RequestHead, Rc<Options>)>,
+    passing: &Passing,
     response: &ResponseHead,
 ) -> Option<Result<Capturing, NotStored>> {
-    let (request, options, stamp) = match (ask, unsafe_request) {
-        (Some(ask), _) if response.status == 206 => (&ask.request, &ask.options, ask.stamp.get()),
+    match (&passing.request, &passing.unsafe_request) {
+        (Some(ask), _) if ask.whole().is_ok() => Some(late(cx, passing, ask, response)),
+        (Some(ask), _) if response.status == 206 => {
+            let at = ask.decided.get().at;
+            let order = cx.cache.order_of(ask);
+            Some(own(cx, (&ask.request, &ask.options), (order, at), response))
+        }
         (_, Some((request, options))) if options.store_post && request.method() == b"POST" => {
             // After what this very request has invalidated.
-            (request, options, cx.cache.newest_stamp(cx.host)?)
+            let stamp = cx.cache.newest_stamp(cx.host)?;
+            Some(own(cx, (request, options), ((stamp, cx.now.mono), cx.now), response))
         }
-        _ => return None,
-    };
-    let key = key::primary(request, options);
-    let asked = ask.map_or(cx.now, |ask| ask.arrived);
-    let stored =
-        assessed(cx.config, request, response, key::uri(request, options), (asked.wall, cx.now.wall));
-    let target = Target::Own { key, stamp };
-    Some(stored.and_then(|stored| Capturing::new(target, stored, response, options.object_bytes_max)))
+        _ => None,
+    }
+}
+
+/// The response to a request that went beside any flight: what it may be stored as, or why not.
+fn late(
+    cx: &mut Context<'_, impl Host>,
+    passing: &Passing,
+    ask: &Rc<Ask>,
+    response: &ResponseHead,
+) -> Result<Capturing, NotStored> {
+    let fallback = passing.fallback.as_deref();
+    if is_failure(response) && (is_envoys_own(response) || fallback.is_some()) {
+        return Err(failed(ask));
+    }
+    let (stored, late) = cx.cache.assess_late(cx.host, ask, fallback, passing.shares, response, cx.now)?;
+    Capturing::new(Target::Late(late), stored, response, ask.options.object_bytes_max)
+}
+
+/// A response that belongs under the key of its URI, with its stamp and when it was asked for.
+fn own(
+    cx: &Context<'_, impl Host>,
+    (request, options): (&RequestHead, &Options),
+    (order, asked): ((u64, Monotonic), Now),
+    response: &ResponseHead,
+) -> Result<Capturing, NotStored> {
+    let (key, times) = (key::primary(request, options), (asked.wall, cx.now.wall));
+    let stored = assessed(cx.config, request, response, key::uri(request, options), times)?;
+    Capturing::new(Target::Own { key, order }, stored, response, options.object_bytes_max)
 }
 
 impl Capturing {
@@ -112,28 +150,35 @@ impl Capturing {
 
     /// Stores what has been captured, on behalf of this request if its route is of interest.
     fn land(mut self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) {
-        let is_complete = self.is_complete();
+        if !self.is_complete() {
+            return self.give_up(cx, NotStored::Incomplete);
+        }
         self.body.shrink_to_fit();
         self.response.body = self.body.into();
-        match self.target {
-            Target::Flight(generation) if is_complete => {
-                cx.cache.land(cx.host, generation, Landing::Stored(Box::new(self.response)), cx.now);
-            }
+        let stored = match self.target {
             Target::Flight(generation) => {
-                cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
+                let landing = Landing::Stored(Box::new(self.response));
+                let landed = cx.cache.land(cx.host, generation, landing, cx.now);
+                landed.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
             }
-            Target::Own { key, stamp } if is_complete => {
-                let home = cx.cache.keep(cx.host, &key, stamp, self.response, cx.now);
+            Target::Late(late) => cx.cache.land_late(cx.host, &late, self.response, cx.now),
+            Target::Own { key, order } => {
+                let kept = cx.cache.keep(cx.host, &key, order, self.response, cx.now);
                 if let Some(ask) = ask {
-                    ask.home.set(home);
+                    ask.home.set(kept.ok());
                 }
+                kept.map_or_else(Stored::No, |_| Stored::Yes)
             }
-            Target::Own { .. } => {}
+        };
+        if let Stored::No(why) = stored {
+            cx.host.count(Counter::NotStored(why));
         }
     }
 
-    /// Gives up a response of which some will be missing.
-    fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
+    /// Gives up a response of which some will be missing. Its head has gone out as that of one that is being stored, so it
+    /// is counted here.
+    pub(super) fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
+        cx.host.count(Counter::NotStored(why));
         if let Target::Flight(generation) = self.target {
             cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
         }

@@ -11,6 +11,7 @@ use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
 use crate::config::{Options, Strangers};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
+use crate::outcome::{Local, Outcome};
 use crate::policy::key::{self, KeyParts};
 use crate::sorting::sorted;
 use crate::store::{Cas, TRIES};
@@ -46,9 +47,9 @@ impl Exchange {
             // A stranger's PURGE is a request like any other, unless the operator wants it to end here.
             Recognised::Stranger => match config.admin.strangers {
                 Strangers::Pass => None,
-                Strangers::Forbid => Some(self.reply(Reply::admin(admin::forbidden()))),
+                Strangers::Forbid => Some(self.answer_command(cx, admin::forbidden())),
             },
-            Recognised::Respond(response) => Some(self.reply(Reply::admin(response))),
+            Recognised::Respond(response) => Some(self.answer_command(cx, response)),
             Recognised::Authorised(caller) => Some(self.command_head(cx, request.clone(), caller)),
         }
     }
@@ -64,7 +65,7 @@ impl Exchange {
         let commanding = Commanding { stream: self.stream, request, caller };
         if !has_body {
             let response = commanding.execute(cx, &[]);
-            return self.reply(Reply::admin(response));
+            return self.answer_command(cx, response);
         }
         self.state = State::Commanding(Box::new(commanding));
         Step::Hold
@@ -81,7 +82,7 @@ impl Exchange {
     ) -> Step {
         if size > cx.config.admin.body_bytes_max {
             let response = admin::too_large(&commanding.request, &cx.config.admin);
-            return self.reply(Reply::admin(response));
+            return self.answer_command(cx, response);
         }
         if !ends {
             self.state = State::Commanding(commanding);
@@ -91,6 +92,11 @@ impl Exchange {
             Some(body) => commanding.execute(cx, &body),
             None => commanding.body_missing(cx, BodyMissing::Late),
         };
+        self.answer_command(cx, response)
+    }
+
+    pub(super) fn answer_command(&mut self, cx: &Context<'_, impl Host>, response: AdminResponse) -> Step {
+        self.tell(cx.host, &Outcome::Local(Local::Admin), None);
         self.reply(Reply::admin(response))
     }
 }

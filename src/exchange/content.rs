@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Context, Exchange, Reply, State, Step};
+use super::{Context, Exchange, State, Step};
 use crate::admin::BodyMissing;
 use crate::cache::Host;
 use crate::config::Options;
@@ -55,10 +55,10 @@ impl Exchange {
         match &self.state {
             State::Commanding(commanding) => {
                 let response = commanding.body_missing(cx, why);
-                self.reply(Reply::admin(response))
+                self.answer_command(cx, response)
             }
             State::Reading(_) => {
-                let step = self.pass(cx, ForwardReason::Bypass(Bypass::RequestBody));
+                let step = self.pass(ForwardReason::Bypass(Bypass::RequestBody));
                 self.sent_on(step)
             }
             State::Idle
@@ -94,14 +94,14 @@ impl Exchange {
         body: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Step {
         if size as u64 > reading.options.key.content_bytes_max {
-            return self.pass(cx, ForwardReason::Bypass(Bypass::RequestBody));
+            return self.pass(ForwardReason::Bypass(Bypass::RequestBody));
         }
         if !ends {
             self.state = State::Reading(reading);
             return Step::Hold;
         }
         // Without it the request would be taken for another.
-        let Some(content) = body() else { return self.pass(cx, ForwardReason::Bypass(Bypass::RequestBody)) };
+        let Some(content) = body() else { return self.pass(ForwardReason::Bypass(Bypass::RequestBody)) };
         let Reading { request, options } = *reading;
         self.keyed(cx, request, options, &content)
     }

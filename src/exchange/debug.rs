@@ -8,6 +8,7 @@ use crate::admin::{DEBUG_FIELD, live, may_debug};
 use crate::cache::Host;
 use crate::http::RequestHead;
 use crate::invalidation::Tag;
+use crate::metrics::Counter;
 use crate::outcome::Outcome;
 use crate::policy::key::KeyParts;
 use crate::store::memory::Entry;
@@ -39,8 +40,13 @@ impl Exchange {
         self.debug = if may { Debug::On(String::new()) } else { Debug::Refused };
     }
 
-    /// Remembers what the cache did, where somebody wants to know.
-    pub(super) fn explain(&mut self, outcome: &Outcome, entry: Option<&Entry>) {
+    /// An answer is on its way: it is counted as what it says of itself, and explained where somebody wants to know.
+    pub(super) fn tell(&mut self, host: &impl Host, outcome: &Outcome, entry: Option<&Entry>) {
+        Counter::of(outcome).for_each(|counter| host.count(counter));
+        self.explain(outcome, entry);
+    }
+
+    fn explain(&mut self, outcome: &Outcome, entry: Option<&Entry>) {
         let Debug::On(text) = &mut self.debug else { return };
         *text = live(outcome);
         let Some(entry) = entry else { return };

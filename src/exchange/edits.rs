@@ -42,7 +42,7 @@ impl Exchange {
             edits.extend(there.map(|name| Edit::Remove(name.clone())));
         }
         let outcome = Outcome::Forward(forward.clone());
-        self.explain(&outcome, None);
+        self.tell(cx.host, &outcome, None);
         if config.cache_status.enabled {
             edits.push(Edit::Add("cache-status", outcome.cache_status(&config.name).into_bytes()));
         }

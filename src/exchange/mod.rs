@@ -45,7 +45,7 @@ use crate::cache::{Ask, Cache, Decision, Delivery, Host, Landing, StreamId, Wait
 use crate::config::{Config, Options};
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::metrics::Counter;
-use crate::outcome::{Bypass, Forward, ForwardReason, NotStored, Outcome, Stored};
+use crate::outcome::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, Stored};
 use crate::policy::age_when_stale;
 use crate::policy::key;
 use crate::policy::request::{Intent, intent};
@@ -137,10 +137,10 @@ impl Exchange {
             self.withhold(&mut request, &options);
         }
         match intent {
-            Intent::Forward(reason) => self.pass(cx, reason),
+            Intent::Forward(reason) => self.pass(reason),
             Intent::LookupWithContent => self.content_head(cx, request, options),
             Intent::Unsafe => {
-                let step = self.pass(cx, ForwardReason::Method);
+                let step = self.pass(ForwardReason::Method);
                 if let State::Passing(passing) = &mut self.state {
                     passing.unsafe_request = Some((request, options));
                 }
@@ -181,9 +181,14 @@ impl Exchange {
                 Step::Wait
             }
             Decision::Fetch { generation, reason } => self.fetch(cx, ask, generation, reason),
-            Decision::Forward { reason, why, fallback } => self.forward(cx, ask, reason, why, fallback),
+            Decision::Forward { reason, why, shares, fallback } => {
+                self.forward(ask, (reason, why, shares), fallback)
+            }
             Decision::Deliver { delivery, reason } => self.deliver(cx, ask, delivery, reason),
-            Decision::NotCached => self.reply(Reply::not_cached(cx.config)),
+            Decision::NotCached => {
+                self.tell(cx.host, &Outcome::Local(Local::OnlyIfCached), None);
+                self.reply(Reply::not_cached(cx.config))
+            }
         }
     }
 
@@ -217,16 +222,14 @@ impl Exchange {
             State::Passing(passing) => self.passing_head(cx, *passing, response, ends),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
             // Envoy itself answers, before or instead of us.
-            State::Parked => {
+            State::Parked | State::Commanding(_) | State::Reading(_) => {
                 cx.cache.leave(self.stream);
+                cx.host.count(Counter::Unanswered);
                 Step::Continue(Vec::new())
             }
-            State::Idle
-            | State::Answered(_)
-            | State::Capturing(_)
-            | State::Commanding(_)
-            | State::Reading(_)
-            | State::Over => Step::Continue(Vec::new()),
+            State::Idle | State::Answered(_) | State::Capturing(_) | State::Over => {
+                Step::Continue(Vec::new())
+            }
         };
         self.explained(step)
     }
@@ -234,8 +237,7 @@ impl Exchange {
     /// Whether the end of the stream has no consequence for the cache any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        let answered =
-            matches!(self.state, State::Over | State::Answered(_) | State::Idle | State::Passing(_));
+        let answered = matches!(self.state, State::Over | State::Answered(_) | State::Idle);
         answered && self.fetched.is_none()
     }
 
@@ -250,11 +252,19 @@ impl Exchange {
         if let (Some(ask), false) = (self.fetched.take(), self.is_fetching()) {
             cx.cache.learn_route(cx.host, &ask, cx.now);
         }
-        let generation = match core::mem::replace(&mut self.state, State::Over) {
+        let state = core::mem::replace(&mut self.state, State::Over);
+        if !matches!(state, State::Idle | State::Answered(_) | State::Capturing(_) | State::Over) {
+            cx.host.count(Counter::Unanswered);
+        }
+        let generation = match state {
             State::Fetching(fetching) => fetching.generation,
-            State::Capturing(capturing) => match capturing.target {
-                Target::Flight(generation) => generation,
-                Target::Own { .. } => return,
+            State::Capturing(capturing) => match (&capturing.target, ending) {
+                (Target::Flight(generation), Ending::ClientLeft) => *generation,
+                (_, Ending::ResponseBroke) => {
+                    cx.cache.origin_answered(cx.host, || cx.host.cluster(self.stream), true, cx.now);
+                    return capturing.give_up(cx, NotStored::Incomplete);
+                }
+                (Target::Late(_) | Target::Own { .. }, Ending::ClientLeft) => return,
             },
             State::Parked => return cx.cache.leave(self.stream),
             State::Idle
@@ -296,23 +306,21 @@ impl Exchange {
                 let shown = entry.response().map(|response| age_when_stale(&response.stored, age));
                 (shown.unwrap_or(age), ttl, Some(reason))
             }
-            Reuse::Validate(reason) => return self.pass(cx, reason),
+            Reuse::Validate(reason) => return self.pass(reason),
         };
         let outcome = match (ask.waited.get(), stale) {
             (Some(Waited { reason, leads }), None) => {
-                cx.host.count(if leads { Counter::Forward(reason) } else { Counter::Collapsed });
                 let stored = if leads { Stored::Yes } else { Stored::No(NotStored::Request) };
                 Outcome::Forward(Forward { reason, status: None, stored, collapsed: ask.collapsed(true) })
             }
-            (_, stale) => {
-                cx.host.count(stale.map_or(Counter::Hit, Counter::HitStale));
-                Outcome::Hit { ttl, stale }
-            }
+            (_, stale) => Outcome::Hit { ttl, stale },
         };
-        self.explain(&outcome, Some(entry));
         match Reply::stored(cx.config, entry, &ask.request, age, &outcome) {
-            Some(reply) => self.reply(reply),
-            None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
+            Some(reply) => {
+                self.tell(cx.host, &outcome, Some(entry));
+                self.reply(reply)
+            }
+            None => self.pass(ForwardReason::Bypass(Bypass::Unavailable)),
         }
     }
 
@@ -324,26 +332,19 @@ impl Exchange {
         delivery: Delivery,
         reason: ForwardReason,
     ) -> Step {
-        cx.host.count(Counter::Forward(reason));
-        let mut forward = Forward::new(reason);
-        let reply = match delivery {
-            Delivery::Entry { entry, status, stored } => {
-                forward.stored = stored;
-                forward.status = matches!(status, 206 | 304).then_some(status);
-                let outcome = Outcome::Forward(forward);
-                self.explain(&outcome, Some(&entry));
-                Reply::fetched(cx, &entry, &ask.request, &outcome)
-            }
-            Delivery::Passing { head, body, why } => {
-                forward.stored = Stored::No(why);
-                let outcome = Outcome::Forward(forward);
-                self.explain(&outcome, None);
-                Some(Reply::passing(ask, head, body, &outcome))
-            }
+        let (stored, status) = match delivery {
+            Delivery::Entry { stored, status, .. } => (stored, matches!(status, 206 | 304).then_some(status)),
+            Delivery::Passing { why, .. } => (Stored::No(why), None),
         };
-        match reply {
-            Some(reply) => self.reply(reply),
-            None => self.pass(cx, ForwardReason::Bypass(Bypass::Unavailable)),
-        }
+        let outcome = Outcome::Forward(Forward { stored, status, ..Forward::new(reason) });
+        let (reply, entry) = match delivery {
+            Delivery::Entry { entry, .. } => {
+                (Reply::fetched(cx, &entry, &ask.request, &outcome), Some(entry))
+            }
+            Delivery::Passing { head, body, .. } => (Some(Reply::passing(ask, head, body, &outcome)), None),
+        };
+        let Some(reply) = reply else { return self.pass(ForwardReason::Bypass(Bypass::Unavailable)) };
+        self.tell(cx.host, &outcome, entry.as_deref());
+        self.reply(reply)
     }
 }

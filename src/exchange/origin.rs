@@ -8,18 +8,20 @@ use super::{Context, Exchange, Reply, State, Step, mutations};
 use crate::cache::{Ask, Confirmation, Host, Landing, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
-use crate::metrics::Counter;
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
 
-/// A request that goes to the origin and whose response is not stored.
+/// A request that goes to the origin for itself.
 pub(super) struct Passing {
     forward: Forward,
+    /// Whether its response may be stored all the same if it is one for others.
+    pub(super) shares: bool,
     /// The request, where its response may have consequences.
     pub(super) request: Option<Rc<Ask>>,
     pub(super) unsafe_request: Option<(RequestHead, Rc<Options>)>,
-    fallback: Option<Rc<Entry>>,
+    /// What is stored.
+    pub(super) fallback: Option<Rc<Entry>>,
     /// Whether it asks the origin to confirm the fallback.
     validates: bool,
 }
@@ -32,10 +34,10 @@ pub(super) struct Fetching {
 }
 
 impl Exchange {
-    pub(super) fn pass(&mut self, cx: &Context<'_, impl Host>, reason: ForwardReason) -> Step {
-        cx.host.count(Counter::Forward(reason));
+    pub(super) fn pass(&mut self, reason: ForwardReason) -> Step {
         self.state = State::Passing(Box::new(Passing {
             forward: Forward::new(reason),
+            shares: false,
             request: None,
             unsafe_request: None,
             fallback: None,
@@ -47,13 +49,10 @@ impl Exchange {
     /// Sends the request to the origin for itself alone.
     pub(super) fn forward(
         &mut self,
-        cx: &Context<'_, impl Host>,
         ask: &Rc<Ask>,
-        reason: ForwardReason,
-        why: NotStored,
+        (reason, why, shares): (ForwardReason, NotStored, bool),
         fallback: Option<Rc<Entry>>,
     ) -> Step {
-        cx.host.count(Counter::Forward(reason));
         let mut edits = path_edit(ask);
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = validators(ask, stored);
@@ -64,7 +63,7 @@ impl Exchange {
         let stored = Stored::No(why);
         let forward = Forward { reason, status: None, stored, collapsed: ask.collapsed(false) };
         let request = Some(Rc::clone(ask));
-        let passing = Passing { forward, request, unsafe_request: None, fallback, validates };
+        let passing = Passing { forward, shares, request, unsafe_request: None, fallback, validates };
         self.state = State::Passing(Box::new(passing));
         Step::Continue(edits)
     }
@@ -77,7 +76,6 @@ impl Exchange {
         generation: u64,
         reason: ForwardReason,
     ) -> Step {
-        cx.host.count(Counter::Forward(reason));
         let mut edits = path_edit(ask);
         let validated = cx.cache.validated(generation);
         let stored = validated.as_deref().and_then(Entry::response);
@@ -100,20 +98,20 @@ impl Exchange {
         {
             return self.serve(cx, ask, entry, &reuse);
         }
-        if let (304, true, Some(ask), Some(entry)) =
+        if let (304, true, Some(ask), Some(stored)) =
             (response.status, passing.validates, &passing.request, &passing.fallback)
         {
-            let entry = cx.cache.confirmed_once(ask, entry, response, cx.now);
-            return self.answer_confirmed(cx, passing.forward, ask, entry);
+            return self.passing_confirmed(cx, &passing, ask, stored, response);
         }
         if let Some((request, options)) = &passing.unsafe_request {
             mutations::invalidate(cx, request, response, options);
         }
+        let captured = capture::alone(cx, &passing, response);
         let mut forward = passing.forward;
-        match capture::own(cx, passing.request.as_deref(), passing.unsafe_request.as_ref(), response) {
+        match captured {
             Some(Ok(capturing)) => {
                 forward.stored = Stored::Yes;
-                // So that the root can fetch what a part lacks.
+                // So that the root can fetch it again, or what a part lacks.
                 self.fetched = passing.request.clone();
                 self.state = State::Capturing(Box::new(capturing));
                 if ends {
@@ -129,6 +127,24 @@ impl Exchange {
         let options = passing.request.as_ref().map(|ask| &ask.options);
         let options = options.or(passing.unsafe_request.as_ref().map(|(_, options)| options));
         Step::Continue(self.response_edits(cx, &forward, response, options))
+    }
+
+    /// The origin has confirmed what is stored to a request that went there for itself.
+    fn passing_confirmed(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        passing: &Passing,
+        ask: &Rc<Ask>,
+        stored: &Rc<Entry>,
+        response: &ResponseHead,
+    ) -> Step {
+        let forward = passing.forward.clone();
+        let why = match cx.cache.confirms_late(cx.host, ask, stored, passing.shares, response, cx.now) {
+            Ok(generation) => return self.confirmed(cx, generation, forward, ask, response),
+            Err(why) => why,
+        };
+        let entry = cx.cache.confirmed_once(ask, stored, response, cx.now);
+        self.answer_confirmed(cx, Forward { stored: Stored::No(why), ..forward }, ask, entry)
     }
 
     fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
@@ -149,7 +165,8 @@ impl Exchange {
             && let Some(entry) = &validated
             && let Some(reuse) = self.on_failure(cx, entry, &ask)
         {
-            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Error), cx.now);
+            let why = capture::failed(&ask);
+            cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
             return self.serve(cx, &ask, entry, &reuse);
         }
         if response.status == 304 && validated.is_some() {
@@ -200,7 +217,7 @@ impl Exchange {
         entry: Option<Rc<Entry>>,
     ) -> Step {
         let outcome = Outcome::Forward(Forward { status: Some(304), ..forward });
-        self.explain(&outcome, entry.as_deref());
+        self.tell(cx.host, &outcome, entry.as_deref());
         let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, &outcome));
         self.reply(reply.unwrap_or_else(|| Reply::not_confirmed(cx.config, &outcome)))
     }

@@ -8,7 +8,7 @@ use crate::admin::AdminResponse;
 use crate::cache::{Ask, Host};
 use crate::config::Config;
 use crate::http::{Fields, RequestHead, ResponseHead};
-use crate::outcome::Outcome;
+use crate::outcome::{Local, Outcome};
 use crate::policy::answer::{BodyPart, answer};
 use crate::policy::current_age;
 use crate::policy::hygiene::is_hop_by_hop;
@@ -126,7 +126,7 @@ impl Reply {
     pub fn not_cached(config: &Config) -> Reply {
         let mut fields = Fields::new();
         if config.cache_status.enabled {
-            fields.push("cache-status", Outcome::Local("only-if-cached").cache_status(&config.name));
+            fields.push("cache-status", Outcome::Local(Local::OnlyIfCached).cache_status(&config.name));
         }
         Reply { status: 504, fields, body: Body::Empty, details: "larder_only_if_cached", head_only: false }
     }

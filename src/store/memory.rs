@@ -56,9 +56,9 @@ impl Entry {
     /// The entry with another response in its place, as good as this one.
     #[must_use]
     pub fn with(&self, response: Box<Response>) -> Rc<Entry> {
-        let Record { key, generation, stamp, .. } = &self.record;
+        let Record { key, generation, stamp, asked, .. } = &self.record;
         let (key, content) = (key.clone(), Content::Response(response));
-        Entry::new(Record { key, generation: *generation, stamp: *stamp, content })
+        Entry::new(Record { key, generation: *generation, stamp: *stamp, asked: *asked, content })
     }
 
     /// The bytes of memory that it takes, roughly: its own, and three eighths more for the gaps that the VM's allocator is
@@ -201,10 +201,10 @@ impl WorkerMemory {
         }
     }
 
-    /// Keeps an entry, unless one with a newer stamp is there or it is larger than an eighth of the budget.
+    /// Keeps an entry, unless a newer one is there or it is larger than an eighth of the budget.
     pub fn insert(&mut self, fingerprint: Fingerprint, entry: &Rc<Entry>) {
         if let Some(node) = self.places.get(&fingerprint).and_then(|number| self.node(*number)) {
-            if Rc::ptr_eq(&node.entry, entry) || node.entry.record.stamp > entry.record.stamp {
+            if Rc::ptr_eq(&node.entry, entry) || node.entry.record.order() > entry.record.order() {
                 return;
             }
             self.remove(fingerprint);
@@ -288,6 +288,7 @@ impl WorkerMemory {
 mod tests {
     use super::*;
     use crate::store::record::Variants;
+    use crate::time::Monotonic;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -299,7 +300,7 @@ mod tests {
     fn entry(n: u64, stamp: u64) -> Rc<Entry> {
         let content =
             Content::Variants(Variants { nominated: Vec::new(), uri: Vec::new(), known: Vec::new() });
-        Entry::new(Record { key: key(n), generation: stamp, stamp, content })
+        Entry::new(Record { key: key(n), generation: stamp, stamp, asked: Monotonic(0), content })
     }
 
     fn memory(entries: u64) -> WorkerMemory {

@@ -13,6 +13,7 @@ use super::{SharedData, shared_key};
 use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
+use crate::time::Monotonic;
 
 /// The bytes of a body that stand in the record's own value; a larger body lies in chunks of this size, so that the
 /// host's lock, under which it copies values, is never held for long. With what stands before it a chunk fills whole
@@ -30,6 +31,8 @@ pub struct Record {
     pub generation: u64,
     /// The journal position by which it is judged: it is subject to the invalidations after it.
     pub stamp: u64,
+    /// When it was asked for.
+    pub asked: Monotonic,
     /// What it is.
     pub content: Content,
 }
@@ -93,6 +96,7 @@ struct Head<'a> {
     key: &'a [u8],
     generation: u64,
     stamp: u64,
+    asked: Monotonic,
     body: BodyPlace,
     kind: Kind<'a>,
 }
@@ -119,7 +123,7 @@ enum BodyPlace {
     Chunks { bytes: u64 },
 }
 
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 /// The bytes of the layout and of the length of the head.
 const PREFIX: usize = 5;
 /// Room for most heads.
@@ -165,6 +169,13 @@ impl Encoded<'_> {
 }
 
 impl Record {
+    /// By what records of one key are compared: the greater is the newer one. Of two with one stamp, that is the one
+    /// that was asked for later, whichever came first.
+    #[must_use]
+    pub fn order(&self) -> (u64, Monotonic) {
+        (self.stamp, self.asked)
+    }
+
     /// The record as bytes.
     #[must_use]
     pub fn encoded(&self) -> Encoded<'_> {
@@ -227,7 +238,8 @@ impl Record {
             Content::Variants(variants) => Kind::Variants(Cow::Borrowed(variants)),
             Content::Search(search) => Kind::Search(Cow::Borrowed(search)),
         };
-        let head = Head { key: &self.key, generation: self.generation, stamp: self.stamp, body, kind };
+        let Record { key, generation, stamp, asked, .. } = self;
+        let head = Head { key, generation: *generation, stamp: *stamp, asked: *asked, body, kind };
         let here = if matches!(body, BodyPlace::Here) { self.body() } else { &[] };
         let mut value = Vec::with_capacity(SEAL + PREFIX + HEAD_USUAL + here.len());
         value.extend_from_slice(&[0; SEAL + PREFIX]);
@@ -248,7 +260,8 @@ impl Record {
             return None;
         }
         let len = reader.u32()? as usize;
-        let Head { key, generation, stamp, body, kind } = postcard::from_bytes(reader.bytes(len)?).ok()?;
+        let Head { key, generation, stamp, asked, body, kind } =
+            postcard::from_bytes(reader.bytes(len)?).ok()?;
         let start = bytes.len() - reader.rest().len();
         let key = key.to_vec();
         let content = match kind {
@@ -259,7 +272,7 @@ impl Record {
             Kind::Variants(variants) => Content::Variants(variants.into_owned()),
             Kind::Search(search) => Content::Search(search.into_owned()),
         };
-        Some((Record { key, generation, stamp, content }, body))
+        Some((Record { key, generation, stamp, asked, content }, body))
     }
 }
 
@@ -336,7 +349,8 @@ pub(crate) mod tests {
             ..StoredResponse::default()
         };
         let response = Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body: body.into() };
-        Record { key: key.to_vec(), generation: 7, stamp: 3, content: Content::Response(Box::new(response)) }
+        let content = Content::Response(Box::new(response));
+        Record { key: key.to_vec(), generation: 7, stamp: 3, asked: Monotonic(9), content }
     }
 
     fn write(data: &Memory, record: &Record) -> u64 {

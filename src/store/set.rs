@@ -118,8 +118,9 @@ pub struct Flight {
     pub until: Monotonic,
     /// What it is.
     pub state: FlightState,
-    /// How many fetches have failed in a row, as far as that is remembered.
-    pub failures: u8,
+    /// How many fetches in a row were of no use to others, all by failing or none of them, as far as that is
+    /// remembered.
+    pub in_vain: u8,
     /// Why the fetch before it was of no use to others, where that was known when it began: nobody waits for it
     /// who knows better.
     pub unshared: Option<NotStored>,
@@ -397,7 +398,7 @@ impl SetValue {
                 FlightState::Flying => FLYING,
                 FlightState::NotStored(reason) => reason.code(),
             });
-            bytes.push(flight.failures);
+            bytes.push(flight.in_vain);
             bytes.push(flight.unshared.map_or(NO_REASON, NotStored::code));
         }
         let (seal, rest) = bytes.split_at_mut(SEAL);
@@ -432,7 +433,7 @@ impl SetValue {
                 FLYING => FlightState::Flying,
                 code => FlightState::NotStored(NotStored::from_code(code)?),
             };
-            flight.failures = bytes.u8()?;
+            flight.in_vain = bytes.u8()?;
             flight.unshared = match bytes.u8()? {
                 NO_REASON => None,
                 code => Some(NotStored::from_code(code)?),
@@ -496,7 +497,7 @@ mod tests {
                 waiters: 1 << 63,
                 until: Monotonic(5),
                 state: if n == 1 { FlightState::NotStored(NotStored::Private) } else { FlightState::Flying },
-                failures: n as u8,
+                in_vain: n as u8,
                 unshared: (n == 2).then_some(NotStored::NoStore),
             };
         }

@@ -225,7 +225,7 @@ fn taken(body: u64) -> u64 {
     let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
     let content = Content::Response(Box::new(response(body, now)));
     let key = u32::MAX.to_le_bytes().to_vec();
-    Record { key, generation: u64::MAX, stamp: 0, content }.encoded().bytes()
+    Record { key, generation: u64::MAX, stamp: 0, asked: Monotonic(u64::MAX), content }.encoded().bytes()
 }
 
 fn response(body: u64, now: Now) -> Response {

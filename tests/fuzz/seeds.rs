@@ -51,11 +51,8 @@ fn set_seed() -> Vec<u8> {
 
 fn record_seed(content: Content) -> Vec<u8> {
     let data = Memory::default();
-    Record { key: b"k".to_vec(), generation: 7, stamp: 3, content }.encoded().write(
-        &data,
-        Slot { set: 0, way: 0 },
-        0,
-    );
+    let record = Record { key: b"k".to_vec(), generation: 7, stamp: 3, asked: Monotonic(9), content };
+    record.encoded().write(&data, Slot { set: 0, way: 0 }, 0);
     [&[1], &data.get(&format!("{SCHEMA}/r/0/0")).unwrap().bytes[8..]].concat()
 }
 

@@ -92,7 +92,38 @@ fn settings() -> Vec<(&'static str, Setting)> {
         ),
         ("way changes hands", Setting { requests: &[(1, 1), (0, 0), (0, 1)], crowded: true, ..base() }),
         ("leader leaves", Setting { requests: THREE, leaves: 1, starts_max: 2, ..base() }),
-        ("not storable", Setting { requests: THREE, not_stored: 1, ..base() }),
+        ("not storable", Setting { requests: THREE, not_stored: 1, ordered: true, ..base() }),
+        (
+            "not storable, purge",
+            Setting { requests: THREE, purges: hard, not_stored: 1, ordered: true, ..base() },
+        ),
+        (
+            "not storable, 304",
+            Setting {
+                requests: THREE,
+                purges: soft,
+                not_stored: 1,
+                validators: true,
+                ordered: true,
+                ..base()
+            },
+        ),
+        ("not storable, varies", Setting { requests: THREE, not_stored: 1, varies: true, ..base() }),
+        (
+            "not storable, way changes hands",
+            Setting {
+                requests: &[(1, 1), (0, 1), (0, 0)],
+                crowded: true,
+                chunks: true,
+                not_stored: 1,
+                ordered: true,
+                ..base()
+            },
+        ),
+        (
+            "not storable, lease runs out, death",
+            Setting { requests: THREE, not_stored: 1, expiries: 1, deaths: 1, ordered: true, ..base() },
+        ),
         ("death", Setting { requests: ONE_EACH, deaths: 1, starts_max: 2, ..base() }),
         ("lease runs out", Setting { requests: THREE, expiries: 1, starts_max: 2, ..base() }),
         ("lost hint", Setting { requests: THREE, lost_hints: 1, starts_max: 1, ..base() }),
@@ -131,7 +162,7 @@ fn no_interleaving_of_two_workers_breaks_what_is_promised() {
 }
 
 /// In which setting each mistake on purpose shows itself.
-const SHOWN: [(Deviation, &str); 20] = [
+const SHOWN: [(Deviation, &str); 21] = [
     (Deviation::LandsBlindly, "collapse"),
     (Deviation::RegistersBlindly, "collapse"),
     (Deviation::LandsBeforeItWrites, "collapse"),
@@ -152,6 +183,7 @@ const SHOWN: [(Deviation, &str); 20] = [
     (Deviation::NeverSweeps, "lost call"),
     (Deviation::ValidatesWhatIsGone, "stored, hard purge, 304"),
     (Deviation::LeasesForEver, "death"),
+    (Deviation::ReplacesNewerLate, "not storable"),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ use larder::metrics::{Counter, Metrics};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
 use larder::store::{Cas, Fingerprint, SCHEMA, SharedData, Versioned};
+use larder::time::Monotonic;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A value and its position.
@@ -34,8 +35,8 @@ pub struct Shared {
     pub appended: Cell<u64>,
     /// Nothing can be written to the journal.
     pub busy: Cell<bool>,
-    /// The stamp of what was last published under a fingerprint, where that is watched.
-    published: RefCell<Option<BTreeMap<u64, u64>>>,
+    /// The stamp of what was last published under a fingerprint, and when that was asked for, where that is watched.
+    published: RefCell<Option<BTreeMap<u64, (u64, Monotonic)>>>,
     /// What must never happen, once it has.
     pub broken: RefCell<Option<String>>,
 }
@@ -110,9 +111,10 @@ impl Shared {
         for (way, place) in (0..).zip(&set.ways) {
             let record = Record::peek(&glass, Slot { set: number, way });
             if let (true, Some((record, _))) = (place.fingerprint.is_some(), record) {
-                let before = published.insert(place.fingerprint.0, record.stamp).unwrap_or(0);
-                if before > record.stamp {
-                    self.breaks(format!("stamp {} replaces the newer {before}", record.stamp));
+                let order = record.order();
+                let before = published.insert(place.fingerprint.0, order).unwrap_or_default();
+                if before > order {
+                    self.breaks(format!("{order:?} replaces the newer {before:?}"));
                 }
             }
         }

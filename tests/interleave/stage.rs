@@ -41,6 +41,8 @@ pub struct Setting {
     pub swr: bool,
     /// Responses are selected by a field.
     pub varies: bool,
+    /// Nothing that is published is older than what was published before.
+    pub ordered: bool,
     /// Bodies that lie in two chunks.
     pub chunks: bool,
     /// Key 0 is stored, and its way is the next one to be taken.
@@ -70,6 +72,7 @@ impl Default for Setting {
             validators: false,
             swr: false,
             varies: false,
+            ordered: false,
             chunks: false,
             crowded: false,
             ring: (2, 2),
@@ -127,6 +130,8 @@ enum Standing {
     Open,
     /// Its own request is at the origin, for a fetch.
     Fetching,
+    /// Its own request is at the origin, beside any fetch.
+    Beside,
     Over,
 }
 
@@ -138,6 +143,8 @@ struct Sent {
     generation: u64,
     /// The request that was sent on; none for a call of the root.
     request: Option<usize>,
+    /// What is stored, for a request that went beside any fetch.
+    beside: Option<Option<Rc<Entry>>>,
     conditional: bool,
     /// Records that were in the journal by then.
     at: u64,
@@ -225,7 +232,7 @@ impl<'a> Stage<'a> {
             stage.crowd();
         }
         stage.shared.busy.set(setting.busy);
-        if setting.varies {
+        if setting.varies || setting.ordered {
             stage.shared.watch_stamps();
         }
         stage
@@ -277,6 +284,7 @@ impl<'a> Stage<'a> {
             key: 0,
             generation,
             request: None,
+            beside: None,
             conditional: false,
             at: 0,
             open: false,
@@ -357,7 +365,9 @@ impl<'a> Stage<'a> {
             choices.push(Choice::Purge);
         }
         if self.left.leaves > 0 {
-            let there = |at: &usize| matches!(self.requests[*at].0, Standing::Open | Standing::Fetching);
+            let there = |at: &usize| {
+                matches!(self.requests[*at].0, Standing::Open | Standing::Fetching | Standing::Beside)
+            };
             let can = |at: &usize| is_idle(self.setting.requests[*at].0);
             choices.extend((0..self.requests.len()).filter(there).filter(can).map(Choice::Leave));
         }
@@ -413,6 +423,8 @@ impl<'a> Stage<'a> {
                 let (worker, key) = self.setting.requests[number];
                 let ask = self.asked(number as u32, key);
                 self.requests[number] = (Standing::Open, Some(Rc::clone(&ask)));
+                // So that of two requests it is known which came later.
+                self.clock += 1;
                 let now = self.now();
                 self.begin(worker, choice, move |cache, hands, outcomes| {
                     let decision = cache.consider(hands, &ask, true, now);
@@ -438,15 +450,22 @@ impl<'a> Stage<'a> {
                 self.left.not_stored -= u8::from(answer == Answer::NotStorable);
                 let (now, sent) = (self.now(), &mut self.sent[number]);
                 sent.open = false;
-                let (worker, generation) = (sent.worker, sent.generation);
-                match sent.request {
-                    Some(request) => {
+                let (worker, generation, beside) = (sent.worker, sent.generation, sent.beside.clone());
+                match (sent.request, beside) {
+                    (Some(request), Some(stored)) => {
+                        self.requests[request].0 = Standing::Over;
+                        let ask = self.requests[request].1.clone().expect("it has come");
+                        self.begin(worker, choice, move |cache, hands, _| {
+                            land_late(cache, hands, &ask, stored, reception, now);
+                        });
+                    }
+                    (Some(request), None) => {
                         self.requests[request].0 = Standing::Over;
                         self.begin(worker, choice, move |cache, hands, _| {
                             land(cache, hands, generation, reception, now);
                         });
                     }
-                    None => self.begin(worker, choice, move |cache, hands, _| {
+                    (None, _) => self.begin(worker, choice, move |cache, hands, _| {
                         cache.received(hands, generation, reception, now);
                     }),
                 }
@@ -469,15 +488,16 @@ impl<'a> Stage<'a> {
                 let (worker, now) = (self.setting.requests[number].0, self.now());
                 let was = std::mem::replace(&mut self.requests[number].0, Standing::Over);
                 let fetch = self.sent.iter_mut().find(|sent| sent.open && sent.request == Some(number));
-                match fetch.filter(|_| was == Standing::Fetching) {
-                    Some(sent) => {
+                match (fetch, was) {
+                    (Some(sent), Standing::Beside) => sent.open = false,
+                    (Some(sent), Standing::Fetching) => {
                         sent.open = false;
                         let generation = sent.generation;
                         self.begin(worker, choice, move |cache, hands, _| {
                             cache.leader_left(hands, generation, now);
                         });
                     }
-                    None => self.begin(worker, choice, move |cache, _, _| cache.leave(number as u32)),
+                    _ => self.begin(worker, choice, move |cache, _, _| cache.leave(number as u32)),
                 }
             }
             Choice::Die(worker) => {
@@ -608,6 +628,14 @@ impl<'a> Stage<'a> {
                 let conditional = self.workers[worker].cache.borrow().validated(generation).is_some();
                 return self.send(worker, key, generation, Some(number), conditional);
             }
+            Decision::Forward { shares: true, fallback, .. } => {
+                self.requests[number].0 = Standing::Beside;
+                let (at, open) = (self.shared.appended.get(), true);
+                let conditional = fallback.is_some();
+                let (request, beside) = (Some(number), Some(fallback));
+                self.sent.push(Sent { worker, key, generation: 0, request, beside, conditional, at, open });
+                return Ok(());
+            }
             Decision::Forward { reason: ForwardReason::Bypass(Bypass::NotShared), .. } => {
                 return Err(format!("I3: request {number} had to wait until its own deadline"));
             }
@@ -630,8 +658,9 @@ impl<'a> Stage<'a> {
         conditional: bool,
     ) -> Result<(), String> {
         let at = self.shared.appended.get();
-        self.sent.push(Sent { worker, key, generation, request, conditional, at, open: true });
-        let own = |sent: &&Sent| sent.key == key && sent.worker != PREDECESSOR;
+        let beside = None;
+        self.sent.push(Sent { worker, key, generation, request, beside, conditional, at, open: true });
+        let own = |sent: &&Sent| sent.key == key && sent.worker != PREDECESSOR && sent.beside.is_none();
         let starts = self.sent.iter().filter(own).count();
         if starts > self.setting.starts_max {
             return Err(format!("I4: the origin was asked {starts} times for key {key}"));
@@ -736,6 +765,26 @@ fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, reception: Recept
         Err(why) => Landing::NotStored(why),
     };
     cache.land(hands, generation, landing, now);
+}
+
+/// The response to a request that went beside any fetch has arrived.
+fn land_late(
+    cache: &mut Cache,
+    hands: &Hands<'_>,
+    ask: &Rc<Ask>,
+    stored: Option<Rc<Entry>>,
+    reception: Reception,
+    now: Now,
+) {
+    let Some(head) = reception.head else { return };
+    if let (304, Some(stored)) = (head.status, &stored) {
+        if let Ok(generation) = cache.confirms_late(hands, ask, stored, true, &head, now) {
+            let confirmation = cache.confirmation(generation, &head, now);
+            cache.land_confirmed(hands, generation, confirmation, now);
+        }
+    } else if let Ok((response, late)) = cache.assess_late(hands, ask, stored.as_deref(), true, &head, now) {
+        cache.land_late(hands, &late, Response { body: reception.body.into(), ..response }, now);
+    }
 }
 
 fn bring_about(cache: &mut Cache, hands: &Hands<'_>, now: Now, outcomes: &mut Vec<Outcome>) {

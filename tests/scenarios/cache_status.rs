@@ -1,7 +1,10 @@
 //! What `Cache-Status` says (RFC 9211).
 
-use super::telling::{expect_hit, get, page};
-use crate::stand::{Request, Stand};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::telling::{admin, await_origin, command, expect_hit, get, page, purge_url, stale_page};
+use crate::stand::{Reply, Request, Response, Stand};
 
 pub fn what_caches_behind_us_said_is_kept(stand: &mut dyn Stand) {
     stand.origin("/status/behind", vec![page("page").field("cache-status", "origin-cache; hit; ttl=7")]);
@@ -64,4 +67,163 @@ pub fn counters_tell_the_same_story(stand: &mut dyn Stand) {
     let after = names.map(|name| stand.metric(name));
     let counted: Vec<_> = after.iter().zip(before).map(|(after, before)| after - before).collect();
     assert_eq!(counted, [2, 2, 1, 1, 1], "{names:?}");
+}
+
+pub fn ten_responses_that_are_not_stored_count_as_ten(stand: &mut dyn Stand) {
+    let before = stand.metric("not_stored_no_store");
+    stand.origin("/status/ten", vec![page("page").field("cache-control", "no-store")]);
+    for n in 0..10 {
+        let response = get(stand, n % 2, "/status/ten");
+        assert_eq!(response.field("cache-status"), "larder; fwd=uri-miss; detail=no-store");
+    }
+    assert_eq!(stand.metric("not_stored_no_store") - before, 10);
+}
+
+/// Every request is counted once, as what its answer says: a hit, a hit of something stale, collapsed, forwarded, answered by
+/// the cache itself, or not at all.
+pub fn counters_and_answers_come_to_the_same_sums(stand: &mut dyn Stand) {
+    admin(stand);
+    let before = counters(stand);
+    let seen = mixed_workload(stand);
+    let after = counters(stand);
+    let counted: BTreeMap<String, u64> = after
+        .into_iter()
+        .map(|(name, value)| (name.clone(), value - before.get(&name).copied().unwrap_or(0)))
+        .filter(|(name, value)| is_of_answers(name) && *value > 0)
+        .collect();
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for response in &seen {
+        for name in names(response) {
+            *expected.entry(name).or_default() += 1;
+        }
+    }
+    for family in [
+        "hits",
+        "hits_stale_stale_if_error",
+        "hits_stale_stale_while_revalidate",
+        "collapsed",
+        "forwarded_stale",
+        "forwarded_request",
+        "forwarded_method",
+        "forwarded_bypass_unkeyed",
+        "local_only_if_cached",
+        "not_stored_private",
+        "not_stored_set_cookie",
+        "not_stored_no_freshness",
+    ] {
+        assert!(expected.contains_key(&format!("larder_{family}")), "{family}: {expected:?}");
+    }
+    // The purge of the workload and the first question for the counters.
+    expected.insert("larder_local_admin".into(), 2);
+    expected.insert("larder_unanswered".into(), 1);
+    // What was purged and is no longer stored says only the latter.
+    expected.insert("larder_forwarded_purged".into(), 1);
+    *expected.get_mut("larder_forwarded_uri_miss").unwrap() -= 1;
+    assert_eq!(counted, expected);
+    let requests: u64 = counted
+        .iter()
+        .filter(|(name, _)| !name.starts_with("larder_not_stored"))
+        .map(|(_, value)| value)
+        .sum();
+    assert_eq!(requests as usize, seen.len() + 3);
+}
+
+fn counters(stand: &mut dyn Stand) -> BTreeMap<String, u64> {
+    let stats = command(stand, 0, "GET", "/_larder/stats", "");
+    let all: serde_json::Value = serde_json::from_slice(&stats.body).expect("numbers by name");
+    let all = all.as_object().expect("an object");
+    all.iter().filter_map(|(name, value)| Some((name.clone(), value.as_u64()?))).collect()
+}
+
+fn is_of_answers(name: &str) -> bool {
+    let families = ["hits", "forwarded", "collapsed", "local", "unanswered", "not_stored"];
+    families.iter().any(|family| name.strip_prefix("larder_").is_some_and(|name| name.starts_with(family)))
+}
+
+/// The counters that an answer is expected in, from its `Cache-Status` alone.
+fn names(response: &Response) -> Vec<String> {
+    let status = response.field("cache-status");
+    let mut parameters = status.split("; ").skip(1);
+    let said = |name: &str| parameters.clone().find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
+    let name = |family: &str, word: &str| format!("larder_{family}_{}", word.replace('-', "_"));
+    let detail = said("detail");
+    match (said("fwd"), detail) {
+        _ if parameters.any(|p| p == "collapsed") => vec!["larder_collapsed".into()],
+        (None, None) => vec!["larder_hits".into()],
+        (None, Some(detail)) if status.contains("; hit") => vec![name("hits_stale", detail)],
+        (None, Some(detail)) => vec![name("local", detail)],
+        (Some("bypass"), Some(detail)) => vec![name("forwarded_bypass", detail)],
+        (Some(_), Some(detail @ ("purged" | "invalidated"))) => vec![name("forwarded", detail)],
+        (Some(fwd), Some(detail)) => vec![name("forwarded", fwd), name("not_stored", detail)],
+        (Some(fwd), None) => vec![name("forwarded", fwd)],
+    }
+}
+
+/// Everything that can become of a request, with what the clients saw.
+fn mixed_workload(stand: &mut dyn Stand) -> Vec<Response> {
+    let control = |value: &str| page("page").field("cache-control", value);
+    let no_store = || Reply::ok("page").field("cache-control", "no-store");
+    stand.origin("/sums/page", vec![page("page").field("etag", "\"1\"")]);
+    stand.origin("/sums/none", vec![no_store()]);
+    stand.origin("/sums/mixed", vec![Reply::ok("own").field("cache-control", "private"), page("for all")]);
+    stand.origin("/sums/cookie", vec![page("page").field("set-cookie", "a=1")]);
+    stand.origin("/sums/varies", vec![page("page").field("vary", "x-v")]);
+    stand.origin("/sums/error", vec![stale_page("old", ", stale-if-error=300"), Reply::status(503)]);
+    stand.origin("/sums/while", vec![stale_page("old", ", stale-while-revalidate=300"), page("new")]);
+    stand.origin(
+        "/sums/checked",
+        vec![stale_page("old", ""), Reply::status(304).field("cache-control", "max-age=60")],
+    );
+    stand.origin("/sums/purged", vec![page("page"), no_store()]);
+    stand.origin("/sums/slow", vec![control("max-age=60").delay(Duration::from_secs(1))]);
+    stand.origin("/sums/left", vec![page("page").delay(Duration::from_secs(9))]);
+    let with = |path: &str, name: &str, value: &str| Request::get(path).field(name, value);
+    let requests = [
+        Request::get("/sums/page"),
+        Request::get("/sums/page"),
+        Request::get("/sums/page"),
+        Request::new("HEAD", "/sums/page"),
+        with("/sums/page", "range", "bytes=0-1"),
+        with("/sums/page", "if-none-match", "\"1\""),
+        with("/sums/page", "cache-control", "no-cache"),
+        Request::get("/sums/none"),
+        Request::get("/sums/none"),
+        Request::get("/sums/none"),
+        with("/sums/none", "range", "bytes=0-1"),
+        with("/sums/none", "cache-control", "no-store"),
+        Request::get("/sums/mixed"),
+        Request::get("/sums/mixed"),
+        Request::get("/sums/mixed"),
+        Request::get("/sums/cookie"),
+        with("/sums/varies", "x-v", "1"),
+        with("/sums/varies", "x-v", "2"),
+        with("/sums/varies", "x-v", "1"),
+        Request::get("/sums/error"),
+        Request::get("/sums/error"),
+        Request::get("/sums/error"),
+        Request::get("/sums/while"),
+        Request::get("/sums/while"),
+        Request::get("/sums/checked"),
+        Request::get("/sums/checked"),
+        Request::get("/sums/unknown"),
+        with("/sums/unknown", "cache-control", "only-if-cached"),
+        Request::new("OPTIONS", "/sums/page"),
+        Request::new("POST", "/sums/other").body("x"),
+        Request::new("GET", "/sums/page").body("x"),
+        with("/sums/page", "x-http-method-override", "PUT"),
+        Request::get("/sums/purged"),
+    ];
+    let mut seen: Vec<Response> =
+        requests.into_iter().enumerate().map(|(n, request)| stand.send(n % 2, request)).collect();
+    purge_url(stand, 0, "/sums/purged", "hard");
+    seen.push(get(stand, 1, "/sums/purged"));
+    let leader = stand.start(0, Request::get("/sums/slow"));
+    await_origin(stand, "/sums/slow", 1);
+    let followers: Vec<_> = (0..4).map(|n| stand.start(n % 2, Request::get("/sums/slow"))).collect();
+    seen.extend([leader].into_iter().chain(followers).map(|exchange| stand.finish(exchange)));
+    let left = stand.start(0, Request::get("/sums/left"));
+    await_origin(stand, "/sums/left", 1);
+    stand.leave(left);
+    stand.pass(Duration::from_millis(300));
+    seen
 }

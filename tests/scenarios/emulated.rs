@@ -185,7 +185,9 @@ pub fn a_body_that_larder_was_not_given_is_not_stored(stand: &mut Emulated) {
         stand.world.faults(FaultKind::KeepBody, 0, 1);
         assert_eq!(get(stand, 0, "/not-given").text(), "body", "by {fetched_by}");
         stand.pass(Duration::from_millis(1100)); // A fetch that failed is not made again for others at once.
-        expect_miss(stand, 1, "/not-given", "body");
+        if fetched_by == "client" {
+            expect_miss(stand, 1, "/not-given", "body");
+        } // Else the client went to the origin as well, and Larder was given that.
         expect_hit(stand, 0, "/not-given", "body");
         purge_url(stand, 1, "/not-given", "hard");
     }

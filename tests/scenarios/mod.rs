@@ -49,6 +49,8 @@ pub mod search;
 pub mod stale;
 /// What is stored, and in what form.
 pub mod storing;
+/// What one client is told, and what that means for others.
+pub mod strangers;
 /// Purges of tags.
 pub mod tags;
 /// What scenarios have in common.
@@ -269,6 +271,18 @@ macro_rules! on_both_stands {
                 a_validation_is_shared_as_well
                 a_rule_can_turn_it_off
             }
+            strangers {
+                what_one_client_is_told_keeps_nothing_from_others
+                everyone_is_told_why_his_own_response_is_not_stored
+                nobody_waits_and_the_first_response_for_others_ends_that
+                of_two_responses_the_one_that_was_asked_for_later_stays
+                what_was_purged_meanwhile_does_not_come_back
+                a_variant_that_went_beside_is_stored_like_any
+                what_breaks_off_beside_is_not_stored
+                a_copy_is_refreshed_whatever_one_client_is_told
+                an_odd_request_keeps_nothing_stale_in_place
+                what_is_never_for_others_is_never_waited_for
+            }
             incomplete {
                 a_response_that_breaks_off_is_not_stored
                 an_origin_that_says_nothing_is_a_503_and_nothing_is_stored
@@ -287,6 +301,8 @@ macro_rules! on_both_stands {
                 the_cache_has_the_name_that_it_was_given
                 it_can_be_turned_off
                 counters_tell_the_same_story
+                ten_responses_that_are_not_stored_count_as_ten
+                counters_and_answers_come_to_the_same_sums
             }
             admin {
                 without_a_token_the_route_is_a_missing_page
