@@ -130,6 +130,23 @@ fn without_the_table_a_refresh_goes_as_the_route_sends_the_request_that_asks_for
     envoy.check();
 }
 
+#[test]
+fn a_cluster_that_envoy_lacks_is_named_in_its_log_until_it_is_there() {
+    let mut envoy = RealEnvoy::start();
+    envoy.configure(r#"{"collapse": {"cluster": "nowhere"}}"#).unwrap();
+    envoy.origin("/lacking", vec![stale_page(), stale_page(), new_page()]);
+    for worker in [0, 1, 0] {
+        envoy.send(worker, Request::get("/lacking"));
+        envoy.pass(Duration::from_millis(300));
+    }
+    let said = "Envoy has no cluster \"nowhere\", which collapse.cluster names";
+    let named = |envoy: &super::process::Envoy| envoy.log().matches(said).count() == 1;
+    assert!(envoy.envoy().within(Duration::from_secs(10), named), "{}", envoy.envoy().log());
+    let seen = asked(&mut envoy, "/lacking", 3);
+    assert!(seen.iter().all(|request| !request.field("x-forwarded-for").is_empty()), "clients fetch");
+    envoy.check();
+}
+
 /// A known URL is not tied to the cluster that once answered for it.
 #[test]
 fn weighted_clusters_do_not_stick_to_a_cached_url() {

@@ -7,10 +7,13 @@ use larder::store::{SCHEMA, Seed};
 
 use super::attacks::{kept_of, paths_aimed_at_one_set};
 use super::collapse::nobody_waits;
-use super::telling::{admin, command, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin};
+use super::telling::{
+    TABLE, admin, command, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin,
+};
 use crate::host::faults::{FaultKind, MessageHarm};
+use crate::host::hcm::Cluster;
 use crate::host::stand::Emulated;
-use crate::stand::{Ending, Reply, Request, Stand};
+use crate::stand::{Ending, Reply, Request, Route, Stand};
 
 /// Hash flooding, with the secret and without it. Nothing but a debugger shows the secret of a real Envoy.
 pub fn only_who_knows_the_secret_can_aim_at_a_set(stand: &mut Emulated) {
@@ -23,6 +26,36 @@ pub fn only_who_knows_the_secret_can_aim_at_a_set(stand: &mut Emulated) {
     assert_eq!(kept_of(stand, &guessed), paths);
     let aimed = paths_aimed_at_one_set(Seed(half(0), half(8)), sets, paths);
     assert!(kept_of(stand, &aimed) <= WAYS, "even then no more than one set is lost");
+}
+
+/// Only here can a cluster be removed. Blue and green: the route leads to another cluster, then the old one goes.
+pub fn a_cluster_that_is_removed_is_missed_by_nobody(stand: &mut Emulated) {
+    for collapse in [TABLE, r#""collapse": {"cluster": null},"#] {
+        stand.configure(&with_admin(collapse)).unwrap();
+        stand.route(Route::default());
+        stand.world.settings(|s| s.route.clusters.insert("origin".into(), Cluster::Up));
+        let brief = || page("page").field("cache-control", "max-age=2, stale-while-revalidate=60");
+        stand.origin("/green", vec![brief()]);
+        for worker in [0, 1] {
+            get(stand, worker, "/green");
+        }
+        stand.route(Route { cluster: "blue", host: Some("blue.internal"), ..Route::default() });
+        stand.world.settings(|s| s.route.clusters.remove("origin"));
+        let (asked, hits) = (stand.origin_count("/green"), 60);
+        let mut served = 0;
+        for n in 0..hits {
+            let response = get(stand, n % 2, "/green");
+            assert_eq!((response.status, response.text().as_str()), (200, "page"));
+            served += usize::from(response.is_hit());
+            stand.pass(Duration::from_millis(500));
+        }
+        assert!(served >= hits - 16, "{served} of {hits} are hits");
+        let log = stand.origin_log().split_off(asked);
+        assert!(log.iter().all(|request| request.field("host") != "shop.example"), "{collapse}");
+        purge_url(stand, 0, "/green", "hard");
+        expect_miss(stand, 1, "/green", "page");
+        expect_hit(stand, 0, "/green", "page");
+    }
 }
 
 /// Takes an hour.

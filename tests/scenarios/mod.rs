@@ -389,6 +389,7 @@ macro_rules! on_the_emulated_host_only {
             emulated {
                 only_who_knows_the_secret_can_aim_at_a_set
                 a_heuristic_lifetime_ends
+                a_cluster_that_is_removed_is_missed_by_nobody
                 what_cannot_be_shared_is_not_waited_for_when_that_is_forgotten
                 a_stale_window_ends
                 the_grace_of_a_soft_purge_ends
