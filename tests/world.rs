@@ -125,6 +125,10 @@ impl Host for World {
         None
     }
 
+    fn metadata(&self, _: StreamId) -> Vec<u8> {
+        Vec::new()
+    }
+
     fn peer(&self) -> Peer {
         Peer::default()
     }

@@ -4,10 +4,12 @@ use core::cell::{Cell, OnceCell, RefCell};
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::Host;
 use crate::config::{Config, Options};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::{ForwardReason, NotStored, Stored};
+use crate::policy::credentials::{Standing, standing};
 use crate::policy::key;
 use crate::policy::request::only_if_cached;
 use crate::policy::reuse::Reuse;
@@ -48,6 +50,8 @@ pub struct Ask {
     pub is_nobodys: bool,
     /// What [`Ask::whole`] says, once it was asked.
     whole: OnceCell<Result<(), NotStored>>,
+    /// What [`Ask::is_authenticated`] says, once it was asked.
+    authenticated: OnceCell<bool>,
 }
 
 /// The moment at which something was decided about a request.
@@ -171,6 +175,24 @@ impl Ask {
             was_refused: Cell::new(false),
             is_nobodys: false,
             whole: OnceCell::new(),
+            authenticated: OnceCell::new(),
+        }
+    }
+
+    /// Whether a filter before this one knows who sends it, although none of its fields needs to say so.
+    pub(super) fn is_authenticated(&self, host: &impl Host) -> bool {
+        // The stream of what stands for a key is that of a command.
+        let known =
+            || !self.is_nobodys && self.options.credentials.are_in_metadata(&host.metadata(self.stream));
+        *self.authenticated.get_or_init(known)
+    }
+
+    /// Whether its answer may be for its sender alone.
+    pub(super) fn has_credentials(&self, host: &impl Host) -> bool {
+        match standing(&self.request, &self.options) {
+            Standing::Guarded => true,
+            Standing::Keyed => false,
+            Standing::Anonymous => self.is_authenticated(host),
         }
     }
 

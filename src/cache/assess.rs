@@ -8,9 +8,9 @@ use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, tags_of};
 use crate::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
-use crate::policy::StoredResponse;
 use crate::policy::storing::storable;
 use crate::policy::validation::{self, HeadUpdate, Unfreshened};
+use crate::policy::{Asked, StoredResponse};
 use crate::store::body::Body;
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -47,7 +47,8 @@ impl Cache {
         let request = &fetch.request();
         let options = options_for(config, request, response);
         let times = (fetch.started.wall, now.wall);
-        let assessed = assessed_by(config, &options, request, response, uri, times)?;
+        let asked = Asked { request, metadata: &|| fetch.metadata(host) };
+        let assessed = assessed_by(config, &options, asked, response, uri, times)?;
         self.is_admitted(host, &fetch.lease.place, options.min_uses)
             .then_some(assessed)
             .ok_or(NotStored::Admission)
@@ -64,7 +65,13 @@ impl Cache {
 
     /// What a 304 to a fetch says of the stored response that was to be validated.
     #[must_use]
-    pub fn confirmation(&self, generation: u64, response: &ResponseHead, now: Now) -> Confirmation {
+    pub fn confirmation(
+        &self,
+        host: &impl Host,
+        generation: u64,
+        response: &ResponseHead,
+        now: Now,
+    ) -> Confirmation {
         let fetch = self.fetches.get(&generation);
         let old = fetch.and_then(|fetch| fetch.validated.as_deref()).and_then(Entry::response);
         let (Some(fetch), Some(old)) = (fetch, old) else { return Confirmation::OfAnother };
@@ -76,7 +83,8 @@ impl Cache {
         let updated =
             |stored, tags| Box::new(Response { body: old.body.clone(), ..response_of(fetch, stored, tags) });
         let started = fetch.started.wall;
-        match (validation::freshened(&old.stored, request, response, &options, started, now.wall), tags) {
+        let asked = Asked { request, metadata: &|| fetch.metadata(host) };
+        match (validation::freshened(&old.stored, asked, response, &options, started, now.wall), tags) {
             (Ok(stored), Ok(tags)) => Confirmation::Updated(updated(stored, tags)),
             (Ok(once), Err(why)) => Confirmation::Dropped(updated(once, Vec::new()), why),
             (Err(Unfreshened::Drop { once, why }), _) => {
@@ -155,11 +163,18 @@ fn tags<'a>(
 }
 
 /// What the answer to a HEAD makes of the stored response to a GET (RFC 9111 §4.3.5); none when that stays as it is.
-pub(super) fn told_by_head(ask: &Ask, old: &Response, response: &ResponseHead, now: Now) -> Option<Response> {
+pub(super) fn told_by_head(
+    host: &impl Host,
+    ask: &Ask,
+    old: &Response,
+    response: &ResponseHead,
+    now: Now,
+) -> Option<Response> {
     let content_type = old.stored.fields.get("content-type").unwrap_or_default();
     let options = ask.config.rules.for_response(&ask.request, old.stored.status, content_type);
     let (bytes, times) = (old.body.len() as u64, (ask.arrived.wall, now.wall));
-    match validation::updated_by_head(&old.stored, bytes, &ask.request, response, &options, times) {
+    let asked = Asked { request: &ask.request, metadata: &|| host.metadata(ask.stream) };
+    match validation::updated_by_head(&old.stored, bytes, asked, response, &options, times) {
         HeadUpdate::Freshened(stored) => {
             // Tags of old and new, as for a 304.
             let more = old.tags.iter().map(Tag::as_str).chain(options.tags.iter().map(String::as_str));
@@ -175,15 +190,16 @@ pub(super) fn told_by_head(ask: &Ask, old: &Response, response: &ResponseHead, n
 ///
 /// # Errors
 /// Why it may not be stored.
-pub fn assessed(
+pub fn assessed<'a>(
     config: &Config,
-    request: &RequestHead,
+    asked: impl Into<Asked<'a>>,
     response: &ResponseHead,
     uri: Vec<u8>,
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<Response, NotStored> {
-    let options = options_for(config, request, response);
-    assessed_by(config, &options, request, response, uri, (request_time, response_time))
+    let asked = asked.into();
+    let options = options_for(config, asked.request, response);
+    assessed_by(config, &options, asked, response, uri, (request_time, response_time))
 }
 
 /// The options for what is stored, where its origin has confirmed it to a request.
@@ -200,12 +216,12 @@ pub(super) fn options_for(config: &Config, request: &RequestHead, response: &Res
 pub(super) fn assessed_by(
     config: &Config,
     options: &Options,
-    request: &RequestHead,
+    asked: Asked<'_>,
     response: &ResponseHead,
     uri: Vec<u8>,
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<Response, NotStored> {
-    let stored = storable(request, response, options, request_time, response_time)?;
+    let stored = storable(asked, response, options, request_time, response_time)?;
     let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
     Ok(untagged(&config.tags, Response { stored, uri, tags, body: Body::default() }))
 }

@@ -58,8 +58,8 @@ impl Cache {
                 && !ask.only_if_cached()
                 && !rests
                 && !self.refreshes_enough()
-                && !is_odd(&as_anyone(&ask.request));
-            return match self.seat(need, set, now) {
+                && !is_odd(&as_anyone(&ask.request, &ask.options));
+            return match self.seat(host, need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
                 // Somebody refreshes it, or it was tried a moment ago.
                 Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
@@ -69,7 +69,7 @@ impl Cache {
             return Some(need.alone());
         }
         let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
-        match self.seat(need, set, now) {
+        match self.seat(host, need, set, now) {
             Seat::Lead => self.lead(host, need, set, None, now),
             Seat::NotShared(why) => {
                 if need.best.is_nothing() && !why.is_failure() {
@@ -93,10 +93,10 @@ impl Cache {
         }
     }
 
-    fn seat(&self, need: &Need<'_>, set: &SetSnapshot, now: Now) -> Seat {
+    fn seat(&self, host: &impl Host, need: &Need<'_>, set: &SetSnapshot, now: Now) -> Seat {
         let is_fetching = |generation| self.fetches.contains_key(&generation);
         // Who leads waits for its own fetch, whatever became of the one before.
-        let holds = |reason| holds_for(reason, need.ask) && !self.leads(need, set);
+        let holds = |reason| holds_for(host, reason, need.ask) && !self.leads(need, set);
         collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching, holds)
     }
 

@@ -127,7 +127,8 @@ impl Cache {
             }
         }
         if best.is_nothing()
-            && let Some(why) = self.unshared.reason(fingerprint, now.mono).filter(|why| holds_for(*why, ask))
+            && let Some(why) =
+                self.unshared.reason(fingerprint, now.mono).filter(|why| holds_for(host, *why, ask))
             && ask.whole().is_ok()
             && !ask.only_if_cached()
         {
@@ -234,9 +235,9 @@ impl Cache {
 
 /// Whether what was wrong with another's fetch is wrong with this request's as well. Not, if it was that request's own
 /// credentials or oddness: else a stranger could keep a key from being stored for all.
-pub(super) fn holds_for(reason: NotStored, ask: &Ask) -> bool {
+pub(super) fn holds_for(host: &impl Host, reason: NotStored, ask: &Ask) -> bool {
     match reason {
-        NotStored::Authorization => ask.request.fields.contains("authorization"),
+        NotStored::Authorization => ask.has_credentials(host),
         NotStored::Cookie => ask.request.fields.contains("cookie"),
         NotStored::Provoked => is_odd(&ask.request),
         _ => true,

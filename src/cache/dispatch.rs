@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::route::CallRoute;
 use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing, LearnedRoute};
+use crate::config::{Credential, Options};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
@@ -55,7 +56,8 @@ impl Cache {
         let call = match &fetch.by {
             Fetcher::Stream => None,
             Fetcher::Root(route) => {
-                let request = route.applied(&fetch.ask.forwarded());
+                let sent = without_credentials(&fetch.ask.forwarded(), &fetch.ask.options);
+                let request = route.applied(&sent);
                 let conditions = conditions.unwrap_or_default();
                 request.and_then(|request| request_fields(&request, &conditions)).map(|fields| Call {
                     cluster: route.cluster().to_owned(),
@@ -162,7 +164,7 @@ impl Cache {
         reason: ForwardReason,
         now: Now,
     ) -> Option<Decision> {
-        let confirmation = self.confirmation(generation, head, now);
+        let confirmation = self.confirmation(host, generation, head, now);
         // Once: whoever answers 304 to a request without conditions would do so for ever.
         if let (Confirmation::OfAnother, Some(_)) = (&confirmation, self.validated(generation)) {
             self.ask_again(generation, now);
@@ -289,11 +291,19 @@ pub fn is_envoys_own(response: &ResponseHead) -> bool {
 }
 
 /// A request as a call sends it, before the route's own changes: without what is the client's own affair.
-pub(super) fn as_anyone(request: &RequestHead) -> RequestHead {
-    let mut request = request.clone();
+pub(super) fn as_anyone(request: &RequestHead, options: &Options) -> RequestHead {
+    let mut request = without_credentials(request, options);
     let nominated = nominated(&request.fields);
     request.fields.retain(|name, _| is_passed_on(name) && !nominated.iter().any(|n| n == name));
     request
+}
+
+/// A request without what says who sends it. What the route adds of that kind is its own, and stays.
+fn without_credentials(request: &RequestHead, options: &Options) -> RequestHead {
+    let is_none = |name: &[u8], value: &[u8]| {
+        name.starts_with(b":") || options.credentials.of(name, value) == Credential::Ignore
+    };
+    RequestHead { fields: request.fields.kept(0, is_none), has_body: request.has_body }
 }
 
 /// What a call sends: what the request would have sent, without what is the client's own affair. None when it
@@ -353,6 +363,24 @@ mod tests {
     use super::*;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_call_carries_nobodys_credentials() {
+        let json = br#"{"credentials": {"fields": {"x-tenant": "key", "x-api-key": "ignore"}}}"#;
+        let options = crate::config::Config::parse(json).unwrap().defaults;
+        let fields = Fields::from_iter([
+            (":path", "/bearer a"),
+            ("x-forwarded-email", "alice@a.example"),
+            ("x-acme", "Bearer secret"),
+            ("x-tenant", "a"),
+            ("authorization", "Basic YTpi"),
+            ("x-api-key", "app"),
+            ("accept", "text/html"),
+        ]);
+        let sent = as_anyone(&RequestHead { fields, has_body: false }, &options);
+        let expected = [(":path", "/bearer a"), ("x-api-key", "app"), ("accept", "text/html")];
+        assert_eq!(sent.fields, Fields::from_iter(expected));
+    }
 
     #[test]
     fn a_call_carries_nothing_of_one_connection_one_client_or_envoy_s_router() {

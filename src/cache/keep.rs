@@ -73,7 +73,7 @@ impl Cache {
         now: Now,
     ) {
         let Some(there) = old.response().filter(|_| ask.request.method() == b"HEAD") else { return };
-        let Some(updated) = told_by_head(ask, there, response, now).filter(|_| self.sync(host)) else {
+        let Some(updated) = told_by_head(host, ask, there, response, now).filter(|_| self.sync(host)) else {
             return;
         };
         let place = self.place(host, old.record.key.clone());

@@ -15,7 +15,7 @@ use crate::collapse::Left;
 use crate::deviation::{Deviation, deviates};
 use crate::http::ResponseHead;
 use crate::outcome::{NotStored, Stored};
-use crate::policy::validation;
+use crate::policy::{Asked, validation};
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -93,7 +93,8 @@ impl Cache {
     ) -> Result<(Response, Late), NotStored> {
         let options = options_for(&ask.config, &ask.request, response);
         let times = (ask.decided.get().at.wall, now.wall);
-        let assessed = assessed_by(&ask.config, &options, &ask.request, response, ask.uri(), times)?;
+        let asked = Asked { request: &ask.request, metadata: &|| host.metadata(ask.stream) };
+        let assessed = assessed_by(&ask.config, &options, asked, response, ask.uri(), times)?;
         if !shares {
             return Err(NotStored::NoFlight);
         }

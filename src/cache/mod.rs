@@ -63,6 +63,9 @@ pub trait Host: SharedData + Metrics {
     fn route(&self, stream: StreamId) -> Option<Route>;
     /// The cluster of that route.
     fn cluster(&self, stream: StreamId) -> Option<String>;
+    /// The dynamic metadata that filters have left with the request of a stream, as a serialised
+    /// `envoy.config.core.v3.Metadata`; empty when there is none.
+    fn metadata(&self, stream: StreamId) -> Vec<u8>;
     /// Who is on the other end of the connection of the stream that the host is asking about.
     fn peer(&self) -> Peer;
 }
@@ -186,7 +189,16 @@ impl Fetch {
     fn request(&self) -> Cow<'_, RequestHead> {
         match self.by {
             Fetcher::Stream => Cow::Borrowed(&self.ask.request),
-            Fetcher::Root(_) => Cow::Owned(dispatch::as_anyone(&self.ask.request)),
+            Fetcher::Root(_) => Cow::Owned(dispatch::as_anyone(&self.ask.request, &self.ask.options)),
+        }
+    }
+
+    /// The dynamic metadata of the request that is sent. What the root sends has met no filter that authenticates
+    /// anybody.
+    fn metadata(&self, host: &impl Host) -> Vec<u8> {
+        match self.by {
+            Fetcher::Stream => host.metadata(self.ask.stream),
+            Fetcher::Root(_) => Vec::new(),
         }
     }
 }

@@ -106,8 +106,7 @@ impl Cache {
         now: Now,
     ) -> Option<CallRoute> {
         let ask = need.ask;
-        let is_anonymous =
-            || !["authorization", "cookie"].iter().any(|name| ask.request.fields.contains(name));
+        let is_anonymous = || !ask.request.fields.contains("cookie") && !ask.has_credentials(host);
         let by_root = match self.config.collapse.fetch {
             FetchMode::Inline => false,
             _ if is_refresh => true,
@@ -157,7 +156,11 @@ impl Cache {
     /// Whether a request would be told apart from no other by what the root does not send: else what the root fetches
     /// on its behalf would belong under another key.
     pub(super) fn is_anyones(&mut self, host: &impl Host, ask: &Ask, place: &Place) -> bool {
-        let sent = as_anyone(&ask.request);
+        // What a filter tells the origin of who that is may stand in a field that we take for any other.
+        if ask.is_authenticated(host) {
+            return false;
+        }
+        let sent = as_anyone(&ask.request, &ask.options);
         if key::primary(&sent, &ask.options) != ask.key {
             return false;
         }

@@ -1,5 +1,6 @@
-//! What Envoy hands over as it is on the wire, as JSON: route metadata, a serialised `envoy.config.core.v3.Metadata`, of
-//! which one struct is ours, and a plugin configuration that is a `google.protobuf.Struct`.
+//! What Envoy hands over as it is on the wire: metadata, a serialised `envoy.config.core.v3.Metadata` (of routes, the
+//! struct in it that is ours, as JSON; of requests, who has left some), and a plugin configuration that is a
+//! `google.protobuf.Struct`, as JSON.
 
 use super::json::Json;
 
@@ -21,6 +22,12 @@ pub(super) fn message(message: &[u8]) -> Option<Json> {
         return None;
     }
     structure(message, DEPTH_MAX).filter(|value| *value != Json::Object(Vec::new()))
+}
+
+/// The names under which there is something, whether as a struct or as another message.
+pub(super) fn namespaces(message: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let structs = entries(message, 1).chain(entries(message, 2));
+    structs.filter(|(_, value)| !value.is_empty()).map(|(name, _)| name)
 }
 
 /// `google.protobuf.Struct`.

@@ -4,6 +4,7 @@
 //! [`Rules`] says which [`Options`] hold for an exchange. All options stand in [`REFERENCE`].
 
 mod admin;
+mod credentials;
 mod error;
 mod extension;
 mod index;
@@ -27,6 +28,7 @@ mod units;
 mod unkeyed;
 
 pub use admin::{AdminConfig, Scope, Strangers, Token};
+pub use credentials::{Credential, Credentials, is_known_credential};
 pub use error::ConfigError;
 pub use mutation::Mutation;
 pub use network::Network;

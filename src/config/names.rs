@@ -16,6 +16,21 @@ impl Text for FieldName {
     }
 }
 
+/// A header field name, put into lower case; `*` may end it.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct FieldPattern(pub String);
+
+impl Text for FieldPattern {
+    const WHAT: &'static str = FieldName::WHAT;
+    const EXPECTED: &'static str = "letters, digits and -_.!#$%&'+^`|~, and perhaps a * at the end";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let name = text.strip_suffix('*').unwrap_or(text);
+        let fits = name.is_empty() && !text.is_empty() || is_token(name) && !name.contains('*');
+        fits.then(|| FieldPattern(text.to_ascii_lowercase()))
+    }
+}
+
 /// Whether this is a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
     list::is_token(text.as_bytes())

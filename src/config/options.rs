@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::credentials::Credentials;
 use super::text::keywords;
 use super::unkeyed::Unkeyed;
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub set_cookie: SetCookie,
     /// Store responses to requests with `Cookie` only when the response says `public` or `s-maxage`.
     pub cookies_need_public: bool,
+    /// Which request fields and which metadata say who sends a request.
+    pub credentials: Credentials,
     /// Field names of targeted cache control (RFC 9213), most specific first, in lower case.
     pub targeted: Vec<String>,
     /// Obey and strip `Surrogate-Control`.
@@ -187,6 +190,7 @@ impl Default for Options {
             request_directives: RequestDirectives::Honor,
             set_cookie: SetCookie::Refuse,
             cookies_need_public: false,
+            credentials: Credentials::default(),
             targeted: vec!["cdn-cache-control".into()],
             surrogate_control: false,
             surrogate_device: None,

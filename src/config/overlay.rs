@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 
+use super::credentials::{self, Anew, Credential};
 use super::json::{At, Json, Object, Read, boolean};
 use super::names::{DeviceName, FieldName, Name, is_token};
 use super::options::{KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
@@ -28,6 +29,7 @@ pub(super) struct Overlay {
     pub(super) request_directives: Option<RequestDirectives>,
     set_cookie: Option<SetCookie>,
     cookies_need_public: Option<bool>,
+    credentials: Anew,
     targeted: Option<Vec<String>>,
     surrogate_control: Option<bool>,
     surrogate_device: Option<Option<String>>,
@@ -60,6 +62,10 @@ impl Overlay {
         })?;
         object.optional("request_directives", &mut self.request_directives, text)?;
         object.optional("set_cookie", &mut self.set_cookie, text)?;
+        object.section("credentials", |object| {
+            object.field("fields", &mut self.credentials.fields, credentials::fields)?;
+            object.field("metadata", &mut self.credentials.metadata, credentials::metadata)
+        })?;
         object.optional("targeted", &mut self.targeted, field_names)?;
         object.optional("surrogate_device", &mut self.surrogate_device, device)?;
         object.section("key", |object| self.key.read(object))?;
@@ -74,6 +80,11 @@ impl Overlay {
         }
         object.optional("variants_max", &mut self.variants_max, |at| count(at, 1, 1_000))?;
         object.optional("min_uses", &mut self.min_uses, |at| Ok(count(at, 1, 8)? as u8))
+    }
+
+    /// Whether it makes credentials part of the key.
+    pub(super) fn keys_credentials(&self) -> bool {
+        self.credentials.fields.iter().any(|(_, of)| *of == Credential::Key)
     }
 
     /// Lays what is set over `options`.
@@ -93,6 +104,9 @@ impl Overlay {
         put(&mut options.request_directives, &self.request_directives);
         put(&mut options.set_cookie, &self.set_cookie);
         put(&mut options.cookies_need_public, &self.cookies_need_public);
+        if self.credentials != Anew::default() {
+            options.credentials = options.credentials.with(&self.credentials);
+        }
         put(&mut options.targeted, &self.targeted);
         put(&mut options.surrogate_control, &self.surrogate_control);
         put(&mut options.surrogate_device, &self.surrogate_device);

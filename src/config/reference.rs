@@ -88,6 +88,34 @@ pub const REFERENCE: &[Row] = &[
          9111 §3 allows it."),
     policy("cookies_need_public", "boolean", "false", "true",
         "Store responses to requests with `Cookie` only when they say `public` or `s-maxage`."),
+    policy("credentials.fields", "object: header field to `guard`, `key` or `ignore`", "{}", r#"{"x-acme-user": "guard", "x-api-key": "key"}"#,
+        "Request fields that say who sends the request, so that nobody is given what is another's; names may end \
+         in `*`, and the most specific one counts. `guard`: the answer is stored only where RFC 9111 §3.5 would \
+         let the answer to `Authorization` be stored (`public`, `s-maxage`, `must-revalidate`), and what Larder \
+         fetches itself is sent without the field. `key`: its value is part of the key, so that each sender has \
+         answers of its own, as a private cache would; what the origin calls `private` is not stored all the same. \
+         A field in `key.headers` counts as that. `ignore`: a field like any other; not for `authorization`. \
+         Unless configured, guarded: fields with one of these words set off by hyphens, such as `x-forwarded-user` \
+         and `x-auth-request-email` (but not `x-user-agent` or `x-user-country`): `authorization`, \
+         `authenticated`, `user`, `username`, `userid`, `userinfo`, `email`, `groups`, `roles`, `principal`, \
+         `identity`, `claim`, `claims`, `jwt`, `oauth`, `oidc`, `saml`, `sso`, `api-key`, `apikey`, `api-token`, \
+         `access-token`, `auth-token`, `id-token`, `refresh-token`, `session-token`, `client-cert`, `clientcert`, \
+         `client-dn`; then `authorization`, `dpop`, `signature`, `auth-*`, `x-auth`, `x-auth-*`, `token`, \
+         `x-token`, `x-token-*`, `private-token`, `job-token`, `x-vault-token`, `x-amz-security-token`, \
+         `x-functions-key`, `ocp-apim-subscription-key`, `x-rapidapi-key`, `x-client-id`, `x-client-secret`, \
+         `x-account-id`, `x-customer-id`, `x-subject`, `x-hasura-*`, `ssl-client-*`, `ssl_client_*`, \
+         `x-ssl-client-*`, `x-ssl-cert`, `remote-name`, `x-authentik-*`, `x-pomerium-*`, `x-vouch-*`, \
+         `x-kratos-*`, `x-consumer-*`, `x-credential-*`, `x-webauth-*`, `x-remote-name`, `x-remote-uid`, \
+         `x-remote-group`, `x-remote-extra-*`, `impersonate-*`, `x-oauth2-*`, `x-goog-iap-*`, `x-amzn-oidc-*`, \
+         `cf-access-*`, `x-ms-token-*`, `x-zumo-auth`, `shib-*`, `x-shib-*`, `eppn`, `sm_*`, `oam_*`, `osso-*`, \
+         `iv-creds`; and any other field whose value is a bearer token, a JSON web token or the claims of one."),
+    policy("credentials.metadata", "object: name to `guard` or `ignore`", "{}", r#"{"envoy.filters.http.ext_authz": "ignore"}"#,
+        "Dynamic metadata that says that a filter knows who sends the request, by the names under which filters \
+         leave it: `guard` or `ignore`, as for `credentials.fields`. Looked at only when a response would \
+         otherwise be stored or fetched anew, so that hits cost nothing. A credential that is part of the key \
+         speaks for the metadata too. Unless configured, guarded: `envoy.filters.http.api_key_auth`, \
+         `envoy.filters.http.basic_auth`, `envoy.filters.http.ext_authz`, `envoy.filters.http.jwt_authn`, \
+         `envoy.filters.http.oauth2`, `istio_authn`."),
     policy("targeted", "list of header fields", r#"["cdn-cache-control"]"#, r#"["acme-cache-control"]"#,
         "The fields of targeted cache control that are obeyed (RFC 9213), most specific first."),
     policy("surrogate_control", "boolean", "false", "true",

@@ -88,6 +88,8 @@ impl Rule {
     fn request_option(&self) -> Option<&'static str> {
         if self.options.key != Key::default() {
             Some("key")
+        } else if self.options.keys_credentials() {
+            Some("credentials")
         } else if self.options.request_directives.is_some() {
             Some("request_directives")
         } else if self.options.post_as_query.is_some() {

@@ -104,7 +104,8 @@ impl Unkeyed {
     }
 
     /// What becomes of a field of this name, in lower case.
-    fn treatment(&self, name: &[u8]) -> Treatment {
+    #[must_use]
+    pub fn treatment(&self, name: &[u8]) -> Treatment {
         let found = self.treatments.binary_search_by(|(known, _)| known.as_bytes().cmp(name));
         found
             .ok()

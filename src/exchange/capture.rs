@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use super::origin::Passing;
 use super::{Context, Exchange, State};
-use crate::cache::{Ask, Host, Landing, Late, assessed, is_envoys_own, is_failure};
+use crate::cache::{Ask, Host, Landing, Late, StreamId, assessed, is_envoys_own, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
 use crate::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
+use crate::policy::Asked;
 use crate::policy::key;
 use crate::policy::partial::is_whole_part;
 use crate::policy::storing::is_odd;
@@ -66,6 +67,7 @@ pub(super) fn failed(ask: &Ask) -> NotStored {
 /// none of these.
 pub(super) fn alone(
     cx: &mut Context<'_, impl Host>,
+    stream: StreamId,
     passing: &Passing,
     response: &ResponseHead,
 ) -> Option<Result<Capturing, NotStored>> {
@@ -74,12 +76,12 @@ pub(super) fn alone(
         (Some(ask), _) if response.status == 206 => {
             let at = ask.decided.get().at;
             let order = cx.cache.order_of(ask);
-            Some(own(cx, (&ask.request, &ask.options), (order, at), response))
+            Some(own(cx, stream, (&ask.request, &ask.options), (order, at), response))
         }
         (_, Some((request, options))) if options.store_post && request.method() == b"POST" => {
             // After what this very request has invalidated.
             let stamp = cx.cache.newest_stamp(cx.host)?;
-            Some(own(cx, (request, options), ((stamp, cx.now.mono), cx.now), response))
+            Some(own(cx, stream, (request, options), ((stamp, cx.now.mono), cx.now), response))
         }
         _ => None,
     }
@@ -103,12 +105,14 @@ fn late(
 /// A response that belongs under the key of its URI, with its stamp and when it was asked for.
 fn own(
     cx: &Context<'_, impl Host>,
+    stream: StreamId,
     (request, options): (&RequestHead, &Options),
     (order, asked): ((u64, Monotonic), Now),
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
     let (key, times) = (key::primary(request, options), (asked.wall, cx.now.wall));
-    let stored = assessed(cx.config, request, response, key::uri(request, options), times)?;
+    let asked_by = Asked { request, metadata: &|| cx.host.metadata(stream) };
+    let stored = assessed(cx.config, asked_by, response, key::uri(request, options), times)?;
     Capturing::new(Target::Own { key, order }, stored, response, options.object_bytes_max)
 }
 

@@ -106,7 +106,7 @@ impl Exchange {
         if let Some((request, options)) = &passing.unsafe_request {
             mutations::invalidate(cx, request, response, options);
         }
-        let captured = capture::alone(cx, &passing, response);
+        let captured = capture::alone(cx, self.stream, &passing, response);
         let mut forward = passing.forward;
         match captured {
             Some(Ok(capturing)) => {
@@ -198,7 +198,7 @@ impl Exchange {
         ask: &Rc<Ask>,
         response: &ResponseHead,
     ) -> Step {
-        let confirmation = cx.cache.confirmation(generation, response, cx.now);
+        let confirmation = cx.cache.confirmation(cx.host, generation, response, cx.now);
         if let Confirmation::Updated(_) = confirmation {
             self.fetched = Some(Rc::clone(ask));
         }

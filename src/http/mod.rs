@@ -5,6 +5,7 @@ pub mod date;
 mod doubt;
 pub mod etag;
 mod fields;
+pub mod jwt;
 pub mod list;
 mod packed;
 pub mod range;

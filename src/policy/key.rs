@@ -40,7 +40,7 @@ pub fn primary(request: &RequestHead, options: &Options) -> Vec<u8> {
     let target = counted(request.path(), &options.key, &mut kept);
     let mut key = Vec::with_capacity(32 + scheme.len() + authority.len() + target.len());
     push_target(&mut key, scheme, authority, target);
-    push_fields(&mut key, request, &options.key);
+    push_fields(&mut key, request, options);
     key
 }
 
@@ -99,7 +99,7 @@ fn of_target(purpose: &[u8], request: &RequestHead, target: &[u8], options: &Opt
     // A scheme has no space: no primary key begins like this.
     push_part(&mut key, Some(&[b" ", purpose].concat()));
     push_target(&mut key, request.scheme(), request.authority(), target);
-    push_fields(&mut key, request, &options.key);
+    push_fields(&mut key, request, options);
     key
 }
 
@@ -185,7 +185,8 @@ fn push_target(key: &mut Vec<u8>, scheme: &[u8], authority: &[u8], target: &[u8]
     push_part(key, Some(target));
 }
 
-fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
+fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &Options) {
+    let Options { key: options, credentials, .. } = options;
     if let Some(direction) = options.direction {
         push_part(key, Some(DIRECTION));
         push_part(key, Some(direction.as_str().as_bytes()));
@@ -193,6 +194,11 @@ fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &KeyOptions) {
     if let Some(partition) = &options.partition {
         push_part(key, Some(PARTITION));
         push_part(key, Some(partition.as_bytes()));
+    }
+    for (name, value) in credentials.in_key(&request.fields) {
+        // A name that no field has, so that it is never taken for one that may be shown.
+        push_part(key, Some(&[parts::CREDENTIAL, name].concat()));
+        push_part(key, Some(value));
     }
     for (name, value) in options.unkeyed.in_key(request) {
         push_part(key, Some(name));
@@ -350,6 +356,21 @@ mod tests {
         assert_eq!(key(&[("cookie", "x=1; lang=de")]), key(&[("cookie", "x=2"), ("cookie", "lang=de")]));
         assert_ne!(key(&[("cookie", "lang=de")]), key(&[("cookie", "lang=en")]));
         assert_eq!(key(&[("cookie", "xlang=de")]), key(&[]));
+    }
+
+    #[test]
+    fn credentials_can_be_part_of_the_key() {
+        let json = br#"{"credentials": {"fields": {"authorization": "key", "x-acme-*": "key"}}}"#;
+        let options = crate::config::Config::parse(json).unwrap().defaults;
+        let key = |more: &[(&str, &str)]| primary(&get("http://h/", more), &options);
+        assert_eq!(key(&[("x-user", "a"), ("cookie", "a=b")]), key(&[]));
+        assert_ne!(key(&[("authorization", "Basic a")]), key(&[]));
+        assert_ne!(key(&[("authorization", "Basic a")]), key(&[("authorization", "Basic b")]));
+        assert_ne!(key(&[("x-acme-id", "a")]), key(&[("x-acme-name", "a")]));
+        let lines = [("authorization", "Basic secret"), ("x-acme-id", "secret")];
+        let shown = KeyParts::of(&key(&lines)).unwrap().shown();
+        assert!(!shown.contains("secret"), "{shown}");
+        assert!(KeyParts::of(&key(&lines)).unwrap().request().is_none());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod ahead;
 pub mod answer;
+pub mod credentials;
 mod freshness;
 pub mod hygiene;
 pub mod key;
@@ -14,6 +15,7 @@ pub mod unsafe_methods;
 pub mod validation;
 
 pub use answer::{Answer, BodyPart, answer};
+pub use credentials::Asked;
 pub use freshness::age_when_stale;
 pub use key::{forwarded_path, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};

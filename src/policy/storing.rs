@@ -8,6 +8,7 @@ use crate::http::{RequestHead, ResponseHead, list, uri};
 use crate::outcome::NotStored;
 use crate::time::Timestamp;
 
+use super::credentials::{Asked, Standing, standing};
 use super::freshness::{self, Control};
 use super::request::directives;
 use super::{StoredResponse, ahead, hygiene, key, partial, validation};
@@ -20,32 +21,35 @@ const NOMINATED_MAX: usize = 16;
 /// # Errors
 ///
 /// The first reason, in the order of §3, that forbids storing it.
-pub fn storable(
-    request: &RequestHead,
+pub fn storable<'a>(
+    asked: impl Into<Asked<'a>>,
     response: &ResponseHead,
     options: &Options,
     request_time: Timestamp,
     response_time: Timestamp,
 ) -> Result<StoredResponse, NotStored> {
+    let asked = asked.into();
     let control = freshness::control(&response.fields, options);
-    method(request, response, &control, options, response_time)?;
-    request_allows(request, options)?;
-    evaluated(request, response, &control, options, (request_time, response_time))
+    method(asked.request, response, &control, options, response_time)?;
+    request_allows(asked.request, options)?;
+    evaluated(asked, response, &control, options, (request_time, response_time))
 }
 
 /// The response as it is to be stored, for a request whose method is settled.
 pub(super) fn evaluated(
-    request: &RequestHead,
+    asked: Asked<'_>,
     response: &ResponseHead,
     control: &Control,
     options: &Options,
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<StoredResponse, NotStored> {
+    let Asked { request, .. } = asked;
     status(response, &control.directives)?;
     if response.status >= 400 && is_odd(request) {
         return Err(NotStored::Provoked);
     }
-    shared(request, response, &control.directives, options)?;
+    let standing = standing(request, options);
+    shared(request, standing, response, &control.directives, options)?;
     framing(response, options)?;
     // §3.3: a 206 is stored as if it were an incomplete 200.
     let (status, range) = match response.status {
@@ -86,7 +90,12 @@ pub(super) fn evaluated(
     if lifetime.is_none() && !assignable(status, &control.directives) {
         return Err(if status >= 500 { NotStored::Error } else { NotStored::NoFreshness });
     }
-    if worth_storing(&stored) { Ok(stored) } else { Err(NotStored::NoFreshness) }
+    if !worth_storing(&stored) {
+        return Err(NotStored::NoFreshness);
+    }
+    // Last, because it costs something. A credential in the key says as much.
+    let unknown = standing == Standing::Anonymous && !is_let_share(&control.directives);
+    if unknown && asked.is_authenticated(options) { Err(NotStored::Authorization) } else { Ok(stored) }
 }
 
 /// §3: "the request method is understood by the cache" and defined as cacheable.
@@ -185,6 +194,7 @@ fn understood(status: u16) -> bool {
 /// §3: what a shared cache must not store.
 fn shared(
     request: &RequestHead,
+    standing: Standing,
     response: &ResponseHead,
     directives: &CacheControl,
     options: &Options,
@@ -194,8 +204,8 @@ fn shared(
     if directives.private == Part::All {
         return Err(NotStored::Private);
     }
-    // §3.5
-    if request.contains("authorization") && !shareable && !directives.must_revalidate {
+    // §3.5, for what says who sends the request as well as `Authorization` does.
+    if standing == Standing::Guarded && !is_let_share(directives) {
         return Err(NotStored::Authorization);
     }
     if options.cookies_need_public && request.contains("cookie") && !shareable {
@@ -212,6 +222,11 @@ fn shared(
         return Err(NotStored::SetCookie);
     }
     Ok(())
+}
+
+/// §3.5: whether the answer to a request with credentials may be given to others.
+fn is_let_share(directives: &CacheControl) -> bool {
+    directives.public || directives.s_maxage.is_some() || directives.must_revalidate
 }
 
 /// Whether the body that passes by is the one that can be sent again.

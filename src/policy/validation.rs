@@ -6,12 +6,12 @@ use core::time::Duration;
 use crate::config::{Options, SetCookie};
 use crate::http::etag::EntityTag;
 use crate::http::search::SearchVariance;
-use crate::http::{Fields, RequestHead, ResponseHead, date, list};
+use crate::http::{Fields, ResponseHead, date, list};
 use crate::outcome::NotStored;
 use crate::time::Timestamp;
 
 use super::reuse::current_age;
-use super::{StoredResponse, freshness, hygiene, storing};
+use super::{Asked, StoredResponse, freshness, hygiene, storing};
 
 /// The fields that make a request to the origin conditional on what is stored; empty when there is no validator.
 #[must_use]
@@ -92,16 +92,16 @@ impl From<Unfreshened> for NotStored {
 /// # Errors
 ///
 /// What is to be done when it does not, or when what comes of it may not be stored, e.g. for `no-store` in the 304.
-pub fn freshened(
+pub fn freshened<'a>(
     stored: &StoredResponse,
-    request: &RequestHead,
+    asked: impl Into<Asked<'a>>,
     response: &ResponseHead,
     options: &Options,
     request_time: Timestamp,
     response_time: Timestamp,
 ) -> Result<StoredResponse, Unfreshened> {
     if confirms(stored, response) {
-        updated(stored, request, response, options, (request_time, response_time))
+        updated(stored, asked.into(), response, options, (request_time, response_time))
     } else {
         Err(Unfreshened::Refetch)
     }
@@ -110,16 +110,15 @@ pub fn freshened(
 /// The stored response with the fields of a response that says that it still is what it was.
 fn updated(
     stored: &StoredResponse,
-    request: &RequestHead,
+    asked: Asked<'_>,
     response: &ResponseHead,
     options: &Options,
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<StoredResponse, Unfreshened> {
     let updated = ResponseHead { status: stored.status, fields: updated_fields(stored, response, options) };
     let control = freshness::control(&updated.fields, options);
-    let fresh = storing::request_allows(request, options).and_then(|()| {
-        storing::evaluated(request, &updated, &control, options, (request_time, response_time))
-    });
+    let fresh = storing::request_allows(asked.request, options)
+        .and_then(|()| storing::evaluated(asked, &updated, &control, options, (request_time, response_time)));
     fresh.map_err(|why| {
         let once = Box::new(StoredResponse {
             fields: hygiene::stored_fields(&updated.fields, &control, options, response_time),
@@ -150,10 +149,10 @@ pub enum HeadUpdate {
 
 /// What the response to a HEAD means for the stored response to a GET, whose body has `body_bytes` bytes (§4.3.5).
 #[must_use]
-pub fn updated_by_head(
+pub fn updated_by_head<'a>(
     stored: &StoredResponse,
     body_bytes: u64,
-    request: &RequestHead,
+    asked: impl Into<Asked<'a>>,
     response: &ResponseHead,
     options: &Options,
     times: (Timestamp, Timestamp),
@@ -167,7 +166,7 @@ pub fn updated_by_head(
     let length = response.fields.get("content-length").map(<[u8]>::trim_ascii);
     let other_length = length.is_some_and(|length| length != body_bytes.to_string().as_bytes());
     let changed = changed("etag") || changed("last-modified") || other_length;
-    match updated(stored, request, response, options, times) {
+    match updated(stored, asked.into(), response, options, times) {
         Err(Unfreshened::Keep { .. } | Unfreshened::Refetch) => HeadUpdate::None,
         // One client's own page is another than everybody's, and shows nothing.
         Err(Unfreshened::Drop { why: NotStored::Private, .. }) if changed => HeadUpdate::None,
@@ -224,6 +223,7 @@ fn updated_fields(stored: &StoredResponse, response: &ResponseHead, options: &Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::RequestHead;
     use crate::policy::storing::storable;
     use core::time::Duration;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]

@@ -233,6 +233,13 @@ impl cache::Host for ProxyHost {
         (!cluster.is_empty()).then_some(cluster)
     }
 
+    fn metadata(&self, stream: StreamId) -> Vec<u8> {
+        if !abi::set_effective_context(stream) {
+            return Vec::new();
+        }
+        abi::property("metadata").unwrap_or_default()
+    }
+
     fn peer(&self) -> Peer {
         let text = |path| abi::property(path).and_then(|value| String::from_utf8(value).ok());
         let names = ["connection\0uri_san_peer_certificate", "connection\0dns_san_peer_certificate"];

@@ -228,6 +228,10 @@ impl Host for Hands<'_> {
     fn cluster(&self, _: u32) -> Option<String> {
         None
     }
+    fn metadata(&self, _: u32) -> Vec<u8> {
+        Vec::new()
+    }
+
     fn peer(&self) -> Peer {
         Peer::default()
     }

@@ -756,7 +756,7 @@ impl Drop for Stage<'_> {
 fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, reception: Reception, now: Now) {
     let Some(head) = reception.head else { return };
     if head.status == 304 {
-        let confirmation = cache.confirmation(generation, &head, now);
+        let confirmation = cache.confirmation(hands, generation, &head, now);
         cache.land_confirmed(hands, generation, confirmation, now);
         return;
     }

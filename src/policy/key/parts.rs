@@ -1,7 +1,9 @@
 //! Cache keys read back: what they are made of, for people and for requests that ask for the same.
 
+use sha2::{Digest, Sha256};
+
 use super::{ABSENT, CONTENT, DIRECTION, PARTITION};
-use crate::config::Direction;
+use crate::config::{Direction, is_known_credential};
 use crate::http::{Fields, RequestHead};
 
 /// What a cache key is made of.
@@ -18,6 +20,9 @@ pub struct KeyParts<'a> {
     /// The nominated fields of the variant (RFC 9111 §4.1).
     pub variant: Vec<KeyField<'a>>,
 }
+
+/// What the names of credentials begin with in a key.
+pub(super) const CREDENTIAL: &[u8] = b"credential ";
 
 /// A field name, and the value that it has in the key; none when the field was absent.
 pub type KeyField<'a> = (&'a [u8], Option<&'a [u8]>);
@@ -76,7 +81,7 @@ impl<'a> KeyParts<'a> {
     pub fn shown(&self) -> String {
         let mut shown = self.url();
         for (name, value) in self.fields.iter().chain(&self.variant) {
-            let value = value.map_or_else(|| "(absent)".into(), text);
+            let value = value.map_or_else(|| "(absent)".into(), |value| shown_value(name, value));
             shown.push_str(&format!(" {}: {value}", text(name)));
         }
         shown
@@ -85,7 +90,10 @@ impl<'a> KeyParts<'a> {
     /// The fields of the variant as text; those that were absent are left out.
     #[must_use]
     pub fn variant_fields(&self) -> Vec<(String, String)> {
-        self.variant.iter().filter_map(|(name, value)| Some((text(name), text((*value)?)))).collect()
+        self.variant
+            .iter()
+            .filter_map(|(name, value)| Some((text(name), shown_value(name, (*value)?))))
+            .collect()
     }
 
     /// The direction of the listener that requests with this key come through.
@@ -111,14 +119,29 @@ impl<'a> KeyParts<'a> {
             if matches!(*name, DIRECTION | PARTITION) {
                 continue;
             }
-            if name.contains(&b' ') || matches!(*name, b"cookie" | b"authorization" | b"proxy-authorization")
-            {
+            if is_identity(name) {
                 return None;
             }
             fields.push(core::str::from_utf8(name).ok()?, value);
         }
         Some(RequestHead { fields, has_body: false })
     }
+}
+
+/// Whether a field of a key says who somebody is: a cookie, or a credential.
+fn is_identity(name: &[u8]) -> bool {
+    let own = name.contains(&b' ') && !matches!(name, DIRECTION | PARTITION);
+    own || name == b"cookie" || is_known_credential(name)
+}
+
+/// A value as people may see it: of what says who somebody is, only whether two are the same.
+fn shown_value(name: &[u8], value: &[u8]) -> String {
+    if !is_identity(name) {
+        return text(value);
+    }
+    let digest = Sha256::digest(value);
+    let start: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("(hidden {start})")
 }
 
 /// Reads length-prefixed parts one by one.
