@@ -71,19 +71,40 @@ pub(super) fn lifetime(
     response_time: Timestamp,
     options: &Options,
 ) -> Option<Duration> {
-    let explicit = explicit(fields, control, response_time);
-    // §4.2.2: a lifetime may be assigned where the status code is defined as heuristically cacheable, or the response
-    // says `public`. We hold rules to the same, so that no rule makes an error page last.
-    let assignable = heuristically_cacheable(status) || control.directives.public;
+    given(status, fields, control, response_time, options).or_else(|| {
+        let guess = || heuristic(fields, response_time, options);
+        assignable(status, control).then(guess).flatten().map(|guess| bounded(guess, true, options))
+    })
+}
+
+/// The freshness lifetime that the origin or a rule gives; none where it would have to be guessed.
+pub(super) fn given(
+    status: u16,
+    fields: &Fields,
+    control: &Control,
+    response_time: Timestamp,
+    options: &Options,
+) -> Option<Duration> {
+    let assignable = assignable(status, control);
     let by_status = || options.ttl_status.iter().find(|(of, _)| *of == status).map(|(_, ttl)| *ttl);
-    let base = match explicit {
-        None if by_status().is_some() => by_status(),
-        None if !assignable => None,
-        None => options.ttl.or(options.ttl_default).or_else(|| heuristic(fields, response_time, options)),
+    let of_rules = || options.ttl.or(options.ttl_default).filter(|_| assignable);
+    let base = match explicit(fields, control, response_time) {
+        None => by_status().or_else(of_rules),
         Some(explicit) => Some(options.ttl.filter(|_| assignable).unwrap_or(explicit)),
-    }?;
+    };
+    base.map(|base| bounded(base, assignable, options))
+}
+
+/// §4.2.2: whether a lifetime may be assigned: where the status code is defined as heuristically cacheable, or the
+/// response says `public`. We hold rules to the same, so that no rule makes an error page last.
+pub(super) fn assignable(status: u16, control: &Control) -> bool {
+    heuristically_cacheable(status) || control.directives.public
+}
+
+/// A lifetime within the bounds of the rules.
+fn bounded(base: Duration, assignable: bool, options: &Options) -> Duration {
     let at_least = options.ttl_min.filter(|_| assignable).unwrap_or_default();
-    Some(base.max(at_least).min(options.ttl_max.unwrap_or(Duration::MAX)))
+    base.max(at_least).min(options.ttl_max.unwrap_or(Duration::MAX))
 }
 
 /// §4.2.1: `s-maxage`, else `max-age`, else `Expires` less `Date`. Where what cannot be read may have said something else,

@@ -87,11 +87,20 @@ pub(super) fn evaluated(
         stored.fields.remove("content-range");
     }
     windows(&mut stored, &control.directives, options);
-    if lifetime.is_none() && !assignable(status, &control.directives) {
+    // §3, last condition: without a lifetime, the status code or `public` must allow storing.
+    if lifetime.is_none() && !freshness::assignable(status, control) {
         return Err(if status >= 500 { NotStored::Error } else { NotStored::NoFreshness });
     }
     if !worth_storing(&stored) {
         return Err(NotStored::NoFreshness);
+    }
+    // §4.2.2 lets us guess. But a page behind a cookie looks like any other where its origin thinks of no cache, and
+    // what has no lifetime could still be served by `max-stale` or when the origin fails.
+    let given = || freshness::given(status, &response.fields, control, response_time, options);
+    let is_given = |given: Duration| !given.is_zero() || !control.directives.in_doubt;
+    let is_said = || stored.no_cache || given().is_some_and(is_given);
+    if request.fields.contains("cookie") && !is_public(&control.directives) && !is_said() {
+        return Err(NotStored::Cookie);
     }
     // Last, because it costs something. A credential in the key says as much.
     let unknown = standing == Standing::Anonymous && !is_let_share(&control.directives);
@@ -200,7 +209,6 @@ fn shared(
     options: &Options,
 ) -> Result<(), NotStored> {
     let (request, response) = (&request.fields, &response.fields);
-    let shareable = directives.public || directives.s_maxage.is_some();
     if directives.private == Part::All {
         return Err(NotStored::Private);
     }
@@ -208,7 +216,7 @@ fn shared(
     if standing == Standing::Guarded && !is_let_share(directives) {
         return Err(NotStored::Authorization);
     }
-    if options.cookies_need_public && request.contains("cookie") && !shareable {
+    if options.cookies_need_public && request.contains("cookie") && !is_public(directives) {
         return Err(NotStored::Cookie);
     }
     let withheld = |name: &[u8]| {
@@ -226,7 +234,12 @@ fn shared(
 
 /// §3.5: whether the answer to a request with credentials may be given to others.
 fn is_let_share(directives: &CacheControl) -> bool {
-    directives.public || directives.s_maxage.is_some() || directives.must_revalidate
+    is_public(directives) || directives.must_revalidate
+}
+
+/// Whether the response says that it is for all.
+fn is_public(directives: &CacheControl) -> bool {
+    directives.public || directives.s_maxage.is_some()
 }
 
 /// Whether the body that passes by is the one that can be sent again.
@@ -240,11 +253,6 @@ fn framing(response: &ResponseHead, options: &Options) -> Result<(), NotStored> 
         Some(bytes) if bytes > options.object_bytes_max => Err(NotStored::TooLarge),
         _ => Ok(()),
     }
-}
-
-/// §3, last condition: without a lifetime, the status code or `public` must allow storing.
-fn assignable(status: u16, directives: &CacheControl) -> bool {
-    freshness::heuristically_cacheable(status) || directives.public
 }
 
 /// §5.2.2.2, §5.2.2.8; §5.2.2.10: `s-maxage` "incorporates the semantics of proxy-revalidate". What cannot be read may have
@@ -444,6 +452,90 @@ mod tests {
             check("GET", authorized, 200, targeted, &Options::default()),
             Err(NotStored::Authorization)
         );
+    }
+
+    #[test]
+    fn what_says_who_sends_a_request_is_a_credential_whatever_it_is_called() {
+        let fresh: Lines = &[("cache-control", "max-age=60")];
+        let default = Options::default();
+        for (name, value) in [
+            ("x-forwarded-client-cert", "Hash=1"),
+            ("x-jwt-payload", "e30"),
+            ("x-auth-request-email", "a@b.example"),
+            ("proxy-authorization", "Basic x"),
+            ("x-acme", "Bearer x"),
+        ] {
+            let sent: Lines = Box::leak(Box::new([(name, value)]));
+            assert_eq!(check("GET", sent, 200, fresh, &default), Err(NotStored::Authorization), "{name}");
+            let public: Lines = &[("cache-control", "max-age=60, public")];
+            assert!(check("GET", sent, 200, public, &default).is_ok(), "{name}");
+            let json = format!(r#"{{"credentials": {{"fields": {{"{name}": "key"}}}}}}"#);
+            let keyed = crate::config::Config::parse(json.as_bytes()).unwrap().defaults;
+            assert!(check("GET", sent, 200, fresh, &keyed).is_ok(), "{name}");
+            let private: Lines = &[("cache-control", "max-age=60, private")];
+            assert_eq!(check("GET", sent, 200, private, &keyed), Err(NotStored::Private), "{name}");
+        }
+    }
+
+    #[test]
+    fn who_was_authenticated_by_a_filter_is_asked_last_and_only_where_it_matters() {
+        let known = b"\x0a\x21\x0a\x1cenvoy.filters.http.jwt_authn\x12\x01x";
+        let keyed =
+            crate::config::Config::parse(br#"{"key": {"headers": ["x-jwt-payload"]}}"#).unwrap().defaults;
+        for (sent, control, options, asks, stored) in [
+            (&[][..], "max-age=60", &Options::default(), true, Err(NotStored::Authorization)),
+            (&[], "max-age=60, public", &Options::default(), false, Ok(())),
+            (&[], "s-maxage=60", &Options::default(), false, Ok(())),
+            (&[], "max-age=60, must-revalidate", &Options::default(), false, Ok(())),
+            (&[], "no-store", &Options::default(), false, Err(NotStored::NoStore)),
+            (&[], "max-age=0", &Options::default(), false, Err(NotStored::NoFreshness)),
+            (&[("x-user", "a")], "max-age=60", &Options::default(), false, Err(NotStored::Authorization)),
+            (&[("x-jwt-payload", "a")], "max-age=60", &keyed, false, Ok(())),
+            (&[], "max-age=60", &keyed, true, Err(NotStored::Authorization)),
+        ] {
+            let asked = core::cell::Cell::new(false);
+            let metadata = || {
+                asked.set(true);
+                known.to_vec()
+            };
+            let request = request("GET", sent);
+            let response =
+                ResponseHead { status: 200, fields: Fields::from_iter([("cache-control", control)]) };
+            let got = storable(Asked { request: &request, metadata: &metadata }, &response, options, T0, T0);
+            assert_eq!((got.map(|_| ()), asked.get()), (stored, asks), "{sent:?} {control}");
+        }
+    }
+
+    #[test]
+    fn no_lifetime_is_guessed_for_the_answer_to_a_request_with_a_cookie() {
+        const MODIFIED: (&str, &str) = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let default = Options::default();
+        let by_operator = [
+            Options { ttl: secs(9), ..Options::default() },
+            Options { ttl_default: secs(9), ..Options::default() },
+            Options { ttl_status: vec![(200, Duration::from_secs(9))], ..Options::default() },
+        ];
+        for (received, options, expected) in [
+            (&[MODIFIED][..], &default, Err(NotStored::Cookie)),
+            (&[("etag", "\"x\"")], &default, Err(NotStored::Cookie)),
+            (&[MODIFIED, ("cache-control", "must-revalidate")], &default, Err(NotStored::Cookie)),
+            (&[MODIFIED, ("cache-control", "stale-if-error=60")], &default, Err(NotStored::Cookie)),
+            (&[MODIFIED, ("cache-control", "max-age:60")], &default, Err(NotStored::Cookie)),
+            (&[MODIFIED, ("cache-control", "max-age:60")], &by_operator[0], Ok(())),
+            (&[], &default, Err(NotStored::NoFreshness)),
+            (&[MODIFIED, ("cache-control", "public")], &default, Ok(())),
+            (&[MODIFIED, ("cache-control", "no-cache")], &default, Ok(())),
+            (&[MODIFIED, ("cache-control", "max-age=60")], &default, Ok(())),
+            (&[("expires", "Sat, 06 Nov 2094 08:49:37 GMT")], &default, Ok(())),
+            (&[MODIFIED], &by_operator[0], Ok(())),
+            (&[MODIFIED], &by_operator[1], Ok(())),
+            (&[MODIFIED], &by_operator[2], Ok(())),
+        ] {
+            let got = check("GET", &[("cookie", "a=b")], 200, received, options).map(|_| ());
+            assert_eq!(got, expected, "{received:?}");
+            assert!(check("GET", &[], 200, received, options).is_ok() || received.is_empty(), "{received:?}");
+        }
     }
 
     #[test]
