@@ -119,6 +119,7 @@ impl Cache {
                 }
                 Judged::Usable { .. } => best.entry = Some(entry),
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
+                Judged::OfAnother => best.reason = Some(ForwardReason::VaryMiss),
                 Judged::Gone => {
                     self.memory.remove(fingerprint);
                     best.entry = deviates(Deviation::ValidatesWhatIsGone).then_some(entry);
@@ -174,6 +175,10 @@ impl Cache {
                 }
                 Some((Judged::Unusable(reason), _)) => {
                     best.reason = Some(reason);
+                    None
+                }
+                Some((Judged::OfAnother, _)) => {
+                    best = Best { entry: None, reason: Some(ForwardReason::VaryMiss) };
                     None
                 }
                 Some((Judged::Gone, entry)) => {
@@ -267,12 +272,15 @@ enum Judged {
     },
     /// It may be validated, at best.
     Unusable(ForwardReason),
+    /// It answers other requests for the same URI. Its validators would be taken for those of another response.
+    OfAnother,
     /// It is hard purged.
     Gone,
 }
 
 fn usable(response: &Response, ask: &Ask, invalidated: Invalidated, generation: u64, now: Now) -> Judged {
     match reuse(&response.stored, &ask.request, &ask.options, invalidated, now.wall) {
+        Reuse::Validate(ForwardReason::VaryMiss) => Judged::OfAnother,
         Reuse::Validate(reason) => Judged::Unusable(reason),
         stale @ Reuse::Stale { refresh, .. } => Judged::Usable { reuse: stale, refresh },
         fresh @ Reuse::Fresh { ttl, .. } => {

@@ -9,7 +9,8 @@ use super::{Cache, Fetch, Host, Place};
 use crate::collapse::Left;
 use crate::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
-use crate::policy::{StoredResponse, expires, key};
+use crate::policy::key::KeyParts;
+use crate::policy::{self, StoredResponse, expires, key};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response};
 use crate::store::{Fingerprint, workers};
@@ -39,9 +40,10 @@ impl Cache {
         &mut self,
         host: &impl Host,
         fetch: &Fetch,
-        response: Response,
+        mut response: Response,
         now: Now,
     ) -> (Rc<Entry>, Stored) {
+        keep_apart(fetch, &mut response);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let filing = self.filing(host, fetch, &response, until, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
@@ -158,5 +160,15 @@ impl Cache {
         for worker in workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w)) {
             host.wake(worker, fingerprint);
         }
+    }
+}
+
+/// Where the responses of a URI were found to be selected by what only some of them show, that selects this one too: else
+/// the answer to a request without `Origin` would take the place of all that were for one, and the next of those its.
+fn keep_apart(fetch: &Fetch, response: &mut Response) {
+    let key = &fetch.lease.place.key;
+    if *key != *fetch.ask.base_key() {
+        let variant = KeyParts::of(key).map(|parts| parts.variant).unwrap_or_default();
+        policy::keep_apart(&mut response.stored, variant.into_iter().map(|(name, _)| name));
     }
 }

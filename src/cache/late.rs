@@ -154,7 +154,8 @@ impl Cache {
         let old = stored.response().filter(|_| shares).ok_or(NotStored::NoFlight)?;
         let (request, asked) = (&ask.request, ask.decided.get().at.wall);
         let options = options_again(&ask.config, request, old);
-        let new = validation::freshened(&old.stored, request, response, &options, asked, now.wall)?;
+        let asked_by = Asked { request, metadata: &|| host.metadata(ask.stream) };
+        let new = validation::freshened(&old.stored, asked_by, response, &options, asked, now.wall)?;
         if !is_reusable(&new) {
             return Err(NotStored::NoFreshness);
         }

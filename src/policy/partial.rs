@@ -83,7 +83,7 @@ pub fn combine(
     }
     let whole = first == 0 && complete == last.checked_add(1);
     let range = (!whole).then_some((first, last, complete));
-    let vary = if new.fields.contains("vary") { &new.vary } else { &stored.vary };
+    let vary = if new.fields.contains("vary") || stored.vary.is_empty() { &new.vary } else { &stored.vary };
     let fields = updated(&stored.fields, &new.fields);
     Some((StoredResponse { fields, vary: vary.clone(), range, ..new.clone() }, body))
 }
@@ -93,6 +93,11 @@ fn strong_tag(fields: &Fields) -> Option<EntityTag<'_>> {
 }
 
 fn same_representation(a: &StoredResponse, b: &StoredResponse) -> bool {
+    // Of two codings the bytes do not fit, whatever their tag says.
+    let coding = |of: &StoredResponse| of.fields.combined("content-encoding");
+    if coding(a) != coding(b) {
+        return false;
+    }
     strong_tag(&a.fields).zip(strong_tag(&b.fields)).is_some_and(|(a, b)| a.strong_eq(&b))
 }
 

@@ -9,7 +9,7 @@ use crate::outcome::{ForwardReason, StaleReason};
 use crate::time::Timestamp;
 
 use super::request::directives;
-use super::{Invalidated, StoredResponse, partial};
+use super::{Invalidated, StoredResponse, implied, partial};
 
 /// What may be done with a stored response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +45,9 @@ pub fn reuse(
     invalidated: Invalidated,
     now: Timestamp,
 ) -> Reuse {
+    if implied::lacks_origin(stored, request) {
+        return Reuse::Validate(ForwardReason::VaryMiss);
+    }
     if stored.range.is_some() && partial::covered(stored, request).is_none() {
         return Reuse::Validate(ForwardReason::Partial);
     }
@@ -90,7 +93,7 @@ pub fn in_trouble(
 ) -> Option<Reuse> {
     let lacks_part = stored.range.is_some() && partial::covered(stored, request).is_none();
     let asks = stored.no_cache || invalidated == Invalidated::Revalidate;
-    if lacks_part || asks || stored.is_server_error() {
+    if lacks_part || asks || stored.is_server_error() || implied::lacks_origin(stored, request) {
         return None;
     }
     let (window, reason) = match trouble {

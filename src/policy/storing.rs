@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 use super::credentials::{Asked, Standing, standing};
 use super::freshness::{self, Control};
 use super::request::directives;
-use super::{StoredResponse, ahead, hygiene, key, partial, validation};
+use super::{StoredResponse, ahead, hygiene, implied, key, partial, validation};
 
 /// The most field names that `Vary` may nominate.
 const NOMINATED_MAX: usize = 16;
@@ -56,7 +56,8 @@ pub(super) fn evaluated(
         206 => (200, Some(partial::received(request, response).ok_or(NotStored::Partial)?)),
         status => (status, None),
     };
-    let vary = hygiene::nominated(&response.fields).ok_or(NotStored::VaryAny)?;
+    let nominated = hygiene::nominated(&response.fields).ok_or(NotStored::VaryAny)?;
+    let vary = implied::with(nominated, &implied::selecting(request, &response.fields));
     if vary.len() > NOMINATED_MAX {
         return Err(NotStored::Limits);
     }

@@ -11,7 +11,7 @@ use crate::outcome::NotStored;
 use crate::time::Timestamp;
 
 use super::reuse::current_age;
-use super::{Asked, StoredResponse, freshness, hygiene, storing};
+use super::{Asked, StoredResponse, freshness, hygiene, implied, storing};
 
 /// The fields that make a request to the origin conditional on what is stored; empty when there is no validator.
 #[must_use]
@@ -119,6 +119,11 @@ fn updated(
     let control = freshness::control(&updated.fields, options);
     let fresh = storing::request_allows(asked.request, options)
         .and_then(|()| storing::evaluated(asked, &updated, &control, options, (request_time, response_time)));
+    // An answer that is not for them, such as that to a request without `Origin`, does not show again what selects.
+    let fresh = fresh.map(|mut fresh| {
+        implied::keep_apart(&mut fresh, stored.vary.iter().map(String::as_bytes));
+        fresh
+    });
     fresh.map_err(|why| {
         let once = Box::new(StoredResponse {
             fields: hygiene::stored_fields(&updated.fields, &control, options, response_time),
