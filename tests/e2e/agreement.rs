@@ -102,6 +102,7 @@ fn cases() -> Vec<(Request, Reply)> {
                 .field("x-hop", "1")
                 .field("keep-alive", "timeout=5"),
         ),
+        (get().field("x-forwarded-client-cert", "Hash=1"), ok()),
         (get(), ok().field("connection", "close")),
         (get(), ok().field("set-cookie", "a=1").field("set-cookie", "b=2")),
         (get(), ok().field("via", "1.1 a").field("via", "1.1 b").field("age", "7")),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use super::headers::HeaderMap;
+use super::{headers::HeaderMap, stream::Stream};
 use crate::stand::{OriginRequest, Response};
 
 /// The one route that every request takes.
@@ -119,6 +119,18 @@ pub fn request_out(headers: &HeaderMap, body: Vec<u8>) -> OriginRequest {
         fields.push(("content-length".into(), b"0".to_vec()));
     }
     OriginRequest { method, target: headers.text(":path"), fields, body }
+}
+
+/// What `jwt_authn` makes of a request: whose token it was is left in dynamic metadata, and the token is gone
+/// (`payload_in_metadata`, `forward: false`).
+pub fn authenticate(stream: &mut Stream) {
+    let bytes = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
+    let entry = |name: &str, value: &[u8]| bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value)].concat());
+    if let Some(whose) = stream.request.headers.get("authorization") {
+        let payload = entry("sub", &bytes(3, whose));
+        stream.metadata = entry("envoy.filters.http.jwt_authn", &payload);
+        stream.request.headers.remove("authorization");
+    }
 }
 
 /// The origin's header section as the filter gets it.

@@ -78,6 +78,8 @@ pub fn request_in(request: &Request, route: &Route, id: u64) -> Result<Inbound, 
         headers.add("upgrade", protocol);
     }
     headers.retain(|name| !INTERNAL.contains(&name));
+    // `forward_client_cert_details: SANITIZE`, the default.
+    headers.remove("x-forwarded-client-cert");
     headers.add("x-forwarded-for", CLIENT);
     headers.set("x-forwarded-proto", "http");
     headers.set("x-envoy-external-address", CLIENT);

@@ -57,6 +57,9 @@ impl World {
 
     fn deliver_headers(&mut self, id: usize, side: Side, vm: usize, context: u32, end: bool) {
         let count = host(|h| {
+            if side == Side::Request && h.settings.authenticates {
+                hcm::authenticate(&mut h.streams[id]);
+            }
             let half = h.streams[id].side(side);
             half.headers_visible = true;
             half.headers.len()

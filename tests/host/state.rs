@@ -93,6 +93,9 @@ pub struct LogLine {
 pub struct Settings {
     pub workers: usize,
     pub route: Route,
+    /// Whether a filter before ours takes `authorization` off requests and leaves in dynamic metadata whose it was, as
+    /// `jwt_authn` does.
+    pub authenticates: bool,
     /// Largest part in which a body arrives.
     pub chunk_bytes: usize,
     /// Whether the end of a body comes as a part of its own without bytes, as HTTP/1 often has it.
@@ -165,6 +168,7 @@ impl Settings {
         Settings {
             workers,
             route: Route::default(),
+            authenticates: false,
             chunk_bytes: 16 * 1024,
             separate_end: true,
             buffer_bytes_max: 256 * 1024,

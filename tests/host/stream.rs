@@ -117,6 +117,8 @@ pub struct Stream {
     pub flags: u64,
     /// Overrides and additions to what `proxy_get_property` says.
     pub properties: BTreeMap<String, Vec<u8>>,
+    /// What filters have left in dynamic metadata, a serialised `envoy.config.core.v3.Metadata`.
+    pub metadata: Vec<u8>,
     /// What the filter has set with `proxy_set_property`.
     pub filter_state: BTreeMap<String, Vec<u8>>,
     pub started_at: u64,
@@ -153,6 +155,7 @@ impl Stream {
             details: String::new(),
             flags: 0,
             properties: BTreeMap::new(),
+            metadata: Vec::new(),
             filter_state: BTreeMap::new(),
             started_at: now,
             active_at: now,

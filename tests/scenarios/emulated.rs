@@ -486,6 +486,87 @@ pub fn what_a_route_adds_is_not_doubled_on_hits(stand: &mut Emulated) {
 }
 
 /// Only this stand can change its route at once; for a real Envoy there is `tests/e2e/routes.rs`.
+/// A filter takes the token off the request, and tells the origin in a field that nobody knows. Only its metadata says
+/// that there was one; on a real Envoy `tests/e2e/filters.rs` has such filters.
+pub fn who_is_known_to_a_filter_alone_is_not_mixed_up_with_others(stand: &mut Emulated) {
+    stand.world.settings(|s| s.authenticates = true);
+    let of = |path: &str, who: &str| Request::get(path).field("authorization", who).field("x-acme", who);
+    let own = |control: &str| {
+        ["for alice", "for bob", "third", "fourth"]
+            .map(|body| Reply::ok(body).field("cache-control", control))
+            .to_vec()
+    };
+    stand.origin("/known", own("max-age=600"));
+    let alice = stand.send(0, of("/known", "alice"));
+    assert_eq!(alice.field("cache-status"), "larder; fwd=uri-miss; detail=authorization");
+    for (worker, body) in [(0, "for bob"), (1, "third")] {
+        assert_eq!(stand.send(worker, of("/known", "bob")).text(), body);
+    }
+    assert!(stand.origin_log().iter().all(|request| request.field("authorization").is_empty()));
+    expect_miss(stand, 0, "/known", "fourth");
+    expect_hit(stand, 1, "/known", "fourth");
+    stand.origin("/known/public", own("max-age=600, public"));
+    stand.send(0, of("/known/public", "alice"));
+    assert!(stand.send(1, of("/known/public", "bob")).is_hit());
+    // Those who wait are not held up by each other.
+    stand.origin("/known/slow", vec![page("own").delay(Duration::from_secs(1))]);
+    stand.send(0, of("/known/slow", "alice"));
+    let crowd: Vec<_> = (0..10).map(|n| stand.start(n % 2, of("/known/slow", &n.to_string()))).collect();
+    let before = stand.world.now();
+    crowd.into_iter().for_each(|exchange| assert_eq!(stand.finish(exchange).text(), "own"));
+    assert!(stand.world.now() - before < 1_500_000_000, "one after the other");
+    // The root knows nothing of that field, so it fetches for nobody who may have set it; and a confirmation, a part or
+    // a HEAD on behalf of one makes nothing fresh for others.
+    stand.origin(
+        "/known/stale",
+        vec![stale_page("old", ", stale-while-revalidate=600"), page("for alice"), page("new")],
+    );
+    get(stand, 0, "/known/stale");
+    let refreshing = stand.send(0, of("/known/stale", "alice"));
+    assert_eq!(refreshing.text(), "for alice");
+    assert_eq!(stand.origin_log().last().unwrap().field("x-acme"), "alice");
+    assert_ne!(get(stand, 1, "/known/stale").text(), "for alice");
+    let confirmed = Reply::status(304).field("etag", "\"old\"").field("cache-control", "max-age=60");
+    stand.origin("/known/304", vec![stale_page("old", ""), confirmed, page("new")]);
+    get(stand, 0, "/known/304");
+    let once = stand.send(0, of("/known/304", "alice"));
+    assert_eq!(once.field("cache-status"), "larder; fwd=stale; fwd-status=304; detail=authorization");
+    expect_miss(stand, 0, "/known/304", "new");
+    let part = Reply::status(206).body("01").field("content-range", "bytes 0-1/4").field("etag", "\"v\"");
+    stand.origin("/known/206", vec![part.field("cache-control", "max-age=600")]);
+    stand.send(0, of("/known/206", "alice").field("range", "bytes=0-1"));
+    assert!(!stand.send(1, Request::get("/known/206").field("range", "bytes=0-1")).is_hit());
+    stand.origin(
+        "/known/head",
+        vec![
+            stale_page("page", ""),
+            Reply::ok("page").field("etag", "\"old\"").field("cache-control", "max-age=60"),
+        ],
+    );
+    get(stand, 0, "/known/head");
+    stand.send(0, Request { method: "HEAD".into(), ..of("/known/head", "alice") });
+    assert!(!get(stand, 1, "/known/head").is_hit());
+    // A field that is part of the key says what the metadata says; and a rule may set all of that at nothing.
+    for (n, config) in [
+        r#"{"credentials": {"fields": {"x-acme": "key"}}}"#,
+        r#"{"credentials": {"metadata": {"envoy.filters.http.*": "ignore"}}, "key": {"headers": ["x-acme"]}}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        stand.configure(config).unwrap();
+        let path = format!("/known/keyed-{n}");
+        stand.origin(&path, own("max-age=600"));
+        for worker in [0, 1] {
+            for who in ["alice", "bob"] {
+                let response = stand.send(worker, of(&path, who));
+                assert_eq!(response.text(), format!("for {who}"), "{config}");
+                assert!(response.is_hit() || worker == 0, "{config}");
+            }
+        }
+    }
+}
+
 pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
     let bytes = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
     let entry = |name: &str, value: &[u8]| bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value)].concat());

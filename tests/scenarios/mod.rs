@@ -29,6 +29,8 @@ pub mod emulated;
 pub mod freshness;
 /// HEAD, answered by stored GETs.
 pub mod head;
+/// Who asks, and whose answer is whose.
+pub mod identity;
 /// Responses that break off, and clients that leave.
 pub mod incomplete;
 /// Bodies that Envoy does not show, and sides of a listener: the emulated host alone.
@@ -99,6 +101,23 @@ macro_rules! on_both_stands {
                 a_status_code_that_must_be_understood_is_stored_if_it_is
                 requests_with_cookies_are_treated_as_configured
                 the_answer_to_a_post_is_stored_for_gets_where_that_is_wanted
+            }
+            identity {
+                what_says_who_asks_keeps_the_answer_from_others
+                the_origin_may_share_what_was_asked_for_with_credentials
+                each_sender_has_answers_of_its_own_where_credentials_are_part_of_the_key
+                a_rule_may_say_that_a_field_is_no_credential
+                who_has_waited_is_not_given_what_is_anothers
+                a_refresh_carries_nobodys_credentials
+                no_other_way_into_the_store_forgets_who_asked
+                no_lifetime_is_guessed_for_what_was_asked_for_with_a_cookie
+                a_page_that_one_origin_may_read_is_for_that_origin
+                a_page_that_all_origins_may_read_is_one_for_all
+                a_page_first_asked_for_without_an_origin_is_asked_for_again_with_one
+                an_origin_that_is_refused_takes_nothing_from_others
+                what_is_kept_apart_stays_so_when_it_is_confirmed
+                a_coded_body_goes_to_nobody_who_did_not_ask_for_it
+                an_applied_preference_is_for_who_has_it
             }
             content {
                 a_query_is_answered_by_the_response_to_the_same_question
@@ -413,6 +432,7 @@ macro_rules! on_the_emulated_host_only {
                 a_configuration_that_comes_back_still_serves_and_purges
                 what_a_route_adds_is_not_doubled_on_hits
                 a_routes_metadata_is_read_again_when_it_changes
+                who_is_known_to_a_filter_alone_is_not_mixed_up_with_others
             }
             kept_back {
                 a_query_whose_content_is_kept_back_goes_to_the_origin

@@ -202,6 +202,8 @@ fn property(h: &mut Host, path: &str) -> Option<Vec<u8>> {
     }
     let number = |n: u64| Some(n.to_le_bytes().to_vec());
     match path {
+        // There is always a message, as a rule an empty one.
+        "metadata" => Some(stream.metadata.clone()),
         "source.address" => Some(format!("127.0.0.1:{}", 40_000 + stream.id % 20_000).into_bytes()),
         "source.port" => number(40_000 + stream.id as u64 % 20_000),
         "destination.address" => Some(b"127.0.0.1:10000".to_vec()),
