@@ -112,11 +112,11 @@ pub enum NotStored {
     RequestNoStore,
     /// `private`.
     Private,
-    /// `Authorization` without `public`, `must-revalidate` or `s-maxage` (§3.5).
+    /// `Authorization`, or another credential, without `public`, `must-revalidate` or `s-maxage` (§3.5).
     Authorization,
     /// `Set-Cookie`, and no rule that allows it.
     SetCookie,
-    /// `Cookie` in the request, and a rule that wants `public` then.
+    /// `Cookie` in the request, and a lifetime that would have to be guessed, or a rule that wants `public` then.
     Cookie,
     /// Nothing gives it a freshness lifetime, and it has no validator.
     NoFreshness,

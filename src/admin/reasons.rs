@@ -65,8 +65,10 @@ pub const fn not_stored(not: NotStored) -> Reason {
         NotStored::Authorization => reason(
             word,
             "RFC 9111 §3.5",
-            "The request carries Authorization, and the response does not say that it may be shared.",
-            "If it may, add public, s-maxage or must-revalidate at the origin.",
+            "The request carries Authorization or another credential, or a filter has authenticated its sender, and the \
+             response does not say that it may be shared.",
+            "If it may, add public, s-maxage or must-revalidate at the origin, or say in credentials what is none; to \
+             store answers for each sender, make what identifies it part of the key there.",
         ),
         NotStored::SetCookie => reason(
             word,
@@ -77,8 +79,9 @@ pub const fn not_stored(not: NotStored) -> Reason {
         NotStored::Cookie => reason(
             word,
             "",
-            "The request carries a cookie, and a rule wants such responses to say that they may be shared.",
-            "Add public or s-maxage at the origin, or change the rule.",
+            "The request carries a cookie, and the response does not say how long it is fresh, or not that it may be \
+             shared where a rule wants that.",
+            "Add max-age, or public or s-maxage, at the origin, or a ttl in a rule.",
         ),
         NotStored::NoFreshness => reason(
             word,

@@ -49,7 +49,8 @@ pub const REFERENCE: &[Row] = &[
     policy("ttl.override", "duration or `null`", "null", r#""1h""#,
         "The freshness lifetime, whatever the origin said about it."),
     policy("ttl.default", "duration or `null`", "null", r#""5m""#,
-        "The freshness lifetime of a response whose origin gave none."),
+        "The freshness lifetime of a response whose origin gave none, that to a request with `Cookie` included: with a rule \
+         for pages behind a cookie, say what their origin does not (`bypass`, `cookies_need_public`, `key.cookies`)."),
     policy("ttl.min", "duration or `null`", "null", r#""10s""#,
         "The shortest freshness lifetime of a response that may be stored."),
     policy("ttl.max", "duration or `null`", "null", r#""30d""#,
@@ -58,7 +59,8 @@ pub const REFERENCE: &[Row] = &[
         "Freshness lifetimes by status code where the origin gave none (negative caching). Keys are codes, classes \
          (`4xx`) or ranges (`500-504`); the narrowest counts."),
     policy("heuristics.percent", "0 to 100", "10", "0",
-        "Heuristic freshness (RFC 9111 §4.2.2): the part of the time since `Last-Modified`; 0 turns it off."),
+        "Heuristic freshness (RFC 9111 §4.2.2): the part of the time since `Last-Modified`; 0 turns it off. The answer to \
+         a request with `Cookie` has none, and without another lifetime is not stored, unless it says `public` or `no-cache`."),
     policy("heuristics.max", "duration", r#""1d""#, r#""1h""#,
         "The longest heuristic lifetime."),
     policy("stale_while_revalidate", "duration", r#""0s""#, r#""30s""#,
