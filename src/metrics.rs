@@ -60,6 +60,8 @@ pub enum Counter {
     ClockSetBack,
     /// A set or a record in shared data that was met and was not as anybody wrote it: what was stored there is gone.
     Damaged,
+    /// A command with a token that is not known.
+    Unauthorised,
 }
 
 /// A value that goes up and down.
@@ -83,6 +85,8 @@ pub trait Metrics {
     fn show_breakers(&self, open: u64);
     /// All counters and gauges with their values.
     fn values(&self) -> Vec<(String, u64)>;
+    /// A sentence for the log, about what an operator has to mend.
+    fn warn(&self, _sentence: &str) {}
 }
 
 impl Gauge {
@@ -156,6 +160,7 @@ impl Counter {
             Counter::Conflict,
             Counter::ClockSetBack,
             Counter::Damaged,
+            Counter::Unauthorised,
         ];
         single
             .into_iter()
@@ -220,6 +225,7 @@ impl Counter {
             Counter::Conflict => ("conflicts", ""),
             Counter::ClockSetBack => ("clock_set_back", ""),
             Counter::Damaged => ("damaged", ""),
+            Counter::Unauthorised => ("admin_unauthorized", ""),
         };
         let mut name = format!("larder_{family}");
         if !label.is_empty() {

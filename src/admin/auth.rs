@@ -36,7 +36,14 @@ impl Caller {
 /// The caller that a request comes from, if it carries a known token.
 #[must_use]
 pub fn caller(request: &RequestHead, config: &AdminConfig) -> Option<Caller> {
-    known(credential(request)?, config)
+    // A gateway's own token may stand in `Authorization`, and ours beside it.
+    credentials(request).find_map(|token| known(token, config))
+}
+
+/// Whether a request carries something that may have been meant as a token for the admin route.
+#[must_use]
+pub fn has_credentials(request: &RequestHead) -> bool {
+    FIELDS.iter().any(|name| request.fields.get_all(name).any(|value| !value.trim_ascii().is_empty()))
 }
 
 /// Whether a request may have itself explained: by [`DEBUG_FIELD`] with a token that may read.
@@ -59,17 +66,22 @@ fn known(token: &[u8], config: &AdminConfig) -> Option<Caller> {
     Some(Caller { name: token.name.clone(), scopes: token.scopes.clone() })
 }
 
-/// The token that a request carries: `Authorization: Bearer`, or where Fastly's and Cloudflare's clients put theirs.
-fn credential(request: &RequestHead) -> Option<&[u8]> {
-    let bearer = request.fields.get("authorization").and_then(|value| {
-        let (scheme, token) = value.split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
-    });
-    let token = bearer
-        .or_else(|| request.fields.get("fastly-key"))
-        .or_else(|| request.fields.get("x-auth-key"))?
-        .trim_ascii();
-    (1..=TOKEN_BYTES_MAX).contains(&token.len()).then_some(token)
+/// Where tokens are: `Authorization: Bearer`, or where Fastly's and Cloudflare's clients put theirs.
+const FIELDS: [&str; 3] = ["authorization", "fastly-key", "x-auth-key"];
+
+/// The tokens that a request carries.
+fn credentials(request: &RequestHead) -> impl Iterator<Item = &[u8]> {
+    FIELDS.into_iter().filter_map(|name| {
+        let value = request.fields.get(name)?;
+        let token = if name == "authorization" {
+            let (scheme, token) = value.split_at_checked(7)?;
+            scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)?
+        } else {
+            value
+        };
+        let token = token.trim_ascii();
+        (1..=TOKEN_BYTES_MAX).contains(&token.len()).then_some(token)
+    })
 }
 
 #[cfg(test)]
@@ -116,6 +128,29 @@ mod tests {
         ];
         for (field, expected) in cases {
             assert_eq!(name(field).as_deref(), expected, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_somebody_elses_is_not_in_the_way() {
+        let fields = Fields::from_iter([("authorization", "Bearer a.b.c"), ("fastly-key", "other")]);
+        let request = RequestHead { fields, has_body: false };
+        assert_eq!(caller(&request, &config()).map(|caller| caller.name).as_deref(), Some("app"));
+    }
+
+    #[test]
+    fn whoever_tries_has_credentials() {
+        for (field, expected) in [
+            (("authorization", "Bearer wrong"), true),
+            (("authorization", "Basic d3Jvbmc="), true),
+            (("authorization", "Bearer"), true),
+            (("authorization", ""), false),
+            (("fastly-key", "x"), true),
+            (("x-auth-key", "x"), true),
+            (("cookie", "x"), false),
+        ] {
+            let request = RequestHead { fields: Fields::from_iter([field]), has_body: false };
+            assert_eq!(has_credentials(&request), expected, "{field:?}");
         }
     }
 

@@ -170,9 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_and_callers_are_requests_like_any_other() {
-        let wrong = request(LINE, &[("authorization", "Bearer wrong")]);
-        assert_eq!(recognise(&wrong, &config()), Recognised::NotForUs);
+    fn a_wrong_token_is_an_error_of_this_dialect() {
+        for (field, value) in [("authorization", "Bearer wrong"), ("x-auth-key", "wrong")] {
+            let wrong = request(LINE, &[("authorization", ""), (field, value)]);
+            let Recognised::Unauthorised(answer) = recognise(&wrong, &config()) else { panic!("{field}") };
+            assert_eq!((answer.status, &body(&answer)["success"]), (401, &json!(false)));
+        }
+        let nobody = request(LINE, &[("authorization", "")]);
+        assert_eq!(recognise(&nobody, &config()), Recognised::NotForUs);
         for path in
             ["/client/v4/zones/a/b/purge_cache", "/client/v4/zones//purge_cache", "/client/v4/zones/a"]
         {

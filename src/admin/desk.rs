@@ -1,10 +1,12 @@
 //! What one worker remembers between commands: who sent how many, and what is still to be written
 //! and fetched.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::{Limiter, Purge};
 use crate::invalidation::Backlog;
+use crate::time::Monotonic;
 
 /// A worker's memory of the admin route. Limits count on each worker by itself.
 #[derive(Debug, Default)]
@@ -17,6 +19,30 @@ pub struct Desk {
     pub backlog: Backlog,
     /// What purges still have to be fetched again, one after the other.
     pub rounds: VecDeque<Round>,
+    /// Commands with a token that is not known.
+    pub unauthorised: Seldom,
+}
+
+/// How long at least lies between two lines of the log about the same.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// What is worth a line in the log, but not one each time: anybody can make it happen.
+#[derive(Debug, Default)]
+pub struct Seldom {
+    times: u64,
+    told: Option<Monotonic>,
+}
+
+impl Seldom {
+    /// It has happened; how often since it was told the last time, if it is to be told now.
+    pub fn note(&mut self, now: Monotonic) -> Option<u64> {
+        self.times += 1;
+        if self.told.is_some_and(|told| now.since(told) < SELDOM) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(core::mem::take(&mut self.times))
+    }
 }
 
 /// The most purges whose responses are still being fetched again.
@@ -31,4 +57,18 @@ pub struct Round {
     pub receipt: u64,
     /// Where in the store to go on.
     pub cursor: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn what_anybody_can_cause_is_told_seldom() {
+        let mut seldom = Seldom::default();
+        let told = [5, 6, 7, 10_005, 10_006].map(|at| seldom.note(Monotonic(at)));
+        assert_eq!(told, [Some(1), None, None, Some(3), None]);
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::json::Node;
 use super::url::{bare_path, path_of, percent_decoded};
-use super::varnish::tag_list;
+use super::varnish::{self, tag_list};
 use super::{AdminResponse, Caller, Command, Context, Dialect, Problem, Purge};
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Selector, Tag};
@@ -47,6 +47,8 @@ pub(super) fn command(
         service_purge(service, request, body, context)?
     } else if let (Some(url), b"POST" | b"PUT") = (path.strip_prefix("/purge/"), request.method()) {
         url_purge(url, context)?
+    } else if varnish::selects(request)? {
+        return Err(Problem::bad("fields that select need admin.methods: nothing has been purged"));
     } else {
         vec![(Value::Null, Selector::Uri(context.target(request, path)?))]
     };
@@ -97,7 +99,7 @@ fn many_keys(request: &RequestHead, body: &[u8], context: &Context<'_>) -> Resul
     let tags = match request.fields.combined("surrogate-key") {
         Some(value) => {
             let value = String::from_utf8(value).map_err(|_| Problem::bad("surrogate-key is not UTF-8"))?;
-            tag_list(&value, ' ', context)?
+            tag_list("surrogate-key", &value, context.config.selectors_max)?
         }
         None => keys_of_body(body, context)?,
     };
@@ -224,11 +226,24 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_makes_it_a_request_like_any_other() {
-        for line in ["POST /service/SU1/purge/a", "POST /purge/www.example/a"] {
+    fn a_wrong_key_is_an_error_of_this_dialect() {
+        for line in ["POST /service/SU1/purge/a", "POST /purge/www.example/a", "PURGE /a"] {
             let request = request(line, &[("fastly-key", "wrong")]);
-            assert_eq!(recognise(&request, &config()), Recognised::NotForUs, "{line}");
+            let Recognised::Unauthorised(answer) = recognise(&request, &config()) else { panic!("{line}") };
+            assert_eq!((answer.status, body(&answer)["msg"].is_string()), (401, true), "{line}");
         }
         assert_eq!(recognise(&request("GET /service/SU1", &[KEY]), &config()), Recognised::NotForUs);
+    }
+
+    #[test]
+    fn fields_that_select_are_not_in_these_words() {
+        // With the methods of Varnish they are in its.
+        assert_eq!(asked("PURGE /a", &[KEY, ("xkey", "a")], ""), (Mode::Hard, vec![tags(&["a"])]));
+        assert_eq!(send("PURGE /a", &[KEY, ("x-tags", "a")], "").unwrap_err().status, 400);
+        let off = crate::config::AdminConfig { methods: false, ..config() };
+        assert_eq!(
+            super::super::dialect(&request("PURGE /a", &[KEY, ("xkey", "a")]), &off),
+            Some(Dialect::Fastly)
+        );
     }
 }

@@ -72,7 +72,7 @@ pub fn send(line: &str, fields: &[(&str, &str)], body: &str) -> Result<Command, 
         Recognised::Authorised(caller) => {
             with_context(|context| command(&request, body.as_bytes(), &caller, context))
         }
-        Recognised::Respond(response) => Err(response),
+        Recognised::Respond(response) | Recognised::Unauthorised(response) => Err(response),
         other @ (Recognised::NotForUs | Recognised::Stranger) => panic!("{line}: {other:?}"),
     }
 }

@@ -1,7 +1,9 @@
 //! The admin route: requests in, commands out; outcomes in, responses out. No I/O.
 //!
-//! A request is ours when it carries a known token and speaks one of the [`Dialect`]s. Without a known token it is
-//! a request like any other and goes to the origin, so nobody can tell the route from a missing page. A command is
+//! A request is ours when it carries a known token and speaks one of the [`Dialect`]s. Without any token it is a request
+//! like any other and goes to the origin, so nobody can tell the route from a missing page; with a wrong one it is
+//! answered with 401, for a command that ends at the origin looks to its client as if it had been carried out, and
+//! leaves its token there. A command is
 //! read whole before any of it is carried out: [`recognise`] looks at the head, [`command`] at head and body, the
 //! adapter executes the [`Command`], and what came of it becomes a response in the dialect's shape.
 
@@ -47,7 +49,7 @@ pub use view::{
     ClusterInTrouble, JournalState, Touched, configuration, health, journal, receipt, stats, would_purge,
 };
 
-use crate::config::{AdminConfig, Scope, TagHierarchy};
+use crate::config::{AdminConfig, Scope, Strangers, TagHierarchy};
 use crate::http::RequestHead;
 use crate::time::Timestamp;
 
@@ -56,9 +58,11 @@ use crate::time::Timestamp;
 pub enum Recognised {
     /// A request like any other.
     NotForUs,
-    /// A request with one of the purging methods but without a known token: goes to the origin like any other, or
-    /// is answered with [`forbidden`] where the configuration says so.
+    /// A request with one of the purging methods but without any token: goes to the origin like any other, or is
+    /// answered with [`forbidden`] where the configuration says so.
     Stranger,
+    /// A request for the route with a token that is not known, and the answer to it.
+    Unauthorised(AdminResponse),
     /// It is, and this is the answer whatever its body says.
     Respond(AdminResponse),
     /// It is: collect the body, at most `body_bytes_max` of it, and ask [`command`].
@@ -172,21 +176,41 @@ pub fn recognise(request: &RequestHead, config: &AdminConfig) -> Recognised {
     let Some(dialect) = dialect(request, config) else { return Recognised::NotForUs };
     match auth::caller(request, config) {
         None => unknown(request, config),
-        Some(caller) => match method_allowed(dialect, request) {
+        Some(caller) => match expected(dialect, request) {
             Ok(()) => Recognised::Authorised(caller),
-            Err(problem) => Recognised::Respond(refused(dialect, &problem)),
+            Err(Refusal::Options(allow)) => {
+                Recognised::Respond(AdminResponse::empty(204).with("allow", format!("{allow}, OPTIONS")))
+            }
+            Err(Refusal::Problem(problem)) => Recognised::Respond(refused(dialect, &problem)),
         },
     }
 }
 
-/// What a request is whose caller is not known, or not let in ([`admits`]): the same on every path, so that
-/// nobody learns where the route is.
+/// What a request is whose caller is not known.
+fn unknown(request: &RequestHead, config: &AdminConfig) -> Recognised {
+    let is_method = config.methods && varnish::speaks(request.method());
+    if !auth::has_credentials(request) {
+        return if is_method { Recognised::Stranger } else { Recognised::NotForUs };
+    }
+    let dialect = match dialect(request, config) {
+        None => return Recognised::NotForUs,
+        Some(_) if is_method && config.strangers == Strangers::Pass => return Recognised::Stranger,
+        // The same on every path, so that nobody learns by a method where the route is.
+        Some(_) if is_method && !request.fields.contains("fastly-key") => Dialect::Varnish,
+        Some(_) if is_method => Dialect::Fastly,
+        Some(dialect) => dialect,
+    };
+    Recognised::Unauthorised(refused(dialect, &Problem::unauthorised()))
+}
+
+/// What becomes of a request with a known token whose caller is not let in ([`admits`]): it does not reach the origin,
+/// token and all, and finds nothing here.
 #[must_use]
-pub fn unknown(request: &RequestHead, config: &AdminConfig) -> Recognised {
+pub fn turned_away(request: &RequestHead, config: &AdminConfig) -> AdminResponse {
     if config.methods && varnish::speaks(request.method()) {
-        Recognised::Stranger
+        forbidden()
     } else {
-        Recognised::NotForUs
+        AdminResponse::text(404, "Not Found")
     }
 }
 
@@ -296,7 +320,7 @@ pub fn body_missing(request: &RequestHead, config: &AdminConfig, why: BodyMissin
     refused(dialect, &problem)
 }
 
-/// The answer to a stranger's purge, where the configuration does not let it pass.
+/// The answer to a stranger's purge, unless the configuration lets it pass.
 #[must_use]
 pub fn forbidden() -> AdminResponse {
     AdminResponse::text(403, "Forbidden")
@@ -318,28 +342,76 @@ fn dialect(request: &RequestHead, config: &AdminConfig) -> Option<Dialect> {
         return None;
     }
     let path = request.path();
-    if path.starts_with(config.path.as_bytes()) {
+    if own::speaks(path, config) {
         Some(Dialect::Own)
     } else if souin::speaks(path) {
         Some(Dialect::Souin)
     } else if cloudflare::speaks(path) {
         Some(Dialect::Cloudflare)
-    } else if fastly::speaks(request) {
+    } else if fastly::speaks(request) && !is_for_varnish(request, config) {
         Some(Dialect::Fastly)
     } else {
         (config.methods && varnish::speaks(request.method())).then_some(Dialect::Varnish)
     }
 }
 
-fn method_allowed(dialect: Dialect, request: &RequestHead) -> Result<(), Problem> {
+/// Whether a `PURGE` with Fastly's token is not in Fastly's words.
+fn is_for_varnish(request: &RequestHead, config: &AdminConfig) -> bool {
+    config.methods && request.method() == b"PURGE" && varnish::selects(request).unwrap_or(true)
+}
+
+/// Why the head of a command is as far as it gets.
+enum Refusal {
+    /// It asks what is allowed.
+    Options(&'static str),
+    Problem(Problem),
+}
+
+/// Whether the head of a command is one: its method, and a body that can be read.
+fn expected(dialect: Dialect, request: &RequestHead) -> Result<(), Refusal> {
     let allow = match dialect {
-        Dialect::Own => "GET, POST",
+        Dialect::Own => own::allowed(request.path()),
         Dialect::Souin => "GET, POST, PURGE",
         Dialect::Cloudflare => "POST",
-        Dialect::Fastly | Dialect::Varnish => return Ok(()),
+        Dialect::Fastly | Dialect::Varnish => "",
     };
     let method = request.method();
-    if allow.split(", ").any(|name| name.as_bytes() == method) { Ok(()) } else { Err(Problem::method(allow)) }
+    if method == b"OPTIONS" && !allow.is_empty() {
+        return Err(Refusal::Options(allow));
+    }
+    if !allow.is_empty() && !allow.split(", ").any(|name| name.as_bytes() == method) {
+        return Err(Refusal::Problem(Problem::method(allow)));
+    }
+    if request.has_body { readable(request).map_err(Refusal::Problem) } else { Ok(()) }
+}
+
+/// Whether a body can be read when it has come, and will come.
+fn readable(request: &RequestHead) -> Result<(), Problem> {
+    let text = |name: &str| {
+        let value = request.fields.combined(name).unwrap_or_default();
+        String::from_utf8_lossy(&value).trim().to_ascii_lowercase()
+    };
+    let coding = text("content-encoding");
+    if !matches!(&coding[..], "" | "identity") {
+        return Err(Problem::new(
+            415,
+            format!("expected a body without Content-Encoding, found {}", shortened(&coding)),
+        ));
+    }
+    let kind = text("content-type");
+    if kind.starts_with("multipart/") || kind.contains("xml") {
+        return Err(Problem::new(415, format!("expected a body of JSON, found {}", shortened(&kind))));
+    }
+    // Nobody would answer 100 while the command is held, and the client might wait for ever. Clients that meet 417 send
+    // the request again without (RFC 9110 §10.1.1).
+    if text("expect") == "100-continue" {
+        return Err(Problem::new(417, "send the command without Expect: 100-continue"));
+    }
+    Ok(())
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
 }
 
 /// Whether the caller may do this, and whether it fits into the journal.
@@ -350,6 +422,9 @@ fn allowed(command: Command, caller: &Caller) -> Result<Command, Problem> {
                 if selectors::covers_everything(&invalidation.selector) {
                     require(caller, Scope::PurgeAll)?;
                 }
+            }
+            if purge.empties {
+                require(caller, Scope::PurgeAll)?;
             }
             require_any_purge(caller)?;
             purge.fits()?;

@@ -9,6 +9,7 @@ use super::{
     AdminResponse, Bump, Caller, Command, Context, Dialect, JournalBusy, Problem, Purge, Refresh, parameters,
     questions, souin,
 };
+use crate::config::AdminConfig;
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Selector};
 
@@ -21,6 +22,25 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 /// The longest namespace in bytes: the table of all of them is one value in shared data.
 const NAMESPACE_BYTES_MAX: usize = 1024;
 
+/// Whether a path is one of this dialect: below the prefix, or the prefix without its slash.
+pub(super) fn speaks(path: &[u8], config: &AdminConfig) -> bool {
+    let prefix = config.path.as_bytes();
+    let bare = prefix.strip_suffix(b"/").unwrap_or(prefix);
+    path.strip_prefix(bare).is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
+}
+
+/// The methods of a path.
+pub(super) fn allowed(path: &[u8]) -> &'static str {
+    let bare = path.split(|b| *b == b'?').next().unwrap_or_default();
+    let name = bare.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    match name {
+        b"purge" | b"refresh" | b"invalidate" => "POST",
+        b"explain" | b"namespaces" => "GET, POST",
+        b"" | b"stats" | b"health" | b"config" | b"journal" | b"entries" | b"entry" => "GET",
+        _ => "GET, POST",
+    }
+}
+
 /// Reads a command.
 pub(super) fn command(
     request: &RequestHead,
@@ -29,6 +49,7 @@ pub(super) fn command(
     context: &Context<'_>,
 ) -> Result<Command, Problem> {
     let path = path_of(request)?;
+    // Without its slash the prefix is what it is with it.
     let name = bare_path(path).strip_prefix(&context.config.path).unwrap_or_default();
     match (request.method(), name) {
         (b"GET", "") => Ok(questions::index(context)),
@@ -45,10 +66,6 @@ pub(super) fn command(
         (b"GET", "entries") => questions::entries(path, context),
         (b"GET", "entry") => questions::entry(path, context),
         (b"GET", "explain") => questions::explain(path, context),
-        (_, "purge" | "refresh" | "invalidate") => Err(Problem::method("POST")),
-        (_, "" | "stats" | "health" | "config" | "journal" | "entries" | "entry") => {
-            Err(Problem::method("GET"))
-        }
         (b"GET", name) if name.starts_with("receipts/") => {
             questions::receipt(path, name.trim_start_matches("receipts/"))
         }
@@ -360,19 +377,62 @@ mod tests {
     }
 
     #[test]
-    fn without_a_known_token_the_route_does_not_exist() {
+    fn without_a_token_the_route_does_not_exist_and_with_a_wrong_one_it_says_so() {
         let config = crate::admin::fixture::config();
-        for line in ["POST /_larder/purge", "GET /_larder/", "GET /_larder/nothing", "DELETE /_larder/purge"]
-        {
-            for value in ["", "Bearer", "Bearer wrong", "Basic all"] {
-                let request = request(line, &[("authorization", value)]);
-                assert_eq!(recognise(&request, &config), Recognised::NotForUs, "{line} {value}");
+        let lines = [
+            "POST /_larder/purge",
+            "GET /_larder/",
+            "GET /_larder",
+            "GET /_larder/nothing",
+            "DELETE /_larder/purge",
+        ];
+        for line in lines {
+            let request = request(line, &[("authorization", "")]);
+            assert_eq!(recognise(&request, &config), Recognised::NotForUs, "{line}");
+            for value in ["Bearer", "Bearer wrong", "Basic all"] {
+                let request = crate::admin::fixture::request(line, &[("authorization", value)]);
+                let Recognised::Unauthorised(answer) = recognise(&request, &config) else {
+                    panic!("{line} {value}")
+                };
+                assert_eq!(
+                    (answer.status, &body(&answer)["error"]["message"]),
+                    (401, &"the token is not known here".into())
+                );
+                assert!(answer.fields.get("www-authenticate").unwrap().starts_with(b"Bearer"));
             }
         }
-        // Nor does it without the prefix, or where no token is configured.
-        assert_eq!(recognise(&request("GET /other", &[]), &config), Recognised::NotForUs);
-        let off = crate::config::AdminConfig { tokens: Vec::new(), ..config };
+        // Nor is it without the prefix, or where no token is configured.
+        for line in ["GET /other", "GET /_larderx", "GET /_larde"] {
+            assert_eq!(recognise(&request(line, &[]), &config), Recognised::NotForUs);
+        }
+        let off = AdminConfig { tokens: Vec::new(), ..config };
         assert_eq!(recognise(&request(PURGE, &[]), &off), Recognised::NotForUs);
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_read_is_told_so_before_its_body_comes() {
+        for (field, status) in [
+            (("content-encoding", "gzip"), 415),
+            (("content-type", "multipart/form-data; boundary=x"), 415),
+            (("content-type", "text/xml"), 415),
+            (("expect", "100-continue"), 417),
+            (("content-encoding", "identity"), 200),
+            (("content-type", "application/x-www-form-urlencoded"), 200),
+        ] {
+            let request = RequestHead { has_body: true, ..request(PURGE, &[field]) };
+            let found = match recognise(&request, &crate::admin::fixture::config()) {
+                Recognised::Respond(answer) => answer.status,
+                Recognised::Authorised(_) => 200,
+                other => panic!("{field:?}: {other:?}"),
+            };
+            assert_eq!(found, status, "{field:?}");
+        }
+        for (line, allow) in
+            [("OPTIONS /_larder/purge", "POST, OPTIONS"), ("OPTIONS /_larder", "GET, POST, OPTIONS")]
+        {
+            let answer = send(line, &[], "").unwrap_err();
+            assert_eq!((answer.status, answer.fields.get("allow")), (204, Some(allow.as_bytes())), "{line}");
+        }
     }
 
     #[test]
@@ -387,6 +447,7 @@ mod tests {
         for (line, status) in cases {
             assert_eq!(send(line, &[], "").unwrap_err().status, status, "{line}");
         }
+        assert!(matches!(send("GET /_larder", &[], ""), Ok(Command::Respond(_))));
         assert_eq!(send("GET /_larder/stats?x", &[], ""), Ok(Command::Stats));
         assert_eq!(send("GET /_larder/health", &[], ""), Ok(Command::Health));
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Caller, Context, Dialect, JournalBusy, Problem, Refreshed};
+use crate::config::Scope;
 use crate::invalidation::{
     Invalidation, Matcher, Mode, Origin, RECORD_BYTES_MAX, Selector, Subject, record_bytes,
 };
@@ -26,6 +27,10 @@ pub struct Purge {
     pub refresh: bool,
     /// A name for this command: with one that is already known, the first answer is repeated.
     pub idempotency_key: Option<String>,
+    /// Whether it leaves nothing of a host, by a pattern, which is what it takes to purge everything.
+    pub empties: bool,
+    /// Whether all is meant where nothing is stored for the host that it names.
+    pub or_everything: bool,
     /// What came of fetching it again.
     pub refreshed: Option<Refreshed>,
     /// For each invalidation, which of those asked for it belongs to.
@@ -41,6 +46,17 @@ impl Purge {
         caller: &Caller,
         context: &Context<'_>,
     ) -> Purge {
+        let asked = asked.into_iter().map(|(value, selector)| (value, mode, selector)).collect();
+        Purge::in_modes(asked, dialect, caller, context)
+    }
+
+    /// A purge of which each part has a mode of its own.
+    pub(super) fn in_modes(
+        asked: Vec<(Value, Mode, Selector)>,
+        dialect: Dialect,
+        caller: &Caller,
+        context: &Context<'_>,
+    ) -> Purge {
         let mut purge = Purge {
             invalidations: Vec::new(),
             asked: Vec::new(),
@@ -48,10 +64,12 @@ impl Purge {
             dry_run: false,
             refresh: false,
             idempotency_key: None,
+            empties: false,
+            or_everything: false,
             refreshed: None,
             of: Vec::new(),
         };
-        for (number, (asked, selector)) in asked.into_iter().enumerate() {
+        for (number, (asked, mode, selector)) in asked.into_iter().enumerate() {
             purge.asked.push(asked);
             for selector in selector.expanded(context.hierarchy) {
                 purge.of.push(number);
@@ -65,6 +83,25 @@ impl Purge {
             }
         }
         purge
+    }
+
+    /// Makes it a purge of everything: nothing is stored for the host that it names, as when a client speaks to the
+    /// cache by the cache's own name.
+    ///
+    /// # Errors
+    /// When the caller may not do that.
+    pub fn widen(&mut self, caller: &Caller) -> Result<(), Problem> {
+        if !caller.may(Scope::PurgeAll) {
+            return Err(Problem::new(
+                403,
+                "nothing is stored for this host, so that everything is meant; the token does not have the scope \
+                 `purge_all`",
+            ));
+        }
+        for record in &mut self.invalidations {
+            record.selector = Selector::All;
+        }
+        Ok(())
     }
 
     /// Whether it fits into the journal.

@@ -99,6 +99,12 @@ impl Problem {
         Problem::new(403, format!("the token does not have the scope `{name}`"))
     }
 
+    /// A token that is not known. Which, and how near it came, is nobody's business.
+    #[must_use]
+    pub fn unauthorised() -> Problem {
+        Problem::new(401, "the token is not known here")
+    }
+
     /// Too many commands.
     #[must_use]
     pub fn too_many(retry_after_secs: u64) -> Problem {
@@ -128,6 +134,9 @@ impl Problem {
     pub fn complete(&self, mut response: AdminResponse) -> AdminResponse {
         if let Some(allow) = self.allow {
             response.fields.push("allow", allow);
+        }
+        if self.status == 401 {
+            response.fields.push("www-authenticate", "Bearer realm=\"larder\", error=\"invalid_token\"");
         }
         if let Some(secs) = self.retry_after_secs {
             response.fields.push("retry-after", secs.to_string());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::json::Node;
 use super::{Context, Problem};
-use crate::invalidation::{Part, Pattern, Selector, Subject, Tag, Term, media_range, status};
+use crate::invalidation::{Matcher, Part, Pattern, Selector, Subject, Tag, Term, media_range, status};
 use crate::time::Timestamp;
 
 /// The members that a selector may have.
@@ -59,14 +59,43 @@ pub fn combined(mut terms: Vec<Term>) -> Selector {
     }
 }
 
-/// Whether a selector covers a response that nothing but a purge of everything could mean.
+/// Whether a selector covers a response that nothing but a purge of everything could mean, or is as good as that: a
+/// pattern that one letter satisfies, or many different ones, wherever they stand.
 #[must_use]
 pub fn covers_everything(selector: &Selector) -> bool {
-    selector.covers(&Subject {
-        uri: b"\x01/\x01",
-        tags: &[],
+    let matcher = Matcher::new(selector);
+    covers(&matcher, "") || (matcher.has_pattern() && is_satisfied_by_letters(&matcher))
+}
+
+/// Letters that most URLs have, and what hosts have.
+fn letters() -> impl Iterator<Item = char> {
+    ('a'..='z').chain(['.'])
+}
+
+fn is_satisfied_by_letters(matcher: &Matcher) -> bool {
+    let runs = || ('a'..='z').chain('A'..='Z').chain('0'..='9');
+    let between: String = letters().chain(runs()).flat_map(|c| ['\u{1}', c]).collect();
+    let in_runs: String = runs().map(|c| format!("\u{1}{}", run(c))).collect();
+    // Nearly all patterns end here.
+    if covers(matcher, &between) && letters().any(|c| covers(matcher, &c.to_string())) {
+        return true;
+    }
+    covers(matcher, &in_runs) && runs().filter(|c| covers(matcher, &run(*c))).nth(1).is_some()
+}
+
+fn run(letter: char) -> String {
+    core::iter::repeat_n(letter, 8).collect()
+}
+
+/// Whether a response is covered in which nothing could have been meant but this text.
+fn covers(matcher: &Matcher, text: &str) -> bool {
+    let part = format!("\u{1}{text}\u{1}");
+    let tags: Vec<Tag> = Tag::new(&text.replace('\u{1}', "")).into_iter().collect();
+    matcher.covers(&Subject {
+        uri: format!("{part}/{part}").as_bytes(),
+        tags: &tags,
         status: 0,
-        content_type: b"",
+        content_type: if text.is_empty() { b"" } else { part.as_bytes() },
         stored_at: Timestamp(0),
     })
 }
@@ -300,11 +329,37 @@ mod tests {
             r#"{"glob":"*"}"#,
             r#"{"regex":".*"}"#,
             r#"{"regex":"^/"}"#,
+            r#"{"regex":"[a-z]"}"#,
+            r#"{"regex":"\\w{2,}"}"#,
+            r#"{"regex":"e"}"#,
+            r#"{"regex":"(a|e|i|o|u)"}"#,
+            r#"{"glob":"*a*"}"#,
+            r#"{"host_glob":"*.*"}"#,
+            r#"{"host_regex":"\\."}"#,
+            r#"{"tag_regex":"[a-z0-9]"}"#,
             r#"{"older_than":"0s"}"#,
             r#"{"not":{"tag":"a"}}"#,
         ] {
             assert!(check(slip).unwrap_err().contains("\"all\": true"), "{slip}");
             assert!(check(&slip.replacen('{', r#"{"all":true,"#, 1)).is_ok(), "{slip}");
+        }
+    }
+
+    #[test]
+    fn what_says_something_need_not_be_confirmed() {
+        for text in [
+            r#"{"regex":"^/a"}"#,
+            r#"{"regex":"\\.css$"}"#,
+            r#"{"regex":"^/[a-z]{2}/"}"#,
+            r#"{"regex":"/news"}"#,
+            r#"{"regex":"www"}"#,
+            r#"{"regex":"\\?"}"#,
+            r#"{"glob":"/img/*.png"}"#,
+            r#"{"host_glob":"*.example"}"#,
+            r#"{"tag_regex":"^user:"}"#,
+            r#"{"host":"h","regex":"[a-z]"}"#,
+        ] {
+            assert!(check(text).is_ok(), "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! - `GET …`: the keys; `GET …/surrogate_keys`: the keys by tag; `GET …/{regex}`: the keys that match. One page.
 //! - `PURGE …/flush`: everything. `PURGE …/{key}`: the URL of a key such as `GET-https-host-/path`, else a regular
-//!   expression over URLs. `PURGE …` with `Surrogate-Key: a, b`: these tags.
+//!   expression over URLs. `PURGE …` with `Surrogate-Key: a, b`, or another field for tags: these.
 //! - `POST … {"type": "uri" | "uri-prefix" | "origin" | "group", "selectors": […], "groups": […], "purge": bool}`:
 //!   with `purge` gone, without it to be validated before the next use.
 
@@ -14,7 +14,7 @@ use super::url::{bare_path, path_of, percent_decoded};
 use super::varnish::tag_list;
 use super::{AdminResponse, Caller, Command, Context, Dialect, EntriesQuery, Problem, Purge, Shape};
 use crate::http::RequestHead;
-use crate::invalidation::{Mode, Part, Pattern, Selector, Tag};
+use crate::invalidation::{Mode, Part, Pattern, Selector, Tag, groups_of};
 
 /// The most keys in an answer.
 const KEYS_MAX: usize = 1000;
@@ -42,6 +42,10 @@ pub(super) fn command(
     let path = path_of(request)?;
     match request.method() {
         b"POST" => draft(body, caller, context),
+        // Where Souin drops what it knows of keys that are gone.
+        b"PURGE" if bare_path(path) == format!("{BASE}/mapping") => {
+            Ok(Command::Respond(AdminResponse::empty(204)))
+        }
         b"PURGE" => Ok(command_of("purge", Mode::Hard, purge(request, path, context)?, caller, context)),
         _ => keys(path),
     }
@@ -76,15 +80,27 @@ fn purge(request: &RequestHead, path: &str, context: &Context<'_>) -> Result<Vec
     // A key may have a query, so the whole path counts.
     let key = path.strip_prefix(BASE).unwrap_or_default().trim_start_matches('/');
     match bare_path(key) {
-        "" => {
-            let value = request.fields.combined("surrogate-key").unwrap_or_default();
-            let value = String::from_utf8(value).map_err(|_| Problem::bad("surrogate-key is not UTF-8"))?;
-            let tags = tag_list(&value, ',', context)
-                .map_err(|problem| Problem::bad(format!("surrogate-key: {}", problem.message)))?;
-            Ok(tags.into_iter().map(|tag| Selector::Tags(vec![tag])).collect())
-        }
+        "" => tags(request, context).map(|tags| vec![Selector::Tags(tags)]),
         "flush" => Ok(vec![Selector::All]),
         _ => one_or_pattern(&percent_decoded(key)?, context).map(|selector| vec![selector]),
+    }
+}
+
+/// The tags that a purge names, by the fields that responses name theirs by.
+fn tags(request: &RequestHead, context: &Context<'_>) -> Result<Vec<Tag>, Problem> {
+    let max = context.config.selectors_max;
+    let mut tags: Vec<Tag> =
+        groups_of(&request.fields, "cache-groups").iter().filter_map(|group| Tag::new(group)).collect();
+    for name in ["surrogate-key", "edge-cache-tag", "cache-tags", "cache-tag"] {
+        let Some(value) = request.fields.combined(name) else { continue };
+        let value = String::from_utf8(value).map_err(|_| Problem::bad(format!("{name} is not UTF-8")))?;
+        let listed = tag_list(name, &value, max);
+        tags.extend(listed.map_err(|problem| Problem::bad(format!("{name}: {}", problem.message)))?);
+    }
+    if (1..=max).contains(&tags.len()) {
+        Ok(tags)
+    } else {
+        Err(Problem::bad(format!("expected the field surrogate-key, with 1 to {max} tags")))
     }
 }
 
@@ -168,9 +184,14 @@ mod tests {
     #[test]
     fn purges_are_hard() {
         type Case = (&'static str, &'static [(&'static str, &'static str)], Vec<Selector>);
-        let cases: [Case; 6] = [
+        let cases: [Case; 7] = [
             ("PURGE /souin-api/souin/flush", &[], vec![Selector::All]),
-            ("PURGE /souin-api/souin", &[("surrogate-key", "a, b")], vec![tags(&["a"]), tags(&["b"])]),
+            ("PURGE /souin-api/souin", &[("surrogate-key", "a, b c")], vec![tags(&["a", "b", "c"])]),
+            (
+                "PURGE /souin-api/souin",
+                &[("cache-tags", "a"), ("cache-groups", "\"b\"")],
+                vec![tags(&["a", "b"])],
+            ),
             ("PURGE /souin-api/souin/", &[("surrogate-key", "data")], vec![tags(&["data", "user"])]),
             ("PURGE /souin-api/souin/GET-https-a-b.example-/p?q=1", &[], vec![uri("a-b.example/p?q=1")]),
             ("PURGE /souin-api/souin/GET-http-h.example:81-/p", &[], vec![uri("h.example:81/p")]),
@@ -251,9 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_and_callers_are_requests_like_any_other() {
+    fn a_wrong_token_is_an_error_and_other_paths_are_requests_like_any_other() {
         let wrong = request("GET /souin-api/souin", &[("authorization", "Bearer wrong")]);
-        assert_eq!(recognise(&wrong, &config()), Recognised::NotForUs);
+        assert!(
+            matches!(recognise(&wrong, &config()), Recognised::Unauthorised(answer) if answer.status == 401)
+        );
+        let nobody = request("GET /souin-api/souin", &[("authorization", "")]);
+        assert_eq!(recognise(&nobody, &config()), Recognised::NotForUs);
         let other = request("GET /souin-api/souinx", &[]);
         assert_eq!(recognise(&other, &config()), Recognised::NotForUs);
     }

@@ -81,11 +81,11 @@ impl Default for AdminConfig {
             tokens: Vec::new(),
             methods: false,
             body_bytes_max: 64 << 10,
-            selectors_max: 256,
+            selectors_max: 1024,
             rate: Rate::default(),
             networks: Vec::new(),
             client_names: Vec::new(),
-            strangers: Strangers::Pass,
+            strangers: Strangers::Forbid,
         }
     }
 }

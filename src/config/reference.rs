@@ -226,11 +226,15 @@ pub const REFERENCE: &[Row] = &[
     top("store.worker_bytes_max", "size, up to 512MiB", r#""64MiB""#, "0",
         "The most bytes of copies in each worker's own memory; 0 turns them off."),
 
-    top("tags.headers", "list", r#"["cache-tag", "surrogate-key", "cache-groups", "xkey"]"#, r#"["edge-cache-tag", "x-cache-tags"]"#,
-        "The response header fields that tags are read from; `edge-cache-tag` and `x-cache-tags` are known too."),
+    top("tags.headers", "list of header fields",
+        r#"["cache-tag", "surrogate-key", "cache-groups", "xkey", "cache-tags", "edge-cache-tag", "purge-cache-tags", "typo3-pid", "typo3-sitename", "x-acquia-purge-tags", "x-cache-tag", "x-cache-tags", "x-magento-tags"]"#,
+        r#"["cache-tag", "x-own-tags"]"#,
+        "The response header fields that tags are read from. Commas separate tags; in `xkey`, `surrogate-key`, \
+         `purge-cache-tags` and `x-acquia-purge-tags` blanks too, and in fields that are not named here, `cache-tags` and \
+         `x-cache-tags` where there is no comma. `cache-groups` is a list of strings (RFC 9875)."),
     top("tags.strip", "boolean", "true", "false",
         "Remove these fields from what the client gets."),
-    top("tags.count_max", "1 to 1024", "128", "16",
+    top("tags.count_max", "1 to 1024", "1024", "16",
         "The most tags of one stored response; one with more is not stored."),
     top("tags.length_max", "1 to 1024", "256", "64",
         "The longest tag, in bytes; a response with a longer one is not stored."),
@@ -278,10 +282,10 @@ pub const REFERENCE: &[Row] = &[
     top("admin.path", "path with a slash at both ends", r#""/_larder/""#, r#""/cache/""#,
         "Where the admin route is."),
     top("admin.methods", "boolean", "false", "true",
-        "Whether the methods `PURGE`, `BAN` and `REFRESH` are commands on any path."),
+        "Whether the methods `PURGE`, `PURGEKEYS`, `PURGETAGS`, `BAN` and `REFRESH` are commands on any path."),
     top("admin.body_bytes_max", "size, 1KiB to 1MiB", r#""64KiB""#, r#""8KiB""#,
         "The largest body of a command."),
-    top("admin.selectors_max", "1 to 10000", "256", "16",
+    top("admin.selectors_max", "1 to 10000", "1024", "16",
         "The most selectors in one command."),
     top("admin.rate.per_minute", "1 to 1000000", "6000", "60",
         "How many commands a token may send to one worker in a minute; a purge counts as many times as it takes records \
@@ -289,14 +293,14 @@ pub const REFERENCE: &[Row] = &[
     top("admin.rate.burst", "1 to 1000000", "1000", "10",
         "How many of them at once."),
     top("admin.networks", "list of addresses and blocks", "[]", r#"["10.0.0.0/8", "fd00::/8"]"#,
-        "The networks that callers are in, by Envoy's `source.address`; empty lets in all. Others get what they would \
-         get without a token."),
+        "The networks that callers are in, by Envoy's `source.address`; empty lets in all. Others find \
+         nothing there, token or not."),
     top("admin.client_names", "list of names", "[]", r#"["spiffe://example/ops"]"#,
         "The names of callers' client certificates, first URI or DNS subject alternative name; empty lets in all. \
          Envoy has to validate the certificates (`trusted_ca`)."),
-    top("admin.strangers", "`pass`, `forbid`", r#""pass""#, r#""forbid""#,
-        "What becomes of `PURGE`, `BAN` and `REFRESH` without a known token: to the origin like any other method, or \
-         403."),
+    top("admin.strangers", "`forbid`, `pass`", r#""forbid""#, r#""pass""#,
+        "What becomes of `PURGE`, `BAN` and `REFRESH` from whoever is no caller, where `admin.methods` is on: 403 without a \
+         token and 401 with a wrong one, or to the origin like any other method."),
     top("admin.tokens", "list of tokens", "[]", "[]",
         "Who may use the admin route; without a token there is none."),
     top("admin.tokens[].name", "letters, digits, `-_.`", "", r#""ops""#,

@@ -3,13 +3,14 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::json::{At, Object, Read, boolean, shortened};
+use super::names::FieldName;
 use super::text::{Text, text, texts};
 use super::units::count;
 
 /// Tags of stored responses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TagsConfig {
-    /// The response header fields that are read, in lower case, all of [`TAG_HEADERS`].
+    /// The response header fields that are read, in lower case; [`TAG_HEADERS`] unless configured.
     pub headers: Vec<String>,
     /// Whether they are removed from what the client gets.
     pub strip: bool,
@@ -21,16 +22,32 @@ pub struct TagsConfig {
     pub parents: TagHierarchy,
 }
 
-/// The header fields that tags can be read from.
-pub const TAG_HEADERS: [&str; 6] =
-    ["cache-tag", "surrogate-key", "cache-groups", "xkey", "edge-cache-tag", "x-cache-tags"];
+/// The header fields that tags are read from unless configured: all that the purging side knows by name.
+pub const TAG_HEADERS: [&str; 13] = [
+    "cache-tag",
+    "surrogate-key",
+    "cache-groups",
+    "xkey",
+    "cache-tags",
+    "edge-cache-tag",
+    "purge-cache-tags",
+    "typo3-pid",
+    "typo3-sitename",
+    "x-acquia-purge-tags",
+    "x-cache-tag",
+    "x-cache-tags",
+    "x-magento-tags",
+];
+
+/// The most fields that tags are read from.
+const HEADERS_MAX: usize = 64;
 
 impl Default for TagsConfig {
     fn default() -> Self {
         TagsConfig {
-            headers: TAG_HEADERS.iter().take(4).map(|&name| name.into()).collect(),
+            headers: TAG_HEADERS.iter().map(|&name| name.into()).collect(),
             strip: true,
-            count_max: 128,
+            count_max: 1024,
             length_max: 256,
             parents: TagHierarchy::default(),
         }
@@ -39,8 +56,7 @@ impl Default for TagsConfig {
 
 impl TagsConfig {
     pub(super) fn read(&mut self, object: &mut Object<'_>) -> Read<()> {
-        object
-            .field("headers", &mut self.headers, |at| at.list(|at| text(at).map(|TagHeader(name)| name)))?;
+        object.field("headers", &mut self.headers, headers)?;
         object.field("strip", &mut self.strip, boolean)?;
         object.field("count_max", &mut self.count_max, |at| Ok(count(at, 1, 1024)? as usize))?;
         object.field("length_max", &mut self.length_max, |at| Ok(count(at, 1, 1024)? as usize))?;
@@ -48,18 +64,56 @@ impl TagsConfig {
     }
 }
 
+fn headers(at: &At<'_>) -> Read<Vec<String>> {
+    let headers = at.list(|at| text(at).map(|TagHeader(name)| name))?;
+    if headers.len() > HEADERS_MAX {
+        Err(at.error(format!("more than {HEADERS_MAX} fields")))
+    } else {
+        Ok(headers)
+    }
+}
+
+/// The name of a response header field that holds nothing but tags.
 struct TagHeader(String);
 
 impl Text for TagHeader {
     const WHAT: &'static str = "a header field for tags";
     const EXPECTED: &'static str =
-        "one of cache-tag, surrogate-key, cache-groups, xkey, edge-cache-tag, x-cache-tags";
+        "the name of a response header field that holds nothing but tags: `tags.strip` takes it from clients";
 
     fn from_text(text: &str) -> Option<Self> {
-        let name = text.to_ascii_lowercase();
-        TAG_HEADERS.contains(&name.as_str()).then_some(TagHeader(name))
+        let FieldName(name) = FieldName::from_text(text)?;
+        (!NO_TAGS.contains(&name.as_str())).then_some(TagHeader(name))
     }
 }
+
+/// Fields that a response cannot do without, and that `tags.strip` would remove.
+const NO_TAGS: [&str; 24] = [
+    "age",
+    "cache-control",
+    "connection",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "link",
+    "location",
+    "retry-after",
+    "set-cookie",
+    "strict-transport-security",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "www-authenticate",
+];
 
 struct TagName(String);
 

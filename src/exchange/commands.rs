@@ -11,6 +11,7 @@ use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
 use crate::config::{Options, Strangers};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
+use crate::metrics::Counter;
 use crate::outcome::{Local, Outcome};
 use crate::policy::key::{self, KeyParts};
 use crate::sorting::sorted;
@@ -36,19 +37,26 @@ impl Exchange {
     /// Whether a request is for the admin route, and what to do then; none for a request like any other.
     pub(super) fn command(&mut self, cx: &mut Context<'_, impl Host>, request: &RequestHead) -> Option<Step> {
         let config = Rc::clone(cx.config);
-        let recognised = match admin::recognise(request, &config.admin) {
-            Recognised::Respond(_) | Recognised::Authorised(_) if !is_admitted(cx) => {
-                admin::unknown(request, &config.admin)
-            }
-            recognised => recognised,
-        };
-        match recognised {
+        match admin::recognise(request, &config.admin) {
             Recognised::NotForUs => None,
-            // A stranger's PURGE is a request like any other, unless the operator wants it to end here.
+            // A stranger's PURGE is a request like any other, where the operator wants it.
             Recognised::Stranger => match config.admin.strangers {
                 Strangers::Pass => None,
                 Strangers::Forbid => Some(self.answer_command(cx, admin::forbidden())),
             },
+            Recognised::Respond(_) | Recognised::Authorised(_) if !is_admitted(cx) => {
+                let response = admin::turned_away(request, &config.admin);
+                Some(self.answer_command(cx, response))
+            }
+            Recognised::Unauthorised(response) => {
+                cx.host.count(Counter::Unauthorised);
+                if let Some(times) = cx.desk.unauthorised.note(cx.now.mono) {
+                    cx.host.warn(&format!(
+                        "larder: {times} commands with a token that is not known were refused"
+                    ));
+                }
+                Some(self.answer_command(cx, response))
+            }
             Recognised::Respond(response) => Some(self.answer_command(cx, response)),
             Recognised::Authorised(caller) => Some(self.command_head(cx, request.clone(), caller)),
         }
@@ -189,7 +197,13 @@ impl Commanding {
         if purge.dry_run { inquiries::would_purge(cx, &purge) } else { self.purge(cx, purge) }
     }
 
-    fn purge(&self, cx: &mut Context<'_, impl Host>, purge: Purge) -> AdminResponse {
+    fn purge(&self, cx: &mut Context<'_, impl Host>, mut purge: Purge) -> AdminResponse {
+        if purge.or_everything
+            && !inquiries::is_any_stored(cx, &purge)
+            && let Err(problem) = purge.widen(&self.caller)
+        {
+            return self.refuse(cx, &problem);
+        }
         let results = append(cx, &purge.invalidations);
         if purge.refresh
             && let Some(last) = results.iter().filter_map(|result| result.ok()).max()

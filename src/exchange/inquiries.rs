@@ -18,6 +18,8 @@ use crate::store::record::Response;
 const MATCHES_MAX: u64 = 200_000;
 /// The most stored responses of one URL that are shown in full.
 const VARIANTS_MAX: usize = 64;
+/// The most pages that are looked through for one response of a host.
+const PAGES_MAX: usize = 4;
 /// The most records of the journal that an explanation lists.
 const RECORDS_MAX: usize = 20;
 
@@ -87,6 +89,23 @@ pub(super) fn would_purge(cx: &mut Context<'_, impl Host>, purge: &Purge) -> Adm
     let subjects = shown.iter().map(|shown| shown.entry().subject());
     let counts = matchers.counts(purge.asked.len(), subjects);
     admin::would_purge(purge, &counts, page.next.is_none())
+}
+
+/// Whether anything is stored that a purge covers, as far as a few pages tell.
+pub(super) fn is_any_stored(cx: &mut Context<'_, impl Host>, purge: &Purge) -> bool {
+    let matchers = purge.matchers();
+    let mut from = Some(0);
+    for _ in 0..PAGES_MAX {
+        let Some(at) = from else { break };
+        let bounds = (1, looks_for(matchers.count()));
+        let page = cx.cache.survey(cx.host, at, bounds, |subject, _| matchers.cover(subject));
+        match page {
+            Some(page) if page.seen.is_empty() => from = page.next,
+            Some(_) => return true,
+            None => return false,
+        }
+    }
+    false
 }
 
 /// A page of stored responses.

@@ -40,6 +40,16 @@ impl Matcher {
         }
     }
 
+    /// Whether it holds a pattern.
+    #[must_use]
+    pub fn has_pattern(&self) -> bool {
+        match self {
+            Matcher::Pattern(..) => true,
+            Matcher::Plain(_) => false,
+            Matcher::And(terms) => terms.iter().any(|(_, term)| term.has_pattern()),
+        }
+    }
+
     /// How many regular expressions it holds.
     #[must_use]
     pub fn regexes(&self) -> usize {

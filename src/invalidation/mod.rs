@@ -19,7 +19,7 @@ pub use index::{Full, Index, Verdict};
 pub use matcher::Matcher;
 pub use pattern::{Matched, PATTERN_BYTES_MAX, Pattern};
 pub use selector::{Part, Selector, Subject, Term, hostname, media_range, status};
-pub use tag::{TAG_BYTES_MAX, Tag, TagLimit, groups_of, tags_of};
+pub use tag::{Separators, TAG_BYTES_MAX, Tag, TagLimit, fact, groups_of, tags_of};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,8 @@
 //! Tags: the names under which stored responses can be invalidated together, and where a response carries them.
 //!
-//! `Surrogate-Key` and `xkey` separate tags by spaces, `Cache-Tag`, `Edge-Cache-Tag` and `X-Cache-Tags` by commas;
-//! `Cache-Groups` is a structured-field list of strings (RFC 9875 §2). Tags are compared byte by byte, in case too.
+//! Each field has the syntax that its users write, see [`Separators`]; `Cache-Groups` is a structured-field list of
+//! strings (RFC 9875 §2), and what TYPO3 says of a page by two fields becomes two tags. Tags are compared byte by
+//! byte, in case too.
 
 use core::borrow::Borrow;
 use core::convert::Infallible;
@@ -86,11 +87,63 @@ pub fn tags_of(
     for name in headers.iter().filter(|name| fields.contains(name)) {
         match Syntax::of(name) {
             Syntax::Groups => tags.groups(fields, name)?,
-            Syntax::Separated(separator) => tags.separated(fields, name, separator)?,
+            Syntax::Fact => tags.facts(fields, name)?,
+            Syntax::List(separators) => tags.list(fields, name, separators)?,
         }
     }
-    sort_by(&mut tags.tags, Ord::cmp);
-    Ok(tags.tags)
+    tags.finished()
+}
+
+/// What separates the tags in a field.
+///
+/// No product that writes `xkey` or `Surrogate-Key` has tags with blanks or commas in them, and they write both between
+/// them. Of the fields with a plain name, Cloudflare and Akamai define theirs as lists of commas. Who writes the others
+/// is of two minds (FOSHttpCache and API Platform: commas, Drupal: blanks), so that one without a comma is taken for the
+/// latter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Separators {
+    /// Commas.
+    Commas,
+    /// Commas, blanks and bars.
+    Any,
+    /// Commas, and where there is none in the line, blanks and bars.
+    CommasElseBlanks,
+}
+
+impl Separators {
+    /// How the tags in a field of this name (in lower case) are separated, in responses and in purges.
+    #[must_use]
+    pub fn of(name: &str) -> Separators {
+        match name {
+            "cache-tag" | "edge-cache-tag" | "x-cache-tag" | "x-magento-tags" => Separators::Commas,
+            "surrogate-key"
+            | "xkey"
+            | "xkey-purge"
+            | "xkey-softpurge"
+            | "key"
+            | "purge-cache-tags"
+            | "x-acquia-purge-tags" => Separators::Any,
+            _ => Separators::CommasElseBlanks,
+        }
+    }
+
+    /// The pieces of a line, without the blanks around them; some may be empty.
+    pub fn split(self, line: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let blanks = match self {
+            Separators::Commas => false,
+            Separators::Any => true,
+            Separators::CommasElseBlanks => !line.contains(&b','),
+        };
+        let separates = move |b: &u8| *b == b',' || (blanks && matches!(b, b' ' | b'\t' | b'|'));
+        line.split(separates).map(<[u8]>::trim_ascii)
+    }
+}
+
+/// The tag for what a response says of itself in a field of this name, where such a field is no list: TYPO3's number of
+/// a page, `typo3-pid:7`, and name of a site.
+#[must_use]
+pub fn fact(name: &str, value: &str) -> Option<Tag> {
+    Tag::new(&format!("{name}:{value}"))
 }
 
 /// The group names in a structured field of strings, `Cache-Groups` or `Cache-Group-Invalidation` (RFC 9875 §2, §3).
@@ -109,15 +162,17 @@ pub fn groups_of(fields: &Fields, name: &str) -> Vec<String> {
 /// How a field writes its tags.
 enum Syntax {
     Groups,
-    Separated(fn(&u8) -> bool),
+    /// One value, which is a tag with the field's name.
+    Fact,
+    List(Separators),
 }
 
 impl Syntax {
     fn of(name: &str) -> Syntax {
         match name {
             "cache-groups" => Syntax::Groups,
-            "surrogate-key" | "xkey" => Syntax::Separated(|b| matches!(b, b' ' | b'\t')),
-            _ => Syntax::Separated(|b| *b == b','),
+            "typo3-pid" | "typo3-sitename" => Syntax::Fact,
+            _ => Syntax::List(Separators::of(name)),
         }
     }
 }
@@ -128,14 +183,34 @@ struct Collector {
     length_max: usize,
 }
 
+/// How many times as many tags as are allowed are read in search of those that stand there twice.
+const REPETITIONS_MAX: usize = 4;
+
 impl Collector {
     fn groups(&mut self, fields: &Fields, name: &str) -> Result<(), TagLimit> {
         groups_of(fields, name).iter().try_for_each(|group| self.add(group.as_bytes()))
     }
 
-    fn separated(&mut self, fields: &Fields, name: &str, separator: fn(&u8) -> bool) -> Result<(), TagLimit> {
-        for value in fields.get_all(name) {
-            value.split(separator).map(<[u8]>::trim_ascii).try_for_each(|tag| self.add(tag))?;
+    fn facts(&mut self, fields: &Fields, name: &str) -> Result<(), TagLimit> {
+        for value in fields.get_all(name).map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()) {
+            let value = core::str::from_utf8(value).map_err(|_| TagLimit::Malformed)?;
+            self.add(format!("{name}:{value}").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, fields: &Fields, name: &str, separators: Separators) -> Result<(), TagLimit> {
+        for line in fields.get_all(name) {
+            separators.split(line).try_for_each(|tag| self.add(tag))?;
+            // A single tag with a blank in it, where tags may have some: it can be purged as a whole too.
+            let whole = line.trim_ascii();
+            if separators == Separators::CommasElseBlanks
+                && !whole.contains(&b',')
+                && whole.contains(&b' ')
+                && whole.len() <= self.length_max
+            {
+                self.add(whole)?;
+            }
         }
         Ok(())
     }
@@ -148,15 +223,17 @@ impl Collector {
             return Err(TagLimit::Length);
         }
         let name = core::str::from_utf8(name).map_err(|_| TagLimit::Malformed)?;
-        let tag = Tag::new(name).ok_or(TagLimit::Malformed)?;
-        if self.tags.contains(&tag) {
-            return Ok(());
-        }
-        if self.tags.len() >= self.count_max {
+        if self.tags.len() >= self.count_max.saturating_mul(REPETITIONS_MAX) {
             return Err(TagLimit::Count);
         }
-        self.tags.push(tag);
+        self.tags.push(Tag::new(name).ok_or(TagLimit::Malformed)?);
         Ok(())
+    }
+
+    fn finished(mut self) -> Result<Vec<Tag>, TagLimit> {
+        sort_by(&mut self.tags, Ord::cmp);
+        self.tags.dedup();
+        if self.tags.len() > self.count_max { Err(TagLimit::Count) } else { Ok(self.tags) }
     }
 }
 
@@ -212,7 +289,8 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(field: (&str, &[u8])) -> Result<Vec<String>, TagLimit> {
-        let headers = ["cache-groups", "surrogate-key", "xkey", "cache-tag", "x-cache-tags"];
+        let headers =
+            ["cache-groups", "surrogate-key", "xkey", "cache-tag", "x-cache-tags", "typo3-pid", "x-own"];
         let headers: Vec<String> = headers.iter().map(|h| (*h).to_owned()).collect();
         let tags = tags_of(&Fields::from_iter([field]), &headers, 4, 8)?;
         Ok(tags.iter().map(Tag::to_string).collect())
@@ -220,11 +298,17 @@ mod tests {
 
     #[test]
     fn each_field_has_its_own_syntax() {
-        let cases: [(&str, &[u8], &[&str]); 11] = [
+        let cases: [(&str, &[u8], &[&str]); 17] = [
             ("surrogate-key", b" b  a\tc ", &["a", "b", "c"]),
-            ("xkey", b"a,b", &["a,b"]),
+            ("surrogate-key", b"/books, /books/1", &["/books", "/books/1"]),
+            ("xkey", b"a,b c", &["a", "b", "c"]),
             ("cache-tag", b"b, a b ,,c", &["a b", "b", "c"]),
             ("x-cache-tags", b"user:42,User:42,user:42", &["User:42", "user:42"]),
+            ("x-cache-tags", b"a b,c", &["a b", "c"]),
+            ("x-cache-tags", b"a b", &["a", "a b", "b"]),
+            ("x-cache-tags", b"1 2 3 4567", &["1", "2", "3", "4567"]),
+            ("x-own", b"a|b", &["a", "b"]),
+            ("x-own", b"a, b", &["a", "b"]),
             ("cache-groups", b"\"b\", \"a, b\";x=1, token, (\"c\")", &["a, b", "b"]),
             ("cache-groups", b"\"b\", \"a", &[]),
             ("cache-groups", b"a \xff", &[]),
@@ -237,6 +321,14 @@ mod tests {
             let expected: Vec<String> = expected.iter().map(|t| (*t).to_owned()).collect();
             assert_eq!(read((name, value)), Ok(expected), "{name}: {}", String::from_utf8_lossy(value));
         }
+    }
+
+    #[test]
+    fn what_typo3_says_of_a_page_is_a_tag() {
+        let fields = Fields::from_iter([("typo3-pid", " 7 "), ("typo3-sitename", "abc"), ("typo3-pid", "")]);
+        let tags = tags_of(&fields, &["typo3-pid".into(), "typo3-sitename".into()], 9, 99).unwrap();
+        assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["typo3-pid:7", "typo3-sitename:abc"]);
+        assert_eq!(fact("typo3-pid", "7").as_ref(), tags.first());
     }
 
     #[test]

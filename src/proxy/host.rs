@@ -192,6 +192,10 @@ impl SharedData for ProxyHost {
 }
 
 impl Metrics for ProxyHost {
+    fn warn(&self, sentence: &str) {
+        log::warn!("{sentence}");
+    }
+
     fn count(&self, counter: Counter) {
         if let Some(Some(id)) = self.counters.borrow().get(counter.index()) {
             abi::add_to_metric(*id, 1);

@@ -56,7 +56,7 @@ fn operators_purge_on_their_own_listener_and_clients_have_no_admin_route() {
         command(operators, "BAN", "/", TOKEN, "");
     }
     assert_eq!(command(operators, "GET", "/_larder/stats", TOKEN, "").0, 200);
-    assert_eq!(command(operators, "GET", "/_larder/stats", "Bearer wrong", "").0, 404);
+    assert_eq!(command(operators, "GET", "/_larder/stats", "Bearer wrong", "").0, 401);
     assert_eq!(command(operators, "GET", "/page", TOKEN, "").0, 404, "it serves no pages");
     for (method, target) in [("GET", "/_larder/stats"), ("POST", "/_larder/purge")] {
         let request = Request::new(method, target).field("authorization", TOKEN).body("{}");

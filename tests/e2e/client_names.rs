@@ -113,8 +113,8 @@ fn only_callers_whose_certificates_carry_a_listed_name_are_let_in() {
         (Some("ops"), "change me", "HTTP/1.1 200"),
         (Some("deploy"), "change me", "HTTP/1.1 200"),
         // A known caller still needs a token.
-        (Some("ops"), "wrong", "HTTP/1.1 404"),
-        // A stranger gets what he would get without a token.
+        (Some("ops"), "wrong", "HTTP/1.1 401"),
+        // A stranger finds nothing, and the token does not reach the origin.
         (Some("other"), "change me", "HTTP/1.1 404"),
         (None, "change me", ""),
     ] {

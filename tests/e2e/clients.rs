@@ -120,7 +120,7 @@ fn the_client_of_cloudflare_purges() {
     assert_eq!((&answer["status"], gone), (&json!(400), vec![]), "{answer}");
     let mut stranger = Clients::start(&envoy, "wrong");
     let (answer, gone) = purged(&mut envoy, &mut stranger, "cloudflare", &json!({"purge_everything": true}));
-    assert_eq!((&answer["status"], gone), (&json!(404), vec![]), "{answer}");
+    assert_eq!((&answer["status"], gone), (&json!(401), vec![]), "{answer}");
     envoy.check();
 }
 
@@ -155,6 +155,6 @@ fn the_client_of_fastly_purges() {
     let mut stranger = Clients::start(&envoy, "wrong");
     let (answer, gone) =
         purged(&mut envoy, &mut stranger, "fastly", &json!({"call": "purge_all", "service_id": "SU1"}));
-    assert_eq!((&answer["status"], gone), (&json!(404), vec![]), "{answer}");
+    assert_eq!((&answer["status"], gone), (&json!(401), vec![]), "{answer}");
     envoy.check();
 }

@@ -171,7 +171,11 @@ fn envoy(without_filter: bool) -> RealEnvoy {
         RealEnvoy::start_with(&Setup { without_filter, replaced: ROOMY.to_vec(), ..Setup::default() });
     if !without_filter {
         let token = format!(r#"{{"name": "nobody", "sha256": "{}"}}"#, "0".repeat(64));
-        envoy.configure(&format!(r#"{{"admin": {{"methods": true, "tokens": [{token}]}}}}"#)).unwrap();
+        envoy
+            .configure(&format!(
+                r#"{{"admin": {{"methods": true, "strangers": "pass", "tokens": [{token}]}}}}"#
+            ))
+            .unwrap();
     }
     envoy
 }

@@ -11,10 +11,8 @@ pub fn without_a_token_the_route_is_a_missing_page(stand: &mut dyn Stand) {
         Request::new("POST", "/_larder/purge").body("{}"),
         Request::get("/_larder/stats"),
         Request::get("/_larder/"),
-        Request::get("/_larder/stats").field("authorization", "Bearer wrong"),
-        Request::get("/_larder/stats").field("authorization", &format!("Bearer {TOKEN}")[..17]),
-        Request::get("/_larder/stats").field("authorization", format!("Basic {TOKEN}")),
-        Request::get("/_larder/stats").field("authorization", b"Bearer \xff"),
+        Request::get("/_larder"),
+        Request::get("/_larder/stats").field("authorization", ""),
     ];
     let seen = |stand: &mut dyn Stand, request: &Request| {
         let mut response = stand.send(0, request.clone());
@@ -27,6 +25,71 @@ pub fn without_a_token_the_route_is_a_missing_page(stand: &mut dyn Stand) {
         assert_eq!(seen(stand, &request).status, 404);
         assert_eq!(stand.origin_log().pop().unwrap().target, request.target);
     }
+}
+
+/// A wrong token never reaches the origin, whose 200 would look like success, and is answered in the client's own words.
+pub fn a_wrong_token_is_told_so_and_not_sent_to_the_origin(stand: &mut dyn Stand) {
+    admin(stand);
+    let before = stand.metric("admin_unauthorized");
+    let wrong = ("authorization", "Bearer wrong");
+    let requests = [
+        (Request::get("/_larder/stats"), wrong, "message"),
+        (Request::new("POST", "/_larder/purge").body("{}"), wrong, "message"),
+        (Request::get("/_larder"), wrong, "message"),
+        (Request::get("/_larder/?x"), ("authorization", "Basic b3BzOm9wcw=="), "message"),
+        (Request::new("POST", "/client/v4/zones/z/purge_cache").body("{}"), wrong, "\"success\":false"),
+        (
+            Request::new("POST", "/client/v4/zones/z/purge_cache").body("{}"),
+            ("x-auth-key", "k"),
+            "\"success\":false",
+        ),
+        (Request::new("POST", "/service/SU1/purge_all"), ("fastly-key", "wrong"), "\"msg\""),
+        (Request::new("PURGE", "/page"), ("fastly-key", "wrong"), "\"msg\""),
+        (Request::new("PURGE", "/souin-api/souin/flush"), wrong, "message"),
+    ];
+    let sent = requests.len() as u64;
+    for (request, (name, value), shape) in requests {
+        let response = stand.send(0, request.clone().field(name, value));
+        assert_eq!(response.status, 401, "{request:?}: {}", response.text());
+        assert!(response.text().contains(shape), "{request:?}: {}", response.text());
+        assert!(!response.text().contains("wrong"), "{}", response.text());
+        assert!(response.field("www-authenticate").starts_with("Bearer"), "{response:?}");
+    }
+    for value in [&TOKEN.as_bytes()[..10], b"\xff"] {
+        let value = [b"Bearer ", value].concat();
+        assert_eq!(stand.send(1, Request::get("/_larder/stats").field("authorization", value)).status, 401);
+    }
+    assert_eq!(stand.origin_log().len(), 0);
+    assert_eq!(stand.metric("admin_unauthorized"), before + sent + 2);
+}
+
+/// What cannot be read is told at once and clearly.
+pub fn a_command_that_cannot_be_read_is_told_why(stand: &mut dyn Stand) {
+    admin(stand);
+    for (name, value, status) in [
+        ("content-encoding", "gzip", 415),
+        ("content-type", "multipart/form-data; boundary=x", 415),
+        ("content-type", "application/xml", 415),
+        ("content-type", "text/plain", 200),
+    ] {
+        let body = r#"{"selectors": [{"tag": "t"}]}"#;
+        let mut request = commanding("POST", "/_larder/purge", body);
+        request.fields.retain(|(known, _)| known != name);
+        let response = stand.send(0, request.field(name, value));
+        assert_eq!(response.status, status, "{name}: {value}: {}", response.text());
+    }
+    let options = command(stand, 0, "OPTIONS", "/_larder/purge", "");
+    assert_eq!((options.status, options.field("allow").as_str()), (204, "POST, OPTIONS"));
+    for (body, named) in [
+        (r#"{"selectors": [{"tag": "a"}], "mode": "hard", "mode": "soft"}"#, "mode"),
+        (r#"{"selectors": [{"tag": "a", "tag": "b"}]}"#, "tag"),
+        (r#"{"selectors": [{"tag": "a"}], "hosts": []}"#, "hosts"),
+    ] {
+        let response = command(stand, 1, "POST", "/_larder/purge", body);
+        assert_eq!(response.status, 400, "{body}");
+        assert!(response.text().contains(named), "{body}: {}", response.text());
+    }
+    assert_eq!(stand.origin_log().len(), 0);
 }
 
 pub fn without_a_configured_token_there_is_no_route(stand: &mut dyn Stand) {

@@ -13,6 +13,8 @@ pub mod ahead;
 pub mod attacks;
 /// What `Cache-Status` says (RFC 9211).
 pub mod cache_status;
+/// What the plugins of real products send, and what is gone then.
+pub mod clients;
 /// Many clients, one request to the origin.
 pub mod collapse;
 /// Commands in Larder's own language: receipts, lists, explanations, namespaces, refreshes.
@@ -324,6 +326,8 @@ macro_rules! on_both_stands {
                 counters_and_answers_come_to_the_same_sums
             }
             admin {
+                a_wrong_token_is_told_so_and_not_sent_to_the_origin
+                a_command_that_cannot_be_read_is_told_why
                 without_a_token_the_route_is_a_missing_page
                 without_a_configured_token_there_is_no_route
                 commands_never_reach_the_origin
@@ -352,6 +356,13 @@ macro_rules! on_both_stands {
                 the_configuration_is_shown
                 each_selector_covers_what_it_names
             }
+            clients {
+                products_purge_by_their_own_tags
+                products_purge_urls
+                a_field_that_is_not_known_purges_nothing
+                a_page_may_have_a_thousand_tags_and_so_may_a_purge
+                tags_may_stand_in_a_field_of_ones_own
+            }
             dialects {
                 varnish_foshttpcache_and_nginx_purge
                 soft_purges_and_refreshes_of_varnish
@@ -367,7 +378,7 @@ macro_rules! on_both_stands {
             trust {
                 strangers_meet_the_origin
                 a_strangers_purge_purges_nothing
-                strangers_purges_can_be_forbidden
+                strangers_purges_are_forbidden
                 callers_come_from_their_networks
                 commands_have_a_rate
                 nothing_is_half_applied

@@ -3,27 +3,25 @@
 use super::operating::{command, configure, fill, is_hit, json, page};
 use crate::stand::{Reply, Request, Stand};
 
-/// Without a known token the route is a page like any other, and purging methods go to the origin.
+/// Without a token the route is a page like any other, and where it is wanted purging methods go to the origin.
 pub fn strangers_meet_the_origin(stand: &mut dyn Stand) {
-    configure(stand, r#", "methods": true"#, "");
+    configure(stand, r#", "methods": true, "strangers": "pass""#, "");
     stand.origin("/page", vec![page("v", "t")]);
     fill(stand, &["/page"]);
     stand.origin("/page", vec![Reply::status(405)]);
-    for token in [None, Some("Bearer wrong")] {
-        for (method, target) in [
-            ("PURGE", "/page"),
-            ("BAN", "/page"),
-            ("REFRESH", "/page"),
-            ("GET", "/_larder/stats"),
-            ("GET", "/nothing"),
-        ] {
-            let mut request = Request::new(method, target);
+    for (token, methods) in
+        [(None, &["PURGE", "BAN", "REFRESH"][..]), (Some("Bearer wrong"), &["PURGE", "BAN", "REFRESH"])]
+    {
+        for method in methods {
+            let mut request = Request::new(method, "/page");
             if let Some(token) = token {
                 request = request.field("authorization", token);
             }
-            let expected = if target == "/page" { 405 } else { 404 };
-            assert_eq!(stand.send(0, request).status, expected, "{method} {target}");
+            assert_eq!(stand.send(0, request).status, 405, "{method} {token:?}");
         }
+    }
+    for target in ["/_larder/stats", "/nothing"] {
+        assert_eq!(stand.send(0, Request::get(target)).status, 404, "{target}");
     }
     let log = stand.origin_log();
     assert_eq!(log.iter().filter(|r| r.method == "PURGE" && r.target == "/page").count(), 2);
@@ -32,21 +30,25 @@ pub fn strangers_meet_the_origin(stand: &mut dyn Stand) {
 
 /// A stranger's purge does not purge. (As an unsafe method that succeeded it would invalidate, RFC 9111 §4.4.)
 pub fn a_strangers_purge_purges_nothing(stand: &mut dyn Stand) {
-    configure(stand, r#", "methods": true"#, "");
+    configure(stand, r#", "methods": true, "strangers": "pass""#, "");
     stand.origin("/kept", vec![page("v", "t"), Reply::status(405)]);
     fill(stand, &["/kept"]);
     assert_eq!(stand.send(0, Request::new("PURGE", "/kept")).status, 405);
     assert!(is_hit(stand, 1, "/kept"));
 }
 
-/// Where the operator wants it, a stranger's purge ends at the cache.
-pub fn strangers_purges_can_be_forbidden(stand: &mut dyn Stand) {
-    configure(stand, r#", "methods": true, "strangers": "forbid""#, "");
+/// Unless the operator wants it otherwise, a stranger's purge ends at the cache.
+pub fn strangers_purges_are_forbidden(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true"#, "");
     stand.origin("/page", vec![page("v", "t")]);
-    assert_eq!(
-        stand.send(0, Request::new("PURGE", "/page").field("authorization", "Bearer wrong")).status,
-        403
-    );
+    for method in ["PURGE", "BAN", "PURGEKEYS", "PURGETAGS", "REFRESH"] {
+        for (name, value, status) in
+            [("x-nothing", "", 403), ("authorization", "Bearer wrong", 401), ("fastly-key", "wrong", 401)]
+        {
+            let response = stand.send(0, Request::new(method, "/page").field(name, value));
+            assert_eq!(response.status, status, "{method} {name}");
+        }
+    }
     assert_eq!(stand.origin_count("/page"), 0);
     assert_eq!(command(stand, "PURGE", "/page", "").status, 200);
 }
@@ -61,6 +63,7 @@ pub fn callers_come_from_their_networks(stand: &mut dyn Stand) {
     ] {
         configure(stand, &format!(r#", "networks": {networks}"#), "");
         assert_eq!(stats(stand), status, "{networks}");
+        assert_eq!(stand.origin_count("/_larder/stats"), 0, "no token reaches the origin");
     }
     // No certificate, no name.
     configure(stand, r#", "client_names": ["spiffe://example/ops"]"#, "");
