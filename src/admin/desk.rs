@@ -19,8 +19,39 @@ pub struct Desk {
     pub backlog: Backlog,
     /// What purges still have to be fetched again, one after the other.
     pub rounds: VecDeque<Round>,
+    /// How many stored responses may be looked at to count what purges cover.
+    pub counting: Allowance,
     /// Commands with a token that is not known.
     pub unauthorised: Seldom,
+}
+
+/// What may be spent on something that is nice to know: a little all the time, more where it was not spent for a while.
+#[derive(Debug, Default)]
+pub struct Allowance {
+    spent: u64,
+    at: Monotonic,
+}
+
+/// The most that can be spent at once.
+const SAVED_MAX: u64 = 2_000;
+/// What is added in a second.
+const PER_SECOND: u64 = 1_000;
+
+impl Allowance {
+    /// What can be spent now.
+    pub fn left(&mut self, now: Monotonic) -> u64 {
+        let gained = now.0.saturating_sub(self.at.0).saturating_mul(PER_SECOND) / 1_000;
+        if gained > 0 {
+            self.at = now;
+            self.spent = self.spent.saturating_sub(gained);
+        }
+        SAVED_MAX.saturating_sub(self.spent)
+    }
+
+    /// So much is spent.
+    pub fn spend(&mut self, count: u64) {
+        self.spent = self.spent.saturating_add(count).min(SAVED_MAX);
+    }
 }
 
 /// How long at least lies between two lines of the log about the same.
@@ -64,6 +95,14 @@ mod tests {
     use super::*;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn an_allowance_grows_while_it_is_not_spent() {
+        let mut allowance = Allowance::default();
+        assert_eq!(allowance.left(Monotonic(9)), SAVED_MAX);
+        allowance.spend(SAVED_MAX + 5);
+        assert_eq!([9, 10, 110, 99_999].map(|at| allowance.left(Monotonic(at))), [0, 1, 101, SAVED_MAX]);
+    }
 
     #[test]
     fn what_anybody_can_cause_is_told_seldom() {

@@ -46,7 +46,8 @@ pub fn canonical(url: &str) -> Result<Vec<u8>, &'static str> {
 
 pub fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
     let hierarchy = TagHierarchy::new([("user", "data")]).unwrap();
-    run(&Context { config: &config(), canonical: &canonical, hierarchy: &hierarchy, now: NOW })
+    let forms = |_: &[u8]| Vec::new();
+    run(&Context { config: &config(), canonical: &canonical, forms: &forms, hierarchy: &hierarchy, now: NOW })
 }
 
 pub fn caller() -> Caller {

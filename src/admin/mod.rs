@@ -32,14 +32,14 @@ mod varnish;
 mod view;
 
 pub use auth::{Caller, DEBUG_FIELD, may_debug};
-pub use desk::{Desk, ROUNDS_MAX, Round};
+pub use desk::{Allowance, Desk, ROUNDS_MAX, Round, Seldom};
 pub use entries::{Entry, Shape, entries, entry};
 pub use explain::{Explanation, explain};
 pub use idempotency::Answers;
 pub use limit::Limiter;
 pub use namespaces::{Bump, NAMESPACES_MAX, Namespaces};
 pub use peer::{admits, is_guarded};
-pub use purge::Purge;
+pub use purge::{Covered, Matchers, Purge};
 pub use questions::{EntriesQuery, ExplainQuery};
 pub use reasons::{Reason, forwarded, live, not_stored, served_stale};
 pub use refresh::{Refresh, Refreshed, refreshing};
@@ -51,6 +51,7 @@ pub use view::{
 
 use crate::config::{AdminConfig, Scope, Strangers, TagHierarchy};
 use crate::http::RequestHead;
+use crate::invalidation::Selector;
 use crate::time::Timestamp;
 
 /// Whether a request is for the admin route, as far as its head tells.
@@ -158,8 +159,10 @@ pub enum Dialect {
 pub struct Context<'a> {
     /// The configuration of the route.
     pub config: &'a AdminConfig,
-    /// The canonical URI, `host[:port]/path?query`, of an absolute URL.
+    /// The canonical URI, `host[:port]/path?query`, of an absolute URL, with its whole query.
     pub canonical: &'a dyn Fn(&str) -> Result<Vec<u8>, &'static str>,
+    /// What else a canonical URI comes to, by rules that let less of its query count.
+    pub forms: &'a dyn Fn(&[u8]) -> Vec<Selector>,
     /// Which tags lie under which.
     pub hierarchy: &'a TagHierarchy,
     /// What the wall clock says.
@@ -244,13 +247,18 @@ pub fn command(
 pub fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
     let receipts = purge.receipts(results);
     let positions: Option<Vec<u64>> = receipts.iter().map(|result| result.ok()).collect();
-    match (purge.dialect, positions) {
-        (Dialect::Own, _) => own::purged(purge, &receipts),
+    let answer = match (purge.dialect, positions) {
+        (Dialect::Own, _) => return own::purged(purge, &receipts),
         (Dialect::Varnish, Some(positions)) => varnish::purged(purge, &positions),
         (Dialect::Fastly, Some(positions)) => fastly::purged(purge, &positions),
         (Dialect::Cloudflare, Some(positions)) => cloudflare::purged(&positions),
         (Dialect::Souin, Some(positions)) => souin::purged(purge, &positions),
-        (dialect, None) => refused(dialect, &Problem::busy()),
+        (dialect, None) => return refused(dialect, &Problem::busy()),
+    };
+    // The words of others have no place for it.
+    match &purge.covered {
+        Some(covered) => answer.with("larder-covers", covered.field()),
+        None => answer,
     }
 }
 

@@ -236,9 +236,20 @@ fn refresh(said: &Said, context: &Context<'_>) -> Result<Refresh, Problem> {
 /// The answer to a purge, given the receipt of each of those asked for: where the journal did not take all records,
 /// those that it took hold.
 pub(super) fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
-    let selectors: Vec<Value> = purge.asked.iter().zip(results).map(|(asked, r)| result(asked, *r)).collect();
+    let selectors: Vec<Value> = purge
+        .asked
+        .iter()
+        .zip(results)
+        .enumerate()
+        .map(|(at, (asked, r))| {
+            result(asked, *r, purge.covered.as_ref().and_then(|covered| covered.each.get(at)))
+        })
+        .collect();
     let receipt = results.iter().filter_map(|result| result.ok()).max();
     let mut body = json!({ "receipt": receipt, "mode": purge.mode().as_str(), "selectors": selectors });
+    if let (Some(covered), Some(members)) = (&purge.covered, body.as_object_mut()) {
+        members.insert("complete".into(), covered.complete.into());
+    }
     if let (Some(refreshed), Some(members)) = (&purge.refreshed, body.as_object_mut()) {
         members.insert("refresh".into(), refreshed.shown());
     }
@@ -252,9 +263,12 @@ pub(super) fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> Adm
     busy.complete(AdminResponse::json(busy.status, &body))
 }
 
-fn result(asked: &Value, result: Result<u64, JournalBusy>) -> Value {
+fn result(asked: &Value, result: Result<u64, JournalBusy>, covers: Option<&u64>) -> Value {
     match result {
-        Ok(seq) => json!({ "selector": asked, "receipt": seq }),
+        Ok(seq) => match covers {
+            Some(count) => json!({ "selector": asked, "receipt": seq, "covers": count }),
+            None => json!({ "selector": asked, "receipt": seq }),
+        },
         Err(JournalBusy) => json!({ "selector": asked, "error": "busy" }),
     }
 }
@@ -262,6 +276,7 @@ fn result(asked: &Value, result: Result<u64, JournalBusy>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::Covered;
     use crate::admin::fixture::{asked, body, purge, request, send, tags};
     use crate::admin::{Recognised, purged, recognise};
     use crate::invalidation::Selector;
@@ -347,6 +362,21 @@ mod tests {
         }
         let long = format!(r#"{{"selectors":[{{"tag":"a"}}],"reason":"{}"}}"#, "x".repeat(257));
         assert_eq!(send(PURGE, &[], &long).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn an_answer_says_how_much_is_covered() {
+        let mut purge = purge(PURGE, &[], r#"{"selectors":[{"tag":"a"},{"url":"http://h/"}]}"#);
+        purge.covered = Some(Covered { each: vec![3, 1], total: 4, complete: false });
+        let answer = body(&purged(&purge, &[Ok(7), Ok(8)]));
+        assert_eq!(
+            (&answer["selectors"][0]["covers"], &answer["selectors"][1]["covers"]),
+            (&json!(3), &json!(1))
+        );
+        assert_eq!(answer["complete"], false);
+        purge.dialect = Dialect::Varnish;
+        let answer = purged(&purge, &[Ok(7), Ok(8)]);
+        assert_eq!(answer.fields.get("larder-covers"), Some(&b"4;complete=?0"[..]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::url::all_forms;
 use super::{Caller, Context, Dialect, JournalBusy, Problem, Refreshed};
 use crate::config::Scope;
 use crate::invalidation::{
@@ -10,6 +11,28 @@ use crate::invalidation::{
 
 /// The most records of one command.
 const RECORDS_MAX: usize = 10_000;
+
+/// The most patterns of one command: each has to be held against what is stored, one by one.
+const PATTERNS_MAX: usize = 256;
+
+/// How many stored responses a purge covers, as far as they were looked at.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Covered {
+    /// For each of those asked for.
+    pub each: Vec<u64>,
+    /// All together, each response once.
+    pub total: u64,
+    /// Whether these are all. If not, there are at least so many.
+    pub complete: bool,
+}
+
+impl Covered {
+    /// As a header field: an item of structured fields (RFC 9651).
+    #[must_use]
+    pub fn field(&self) -> String {
+        format!("{}{}", self.total, if self.complete { "" } else { ";complete=?0" })
+    }
+}
 
 /// Invalidations to append, in order, each acknowledged by its position in the journal.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,6 +54,8 @@ pub struct Purge {
     pub empties: bool,
     /// Whether all is meant where nothing is stored for the host that it names.
     pub or_everything: bool,
+    /// How much it covers.
+    pub covered: Option<Covered>,
     /// What came of fetching it again.
     pub refreshed: Option<Refreshed>,
     /// For each invalidation, which of those asked for it belongs to.
@@ -66,12 +91,14 @@ impl Purge {
             idempotency_key: None,
             empties: false,
             or_everything: false,
+            covered: None,
             refreshed: None,
             of: Vec::new(),
         };
         for (number, (asked, mode, selector)) in asked.into_iter().enumerate() {
             purge.asked.push(asked);
-            for selector in selector.expanded(context.hierarchy) {
+            let forms = context.all_forms(selector).into_iter();
+            for selector in forms.flat_map(|selector| selector.expanded(context.hierarchy)) {
                 purge.of.push(number);
                 purge.invalidations.push(Invalidation {
                     mode,
@@ -116,7 +143,48 @@ impl Purge {
                 "the command takes more than {RECORDS_MAX} records of the journal"
             )));
         }
+        if self.patterns() > PATTERNS_MAX {
+            return Err(Problem::bad(format!("expected at most {PATTERNS_MAX} patterns in a command")));
+        }
         Ok(())
+    }
+
+    /// Adds records for other forms of its URLs; from which record on they are.
+    pub fn also(&mut self, forms: &dyn Fn(&[u8]) -> Vec<Selector>) -> usize {
+        let before = self.invalidations.len();
+        for (asked, record) in self.of.clone().into_iter().zip(self.invalidations.clone()) {
+            for selector in all_forms(record.selector.clone(), forms) {
+                let known = self.of.iter().zip(&self.invalidations);
+                if !known.into_iter().any(|(of, known)| *of == asked && known.selector == selector)
+                    && self.invalidations.len() < RECORDS_MAX
+                {
+                    self.of.push(asked);
+                    self.invalidations.push(Invalidation { selector, ..record.clone() });
+                }
+            }
+        }
+        before
+    }
+
+    /// The URLs that are asked for, each with its number; none when it asks for anything else.
+    #[must_use]
+    pub fn urls(&self) -> Option<Vec<(usize, &[u8])>> {
+        let mut urls: Vec<(usize, &[u8])> = Vec::new();
+        for (asked, record) in self.of.iter().zip(&self.invalidations) {
+            match &record.selector {
+                // The others are forms of it.
+                _ if urls.last().is_some_and(|(last, _)| last == asked) => {}
+                Selector::Uri(uri) => urls.push((*asked, uri)),
+                _ => return None,
+            }
+        }
+        Some(urls)
+    }
+
+    /// How many patterns it holds.
+    #[must_use]
+    pub fn patterns(&self) -> usize {
+        self.invalidations.iter().filter(|record| Matcher::new(&record.selector).has_pattern()).count()
     }
 
     /// The mode of all its invalidations.
@@ -161,6 +229,12 @@ impl Matchers {
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// How much holding them against one response costs, as a number of comparisons.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.0.iter().map(|(_, matcher)| matcher.weight()).sum()
     }
 
     /// Whether any of them covers this.

@@ -16,7 +16,7 @@ pub struct Refresh {
 /// What came of the wish to fetch stored responses again.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Refreshed {
-    /// The position in the journal from which they are stale.
+    /// The position in the journal from which they are stale; none when nothing is stored for any of them.
     pub receipt: Option<u64>,
     /// The keys of those that are being fetched.
     pub started: Vec<String>,
@@ -48,11 +48,14 @@ pub fn refreshing(refresh: &Refresh, refreshed: &Refreshed) -> AdminResponse {
     if refresh.dialect == Dialect::Varnish {
         let text = match (refreshed.started.is_empty(), refreshed.left.first()) {
             (false, _) => "Refreshing".to_owned(),
-            (true, Some((_, why))) => format!("Marked stale: {why}"),
-            (true, None) => "Marked stale: nothing is stored for it".to_owned(),
+            (true, Some((_, why))) if refreshed.receipt.is_some() => format!("Marked stale: {why}"),
+            (true, _) => "Nothing is stored for it".to_owned(),
         };
-        return AdminResponse::text(200, &text)
-            .with("larder-receipt", refreshed.receipt.map(|seq| seq.to_string()).unwrap_or_default());
+        let answer = AdminResponse::text(200, &text);
+        return match refreshed.receipt {
+            Some(seq) => answer.with("larder-receipt", seq.to_string()),
+            None => answer,
+        };
     }
     let urls: Vec<_> = refresh.uris.iter().map(|uri| String::from_utf8_lossy(uri)).collect();
     let mut body = json!({ "receipt": refreshed.receipt, "urls": urls });
@@ -82,6 +85,8 @@ mod tests {
         });
         assert_eq!((answer.status, body(&answer)), (200, expected));
         assert_eq!(refreshing(&refresh(Dialect::Varnish), &refreshed).body, b"Marked stale: why\n");
+        let nothing = Refreshed { receipt: None, ..refreshed.clone() };
+        assert_eq!(refreshing(&refresh(Dialect::Varnish), &nothing).body, b"Nothing is stored for it\n");
         let started = Refreshed { started: vec!["http://h/a".into()], ..refreshed };
         assert_eq!(refreshing(&refresh(Dialect::Own), &started).status, 202);
         let answer = refreshing(&refresh(Dialect::Varnish), &started);

@@ -2,7 +2,7 @@
 
 use super::{Context, Problem};
 use crate::http::RequestHead;
-use crate::invalidation::{Selector, hostname};
+use crate::invalidation::{Selector, Term, hostname};
 
 /// The most query parameters that are read.
 const PARAMETERS_MAX: usize = 32;
@@ -21,6 +21,12 @@ impl Context<'_> {
             None => (self.canonical)(&format!("http://{url}")),
         };
         absolute.map_err(|why| format!("{}: {why}", expected(url)))
+    }
+
+    /// A selector, and those that cover what a URL in it may come to.
+    #[must_use]
+    pub fn all_forms(&self, selector: Selector) -> Vec<Selector> {
+        all_forms(selector, self.forms)
     }
 
     /// One URI with any query.
@@ -84,6 +90,30 @@ impl Context<'_> {
         }
         (self.canonical)(&format!("{scheme}://{authority}{path}")).map_err(Problem::bad)
     }
+}
+
+/// A selector, and those with another form of the URL in it.
+pub fn all_forms(selector: Selector, forms: &dyn Fn(&[u8]) -> Vec<Selector>) -> Vec<Selector> {
+    let more = match &selector {
+        Selector::Uri(uri) => forms(uri),
+        Selector::And(terms) => {
+            let url = |(at, term): (usize, &Term)| match &term.selector {
+                Selector::Uri(uri) if !term.negated => Some((at, forms(uri))),
+                _ => None,
+            };
+            let (at, forms) = terms.iter().enumerate().find_map(url).unwrap_or_default();
+            let with = |form| {
+                let mut terms = terms.clone();
+                if let Some(term) = terms.get_mut(at) {
+                    term.selector = form;
+                }
+                Selector::And(terms)
+            };
+            forms.into_iter().map(with).collect()
+        }
+        _ => Vec::new(),
+    };
+    core::iter::once(selector).chain(more).collect()
 }
 
 fn expected(url: &str) -> String {
@@ -186,6 +216,20 @@ mod tests {
                 assert_eq!(uri.as_deref(), expected.map(str::as_bytes), "{url}");
             }
         });
+    }
+
+    #[test]
+    fn a_url_in_a_selector_stands_for_all_that_it_may_come_to() {
+        let uri = |text: &str| Selector::Uri(text.as_bytes().to_vec());
+        let forms = |_: &[u8]| vec![uri("h/a?b"), uri("h/a")];
+        let all = |selector| all_forms(selector, &forms);
+        assert_eq!(all(uri("h/a?b&c")), [uri("h/a?b&c"), uri("h/a?b"), uri("h/a")]);
+        let and = |selector, negated| {
+            Selector::And(vec![Term::is(Selector::Status(200)), Term { negated, selector }])
+        };
+        assert_eq!(all(and(uri("h/x"), false)), ["h/x", "h/a?b", "h/a"].map(|text| and(uri(text), false)));
+        assert_eq!(all(and(uri("h/x"), true)), [and(uri("h/x"), true)]);
+        assert_eq!(all(Selector::All), [Selector::All]);
     }
 
     #[test]

@@ -114,6 +114,11 @@ impl Cache {
         self.mirror.covering(host, &subject(&record.content), record.stamp, limit)
     }
 
+    /// Whether the index of the journal takes so many more patterns without forgetting anything.
+    pub fn has_room_for_patterns(&mut self, host: &impl Host, patterns: usize) -> bool {
+        !self.sync(host) || self.mirror.has_room_for(patterns)
+    }
+
     /// Looks at stored responses from a place on, until enough of those that are `wanted` have been found or so many
     /// have been looked at. `wanted` gets what selectors look at, and the stamp. None when the journal cannot be read.
     pub fn survey(
@@ -121,6 +126,17 @@ impl Cache {
         host: &impl Host,
         from: u64,
         (limit, looked_max): (usize, u64),
+        wanted: impl Fn(&Subject<'_>, u64) -> bool,
+    ) -> Option<Page> {
+        self.survey_within(host, from, (limit, looked_max, BYTES_MAX), wanted)
+    }
+
+    /// The same, reading no more than so many bytes of records, give or take one record.
+    pub fn survey_within(
+        &mut self,
+        host: &impl Host,
+        from: u64,
+        (limit, looked_max, bytes_max): (usize, u64, u64),
         wanted: impl Fn(&Subject<'_>, u64) -> bool,
     ) -> Option<Page> {
         if !self.sync(host) {
@@ -136,7 +152,7 @@ impl Cache {
                 if slot < from || !way.is_some() || way.is_purged() {
                     continue;
                 }
-                if page.seen.len() >= limit || page.looked_at >= looked_max || bytes >= BYTES_MAX {
+                if page.seen.len() >= limit || page.looked_at >= looked_max || bytes >= bytes_max {
                     page.next = Some(slot);
                     return Some(page);
                 }

@@ -97,6 +97,12 @@ impl Match {
             && self.header.iter().all(|(name, condition)| condition.holds(target.request, name))
     }
 
+    /// Whether there may be a request for this URL of which all conditions hold.
+    pub(super) fn may_hold_for(&self, target: &Target<'_>) -> bool {
+        any(&self.path, |path| path.matches(target.path))
+            && any(&self.host, |host| host.matches(&target.authority, target.host()))
+    }
+
     fn response(&self, phase: Phase<'_>) -> bool {
         match phase {
             Phase::Request => !self.needs_response(),

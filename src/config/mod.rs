@@ -18,6 +18,7 @@ mod options;
 mod overlay;
 mod path;
 mod pattern;
+mod reduction;
 mod reference;
 mod rules;
 mod sections;
@@ -33,6 +34,7 @@ pub use error::ConfigError;
 pub use mutation::Mutation;
 pub use network::Network;
 pub use options::{Direction, Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
+pub use reduction::Reductions;
 pub use reference::{REFERENCE, Row, reference_markdown};
 pub use rules::Rules;
 pub use sections::{BreakerConfig, CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
@@ -129,6 +131,20 @@ impl Config {
     /// The configuration, read once more.
     fn again(&self) -> Result<Config, ConfigError> {
         Config::parse(&self.source.0).map(|config| config.turned(self.direction))
+    }
+
+    /// What is allowed and of no use, for the log: each a sentence that names the option.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.admin.methods && self.admin.tokens.is_empty() {
+            warnings.push(
+                "admin.methods is on, but there is no token in admin.tokens: nobody can purge, and purging methods go \
+                 to the origin"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     /// The configuration for a route with this metadata, a serialised `envoy.config.core.v3.Metadata`: the rule that
@@ -273,6 +289,13 @@ mod tests {
         }
         assert_eq!(config.rules.for_request(&request).key.direction, None);
         assert!(Config::parse(br#"{"key": {"partition": ""}}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_said() {
+        let warnings = |json: &str| Config::parse(json.as_bytes()).unwrap().warnings();
+        assert_eq!(warnings("{}"), Vec::<String>::new());
+        assert!(warnings(r#"{"admin": {"methods": true}}"#)[0].starts_with("admin.methods is on"));
     }
 
     #[test]

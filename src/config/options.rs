@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::credentials::Credentials;
 use super::text::keywords;
 use super::unkeyed::Unkeyed;
@@ -160,7 +162,7 @@ impl Direction {
 }
 
 /// Which query parameters are part of the key. Names may end in `*`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub enum QueryKey {
     /// The query as it is.
     All,

@@ -8,6 +8,7 @@ use super::credentials::{self, Anew, Credential};
 use super::json::{At, Json, Object, Read, boolean};
 use super::names::{DeviceName, FieldName, Name, is_token};
 use super::options::{KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
+use super::reduction::Reductions;
 use super::text::{Text, text};
 use super::units::{StatusRange, count, duration, show_duration, size_within};
 use super::unkeyed::{Treatment, treatments};
@@ -216,6 +217,16 @@ impl Key {
             .optional("content_bytes_max", &mut self.content_bytes_max, |at| size_within(at, 0, 1 << 20))?;
         object
             .optional("partition", &mut self.partition, |at| at.or_null(|at| text(at).map(|Name(name)| name)))
+    }
+
+    /// Whether it says how queries count.
+    pub(super) fn reduces(&self) -> bool {
+        self.query.is_some() || self.query_sorted.is_some()
+    }
+
+    /// How queries count.
+    pub(super) fn add_to(&self, reductions: &mut Reductions) {
+        reductions.add(self.query.as_ref(), self.query_sorted);
     }
 
     fn apply(&self, key: &mut KeyOptions) {

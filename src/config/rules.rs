@@ -17,6 +17,7 @@ use super::mutation::{Invalidates, Mutation};
 use super::names::Name;
 use super::options::Options;
 use super::overlay::{Key, Overlay, put};
+use super::reduction::Reductions;
 use super::template::TagTemplate;
 use super::text::text;
 use super::units::{show_size, size};
@@ -145,6 +146,8 @@ pub struct Rules {
     index: Index,
     needs_response: bool,
     mutates: bool,
+    /// The rules that say how queries count.
+    reducing: Vec<u32>,
     work: RefCell<Work>,
 }
 
@@ -168,6 +171,11 @@ impl Rules {
             index: Index::new(rules.iter().map(|rule| &rule.when)),
             needs_response: rules.iter().any(Rule::looks_at_response),
             mutates: rules.iter().any(|rule| !rule.invalidates.is_empty()),
+            reducing: (0..)
+                .zip(&rules)
+                .filter(|(_, rule)| rule.options.key.reduces())
+                .map(|(at, _)| at)
+                .collect(),
             rules,
             work: RefCell::default(),
         }
@@ -217,6 +225,27 @@ impl Rules {
             Phase::Request => options,
             Phase::Response { .. } => self.with_captures(options, &work.found, target),
         }
+    }
+
+    /// How the query of a URL may count, whatever its request has beside it.
+    #[must_use]
+    pub fn reductions(&self, request: &RequestHead) -> Reductions {
+        let target = Target::of(request);
+        let mut reductions = Reductions::default();
+        reductions.add(Some(&self.defaults.key.query), Some(self.defaults.key.query_sorted));
+        let rules = self.reducing.iter().filter_map(|&at| self.rule(at));
+        rules
+            .filter(|rule| rule.when.may_hold_for(&target))
+            .for_each(|rule| rule.options.key.add_to(&mut reductions));
+        reductions
+    }
+
+    /// What the first rule says of how queries count.
+    #[must_use]
+    pub fn reductions_of_first(&self) -> Reductions {
+        let mut reductions = Reductions::default();
+        self.rules.iter().take(1).for_each(|rule| rule.options.key.add_to(&mut reductions));
+        reductions
     }
 
     /// What the rules say that a successful answer to this unsafe request has changed. In doubt whether a path has

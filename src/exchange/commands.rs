@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use super::{Context, Exchange, Reply, State, Step, inquiries};
+use super::{Context, Exchange, Reply, State, Step, inquiries, reductions};
 use crate::admin::{
     self, AdminResponse, Answers, BodyMissing, Bump, Caller, Command, JournalBusy, Namespaces, Problem,
     Purge, ROUNDS_MAX, Recognised, Refresh, Refreshed, Round, shown,
 };
 use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
-use crate::config::{Options, Strangers};
+use crate::config::{Config, KeyOptions, Options, Reductions, Scope, Strangers};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
 use crate::metrics::Counter;
@@ -23,6 +23,8 @@ const NAMESPACES: &str = "namespaces";
 const NOBODY: StreamId = 0;
 /// Records of stored responses that are looked at in one callback in search of what a purge covers.
 const LOOKS_PER_ROUND: u64 = 1_000;
+/// How many comparisons of selectors with them.
+const COMPARISONS_PER_ROUND: u64 = 20_000;
 /// Where the answers to commands with an idempotency key lie in shared data.
 const ANSWERS: &str = "answers";
 
@@ -127,10 +129,13 @@ impl Commanding {
 
     fn execute(&self, cx: &mut Context<'_, impl Host>, body: &[u8]) -> AdminResponse {
         let config = Rc::clone(cx.config);
-        let canonical = |url: &str| key::uri_of(url, &config.rules.for_request(&get(url)).key);
+        let plain = KeyOptions::default();
+        let canonical = |url: &str| key::uri_of(url, &plain);
+        let forms = |uri: &[u8]| forms(&config, uri);
         let context = admin::Context {
             config: &config.admin,
             canonical: &canonical,
+            forms: &forms,
             hierarchy: &config.tags.parents,
             now: cx.now.wall,
         };
@@ -204,7 +209,13 @@ impl Commanding {
         {
             return self.refuse(cx, &problem);
         }
-        let results = append(cx, &purge.invalidations);
+        if let Err(problem) = self.has_room(cx, &purge) {
+            return self.refuse(cx, &problem);
+        }
+        let covered = inquiries::covered(cx, self.stream, &purge);
+        let mut results = append(cx, &purge.invalidations);
+        results.extend(append_learned(cx, &mut purge));
+        purge.covered = Some(covered);
         if purge.refresh
             && let Some(last) = results.iter().filter_map(|result| result.ok()).max()
         {
@@ -223,6 +234,23 @@ impl Commanding {
         admin::purged(&purge, &results)
     }
 
+    /// Whether the journal has room for the patterns of a purge. Where it has none it forgets, and everything that is
+    /// stored has to be asked for again: that is for those to cause who may purge everything.
+    fn has_room(&self, cx: &mut Context<'_, impl Host>, purge: &Purge) -> Result<(), Problem> {
+        if self.caller.may(Scope::PurgeAll) || purge.patterns() == 0 {
+            return Ok(());
+        }
+        let has_room = cx.cache.has_room_for_patterns(cx.host, purge.patterns());
+        if has_room {
+            return Ok(());
+        }
+        Err(Problem::new(
+            429,
+            "the journal holds as many patterns as it can: name tags, URLs or prefixes, or have everything purged by a \
+             token with the scope `purge_all`",
+        ))
+    }
+
     /// Marks URLs stale and has them fetched again.
     fn refresh(&self, cx: &mut Context<'_, impl Host>, refresh: &Refresh) -> AdminResponse {
         let (token, now) = (self.caller.name.clone(), cx.now.wall);
@@ -235,9 +263,12 @@ impl Commanding {
         };
         let found: Vec<_> =
             refresh.uris.iter().map(|uri| inquiries::stored_at(cx, self.stream, uri)).collect();
-        // By `No-Vary-Search` it may have been stored for another URL.
+        // By `No-Vary-Search` it may have been stored for another URL. What is not stored needs no record.
         let stored = found.iter().flat_map(|page| &page.seen).filter_map(Seen::response);
-        let uris = sorted(refresh.uris.iter().chain(stored.map(|response| &response.uri)));
+        let there = refresh.uris.iter().zip(&found);
+        let there =
+            there.filter(|(_, page)| !page.seen.is_empty() || page.next.is_some()).map(|(uri, _)| uri);
+        let uris = sorted(there.chain(stored.map(|response| &response.uri)));
         let records: Vec<_> = uris.into_iter().map(soft).collect();
         let results = append(cx, &records);
         if results.iter().any(Result::is_err) {
@@ -288,7 +319,8 @@ impl Commanding {
 /// Time has passed: what purges have covered is fetched again as far as there is room for fetches.
 pub fn go_on(cx: &mut Context<'_, impl Host>) {
     let Some(mut round) = cx.desk.rounds.pop_front() else { return };
-    if go_round(cx, &mut round, LOOKS_PER_ROUND).is_some_and(|done| !done.complete) {
+    let looks = (COMPARISONS_PER_ROUND / round.purge.matchers().weight().max(1)).clamp(1, LOOKS_PER_ROUND);
+    if go_round(cx, &mut round, looks).is_some_and(|done| !done.complete) {
         cx.desk.rounds.push_front(round);
     }
 }
@@ -364,6 +396,35 @@ fn answers(cx: &Context<'_, impl Host>) -> (Answers, Cas) {
 
 fn append(cx: &mut Context<'_, impl Host>, records: &[Invalidation]) -> Vec<Result<u64, JournalBusy>> {
     records.iter().map(|record| cx.cache.invalidate(cx.host, record).map_err(|_| JournalBusy)).collect()
+}
+
+/// Appends records for what URLs come to by the metadata of routes, which only those know that have met them.
+fn append_learned(cx: &mut Context<'_, impl Host>, purge: &mut Purge) -> Vec<Result<u64, JournalBusy>> {
+    let learned = reductions::learned(cx.host);
+    if learned.is_empty() {
+        return Vec::new();
+    }
+    let config = Rc::clone(cx.config);
+    let from = purge.also(&|uri: &[u8]| forms_with(&config, uri, &learned));
+    append(cx, purge.invalidations.get(from..).unwrap_or_default())
+}
+
+/// What else a canonical URI comes to, by rules that let less of its query count.
+pub(super) fn forms(config: &Config, uri: &[u8]) -> Vec<Selector> {
+    forms_with(config, uri, &Reductions::default())
+}
+
+fn forms_with(config: &Config, uri: &[u8], learned: &Reductions) -> Vec<Selector> {
+    let Some(query) = uri.iter().position(|b| *b == b'?') else { return Vec::new() };
+    let mut reductions = config.rules.reductions(&get(&String::from_utf8_lossy(uri)));
+    reductions.merge(learned);
+    match reductions.keys() {
+        None => vec![Selector::UriAnyQuery(uri.get(..query).unwrap_or_default().to_vec())],
+        Some(keys) => {
+            let forms = sorted(keys.iter().map(|options| key::reduced(uri, options)));
+            forms.into_iter().filter(|form| form != uri).map(Selector::Uri).collect()
+        }
+    }
 }
 
 fn borrowed(values: &[(String, u64)]) -> Vec<(&str, u64)> {

@@ -1,14 +1,14 @@
 //! Questions of the admin route: what is stored, what the journal says, what a request would find. Nothing changes.
 
 use super::Context;
-use super::commands::{ask_for, get};
+use super::commands::{ask_for, forms, get};
 use crate::admin::{
-    self, AdminResponse, ClusterInTrouble, EntriesQuery, Entry, ExplainQuery, Explanation, JournalState,
-    Problem, Purge, Shape, Touched,
+    self, AdminResponse, ClusterInTrouble, Covered, EntriesQuery, Entry, ExplainQuery, Explanation,
+    JournalState, Problem, Purge, Shape, Touched,
 };
 use crate::breaker::Breakers;
 use crate::cache::{Host, Page, Seen, StreamId};
-use crate::invalidation::{Matcher, Selector, Subject};
+use crate::invalidation::{Matcher, Selector, Subject, Verdict};
 use crate::outcome::{Bypass, ForwardReason};
 use crate::policy::key::KeyParts;
 use crate::policy::request::{Intent, intent};
@@ -18,6 +18,14 @@ use crate::store::record::Response;
 const MATCHES_MAX: u64 = 200_000;
 /// The most stored responses of one URL that are shown in full.
 const VARIANTS_MAX: usize = 64;
+/// The most URLs of a purge whose stored responses are counted by their keys.
+const URLS_MAX: usize = 64;
+/// The most bytes of records that are read to count what a purge covers.
+const COUNTED_BYTES_MAX: u64 = 2 << 20;
+/// What a survey costs beside what it finds, in looks.
+const SURVEY_COSTS: u64 = 50;
+/// How many comparisons cost as much as reading a stored response.
+const COMPARISONS_PER_LOOK: u64 = 20;
 /// The most pages that are looked through for one response of a host.
 const PAGES_MAX: usize = 4;
 /// The most records of the journal that an explanation lists.
@@ -76,6 +84,58 @@ pub(super) fn receipt(cx: &mut Context<'_, impl Host>, seq: u64, cursor: Option<
         Some(Touched { still_stored: page.seen.len() as u64, looked_at: page.looked_at, next: page.next })
     });
     admin::receipt(seq, state, record, touched.as_ref())
+}
+
+/// How many stored responses a purge covers that are not gone yet. Where they can be found by their keys these are all;
+/// else as many are looked at as this worker may look at now, so that no purge is slow for it.
+pub(super) fn covered(cx: &mut Context<'_, impl Host>, stream: StreamId, purge: &Purge) -> Covered {
+    let none = Covered { each: vec![0; purge.asked.len()], total: 0, complete: false };
+    if journal_state(cx).is_none() {
+        return none;
+    }
+    if let Some(urls) = purge.urls().filter(|urls| urls.len() <= URLS_MAX) {
+        return covered_by_url(cx, stream, &urls, none);
+    }
+    let matchers = purge.matchers();
+    // Reading a response costs as much as some comparisons.
+    let cost = 1 + matchers.weight() / COMPARISONS_PER_LOOK;
+    let looks = cx.desk.counting.left(cx.now.mono) / cost;
+    let bounds = (usize::MAX, looks, COUNTED_BYTES_MAX);
+    let page = cx.cache.survey_within(cx.host, 0, bounds, |subject, _| matchers.cover(subject));
+    let Some(page) = page else { return none };
+    // Sets that hold nothing cost something as well.
+    cx.desk.counting.spend(page.looked_at.saturating_mul(cost) + SURVEY_COSTS);
+    let there: Vec<Shown<'_>> = page
+        .seen
+        .iter()
+        .filter(|seen| seen.verdict != Verdict::Hard)
+        .filter_map(|seen| Shown::of(seen, Shape::Own))
+        .collect();
+    let subjects = there.iter().map(|shown| shown.entry().subject());
+    Covered {
+        each: matchers.counts(purge.asked.len(), subjects),
+        total: there.len() as u64,
+        complete: page.next.is_none(),
+    }
+}
+
+fn covered_by_url(
+    cx: &mut Context<'_, impl Host>,
+    stream: StreamId,
+    urls: &[(usize, &[u8])],
+    mut covered: Covered,
+) -> Covered {
+    covered.complete = !cx.config.route_metadata;
+    for (number, uri) in urls {
+        let (seen, keyed) = keyed_at(cx, stream, uri);
+        let there = seen.iter().filter(|seen| seen.verdict != Verdict::Hard).count() as u64;
+        if let Some(count) = covered.each.get_mut(*number) {
+            *count = there;
+        }
+        covered.total += there;
+        covered.complete &= !keyed;
+    }
+    covered
 }
 
 /// How many stored responses a purge would cover.
@@ -172,9 +232,9 @@ pub(super) fn explain(
     admin::explain(&explanation, cx.now.wall)
 }
 
-/// The stored responses of one canonical URI: those that a plain GET leads to, else those that a survey finds.
-pub(super) fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> Page {
-    let mut page = Page::default();
+/// The stored responses that plain GETs of a URI lead to, and whether there may be others.
+fn keyed_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> (Vec<Seen>, bool) {
+    let mut seen = Vec::new();
     let text = String::from_utf8_lossy(uri).into_owned();
     let mut keyed = false;
     for scheme in ["http", "https"] {
@@ -183,14 +243,22 @@ pub(super) fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: 
         let key = &ask.options.key;
         keyed |= !key.headers.is_empty() || !key.cookies.is_empty();
         keyed |= key.direction.is_some() || key.partition.is_some();
-        page.seen.extend(cx.cache.variants_of(cx.host, &ask));
+        seen.extend(cx.cache.variants_of(cx.host, &ask));
     }
+    (seen, keyed)
+}
+
+/// The stored responses of one canonical URI: those that a plain GET leads to, else those that a survey finds.
+pub(super) fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> Page {
+    let (seen, keyed) = keyed_at(cx, stream, uri);
+    let mut page = Page { seen, ..Page::default() };
     if !page.seen.is_empty() && !keyed {
         page.seen.truncate(VARIANTS_MAX);
         return page;
     }
-    let matcher = Matcher::new(&Selector::Uri(uri.to_vec()));
-    let wanted = |subject: &Subject<'_>, _| matcher.covers(subject);
+    let forms = [Selector::Uri(uri.to_vec())].into_iter().chain(forms(cx.config, uri));
+    let matchers: Vec<Matcher> = forms.map(|selector| Matcher::new(&selector)).collect();
+    let wanted = |subject: &Subject<'_>, _| matchers.iter().any(|matcher| matcher.covers(subject));
     cx.cache.survey(cx.host, 0, (VARIANTS_MAX, looks_for(1)), wanted).unwrap_or(page)
 }
 

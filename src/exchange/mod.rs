@@ -24,6 +24,7 @@ mod edits;
 mod inquiries;
 mod mutations;
 mod origin;
+mod reductions;
 mod reply;
 
 use std::rc::Rc;
@@ -31,6 +32,7 @@ use std::rc::Rc;
 pub use commands::go_on;
 pub use edits::Edit;
 pub use mutations::catch_up;
+pub use reductions::learn;
 pub use reply::{Body, Reply};
 
 use capture::{Capturing, Target};

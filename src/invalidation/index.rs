@@ -105,7 +105,10 @@ impl Index {
         let filed = self.keys.file(&invalidation.selector, &mut self.used);
         let add = |since: &mut Since| since.add(seq, invalidation);
         match filed {
-            Filed::Everything => add(&mut self.everything),
+            Filed::Everything => {
+                add(&mut self.everything);
+                self.forget_before(self.everything.hard);
+            }
             Filed::Under(keys) => {
                 let new = keys.iter().filter(|key| !self.named.contains_key(*key)).count();
                 if new > 0 && self.len() + new > self.limit {
@@ -118,6 +121,20 @@ impl Index {
         }
         self.newest = self.newest.max(seq);
         Ok(())
+    }
+
+    /// Forgets what was said before a hard purge of everything: it says the same of all that is concerned.
+    fn forget_before(&mut self, seq: u64) {
+        let is_newer = |matching: &Matching| matching.since.newest() > seq;
+        self.named.retain(|_, since| since.newest() > seq);
+        self.apart.retain(is_newer);
+        self.among.retain(|_, list| {
+            list.retain(is_newer);
+            !list.is_empty()
+        });
+        let left = || self.apart.iter().chain(self.among.values().flatten());
+        let (matchers, regexes) = (left().count(), left().map(|matching| matching.matcher.regexes()).sum());
+        (self.matchers, self.regexes) = (matchers, regexes);
     }
 
     fn insert_matcher(
@@ -149,6 +166,14 @@ impl Index {
         let at = list.partition_point(|m| m.since.newest() <= matching.since.newest());
         list.insert(at, matching);
         Ok(())
+    }
+
+    /// Whether so many more patterns can be taken in.
+    #[must_use]
+    pub fn has_room_for(&self, patterns: usize) -> bool {
+        self.apart.len() + patterns <= LIST_MAX
+            && self.regexes + patterns <= REGEXES_MAX
+            && self.len() + patterns <= self.limit
     }
 
     /// What the records after position `stamp` say about a stored response: the strongest that covers it.
@@ -351,12 +376,31 @@ mod tests {
         assert_eq!(index.insert(3, &record(Mode::Soft, Selector::StoredBefore(Timestamp(1)))), Err(Full));
         index.insert(4, &host(1)).unwrap();
         index.insert(5, &record(Mode::Hard, Selector::Regex(Part::Url, "a".into()))).unwrap();
-        index.insert(6, &record(Mode::Hard, Selector::All)).unwrap();
+        index.insert(6, &record(Mode::Soft, Selector::All)).unwrap();
         assert_eq!(index.len(), 2);
         assert_eq!(index.verdict(&subject("h9/", &[]), 6), Verdict::Valid);
         index.clear();
         assert!(index.is_empty());
         index.insert(3, &host(2)).unwrap();
+    }
+
+    #[test]
+    fn a_hard_purge_of_everything_makes_room() {
+        let mut index = Index::new(1000);
+        let regex = |n: u64| record(Mode::Soft, Selector::Regex(Part::Url, format!("^/{n}$").into()));
+        (1..=9).for_each(|n| index.insert(n, &regex(n)).unwrap());
+        index.insert(10, &record(Mode::Hard, Selector::Host(b"h".to_vec()))).unwrap();
+        index.insert(12, &regex(1)).unwrap();
+        assert!(index.has_room_for(LIST_MAX - 9) && !index.has_room_for(LIST_MAX - 8));
+        index.insert(11, &record(Mode::Hard, Selector::All)).unwrap();
+        assert_eq!(index.len(), 1);
+        assert!(index.has_room_for(LIST_MAX - 1));
+        let page = subject("h/2", &[]);
+        assert_eq!(
+            [0, 10, 11].map(|stamp| index.verdict(&page, stamp)),
+            [Verdict::Hard, Verdict::Hard, Verdict::Valid]
+        );
+        assert_eq!(index.verdict(&subject("h/1", &[]), 11), Verdict::Soft { at: Timestamp(1000) });
     }
 
     #[test]

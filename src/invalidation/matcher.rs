@@ -50,6 +50,18 @@ impl Matcher {
         }
     }
 
+    /// How much holding it against a response costs, as a number of comparisons.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        match self {
+            Matcher::Plain(Selector::Tags(tags)) => 1 + tags.len() as u64,
+            Matcher::Plain(_) => 1,
+            Matcher::Pattern(_, Pattern::Regex(_)) => 100,
+            Matcher::Pattern(..) => 10,
+            Matcher::And(terms) => terms.iter().map(|(_, term)| term.weight()).sum(),
+        }
+    }
+
     /// How many regular expressions it holds.
     #[must_use]
     pub fn regexes(&self) -> usize {

@@ -156,6 +156,15 @@ pub fn uri_of(url: &str, key: &KeyOptions) -> Result<Vec<u8>, &'static str> {
     Ok(with_target(host, counted(&rooted, key, &mut kept)))
 }
 
+/// What a canonical URI comes to by other options: as its request counts by them.
+#[must_use]
+pub fn reduced(uri: &[u8], key: &KeyOptions) -> Vec<u8> {
+    let host = uri.iter().position(|b| *b == b'/').unwrap_or(uri.len());
+    let (host, target) = uri.split_at_checked(host).unwrap_or((uri, b""));
+    let mut kept = Vec::new();
+    [host, counted(target, key, &mut kept)].concat()
+}
+
 /// The canonical URI of a target on an authority.
 pub(super) fn uri_on(scheme: &[u8], authority: &[u8], target: &[u8], key: &KeyOptions) -> Vec<u8> {
     let mut host = Vec::with_capacity(authority.len() + target.len());
@@ -313,6 +322,8 @@ mod tests {
             for query in [QueryKey::All, QueryKey::Drop(vec!["b".into()]), QueryKey::Keep(vec!["y".into()])] {
                 let key = KeyOptions { query, ..KeyOptions::default() };
                 let expected = uri_of(url, &key).unwrap();
+                let plain = uri_of(url, &KeyOptions::default()).unwrap();
+                assert_eq!(text(&reduced(&plain, &key)), text(&expected), "{url}");
                 assert_eq!(text(&uri(&get(url, &[]), &with_key(key))), text(&expected), "{url}");
             }
         }

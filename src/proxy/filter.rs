@@ -124,7 +124,7 @@ impl HttpContext for Filter {
         // HTTP/2 may say in a frame of its own that there is no more.
         let has_body = !ends && fields.get("content-length") != Some(b"0");
         let request = RequestHead { fields, has_body };
-        self.config = self.listeners.here();
+        self.config = self.listeners.here(self.vm.host());
         #[cfg(all(feature = "trap", target_arch = "wasm32"))]
         if request.fields.contains("x-larder-trap") {
             core::arch::wasm32::unreachable();

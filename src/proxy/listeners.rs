@@ -8,6 +8,7 @@ use core::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use super::abi;
+use super::host::ProxyHost;
 use super::routes::Routes;
 use crate::config::{Config, Direction};
 
@@ -38,11 +39,11 @@ impl Listeners {
     }
 
     /// The configuration for the listener and the route of the stream at hand.
-    pub fn here(&self) -> Rc<Config> {
+    pub fn here(&self, shared: &ProxyHost) -> Rc<Config> {
         match self.direction() {
-            None => self.neither.here(),
-            Some(direction @ Direction::Inbound) => self.side(&self.inbound, direction).here(),
-            Some(direction @ Direction::Outbound) => self.side(&self.outbound, direction).here(),
+            None => self.neither.here(shared),
+            Some(direction @ Direction::Inbound) => self.side(&self.inbound, direction).here(shared),
+            Some(direction @ Direction::Outbound) => self.side(&self.outbound, direction).here(shared),
         }
     }
 

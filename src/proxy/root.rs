@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 use core::time::Duration;
-use log::{error, info};
+use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, Status};
 use std::rc::Rc;
@@ -80,6 +80,7 @@ impl RootContext for Root {
         let json = abi::buffer(Buffer::PluginConfiguration, 0, CONFIGURATION_BYTES_MAX).unwrap_or_default();
         match Config::parse(&json) {
             Ok(config) => {
+                config.warnings().iter().for_each(|warning| warn!("larder: {warning}"));
                 let config = Rc::new(config);
                 self.vm.configure(self.id, Rc::clone(&config));
                 *self.listeners.borrow_mut() = Listeners::new(config);

@@ -8,8 +8,9 @@ use log::error;
 use std::rc::Rc;
 
 use super::abi;
-use super::host;
+use super::host::{self, ProxyHost};
 use crate::config::Config;
+use crate::exchange::learn;
 use crate::time::Monotonic;
 
 /// How long what was read holds.
@@ -39,7 +40,7 @@ impl Routes {
     }
 
     /// The configuration for the route of the stream at hand.
-    pub fn here(&self) -> Rc<Config> {
+    pub fn here(&self, shared: &ProxyHost) -> Rc<Config> {
         if !self.config.route_metadata {
             return Rc::clone(&self.config);
         }
@@ -52,7 +53,7 @@ impl Routes {
         let metadata = abi::property("xds\0route_metadata").unwrap_or_default();
         let config = match before.filter(|before| before.metadata == metadata) {
             Some(before) => Rc::clone(&before.config),
-            None => self.read(&metadata, name.as_deref().unwrap_or_default()),
+            None => self.read(shared, &metadata, name.as_deref().unwrap_or_default()),
         };
         if known.len() >= ROUTES_MAX {
             known.clear();
@@ -64,10 +65,15 @@ impl Routes {
         config
     }
 
-    fn read(&self, metadata: &[u8], name: &[u8]) -> Rc<Config> {
+    fn read(&self, shared: &ProxyHost, metadata: &[u8], name: &[u8]) -> Rc<Config> {
         match self.config.for_route(metadata) {
             Ok(None) => Rc::clone(&self.config),
-            Ok(Some(config)) => Rc::new(config),
+            Ok(Some(config)) => {
+                let reductions = config.rules.reductions_of_first();
+                // Nothing is stored under a key that no purge could know of.
+                let known = reductions.is_empty() || learn(shared, &reductions);
+                Rc::new(if known { config } else { self.config.bypassing() })
+            }
             Err(error) => {
                 let name = String::from_utf8_lossy(name);
                 error!("larder leaves route {name:?} alone, whose metadata is wrong: {error}");

@@ -119,6 +119,11 @@ impl Vm {
         }
     }
 
+    /// Shared data and metrics.
+    pub(super) fn host(&self) -> &ProxyHost {
+        &self.host
+    }
+
     /// Whether this root is the one that ticks, listens and dispatches.
     pub(super) fn is_current(&self, root: u32) -> bool {
         self.roots.borrow().last().is_some_and(|(id, _)| *id == root)

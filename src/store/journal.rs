@@ -131,6 +131,12 @@ impl Mirror {
         self.index.len()
     }
 
+    /// Whether so many more patterns can be indexed without anything being forgotten.
+    #[must_use]
+    pub fn has_room_for(&self, patterns: usize) -> bool {
+        self.index.has_room_for(patterns)
+    }
+
     /// How many damaged segments have been replaced since this was last asked.
     pub fn take_healed(&self) -> u64 {
         self.healed.take()

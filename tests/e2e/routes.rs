@@ -2,6 +2,7 @@
 
 use super::process::Setup;
 use super::real_envoy::RealEnvoy;
+use crate::scenarios::operating::configuration;
 use crate::stand::{Reply, Request, Response, Stand};
 
 const ROUTE: &str = "              - match: { prefix: / }\n";
@@ -48,6 +49,7 @@ fn routes_are_heard() {
     let mut envoy = RealEnvoy::start_with(&Setup { replaced: vec![(ROUTE, ROUTES)], ..Setup::default() });
     what_a_route_adds_is_not_doubled_on_hits(&mut envoy);
     a_rule_in_a_routes_metadata_comes_before_all_others(&mut envoy);
+    a_purge_finds_what_a_routes_rule_has_counted(&mut envoy);
     envoy.check();
 }
 
@@ -94,4 +96,29 @@ fn a_rule_in_a_routes_metadata_comes_before_all_others(envoy: &mut RealEnvoy) {
     envoy.configure(r#"{"rules": [{"ttl": "1m"}]}"#).unwrap();
     envoy.send(0, Request::get("/wrong"));
     assert_eq!(left(&envoy.send(1, Request::get("/wrong"))), "larder; hit; ttl=60");
+}
+
+/// The route that a purge meets has no such rule.
+fn a_purge_finds_what_a_routes_rule_has_counted(envoy: &mut RealEnvoy) {
+    envoy.configure(&configuration(r#", "methods": true"#, r#", "route_metadata": true"#)).unwrap();
+    envoy.origin("/short", vec![Reply::ok("page")]);
+    let get = || Request::get("/short/x?q=1&utm_source=mail");
+    envoy.origin("/short/x", vec![Reply::ok("page")]);
+    for (worker, purge) in [
+        (0, Request::new("PURGE", "/short/x?q=1&utm_source=mail")),
+        (1, Request::new("PURGE", "/short/x?utm_a=2&q=1")),
+        (
+            0,
+            Request::new("POST", "/_larder/purge").body(
+                r#"{"selectors": [{"url": "http://shop.example/short/x?q=1&utm_source=mail", "status": 200}], "mode": "hard"}"#,
+            ),
+        ),
+    ] {
+        envoy.send(0, get());
+        assert!(envoy.send(1, get()).is_hit());
+        let shown = format!("{purge:?}");
+        assert_eq!(envoy.send(worker, purge.field("authorization", "Bearer all")).status, 200, "{shown}");
+        let after = envoy.send(1 - worker, get());
+        assert!(!after.is_hit(), "{shown}: {}", after.field("cache-status"));
+    }
 }

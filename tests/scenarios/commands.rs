@@ -1,6 +1,6 @@
 //! Larder's own language.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::operating::{command, configure, fill, is_hit, json, page, purge, told};
 use crate::stand::{Reply, Request, Response, Stand};
@@ -268,7 +268,7 @@ pub fn a_namespace_is_bumped(stand: &mut dyn Stand) {
     assert_eq!(bump(stand, r#", "version": 7"#)["version"], 7);
     assert!(!is_hit(stand, 1, "/ns/a"));
     let all = told(stand, "GET", "/_larder/namespaces", "");
-    let of_ours = |n: &&serde_json::Value| n["namespace"]["prefix"] == "shop.example/ns";
+    let of_ours = |n: &&Value| n["namespace"]["prefix"] == "shop.example/ns";
     assert_eq!(all["namespaces"].as_array().unwrap().iter().find(of_ours).unwrap()["version"], 7, "{all}");
 }
 
@@ -435,5 +435,142 @@ pub fn each_selector_covers_what_it_names(stand: &mut dyn Stand) {
                 assert!(fits, "{mode} {selector}: {path} says {status}");
             }
         }
+    }
+}
+
+/// The answer to a purge says how many stored responses it covers, in each dialect.
+pub fn a_purge_says_how_much_it_covers(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true"#, "");
+    let pages = ["/c/1", "/c/2", "/c/3"];
+    for path in pages {
+        stand.origin(path, vec![page("v", &format!("all, page{}", &path[3..]))]);
+    }
+    fill(stand, &pages);
+    let body = |selectors: &str| format!(r#"{{"selectors": [{selectors}], "mode": "hard"}}"#);
+    let purge =
+        |stand: &mut dyn Stand, selectors: &str| told(stand, "POST", "/_larder/purge", &body(selectors));
+    let url = r#"{"url": "http://shop.example/c/1"}"#;
+    let answer = purge(stand, &format!(r#"{url}, {{"url": "http://shop.example/never"}}"#));
+    let covers = |answer: &Value, n: usize| answer["selectors"][n]["covers"].as_u64();
+    assert_eq!(
+        (covers(&answer, 0), covers(&answer, 1), &answer["complete"]),
+        (Some(1), Some(0), &json!(true)),
+        "{answer}"
+    );
+    // What is gone is not covered again.
+    assert_eq!(covers(&purge(stand, url), 0), Some(0));
+    fill(stand, &["/c/1"]);
+    let answer = purge(stand, r#"{"tag": "page2"}, {"tag": "all"}, {"tag": "never"}"#);
+    assert!(answer["complete"].is_boolean(), "{answer}");
+    if answer["complete"] == true {
+        assert_eq!([0, 1, 2].map(|n| covers(&answer, n)), [Some(1), Some(3), Some(0)], "{answer}");
+    }
+    fill(stand, &pages);
+    for (method, target, field, covers) in [
+        ("PURGE", "/c/1", ("x-plain", "1"), "1"),
+        ("PURGE", "/c/9", ("x-plain", "1"), "0"),
+        ("PURGE", "/c/2", ("fastly-key", "all"), "1"),
+    ] {
+        let request =
+            Request::new(method, target).field("authorization", "Bearer all").field(field.0, field.1);
+        let answer = stand.send(1, request);
+        assert_eq!(
+            (answer.status, answer.field("larder-covers").as_str()),
+            (200, covers),
+            "{method} {target}"
+        );
+    }
+    let answer = command(stand, "POST", "/client/v4/zones/z/purge_cache", r#"{"hosts": ["shop.example"]}"#);
+    assert!(!answer.field("larder-covers").is_empty(), "{answer:?}");
+}
+
+/// A host with a port is that one; a URL with another port is another URL.
+pub fn a_port_means_what_it_says(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    stand.origin("/port", vec![page("v", "t")]);
+    let hosts = ["shop.example", "shop.example:8080"];
+    for (selector, gone) in [
+        (r#"{"host": "shop.example:8080"}"#, [false, true]),
+        (r#"{"host": "shop.example:80"}"#, [true, false]),
+        (r#"{"host": "shop.example"}"#, [true, true]),
+        (r#"{"host": "shop.example:27711"}"#, [false, false]),
+        (r#"{"url": "http://shop.example:8080/port"}"#, [false, true]),
+        (r#"{"url": "http://shop.example:80/port"}"#, [true, false]),
+        (r#"{"url": "http://shop.example:27711/port"}"#, [false, false]),
+        (r#"{"prefix": "http://shop.example:8080/"}"#, [false, true]),
+    ] {
+        for host in hosts {
+            stand.send(0, Request::get("/port").host(host));
+        }
+        purge(stand, "hard", selector);
+        let hits = hosts.map(|host| stand.send(1, Request::get("/port").host(host)).is_hit());
+        assert_eq!(hits, gone.map(|gone| !gone), "{selector}");
+    }
+}
+
+/// What was never stored needs no record in the journal.
+pub fn a_refresh_of_what_is_not_stored_changes_nothing(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true"#, "");
+    let head = |stand: &mut dyn Stand| told(stand, "GET", "/_larder/journal", "")["head"].clone();
+    let before = head(stand);
+    let urls = r#"{"urls": ["http://shop.example/never", "http://shop.example/nor"]}"#;
+    let answer = told(stand, "POST", "/_larder/refresh", urls);
+    assert_eq!(
+        (&answer["receipt"], answer["left"].as_array().map(Vec::len)),
+        (&json!(null), Some(2)),
+        "{answer}"
+    );
+    assert_eq!(command(stand, "REFRESH", "/never", "").text(), "Nothing is stored for it\n");
+    assert_eq!(head(stand), before);
+}
+
+/// Whatever rule the request met by which something was stored, a purge of its URL finds it.
+pub fn a_url_is_purged_by_whatever_rule_it_was_stored(stand: &mut dyn Stand) {
+    let rules = r#", "rules": [
+        {"match": {"path": "/r/**", "header": {"x-app": true}}, "key": {"query": {"drop": ["utm_*"]}}},
+        {"match": {"path": "/r/**", "header": {"x-only": true}}, "key": {"query": {"keep": ["q"]}, "query_sorted": true}},
+        {"match": {"path": "/s/**", "method": "GET"}, "key": {"query_sorted": true}}
+    ]"#;
+    configure(stand, r#", "methods": true"#, rules);
+    let get = |target: &str, field: &str| Request::get(target).field(field, "1");
+    for (n, (stored, purged, field)) in [
+        ("/r/a?q=1&utm_source=mail", "/r/a?q=1&utm_source=mail", "x-app"),
+        ("/r/b?q=1&utm_source=mail", "/r/b?q=1", "x-app"),
+        ("/r/c?q=1&utm_source=mail", "/r/c?utm_campaign=x&q=1&utm_source=other", "x-app"),
+        ("/r/d?z=1&q=2&y=3", "/r/d?y=3&q=2", "x-only"),
+        ("/r/e?z=1", "/r/e?y=3", "x-only"),
+        ("/s/f?b=1&a=2", "/s/f?a=2&b=1", "x-app"),
+        ("/s/g?b=1&a=2", "/s/g?b=1&a=2", "x-plain"),
+        ("/r/h?q=1&utm_source=mail", "/r/h?q=1&utm_source=mail", "x-plain"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        stand.origin(stored.split('?').next().unwrap(), vec![page("v", "t")]);
+        stand.send(0, get(stored, field));
+        assert!(stand.send(1, get(stored, field)).is_hit(), "{stored}");
+        if n % 2 == 0 {
+            purge(stand, "hard", &format!(r#"{{"url": "http://shop.example{purged}"}}"#));
+        } else {
+            assert_eq!(command(stand, "PURGE", purged, "").status, 200);
+        }
+        assert!(!stand.send(1, get(stored, field)).is_hit(), "{stored} after a purge of {purged}");
+    }
+    // No more than was said.
+    stand.origin("/r/i", vec![page("v", "t")]);
+    stand.send(0, get("/r/i?q=1", "x-app"));
+    purge(stand, "hard", r#"{"url": "http://shop.example/r/i?q=2&utm_source=mail"}"#);
+    assert!(stand.send(1, get("/r/i?q=1", "x-app")).is_hit());
+}
+
+/// Who may look at what is stored sees no client's session.
+pub fn what_is_stored_is_shown_without_what_identifies_a_client(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    stand.origin("/vary", vec![page("v", "t").field("vary", "cookie")]);
+    stand.send(0, Request::get("/vary").field("cookie", "session=s3cret"));
+    for target in ["/_larder/entries?tag=t", "/_larder/entry?url=http://shop.example/vary"] {
+        let answer = command(stand, "GET", target, "");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(!answer.text().contains("s3cret"), "{}", answer.text());
     }
 }

@@ -340,6 +340,11 @@ macro_rules! on_both_stands {
                 a_strangers_purge_is_a_request_like_any_other
             }
             commands {
+                a_purge_says_how_much_it_covers
+                a_port_means_what_it_says
+                a_refresh_of_what_is_not_stored_changes_nothing
+                a_url_is_purged_by_whatever_rule_it_was_stored
+                what_is_stored_is_shown_without_what_identifies_a_client
                 a_purge_is_followed_by_its_receipt
                 a_command_needs_no_body
                 a_refresh_and_a_namespace_need_no_body
@@ -378,6 +383,7 @@ macro_rules! on_both_stands {
             trust {
                 strangers_meet_the_origin
                 a_strangers_purge_purges_nothing
+                patterns_of_a_limited_token_flush_nothing
                 strangers_purges_are_forbidden
                 callers_come_from_their_networks
                 commands_have_a_rate

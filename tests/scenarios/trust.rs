@@ -85,6 +85,40 @@ pub fn commands_have_a_rate(stand: &mut dyn Stand) {
     assert_eq!(command(stand, "GET", "/_larder/stats", "").status, 200);
 }
 
+/// Patterns that fill the journal would make everything be asked for again: a token that may not purge everything
+/// cannot do that with many purges either.
+pub fn patterns_of_a_limited_token_flush_nothing(stand: &mut dyn Stand) {
+    configure(stand, r#", "rate": {"per_minute": 100000, "burst": 10000}"#, "");
+    stand.origin("/kept", vec![page("v", "t")]);
+    fill(stand, &["/kept"]);
+    let send = |stand: &mut dyn Stand, token: &str, from: usize, count: usize| {
+        let patterns: Vec<String> =
+            (from..from + count).map(|n| format!(r#"{{"regex": "^/never/{n}$"}}"#)).collect();
+        let body = format!(r#"{{"selectors": [{}], "mode": "hard"}}"#, patterns.join(","));
+        let request =
+            Request::new("POST", "/_larder/purge").field("authorization", format!("Bearer {token}"));
+        stand.send(1, request.body(body)).status
+    };
+    assert_eq!(send(stand, "purge", 0, 300), 400, "so many in one command");
+    let statuses: Vec<u16> = (0..4).map(|n| send(stand, "purge", n * 200, 200)).collect();
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+    assert!(is_hit(stand, 0, "/kept") && is_hit(stand, 1, "/kept"));
+    for everything in [r#"{"regex": "[a-z]"}"#, r#"{"glob": "*e*"}"#, r#"{"all": true, "regex": "[a-z]"}"#] {
+        let body = format!(r#"{{"selectors": [{everything}]}}"#);
+        let request =
+            Request::new("POST", "/_larder/purge").field("authorization", "Bearer purge").body(body);
+        let status = stand.send(1, request).status;
+        assert!(matches!(status, 400 | 403), "{everything}: {status}");
+    }
+    assert!(is_hit(stand, 1, "/kept"));
+    // A purge of everything makes room again.
+    assert_eq!(
+        command(stand, "POST", "/_larder/purge", r#"{"selectors": [{"all": true}], "mode": "hard"}"#).status,
+        200
+    );
+    assert_eq!(send(stand, "purge", 0, 200), 200);
+}
+
 /// A token does what its scopes allow, and a command that is wrong anywhere does nothing at all.
 pub fn nothing_is_half_applied(stand: &mut dyn Stand) {
     configure(stand, r#", "selectors_max": 3, "body_bytes_max": 1024"#, "");

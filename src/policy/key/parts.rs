@@ -134,9 +134,11 @@ fn is_identity(name: &[u8]) -> bool {
     own || name == b"cookie" || is_known_credential(name)
 }
 
-/// A value as people may see it: of what says who somebody is, only whether two are the same.
+/// A value as people may see it. Who may look at what is stored may not become whoever asked for it: of what says who
+/// that is, or sounds as if it might, only whether two are the same.
 fn shown_value(name: &[u8], value: &[u8]) -> String {
-    if !is_identity(name) {
+    const WORDS: [&[u8]; 6] = [b"token", b"session", b"key", b"secret", b"jwt", b"auth"];
+    if !is_identity(name) && !name.split(|b| *b == b'-').any(|word| WORDS.contains(&word)) {
         return text(value);
     }
     let digest = Sha256::digest(value);
@@ -255,6 +257,25 @@ mod tests {
         let request = request(&[("cookie", "a=b")]);
         let key = variant(&primary(&request, &options()), &nominated, &request);
         assert_eq!(KeyParts::of(&key).unwrap().request().map(|r| r.fields), None);
+    }
+
+    #[test]
+    fn what_identifies_a_client_is_not_told() {
+        let nominated = ["accept-language".to_owned(), "authorization".to_owned(), "cookie".to_owned()];
+        let shown = |cookie: &str| {
+            let request = request(&[
+                ("cookie", cookie),
+                ("authorization", "Bearer s3cret"),
+                ("accept-language", "de"),
+                ("x-tenant", "t1"),
+            ]);
+            let key = variant(&primary(&request, &options()), &nominated, &request);
+            let parts = KeyParts::of(&key).unwrap();
+            format!("{} {:?}", parts.shown(), parts.variant_fields())
+        };
+        let one = shown("session=s3cret");
+        assert!(!one.contains("s3cret") && one.contains("de") && one.contains("t1"), "{one}");
+        assert!(one == shown("session=s3cret") && one != shown("session=other"), "{one}");
     }
 
     #[test]
