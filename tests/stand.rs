@@ -108,12 +108,18 @@ pub trait Stand {
     fn route(&mut self, route: Route);
     /// Sends a request over a connection of this worker (0 or 1) and does not wait.
     fn start(&mut self, worker: usize, request: Request) -> Exchange;
-    /// Waits for the response, ten seconds of the stand's time at the most; panics when there is none.
+    /// Waits for the response, ten seconds of virtual time or a minute of real time at the most; panics when there is none.
     fn finish(&mut self, exchange: Exchange) -> Response;
     /// The client goes away without waiting.
     fn leave(&mut self, exchange: Exchange);
     /// Lets time pass: virtual on the emulated host, real on Envoy (keep it short).
     fn pass(&mut self, time: Duration);
+    /// The stand's clock, which only tells how much later something was.
+    fn now(&mut self) -> Duration;
+    /// How long what happens by itself may take: longer where others use the machine as well.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(3)
+    }
     /// All requests that the origin has seen so far, in order.
     fn origin_log(&mut self) -> Vec<OriginRequest>;
     /// Pushes another plugin configuration; the message of the refusal when it is refused.

@@ -31,7 +31,7 @@ fn every_request_has_its_verdict_in_the_access_log() {
     let lines = |log: String| -> Vec<String> {
         log.lines().filter(|line| line.contains(" /log/")).map(str::to_owned).collect()
     };
-    envoy.envoy().within(Duration::from_secs(10), |envoy| lines(envoy.log()).len() == asked.len());
+    envoy.envoy().within(Duration::from_secs(60), |envoy| lines(envoy.log()).len() == asked.len());
     // Each worker has a buffer of its own.
     let mut told = lines(envoy.envoy().log());
     for (_, _, request, verdict) in &asked {

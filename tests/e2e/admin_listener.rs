@@ -21,7 +21,7 @@ fn command(to: SocketAddr, method: &str, target: &str, token: &str, body: &str) 
     let fields: Vec<_> = fields.map(|(n, v)| (n.to_owned(), v.as_bytes().to_vec())).into();
     stream.write_all(&head(&format!("{method} {target} HTTP/1.1"), &fields)).unwrap();
     stream.write_all(body.as_bytes()).unwrap();
-    let mut from = BufReader::new(Until { stream, deadline: Instant::now() + Duration::from_secs(10) });
+    let mut from = BufReader::new(Until { stream, deadline: Instant::now() + Duration::from_secs(60) });
     let head = Head::read(&mut from).unwrap().expect("an answer");
     let content = Content::read(&mut from, head.response_framing(method));
     (head.status(), String::from_utf8_lossy(&content.bytes).into_owned())

@@ -148,7 +148,7 @@ impl Gate {
         *missing = missing.saturating_sub(1);
         self.opened.notify_all();
         let (missing, _) =
-            self.opened.wait_timeout_while(missing, Duration::from_secs(20), |missing| *missing > 0).unwrap();
+            self.opened.wait_timeout_while(missing, Duration::from_secs(50), |missing| *missing > 0).unwrap();
         if *missing == 0 { reply } else { Reply::status(599).body(format!("{missing} have not come")) }
     }
 }

@@ -16,8 +16,9 @@ const WAITING: usize = 5;
 const IDLE: Duration = Duration::from_secs(8);
 /// How long a fetch is waited for after the last sign of its worker, unless configured.
 const LEASE: Duration = Duration::from_secs(2);
-/// What the origin and a busy machine may take on top.
-const SLACK: Duration = Duration::from_secs(5);
+/// What the origin and a busy machine may take on top. That nobody has gone to the origin by himself meanwhile shows that
+/// the lease it was.
+const SLACK: Duration = Duration::from_secs(25);
 
 /// Whose fetches die.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,13 +87,27 @@ fn a_message_for_a_dead_vm_does_not_kill_its_heir() {
     let (mut living, mut dying) = (living.into_iter(), dying.into_iter());
     edge.origin.answer_by(|request| match request.target.as_str() {
         "/kept" => page(request, "kept"),
-        _ => Reply::ok("slow").field("cache-control", "no-store").delay(Duration::from_secs(1)),
+        _ => Reply::ok("slow").field("cache-control", "no-store").delay(Duration::from_secs(5)),
     });
     let one = |client: Option<Client>, request: Request| edge.ask(vec![(client.unwrap(), request)]).remove(0);
     one(dying.next(), Request::get("/kept")).unwrap();
     let _ = one(dying.next(), Request::get("/").field(TRAP, "1"));
-    let slow = dying.zip(0..).map(|(client, n)| edge.begin(client, Request::get(&format!("/slow/{n}"))));
-    let slow: Vec<_> = slow.collect();
+    // Until the heir is there, its requests are answered with 503. The first one that is not has the number.
+    let begin = |n: usize, client| edge.begin(client, Request::get(&format!("/slow/{n}")));
+    let is_at_origin = |n: usize| edge.origin_count(&format!("/slow/{n}")) == 1;
+    let mut slow = Vec::new();
+    for (n, client) in dying.by_ref().take(STREAMS / 2).enumerate() {
+        let first = begin(n, client);
+        edge.until("it is at the origin, or refused", || is_at_origin(n) || first.is_finished());
+        if !first.is_finished() {
+            slow.push(first);
+            break;
+        }
+        assert_eq!(edge.answers(vec![first]).remove(0).unwrap().status, 503);
+        edge.pass(Duration::from_millis(20));
+    }
+    assert!(!slow.is_empty(), "the worker has no VM");
+    slow.extend(dying.zip(STREAMS..).map(|(client, n)| begin(n, client)));
     edge.until("all are at the origin", || edge.origin.log().len() > slow.len());
     // What replaces a fresh response is told to every worker, and for a while the dead one counts as such.
     let replacing = Request::get("/kept").field("cache-control", "no-cache");

@@ -201,7 +201,7 @@ impl Edge {
     pub fn check_idle(&self) {
         let active =
             |envoy: &Envoy| envoy.stats("(http.larder.downstream|cluster.origin.upstream)_rq_active$");
-        let settled = self.envoy.within(Duration::from_secs(10), |e| active(e).values().all(|n| *n == 0));
+        let settled = self.envoy.within(Duration::from_secs(60), |e| active(e).values().all(|n| *n == 0));
         assert!(settled, "requests hang: {:?}", active(&self.envoy));
     }
 }

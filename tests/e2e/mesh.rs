@@ -110,7 +110,7 @@ fn send(to: SocketAddr, method: &str, target: &str, authorization: &str) -> (Str
         .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
         .collect();
     stream.write_all(&head(&format!("{method} {target} HTTP/1.1"), &fields)).unwrap();
-    let mut from = BufReader::new(Until { stream, deadline: Instant::now() + Duration::from_secs(10) });
+    let mut from = BufReader::new(Until { stream, deadline: Instant::now() + Duration::from_secs(60) });
     let head = Head::read(&mut from).unwrap().expect("an answer");
     let content = Content::read(&mut from, head.response_framing(method));
     let status = head.all("cache-status").next().unwrap_or_default();
@@ -138,7 +138,7 @@ fn sidecar(yaml: &mut String) {
 #[test]
 fn the_two_sides_of_a_sidecar_do_not_answer_for_each_other() {
     let mut envoy = RealEnvoy::start_as_written("envoy.yaml", sidecar);
-    let wait = Instant::now() + Duration::from_secs(30);
+    let wait = Instant::now() + Duration::from_secs(60);
     let outbound = loop {
         match envoy.envoy().listening("outbound") {
             Some(address) => break address,
@@ -164,7 +164,7 @@ fn the_two_sides_of_a_sidecar_do_not_answer_for_each_other() {
     assert!(answer.contains("\"receipt\""), "{answer}");
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(answer["refresh"]["refreshing"].as_array().unwrap().len(), 2, "{answer}");
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while envoy.send(0, Request::get("/both")).text() != "new" || get("/both").1 != "new" {
         assert!(Instant::now() < deadline, "what is soft-purged is refreshed");
     }

@@ -191,9 +191,9 @@ impl Envoy {
         pairs.filter_map(|(name, value)| Some((name.to_string(), value.parse().ok()?))).collect()
     }
 
-    /// Waits until this holds; false after two seconds.
+    /// Waits until this holds; false when it never does, however busy the machine.
     pub fn soon(&self, holds: impl Fn(&Self) -> bool) -> bool {
-        self.within(Duration::from_secs(2), holds)
+        self.within(Duration::from_secs(30), holds)
     }
 
     /// Waits until this holds; false when it does not in that time.

@@ -79,7 +79,7 @@ fn fetch(
     address: SocketAddr,
     path: &str,
 ) -> io::Result<Option<BufReader<Until>>> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let mut from = match from {
         Some(from) => from,
         None => BufReader::new(Until { stream: TcpStream::connect(address)?, deadline }),

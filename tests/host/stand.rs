@@ -84,6 +84,10 @@ impl Stand for Emulated {
         self.world.pass(time);
     }
 
+    fn now(&mut self) -> Duration {
+        Duration::from_nanos(self.world.now())
+    }
+
     fn origin_log(&mut self) -> Vec<OriginRequest> {
         self.world.origin_log()
     }

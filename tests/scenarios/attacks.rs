@@ -219,7 +219,7 @@ pub fn other_methods_store_nothing_for_get(stand: &mut dyn Stand) {
 /// More requests than may wait at once do not wait: they go to the origin by themselves.
 pub fn waiting_is_bounded(stand: &mut dyn Stand) {
     stand.configure(r#"{"collapse": {"waiters_max": 2}}"#).unwrap();
-    stand.origin("/crowd", vec![page("page").delay(Duration::from_secs(2))]);
+    stand.origin("/crowd", vec![page("page").delay(Duration::from_secs(5))]);
     let crowd: Vec<_> = (0..8).map(|_| stand.start(0, Request::get("/crowd"))).collect();
     for client in crowd {
         assert_eq!(stand.finish(client).text(), "page");

@@ -183,7 +183,7 @@ pub fn no_more_wait_than_may(stand: &mut dyn Stand) {
     let mut exchanges = Vec::new();
     // Two wait for the first; for the second there is room for one more on this worker.
     for (path, followers) in [("/collapse/bounded", 3), ("/collapse/bounded-as-well", 2)] {
-        stand.origin(path, vec![page(path).delay(SLOW * 2)]);
+        stand.origin(path, vec![page(path).delay(SLOW * 5)]);
         exchanges.push((path, stand.start(0, Request::get(path))));
         await_origin(stand, path, 1);
         exchanges.extend((0..followers).map(|_| (path, stand.start(0, Request::get(path)))));
@@ -283,8 +283,8 @@ pub fn what_is_too_large_for_a_call_comes_with_the_clients_own_request(stand: &m
 }
 
 pub fn a_client_waits_no_longer_than_its_deadline(stand: &mut dyn Stand) {
-    stand.configure(r#"{"collapse": {"wait_max": "900ms", "lease": "300ms"}}"#).unwrap();
-    stand.origin("/collapse/deadline", vec![page("slow").delay(Duration::from_secs(3)), page("fast")]);
+    stand.configure(r#"{"collapse": {"wait_max": "1500ms", "lease": "500ms"}}"#).unwrap();
+    stand.origin("/collapse/deadline", vec![page("slow").delay(SLOW * 6), page("fast")]);
     let exchanges = crowd(stand, "/collapse/deadline", 3);
     for follower in [exchanges[1], exchanges[2]] {
         let response = stand.finish(follower);

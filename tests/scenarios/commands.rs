@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::operating::{command, configure, fill, is_hit, json, page, purge, told};
+use super::telling::{await_hit, await_origin};
 use crate::stand::{Reply, Request, Response, Stand};
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ pub fn a_refresh_and_a_namespace_need_no_body(stand: &mut dyn Stand) {
     fill(stand, &["/r/a"]);
     let answer = told(stand, "POST", "/_larder/refresh?url=http://shop.example/r/a", "");
     assert_eq!(answer["urls"], json!(["shop.example/r/a"]), "{answer}");
-    super::telling::await_origin(stand, "/r/a", 2);
+    await_origin(stand, "/r/a", 2);
     let answer = told(stand, "POST", "/_larder/namespaces?prefix=http://shop.example/r/", "");
     assert_eq!(
         (&answer["version"], &answer["namespace"]),
@@ -285,10 +286,7 @@ pub fn a_refresh_fetches_again_by_itself(stand: &mut dyn Stand) {
     );
     assert_eq!(answer["refreshing"], json!(["http://shop.example/again"]), "{answer}");
     assert_eq!(answer["left"][0]["why"], "nothing is stored for it");
-    stand.pass(Duration::from_millis(300));
-    assert_eq!(stand.origin_count("/again"), 2);
-    let response = stand.send(0, Request::get("/again"));
-    assert_eq!((response.text().as_str(), response.is_hit()), ("two", true));
+    await_hit(stand, 0, "/again", "two");
     assert_eq!(stand.origin_count("/again"), 2);
 }
 
@@ -303,10 +301,10 @@ pub fn a_purge_can_refresh(stand: &mut dyn Stand) {
     let body = r#"{"selectors": [{"tag": "warm"}], "mode": "hard", "refresh": true}"#;
     let answer = told(stand, "POST", "/_larder/purge", body);
     assert_eq!(answer["refresh"]["refreshing"].as_array().unwrap().len(), 2, "{answer}");
-    stand.pass(Duration::from_millis(300));
+    // Whoever asks meanwhile waits for that fetch.
     for path in ["/warm/a", "/warm/b"] {
-        let response = stand.send(0, Request::get(path));
-        assert_eq!((response.text().as_str(), response.is_hit()), ("two", true), "{path}");
+        await_origin(stand, path, 2);
+        await_hit(stand, 0, path, "two");
         assert_eq!(stand.origin_count(path), 2);
     }
     assert_eq!(stand.origin_count("/warm/c"), 1);

@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::operating::{configure, fill, is_hit, json, page};
 use crate::stand::{Request, Response, Stand};
-use std::time::Duration;
 
 const PAGES: [&str; 4] = ["/blog/1", "/blog/2", "/img/a.png", "/shop/7"];
 
@@ -82,13 +81,12 @@ pub fn soft_purges_and_refreshes_of_varnish(stand: &mut dyn Stand) {
     stand.send(1, bearer("PURGEKEYS", "/").field("xkey-softpurge", "sho"));
     let stale = stand.send(0, Request::get("/shop/7"));
     assert!(stale.is_hit() && stale.field("cache-status").contains("soft-purged"), "{stale:?}");
-    stand.pass(Duration::from_millis(300));
     let before = stand.origin_count("/blog/1");
     let refreshed = stand.send(1, bearer("REFRESH", "/blog/1"));
     assert_eq!((refreshed.status, refreshed.text().as_str()), (200, "Refreshing\n"));
-    stand.pass(Duration::from_millis(300));
-    assert_eq!(stand.origin_count("/blog/1"), before + 1);
+    super::telling::await_origin(stand, "/blog/1", before + 1);
     assert!(is_hit(stand, 0, "/blog/1"));
+    assert_eq!(stand.origin_count("/blog/1"), before + 1);
 }
 
 /// Fastly's API, by URL, by key, by many keys in a field or in the body, everything; hard and soft.

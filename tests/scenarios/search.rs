@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::telling::{admin, command, expect_hit, expect_miss, get, page, purge_url, with_admin};
+use super::telling::{
+    admin, await_hit, await_origin, command, expect_hit, expect_miss, get, page, purge_url, with_admin,
+};
 use crate::stand::{Reply, Request, Stand};
 
 fn one_for(body: &str, no_vary_search: &str) -> Reply {
@@ -105,16 +107,14 @@ pub fn the_newest_word_about_queries_counts(stand: &mut dyn Stand) {
     // A reload brings another response, which is good for all.
     let reload = |query: &str| Request::get(&format!("{path}{query}")).field("cache-control", "no-cache");
     assert_eq!(stand.send(0, reload("?a=1")).text(), "b");
-    stand.pass(Duration::from_millis(200));
     for worker in [0, 1] {
-        expect_hit(stand, worker, "/search/newest?a=1", "b");
+        await_hit(stand, worker, "/search/newest?a=1", "b");
         expect_hit(stand, worker, "/search/newest?a=2", "b");
     }
     // And then one that is good for its own URL only.
     assert_eq!(stand.send(1, reload("?a=1")).text(), "c");
-    stand.pass(Duration::from_millis(200));
     for worker in [0, 1] {
-        expect_hit(stand, worker, "/search/newest?a=1", "c");
+        await_hit(stand, worker, "/search/newest?a=1", "c");
     }
     expect_miss(stand, 0, "/search/newest?a=2", "d");
     // Variants are told apart below that.
@@ -148,9 +148,8 @@ pub fn what_makes_no_difference_makes_none_to_explanations_and_refreshes(stand: 
     let refresh = r#"{"urls": ["http://shop.example/search/told?utm=z&a=1"]}"#;
     let answer = told(stand, "refresh", refresh);
     assert_eq!(answer["left"], json!([]), "{answer}");
-    stand.pass(Duration::from_millis(300));
+    await_origin(stand, path, 2);
     expect_hit(stand, 0, "/search/told?a=1", "1");
-    assert_eq!(stand.origin_count(path), 2);
     purge_url(stand, 0, "/search/told?a=1&utm=y", "revalidate");
     let purged = told(stand, explain, "");
     assert_eq!((&purged["hit"], &purged["stored"]), (&json!(false), &json!(true)), "{purged}");

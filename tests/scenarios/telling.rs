@@ -107,16 +107,52 @@ pub fn date(stand: &mut dyn Stand, seconds: i64) -> String {
     httpdate::fmt_http_date(at)
 }
 
-/// Waits until a path has been asked for so many times, three seconds at the most.
+/// Waits until a path has been asked for so many times.
 #[track_caller]
 pub fn await_origin(stand: &mut dyn Stand, path: &str, count: usize) {
-    for _ in 0..150 {
-        if stand.origin_count(path) >= count {
-            return;
+    let asked = soon(stand, |stand| stand.origin_count(path) >= count);
+    assert!(asked, "the origin was asked for {path} {} times, not {count}", stand.origin_count(path));
+}
+
+/// Waits until a target comes from the cache with this body, as it does when a refresh behind the back of its clients is
+/// over: what it replaces is served until then.
+#[track_caller]
+pub fn await_hit(stand: &mut dyn Stand, worker: usize, target: &str, body: &str) -> Response {
+    soon(stand, |stand| {
+        let response = get(stand, worker, target);
+        response.is_hit() && response.text() == body
+    });
+    expect_hit(stand, worker, target, body)
+}
+
+/// Waits until something has happened by itself; false when it does not.
+pub fn soon(stand: &mut dyn Stand, mut has: impl FnMut(&mut dyn Stand) -> bool) -> bool {
+    let began = stand.now();
+    while !has(stand) {
+        if stand.now() - began > stand.patience() {
+            return false;
         }
         stand.pass(Duration::from_millis(20));
     }
-    panic!("the origin was asked for {path} {} times, not {count}", stand.origin_count(path));
+    true
+}
+
+/// What somebody sees who looks within this time: before a lifetime is over, or while something is remembered. On a machine
+/// that was too busy for it, the same once more, under another number, so that nothing is left of what was.
+#[track_caller]
+pub fn in_time<T>(
+    stand: &mut dyn Stand,
+    time: Duration,
+    mut look: impl FnMut(&mut dyn Stand, usize) -> T,
+) -> T {
+    for number in 0..50 {
+        let began = stand.now();
+        let seen = look(stand, number);
+        if stand.now() - began < time {
+            return seen;
+        }
+    }
+    panic!("the machine is too busy for what takes {time:?}");
 }
 
 /// The remaining freshness lifetime that `Cache-Status` tells.

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use super::telling::{await_origin, expect_hit, expect_miss, get, page, stale_page};
+use super::telling::{
+    await_hit, await_origin, expect_hit, expect_miss, get, in_time, page, soon, stale_page,
+};
 use crate::stand::{Ending, Reply, Request, Stand};
+
+/// Longer than anybody stays.
+const NEVER: Duration = Duration::from_secs(9);
 
 /// Longer than anything is left alone after its first failure.
 const ONE_FAILURE: Duration = Duration::from_millis(1100);
@@ -16,15 +21,19 @@ fn why(response: &crate::stand::Response) -> String {
 pub fn what_may_be_served_meanwhile_helps_out_when_its_own_request_fails(stand: &mut dyn Stand) {
     // Only a request with that cookie can fetch it, so it waits for the origin itself.
     let old = stale_page("old", ", stale-while-revalidate=300").field("vary", "cookie");
-    stand.origin("/trouble/own", vec![old, Reply::status(503).body("down")]);
-    let member = || Request::get("/trouble/own").field("cookie", "member");
-    stand.send(0, member());
-    for worker in [0, 1] {
-        let response = stand.send(worker, member());
-        assert_eq!((response.status, response.text().as_str()), (200, "old"));
-        assert_eq!(why(&response), "stale-while-revalidate");
-    }
-    assert_eq!(stand.origin_count("/trouble/own"), 2);
+    let asked = in_time(stand, Duration::from_millis(500), |stand, number| {
+        let path = format!("/trouble/own-{number}");
+        stand.origin(&path, vec![old.clone(), Reply::status(503).body("down")]);
+        let member = || Request::get(&path).field("cookie", "member");
+        stand.send(0, member());
+        for worker in [0, 1] {
+            let response = stand.send(worker, member());
+            assert_eq!((response.status, response.text().as_str()), (200, "old"));
+            assert_eq!(why(&response), "stale-while-revalidate");
+        }
+        stand.origin_count(&path)
+    });
+    assert_eq!(asked, 2, "what has just failed is not tried again");
 }
 
 pub fn an_error_never_takes_the_place_of_what_still_helps(stand: &mut dyn Stand) {
@@ -51,7 +60,7 @@ pub fn an_error_never_takes_the_place_of_what_still_helps(stand: &mut dyn Stand)
 pub fn errors_are_remembered_for_a_time_of_their_own(stand: &mut dyn Stand) {
     for fetch in ["auto", "dispatched"] {
         let rules = format!(
-            r#"{{"ttl": {{"default": "1h", "status": {{"404": "1500ms", "410": "1m", "5xx": "1500ms"}}}}, "collapse": {{"fetch": "{fetch}", "cluster": "route_loop"}}}}"#
+            r#"{{"ttl": {{"default": "1h", "status": {{"404": "3s", "410": "1m", "5xx": "3s"}}}}, "collapse": {{"fetch": "{fetch}", "cluster": "route_loop"}}}}"#
         );
         stand.configure(&rules).unwrap();
         // What Larder's own request is refused with, a client's own may get or not: only that is stored.
@@ -67,7 +76,7 @@ pub fn errors_are_remembered_for_a_time_of_their_own(stand: &mut dyn Stand) {
                 assert_eq!((again.status, again.is_hit(), again.text().as_str()), (status, true, "no"));
             }
         }
-        stand.pass(Duration::from_millis(1600));
+        stand.pass(Duration::from_millis(3100));
         for status in [404, 500, 503] {
             expect_miss(stand, 1, &format!("/trouble/negative-{fetch}-{status}"), "yes");
         }
@@ -78,10 +87,12 @@ pub fn errors_are_remembered_for_a_time_of_their_own(stand: &mut dyn Stand) {
 /// A stored 404 is an answer; a stored 503 would only make an outage longer.
 pub fn what_is_gone_helps_out_and_what_failed_does_not(stand: &mut dyn Stand) {
     let windows = r#""stale_while_revalidate": "1h", "stale_if_error": "1h","#;
-    stand.configure(&format!(r#"{{{windows} {BREAKER} "name": "l"}}"#)).unwrap();
-    let brief = |status, body: &str| Reply::status(status).body(body).field("cache-control", "max-age=1");
+    // No probe comes in between.
+    let breaker = BREAKER.replace("1s", "1m");
+    stand.configure(&format!(r#"{{{windows} {breaker} "name": "l"}}"#)).unwrap();
+    let brief = |status, body: &str| Reply::status(status).body(body).field("cache-control", "max-age=3");
     let strict = |status, body: &str| {
-        let control = "max-age=1, stale-while-revalidate=0";
+        let control = "max-age=3, stale-while-revalidate=0";
         Reply::status(status).body(body).field("cache-control", control)
     };
     let down = || Reply::status(503).body("down");
@@ -97,7 +108,7 @@ pub fn what_is_gone_helps_out_and_what_failed_does_not(stand: &mut dyn Stand) {
         assert_eq!(get(stand, 0, &path).text(), "old");
         assert!(get(stand, 1, &path).is_hit());
     }
-    stand.pass(Duration::from_millis(2100));
+    stand.pass(Duration::from_millis(4100));
     for (status, _) in &cases {
         let seen = get(stand, 1, &format!("/gone/{status}"));
         let expected = if *status < 500 { (*status, "old") } else { (503, "down") };
@@ -114,9 +125,9 @@ pub fn what_is_gone_helps_out_and_what_failed_does_not(stand: &mut dyn Stand) {
 
 pub fn who_has_waited_long_enough_makes_do_with_what_is_stale(stand: &mut dyn Stand) {
     stand
-        .configure(r#"{"collapse": {"cluster": "route_loop", "wait_max": "900ms", "lease": "300ms"}}"#)
+        .configure(r#"{"collapse": {"cluster": "route_loop", "wait_max": "1500ms", "lease": "500ms"}}"#)
         .unwrap();
-    let slow = page("new").delay(Duration::from_secs(3));
+    let slow = page("new").delay(Duration::from_secs(5));
     stand.origin("/trouble/slow", vec![stale_page("old", ", stale-if-error=300"), slow]);
     get(stand, 0, "/trouble/slow");
     let waiting: Vec<_> = (0..4).map(|n| stand.start(n % 2, Request::get("/trouble/slow"))).collect();
@@ -126,8 +137,8 @@ pub fn who_has_waited_long_enough_makes_do_with_what_is_stale(stand: &mut dyn St
         assert_eq!(why(&response), "stale-if-error");
     }
     assert_eq!(stand.origin_count("/trouble/slow"), 2);
-    stand.pass(Duration::from_millis(3100));
-    expect_hit(stand, 1, "/trouble/slow", "new");
+    stand.pass(Duration::from_millis(4000));
+    await_hit(stand, 1, "/trouble/slow", "new");
 }
 
 pub fn a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored(stand: &mut dyn Stand) {
@@ -148,15 +159,16 @@ pub fn a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored(stand: &m
             await_origin(stand, &path, 2);
         }
     }
-    stand.pass(Duration::from_millis(600));
-    assert!(stand.metric("dispatched_failed") >= 6);
+    assert!(soon(stand, |stand| stand.metric("dispatched_failed") >= 6));
 }
 
 /// So that the breaker opens with the third failure, and a probe a second looks whether the origin is back.
 const BREAKER: &str = r#""breaker": {"failures": 3, "probe_interval": "1s"}, "stale_if_down": "1d","#;
 
 pub fn a_cluster_that_is_down_is_not_asked_about_what_can_be_served(stand: &mut dyn Stand) {
-    stand.configure(&super::telling::with_admin(BREAKER)).unwrap();
+    // At first no probe comes in between.
+    const PROBE: Duration = Duration::from_secs(4);
+    stand.configure(&super::telling::with_admin(&BREAKER.replace("1s", "4s"))).unwrap();
     let windows = [", stale-while-revalidate=300", ", stale-if-error=300", ""];
     let strict = ", stale-while-revalidate=300, must-revalidate";
     for (n, window) in windows.iter().chain([&strict]).enumerate() {
@@ -186,37 +198,30 @@ pub fn a_cluster_that_is_down_is_not_asked_about_what_can_be_served(stand: &mut 
     let shown = super::telling::command(stand, 0, "GET", "/_larder/stats", "").text();
     assert!(shown.contains(r#""larder_breakers_open":1"#), "{shown}");
     // A probe an interval, however many ask. The real time is longer on a machine that is busy.
-    #[expect(clippy::disallowed_methods, reason = "on a real Envoy time is real")]
-    let began = std::time::Instant::now();
-    for _ in 0..22 {
+    let began = stand.now();
+    while stand.now() - began < PROBE * 2 {
         for n in 0..3 {
             expect_hit(stand, n % 2, &format!("/down/{n}"), "old");
         }
         stand.pass(Duration::from_millis(100));
     }
     let probes = stand.metric("breaker_probes");
-    let probes_max = 3.max(2 + began.elapsed().as_secs());
+    let probes_max = 2 + (stand.now() - began).as_secs() / PROBE.as_secs();
     assert!((1..=probes_max).contains(&probes), "{probes} probes, not {probes_max} at most");
     assert!(stand.metric("dispatched") - dispatched <= probes + 1, "only probes ask");
     stand.origin_listens(true);
     for n in 0..3 {
         stand.origin(&format!("/down/{n}"), vec![page("new")]);
     }
-    for _ in 0..12 {
+    let closed = soon(stand, |stand| {
         for n in 0..3 {
             assert_eq!(get(stand, n % 2, &format!("/down/{n}")).status, 200);
         }
-        stand.pass(Duration::from_millis(100));
-    }
-    assert_eq!(stand.metric("breaker_closed"), 1);
-    stand.pass(Duration::from_millis(1000));
+        stand.metric("breaker_closed") == 1
+    });
+    assert!(closed, "{} probes", stand.metric("breaker_probes"));
     for n in 0..3 {
-        let path = format!("/down/{n}");
-        for worker in [0, 1] {
-            get(stand, worker, &path);
-        }
-        stand.pass(Duration::from_millis(200));
-        expect_hit(stand, 1, &path, "new");
+        await_hit(stand, 1, &format!("/down/{n}"), "new");
     }
 }
 
@@ -278,7 +283,7 @@ pub fn a_refresh_needs_no_copy_in_the_worker(stand: &mut dyn Stand) {
 pub fn what_the_root_has_fetched_it_can_fetch_again(stand: &mut dyn Stand) {
     let slow = |reply: Reply| reply.delay(Duration::from_secs(1));
     let old = stale_page("old", ", stale-while-revalidate=300");
-    stand.origin("/trouble/taken-over", vec![slow(page("never seen")), slow(old), slow(page("new"))]);
+    stand.origin("/trouble/taken-over", vec![page("never seen").delay(NEVER), slow(old), slow(page("new"))]);
     let leader = stand.start(0, Request::get("/trouble/taken-over"));
     await_origin(stand, "/trouble/taken-over", 1);
     let follower = stand.start(1, Request::get("/trouble/taken-over"));
@@ -288,6 +293,5 @@ pub fn what_the_root_has_fetched_it_can_fetch_again(stand: &mut dyn Stand) {
     expect_hit(stand, 0, "/trouble/taken-over", "old");
     await_origin(stand, "/trouble/taken-over", 3);
     assert_eq!(stand.metric("dispatched"), 2);
-    stand.pass(Duration::from_millis(1300));
-    expect_hit(stand, 1, "/trouble/taken-over", "new");
+    await_hit(stand, 1, "/trouble/taken-over", "new");
 }

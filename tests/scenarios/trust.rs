@@ -73,10 +73,19 @@ pub fn callers_come_from_their_networks(stand: &mut dyn Stand) {
 /// Too many commands are answered with 429 and when to come again.
 pub fn commands_have_a_rate(stand: &mut dyn Stand) {
     configure(stand, r#", "rate": {"per_minute": 60, "burst": 3}"#, "");
-    for _ in 0..3 {
-        assert_eq!(command(stand, "GET", "/_larder/stats", "").status, 200);
-    }
-    let response = command(stand, "GET", "/_larder/stats", "");
+    // One more is let through for each second that a busy machine takes.
+    let began = stand.now();
+    let mut let_through = 0;
+    let response = loop {
+        let response = command(stand, "GET", "/_larder/stats", "");
+        if response.status != 200 {
+            break response;
+        }
+        let_through += 1;
+        let most = 3 + (stand.now() - began).as_secs();
+        assert!(let_through <= most, "{let_through} of {most}");
+    };
+    assert!(let_through >= 3, "{let_through}");
     assert_eq!(response.status, 429);
     assert!(matches!(response.field("retry-after").as_str(), "1"), "{response:?}");
     let other = stand.send(1, Request::get("/_larder/stats").field("authorization", "Bearer read"));
