@@ -312,7 +312,7 @@ pub fn body_missing(request: &RequestHead, config: &AdminConfig, why: BodyMissin
         |instead| match why {
             BodyMissing::Late => Problem::new(
                 408,
-                "the body of the command did not arrive within five seconds; if the client did send it, the filter \
+                "the body of the command did not arrive; if the client did send it, the filter \
                  was not shown it: set allow_on_headers_stop_iteration to true in the wasm filter's configuration",
             ),
             BodyMissing::KeptBack => Problem::new(

@@ -4,15 +4,15 @@
 //! no property to ask for, and neither Istio's `WasmPlugin` nor Envoy Gateway can set it. What tells is a request that is
 //! held: Envoy counts what has arrived of it (`request.total_size`), so where that grows and the callback for bodies does
 //! not come, bodies are kept back. Then nobody has to wait for them again. That nothing has arrived tells nothing: the
-//! client may be slow.
+//! client may be slow, or may have had nothing to send but the end. So nobody is waited for as long as the first one again
+//! until a body has come.
 //!
 //! ```text
-//!            a body comes
-//!   Unknown ──────────────► Shown            for as long as the root lives: another value of the flag is another root
-//!      │  ▲                   ▲
-//!      │  └───── (a push)     │ a body comes
-//!      ▼                      │
-//!   KeptBack ─────────────────┘              one request in a while is held all the same, to see
+//!   Unknown ── nothing comes ──► Doubtful
+//!      │ │                          │ │
+//!      │ └────── a body comes ──────┼─┴──► Shown     as long as the root lives: another value of the flag is another root
+//!      ▼                            ▼        ▲
+//!   one is there and is not shown: KeptBack ─┘       one request in a while is held all the same, to see
 //! ```
 
 use core::cell::Cell;
@@ -26,6 +26,10 @@ use crate::time::Monotonic;
 const UNSEEN_FOR: Duration = Duration::from_millis(40);
 /// How often a request is held although bodies are kept back.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long something of a body is waited for: by itself, while none has come and one did not, and where none is expected.
+const WITHIN: Duration = Duration::from_secs(5);
+const WITHIN_IN_DOUBT: Duration = Duration::from_secs(1);
+const LOOK_FOR: Duration = Duration::from_millis(250);
 
 /// What is known about bodies, for all streams of one root.
 #[derive(Default)]
@@ -35,6 +39,7 @@ pub struct Bodies(Cell<Known>);
 enum Known {
     #[default]
     Unknown,
+    Doubtful,
     Shown,
     KeptBack {
         look_at: Monotonic,
@@ -57,14 +62,24 @@ impl Bodies {
         matches!(self.0.get(), Known::KeptBack { .. })
     }
 
-    /// Whether to hold a request for its body; not when that will not come, but for a look in a while.
-    pub fn hold(&self, now: Monotonic) -> bool {
-        let Known::KeptBack { look_at } = self.0.get() else { return true };
-        if now < look_at {
-            return false;
+    /// Nothing of a body has come in time.
+    pub fn missed(&self) {
+        if matches!(self.0.get(), Known::Unknown) {
+            self.0.set(Known::Doubtful);
         }
-        self.0.set(Known::KeptBack { look_at: now.after(LOOK_EVERY) });
-        true
+    }
+
+    /// How long to hold a request for its body; not at all when that will not come, but for a look in a while.
+    pub fn hold(&self, now: Monotonic) -> Option<Duration> {
+        match self.0.get() {
+            Known::Unknown | Known::Shown => Some(WITHIN),
+            Known::Doubtful => Some(WITHIN_IN_DOUBT),
+            Known::KeptBack { look_at } if now < look_at => None,
+            Known::KeptBack { .. } => {
+                self.0.set(Known::KeptBack { look_at: now.after(LOOK_EVERY) });
+                Some(LOOK_FOR)
+            }
+        }
     }
 
     fn keep_back(&self, now: Monotonic) {

@@ -2,7 +2,6 @@
 
 use core::cell::{Cell, RefCell};
 use core::ops::Bound::{Excluded, Unbounded};
-use core::time::Duration;
 use hashbrown::HashMap;
 use log::{error, info};
 use std::collections::BTreeMap;
@@ -26,8 +25,6 @@ const MESSAGES_MAX: usize = 64;
 /// would overflow it, which kills the VM.
 const EFFECTS_MAX: usize = 32;
 
-/// How long the body of an admin command or a `QUERY` may take to begin, or to go on.
-const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// How many of the requests that wait for their bodies are looked at on a tick: each takes two calls to the host.
 const LOOKS_MAX: usize = 64;
 
@@ -49,8 +46,12 @@ impl Held {
     fn missing(&self, now: Monotonic) -> Option<BodyMissing> {
         if self.is_unseen || (self.bodies.are_kept_back() && !self.is_look) {
             Some(BodyMissing::KeptBack)
+        } else if self.until > now {
+            None
+        } else if self.is_look {
+            Some(BodyMissing::KeptBack)
         } else {
-            (self.until <= now).then_some(BodyMissing::Late)
+            Some(BodyMissing::Late)
         }
     }
 }
@@ -167,16 +168,16 @@ impl Vm {
     ) -> bool {
         let now = host::now().mono;
         let is_look = bodies.are_kept_back();
-        let will_come = bodies.hold(now);
+        let within = bodies.hold(now);
         // A command is answered, but not before Envoy has taken in what came along with its head: many clients break off
         // when they are answered before they have sent everything.
-        let is_unseen = !will_come && exchange.borrow().is_commanded();
-        if !will_come && !is_unseen {
+        let is_unseen = within.is_none() && exchange.borrow().is_commanded();
+        if within.is_none() && !is_unseen {
             return false;
         }
         self.gives_up.set(self.gives_up.get() || is_unseen);
         let held = Held {
-            until: now.after(BODY_WITHIN),
+            until: now.after(within.unwrap_or_default()),
             config: Rc::clone(config),
             exchange: Rc::clone(exchange),
             bodies: Rc::clone(bodies),
@@ -222,6 +223,9 @@ impl Vm {
         self.gives_up.set(missing.len() == EFFECTS_MAX);
         for (stream, why) in missing {
             let Some(held) = self.held.borrow_mut().remove(&stream) else { continue };
+            if why == BodyMissing::Late {
+                held.bodies.missed();
+            }
             let step = self.with_cache(&held.config, |cx| held.exchange.borrow_mut().body_missing(cx, why));
             if let Some(step) = step {
                 perform_elsewhere(self, stream, &held.exchange, step);

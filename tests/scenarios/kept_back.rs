@@ -168,6 +168,27 @@ pub fn a_client_that_sends_no_body_spoils_nothing_for_others(stand: &mut Emulate
     }
 }
 
+/// A body that has nothing in it but its end shows nothing, and stalls for long once only.
+pub fn an_empty_body_stalls_no_second_time(stand: &mut Emulated) {
+    keep_back(stand);
+    stand.origin("/empty", vec![page("found")]);
+    let empty = || query("/empty").body("").trailer("x-end", "1");
+    for n in 0..3 {
+        let (response, took) = timed(stand, 0, empty());
+        expect_bypass(&response, "found");
+        assert!(took < if n == 0 { 5_100 } else { 1_100 }, "{n}: {took} ms");
+    }
+    // Whoever sends something is not mistaken for that.
+    stand.world.settings(|s| s.body_while_headers_held = true);
+    stand.configure(&with_admin(r#""name": "larder","#)).unwrap();
+    let stalled = stand.world.start_without_body(0, query("/empty"));
+    stand.pass(Duration::from_secs(6));
+    stand.leave(stalled);
+    assert!(!stand.send(0, query("/empty")).is_hit());
+    assert!(stand.send(0, query("/empty")).is_hit());
+    assert_eq!(stand.send(0, purge()).status, 200);
+}
+
 /// Another value of the flag is a new root, and bodies that come are believed.
 pub fn bodies_that_are_shown_are_read_again(stand: &mut Emulated) {
     keep_back(stand);

@@ -458,6 +458,7 @@ macro_rules! on_the_emulated_host_only {
                 a_command_that_reads_no_body_is_carried_out_without_it
                 commands_in_the_query_work_where_bodies_are_kept_back
                 a_client_that_sends_no_body_spoils_nothing_for_others
+                an_empty_body_stalls_no_second_time
                 bodies_that_are_shown_are_read_again
                 commands_without_their_bodies_are_answered_bit_by_bit
                 what_came_in_does_not_answer_what_goes_out
