@@ -328,7 +328,7 @@ pub fn a_validation_is_shared_as_well(stand: &mut dyn Stand) {
 
 pub fn a_rule_can_turn_it_off(stand: &mut dyn Stand) {
     stand.configure(r#"{"rules": [{"match": {"path": "/collapse/off"}, "collapse": false}]}"#).unwrap();
-    stand.origin("/collapse/off", vec![page("page").delay(SLOW)]);
+    stand.origin("/collapse/off", vec![page("page").delay(SLOW * 5)]);
     let exchanges = crowd(stand, "/collapse/off", 5);
     await_origin(stand, "/collapse/off", 5);
     for exchange in exchanges {

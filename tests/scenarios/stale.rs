@@ -173,7 +173,14 @@ pub fn a_stale_response_helps_out_when_nobody_listens(stand: &mut dyn Stand) {
     stand.pass(Duration::from_millis(1100));
     // It was taken to be down; this shows that it is not.
     assert_eq!(get(stand, 0, "/stale/refused-unknown").status, 404);
-    expect_miss(stand, 0, "/stale/refused", "new");
+    // Its own failures are remembered, the longer the more there were of them.
+    let mut hits = Vec::new();
+    let came = soon(stand, |stand| {
+        let response = get(stand, 0, "/stale/refused");
+        hits.push(response.is_hit());
+        response.text() == "new"
+    });
+    assert!(came && hits.pop() == Some(false), "it comes with a request of its own");
     expect_hit(stand, 1, "/stale/refused", "new");
 }
 
