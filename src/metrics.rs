@@ -58,6 +58,8 @@ pub enum Counter {
     Conflict,
     /// A wall clock that a worker has seen set back.
     ClockSetBack,
+    /// A response that was stale when it came by its `Date` alone: its origin's clock is behind.
+    OriginClockBehind,
     /// A set or a record in shared data that was met and was not as anybody wrote it: what was stored there is gone.
     Damaged,
     /// A command with a token that is not known.
@@ -159,6 +161,7 @@ impl Counter {
             Counter::JournalHealed,
             Counter::Conflict,
             Counter::ClockSetBack,
+            Counter::OriginClockBehind,
             Counter::Damaged,
             Counter::Unauthorised,
         ];
@@ -224,6 +227,7 @@ impl Counter {
             Counter::JournalHealed => ("journal_healed", ""),
             Counter::Conflict => ("conflicts", ""),
             Counter::ClockSetBack => ("clock_set_back", ""),
+            Counter::OriginClockBehind => ("origin_clock_behind", ""),
             Counter::Damaged => ("damaged", ""),
             Counter::Unauthorised => ("admin_unauthorized", ""),
         };

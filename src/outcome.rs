@@ -118,7 +118,7 @@ pub enum NotStored {
     SetCookie,
     /// `Cookie` in the request, and a lifetime that would have to be guessed, or a rule that wants `public` then.
     Cookie,
-    /// Nothing gives it a freshness lifetime, and it has no validator.
+    /// Nothing gives it a freshness lifetime, or none of it is left, and it has no validator.
     NoFreshness,
     /// `Vary: *`.
     VaryAny,
@@ -146,6 +146,10 @@ pub enum NotStored {
     Admission,
     /// Its host has taken all that a host may.
     HostQuota,
+    /// `no-cache`, and it has no validator.
+    NoCache,
+    /// Its `Date` is further in the past than its lifetime is long, and it has no validator.
+    ClockBehind,
 }
 
 /// Why a stale response was served.
@@ -311,7 +315,7 @@ impl Bypass {
 
 impl NotStored {
     /// All reasons; the position of each, from one, is its code in shared data.
-    pub const ALL: [NotStored; 23] = [
+    pub const ALL: [NotStored; 25] = [
         NotStored::Request,
         NotStored::Method,
         NotStored::Status,
@@ -335,6 +339,8 @@ impl NotStored {
         NotStored::Superseded,
         NotStored::Admission,
         NotStored::HostQuota,
+        NotStored::NoCache,
+        NotStored::ClockBehind,
     ];
 
     /// Whether the origin, or the way to it, has failed.
@@ -382,6 +388,8 @@ impl NotStored {
             NotStored::Superseded => "superseded",
             NotStored::Admission => "admission",
             NotStored::HostQuota => "host-quota",
+            NotStored::NoCache => "no-cache",
+            NotStored::ClockBehind => "clock-behind",
         }
     }
 }

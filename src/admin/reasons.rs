@@ -86,8 +86,20 @@ pub const fn not_stored(not: NotStored) -> Reason {
         NotStored::NoFreshness => reason(
             word,
             "RFC 9111 §3",
-            "Nothing says how long it is fresh, and it has no validator to ask again with.",
+            "It is stale as soon as it comes: nothing says how long it is fresh, or none of that is left. And it has no validator to ask again with.",
             "Add Cache-Control: max-age, or at least an ETag, at the origin, or a ttl in a rule.",
+        ),
+        NotStored::NoCache => reason(
+            word,
+            "RFC 9111 §5.2.2.4",
+            "The response says no-cache, so that it is validated before each use, whatever its lifetime; and it has no validator to do so with.",
+            "Add an ETag at the origin, or say max-age instead of no-cache; a ttl in a rule does not change that.",
+        ),
+        NotStored::ClockBehind => reason(
+            word,
+            "RFC 9111 §4.2.3",
+            "By its Date it is older than its lifetime as soon as it comes: the clock of its origin is behind, or a cache on the way sends an old response without Age.",
+            "Set the clock of the origin.",
         ),
         NotStored::VaryAny => reason(
             word,

@@ -48,7 +48,9 @@ impl Cache {
         let options = options_for(config, request, response);
         let times = (fetch.started.wall, now.wall);
         let asked = Asked { request, metadata: &|| fetch.metadata(host) };
-        let assessed = assessed_by(config, &options, asked, response, uri, times)?;
+        let assessed = assessed_by(config, &options, asked, response, uri, times);
+        self.watch_origin_clock(host, request, response, &assessed, now);
+        let assessed = assessed?;
         self.is_admitted(host, &fetch.lease.place, options.min_uses)
             .then_some(assessed)
             .ok_or(NotStored::Admission)

@@ -8,6 +8,7 @@
 mod ask;
 mod assess;
 mod claim;
+mod clocks;
 mod consider;
 mod dispatch;
 mod filing;

@@ -7,7 +7,7 @@ use crate::http::cache_control::{CacheControl, SECONDS_MAX, pragma_says_no_cache
 use crate::http::{Fields, date, list, structured};
 use crate::time::Timestamp;
 
-use super::StoredResponse;
+use super::{Source, StoredResponse};
 
 /// The directives that govern a response.
 pub(super) struct Control {
@@ -53,26 +53,41 @@ pub(super) fn date_value(fields: &Fields, response_time: Timestamp) -> Timestamp
     fields.get("date").and_then(date::parse).unwrap_or(response_time)
 }
 
+/// How old the response was when it arrived by its `Date` (§4.2.3 `apparent_age`).
+#[must_use]
+pub fn apparent_age(fields: &Fields, response_time: Timestamp) -> Duration {
+    Duration::from_secs(response_time.secs().saturating_sub(date_value(fields, response_time).secs()))
+}
+
+/// By how much the `Date` of a response was in the past when it arrived, if that alone has made it stale: then the clock of
+/// its origin is behind, or a cache on the way sends no `Age`.
+#[must_use]
+pub fn clock_behind(stored: &StoredResponse) -> Option<Duration> {
+    let apparent_age = apparent_age(&stored.fields, stored.response_time);
+    let by_date = !stored.lifetime.is_zero() && apparent_age >= stored.lifetime;
+    (by_date && stored.initial_age == apparent_age).then_some(apparent_age)
+}
+
 /// How old the response was when it arrived (§4.2.3 `corrected_initial_age`).
 pub(super) fn initial_age(fields: &Fields, request_time: Timestamp, response_time: Timestamp) -> Duration {
-    let date_value = date_value(fields, response_time);
-    let apparent_age = Duration::from_secs(response_time.secs().saturating_sub(date_value.secs()));
+    let apparent_age = apparent_age(fields, response_time);
     // §5.1: a cache SHOULD use the first member, and ignore the field if that is invalid.
     let age_value = fields.get("age").and_then(|age| list::members(age).next()).and_then(seconds);
     let corrected_age_value = age_value.unwrap_or_default().saturating_add(response_time.since(request_time));
     apparent_age.max(corrected_age_value)
 }
 
-/// The freshness lifetime, rules applied; none when neither the origin nor a rule nor a heuristic gives one.
+/// The freshness lifetime, rules applied, and where it comes from; none when neither the origin nor a rule nor a heuristic
+/// gives one.
 pub(super) fn lifetime(
     status: u16,
     fields: &Fields,
     control: &Control,
     response_time: Timestamp,
     options: &Options,
-) -> Option<Duration> {
+) -> Option<(Duration, Source)> {
     given(status, fields, control, response_time, options).or_else(|| {
-        let guess = || heuristic(fields, response_time, options);
+        let guess = || heuristic(fields, response_time, options).map(|guess| (guess, Source::Heuristic));
         assignable(status, control).then(guess).flatten().map(|guess| bounded(guess, true, options))
     })
 }
@@ -84,13 +99,18 @@ pub(super) fn given(
     control: &Control,
     response_time: Timestamp,
     options: &Options,
-) -> Option<Duration> {
+) -> Option<(Duration, Source)> {
     let assignable = assignable(status, control);
-    let by_status = || options.ttl_status.iter().find(|(of, _)| *of == status).map(|(_, ttl)| *ttl);
-    let of_rules = || options.ttl.or(options.ttl_default).filter(|_| assignable);
+    let of = |source| move |lifetime| (lifetime, source);
+    let by_status = || {
+        let found = options.ttl_status.iter().find(|(of, _)| *of == status);
+        found.map(|(_, ttl)| (*ttl, Source::Status))
+    };
+    let ruled = || options.ttl.map(of(Source::Override)).filter(|_| assignable);
+    let by_default = || options.ttl_default.map(of(Source::Default)).filter(|_| assignable);
     let base = match explicit(fields, control, response_time) {
-        None => by_status().or_else(of_rules),
-        Some(explicit) => Some(options.ttl.filter(|_| assignable).unwrap_or(explicit)),
+        None => by_status().or_else(ruled).or_else(by_default),
+        Some(explicit) => Some(ruled().unwrap_or(explicit)),
     };
     base.map(|base| bounded(base, assignable, options))
 }
@@ -101,23 +121,35 @@ pub(super) fn assignable(status: u16, control: &Control) -> bool {
     heuristically_cacheable(status) || control.directives.public
 }
 
-/// A lifetime within the bounds of the rules.
-fn bounded(base: Duration, assignable: bool, options: &Options) -> Duration {
-    let at_least = options.ttl_min.filter(|_| assignable).unwrap_or_default();
-    base.max(at_least).min(options.ttl_max.unwrap_or(Duration::MAX))
+/// A lifetime within the bounds of the rules, and where it comes from then.
+fn bounded((base, source): (Duration, Source), assignable: bool, options: &Options) -> (Duration, Source) {
+    let at_least = options.ttl_min.filter(|min| assignable && *min > base).map(|min| (min, Source::Min));
+    let (lifetime, source) = at_least.unwrap_or((base, source));
+    let at_most = options.ttl_max.filter(|max| *max < lifetime).map(|max| (max, Source::Max));
+    at_most.unwrap_or((lifetime, source))
 }
 
 /// §4.2.1: `s-maxage`, else `max-age`, else `Expires` less `Date`. Where what cannot be read may have said something else,
 /// the response counts as stale: "Caches are encouraged to consider responses that have invalid freshness information
 /// [...] to be stale."
-pub(super) fn explicit(fields: &Fields, control: &Control, response_time: Timestamp) -> Option<Duration> {
+pub(super) fn explicit(
+    fields: &Fields,
+    control: &Control,
+    response_time: Timestamp,
+) -> Option<(Duration, Source)> {
     let directives = &control.directives;
-    let in_doubt = directives.in_doubt.then_some(Duration::ZERO);
-    directives.s_maxage.or(directives.max_age).or(in_doubt).or_else(|| {
+    let of = |source| {
+        let source = if control.targeted { Source::Targeted } else { source };
+        move |lifetime| (lifetime, source)
+    };
+    let in_doubt = directives.in_doubt.then_some((Duration::ZERO, Source::Malformed));
+    let of_directive =
+        directives.s_maxage.map(of(Source::SMaxage)).or(directives.max_age.map(of(Source::MaxAge)));
+    of_directive.or(in_doubt).or_else(|| {
         let expires = fields.get("expires").filter(|_| !control.targeted)?;
         // §5.3: an invalid date, "especially including the value 0", is in the past.
         let expires = date::parse(expires).unwrap_or_default();
-        Some(expires.since(date_value(fields, response_time)))
+        Some((expires.since(date_value(fields, response_time)), Source::Expires))
     })
 }
 
@@ -177,7 +209,7 @@ mod tests {
     fn secs_of(status: u16, fields: &[(&str, &str)], options: &Options) -> Option<u64> {
         let fields = Fields::from_iter(fields.iter().copied());
         let control = control(&fields, options);
-        lifetime(status, &fields, &control, T0, options).map(|lifetime| lifetime.as_secs())
+        lifetime(status, &fields, &control, T0, options).map(|(lifetime, _)| lifetime.as_secs())
     }
 
     #[test]
@@ -278,6 +310,72 @@ mod tests {
             ),
         ] {
             assert_eq!(secs_of(status, fields, &options), expected, "{options:?} {status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_known_where_a_lifetime_comes_from() {
+        let s = |secs| Some(Duration::from_secs(secs));
+        let (expires, modified) = (at(100), at(-1000));
+        let (expires, modified) = (("expires", expires.as_str()), ("last-modified", modified.as_str()));
+        let (max_age, plain) = (("cache-control", "max-age=50"), Options::default());
+        let ttl = |secs| Options { ttl: s(secs), ..Options::default() };
+        let (min, max) = (Some(s(60)), Some(s(10)));
+        let within = |min: Option<_>, max: Option<_>| Options {
+            ttl_min: min.flatten(),
+            ttl_max: max.flatten(),
+            ..Options::default()
+        };
+        let default = Options { ttl_default: s(9), ..Options::default() };
+        let by_status = Options { ttl_status: vec![(302, Duration::from_secs(2))], ..Options::default() };
+        for (status, fields, options, expected) in [
+            (200, &[][..], &plain, None),
+            (200, &[max_age, expires], &plain, Some(Source::MaxAge)),
+            (200, &[("cache-control", "max-age=50, s-maxage=5")], &plain, Some(Source::SMaxage)),
+            (200, &[max_age, ("cdn-cache-control", "max-age=5")], &plain, Some(Source::Targeted)),
+            (200, &[expires, modified], &plain, Some(Source::Expires)),
+            (200, &[expires, ("cache-control", "foo bar")], &plain, Some(Source::Malformed)),
+            (200, &[modified], &plain, Some(Source::Heuristic)),
+            (200, &[max_age], &ttl(9), Some(Source::Override)),
+            (200, &[], &ttl(9), Some(Source::Override)),
+            (500, &[max_age], &ttl(9), Some(Source::MaxAge)),
+            (200, &[modified], &default, Some(Source::Default)),
+            (302, &[], &by_status, Some(Source::Status)),
+            (200, &[max_age], &within(min, None), Some(Source::Min)),
+            (200, &[max_age], &within(None, max), Some(Source::Max)),
+            (200, &[max_age], &within(max, min), Some(Source::MaxAge)),
+        ] {
+            let fields = Fields::from_iter(fields.iter().copied());
+            let found = lifetime(status, &fields, &control(&fields, options), T0, options);
+            assert_eq!(found.map(|(_, source)| source), expected, "{status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_told_from_an_old_response() {
+        for (date, age, lifetime, behind) in [
+            (-90, None, 60, Some(90)),
+            (-90, Some("5"), 60, Some(90)),
+            (-90, Some("90"), 60, Some(90)),
+            (-90, Some("100"), 60, None),
+            (0, Some("100"), 60, None),
+            (-59, None, 60, None),
+            (-90, None, 0, None),
+            (-90, None, 600, None),
+        ] {
+            let date = at(date);
+            let fields = [("date", date.as_str())].into_iter().chain(age.map(|age| ("age", age)));
+            let fields = Fields::from_iter(fields);
+            let initial_age = initial_age(&fields, T0, T0);
+            let lifetime = Duration::from_secs(lifetime);
+            let stored = StoredResponse {
+                fields,
+                response_time: T0,
+                initial_age,
+                lifetime,
+                ..StoredResponse::default()
+            };
+            assert_eq!(clock_behind(&stored), behind.map(Duration::from_secs), "{:?}", stored.fields);
         }
     }
 

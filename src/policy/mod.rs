@@ -11,17 +11,19 @@ pub mod key;
 pub mod partial;
 pub mod request;
 pub mod reuse;
+mod source;
 pub mod storing;
 pub mod unsafe_methods;
 pub mod validation;
 
 pub use answer::{Answer, BodyPart, answer};
 pub use credentials::Asked;
-pub use freshness::age_when_stale;
+pub use freshness::{age_when_stale, apparent_age, clock_behind};
 pub use implied::keep_apart;
 pub use key::{forwarded_path, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};
 pub use reuse::{Reuse, Trouble, current_age, expires, in_trouble, reuse};
+pub use source::Source;
 pub use storing::storable;
 pub use unsafe_methods::{invalidated_groups, invalidated_uris};
 pub use validation::{HeadUpdate, Unfreshened, confirms, freshened, updated_by_head, validators};
@@ -46,6 +48,8 @@ pub struct StoredResponse {
     pub initial_age: Duration,
     /// The freshness lifetime (§4.2.1), rules applied.
     pub lifetime: Duration,
+    /// Where that comes from.
+    pub lifetime_from: Source,
     /// How long past its lifetime it may be served while it is refreshed (RFC 5861 §3).
     pub stale_while_revalidate: Duration,
     /// How long past its lifetime it may be served when the origin fails (RFC 5861 §4).

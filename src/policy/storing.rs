@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 use super::credentials::{Asked, Standing, standing};
 use super::freshness::{self, Control};
 use super::request::directives;
-use super::{StoredResponse, ahead, hygiene, implied, key, partial, validation};
+use super::{Source, StoredResponse, ahead, hygiene, implied, key, partial, validation};
 
 /// The most field names that `Vary` may nominate.
 const NOMINATED_MAX: usize = 16;
@@ -68,7 +68,8 @@ pub(super) fn evaluated(
         fields: hygiene::stored_fields(&response.fields, control, options, response_time),
         response_time,
         initial_age,
-        lifetime: lifetime.unwrap_or_default(),
+        lifetime: lifetime.map_or(Duration::ZERO, |(lifetime, _)| lifetime),
+        lifetime_from: lifetime.map_or(Source::Nothing, |(_, source)| source),
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::ZERO,
         soft_purge_grace: Duration::ZERO,
@@ -93,12 +94,12 @@ pub(super) fn evaluated(
         return Err(if status >= 500 { NotStored::Error } else { NotStored::NoFreshness });
     }
     if !worth_storing(&stored) {
-        return Err(NotStored::NoFreshness);
+        return Err(worthless(&stored));
     }
     // §4.2.2 lets us guess. But a page behind a cookie looks like any other where its origin thinks of no cache, and
     // what has no lifetime could still be served by `max-stale` or when the origin fails.
     let given = || freshness::given(status, &response.fields, control, response_time, options);
-    let is_given = |given: Duration| !given.is_zero() || !control.directives.in_doubt;
+    let is_given = |(given, _): (Duration, Source)| !given.is_zero() || !control.directives.in_doubt;
     let is_said = || stored.no_cache || given().is_some_and(is_given);
     if request.fields.contains("cookie") && !is_public(&control.directives) && !is_said() {
         return Err(NotStored::Cookie);
@@ -106,6 +107,17 @@ pub(super) fn evaluated(
     // Last, because it costs something. A credential in the key says as much.
     let unknown = standing == Standing::Anonymous && !is_let_share(&control.directives);
     if unknown && asked.is_authenticated(options) { Err(NotStored::Authorization) } else { Ok(stored) }
+}
+
+/// Why it would be of no use to store it.
+fn worthless(stored: &StoredResponse) -> NotStored {
+    if stored.no_cache {
+        NotStored::NoCache
+    } else if freshness::clock_behind(stored).is_some() {
+        NotStored::ClockBehind
+    } else {
+        NotStored::NoFreshness
+    }
 }
 
 /// §3: "the request method is understood by the cache" and defined as cacheable.
@@ -320,7 +332,10 @@ mod tests {
 
     #[test]
     fn section_3_decides() {
-        use NotStored::{Error, Limits, NoFreshness, NoStore, Partial, Private, Status, TooLarge, VaryAny};
+        use NotStored::{
+            ClockBehind, Error, Limits, NoCache, NoFreshness, NoStore, Partial, Private, Status, TooLarge,
+            VaryAny,
+        };
         let many = Box::leak((0..17).map(|n| format!("f{n}")).collect::<Vec<_>>().join(",").into_boxed_str());
         let many: Lines = Box::leak(Box::new([("cache-control", "max-age=60"), ("vary", &*many)]));
         for (status, received, expected) in [
@@ -331,8 +346,13 @@ mod tests {
             (200, &[("cache-control", "max-age=0"), ("etag", "\"x\"")], Ok(())),
             (200, &[("cache-control", "max-age=0, stale-while-revalidate=9")], Ok(())),
             (200, &[("cache-control", "max-age=60"), ("age", "60")], Err(NoFreshness)),
-            (200, &[("cache-control", "no-cache")], Err(NoFreshness)),
-            (200, &[("cache-control", "no-cache, max-age=60")], Err(NoFreshness)),
+            (200, &[("cache-control", "no-cache")], Err(NoCache)),
+            (200, &[("cache-control", "no-cache, max-age=60")], Err(NoCache)),
+            (
+                200,
+                &[("cache-control", "max-age=60"), ("date", "Tue, 14 Nov 2023 22:11:50 GMT")],
+                Err(ClockBehind),
+            ),
             (200, &[("cache-control", "no-cache"), ("etag", "\"x\"")], Ok(())),
             (200, &[("cache-control", "max-age=60, No-Store")], Err(NoStore)),
             (200, &[("cache-control", "max-age=60, private")], Err(Private)),
