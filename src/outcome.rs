@@ -150,6 +150,8 @@ pub enum NotStored {
     NoCache,
     /// Its `Date` is further in the past than its lifetime is long, and it has no validator.
     ClockBehind,
+    /// It is stored already and is validated before each use: this was one of these validations.
+    Validated,
 }
 
 /// Why a stale response was served.
@@ -315,7 +317,7 @@ impl Bypass {
 
 impl NotStored {
     /// All reasons; the position of each, from one, is its code in shared data.
-    pub const ALL: [NotStored; 25] = [
+    pub const ALL: [NotStored; 26] = [
         NotStored::Request,
         NotStored::Method,
         NotStored::Status,
@@ -341,6 +343,7 @@ impl NotStored {
         NotStored::HostQuota,
         NotStored::NoCache,
         NotStored::ClockBehind,
+        NotStored::Validated,
     ];
 
     /// Whether the origin, or the way to it, has failed.
@@ -390,6 +393,7 @@ impl NotStored {
             NotStored::HostQuota => "host-quota",
             NotStored::NoCache => "no-cache",
             NotStored::ClockBehind => "clock-behind",
+            NotStored::Validated => "validated",
         }
     }
 }

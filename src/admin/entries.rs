@@ -138,6 +138,7 @@ fn in_full(entry: &Entry<'_>, now: Timestamp) -> Value {
     let more = json!({
         "fields": fields(&stored.fields),
         "lifetime": stored.lifetime.as_secs(),
+        "lifetime_from": stored.lifetime_from.as_str(),
         "stale_while_revalidate": stored.stale_while_revalidate.as_secs(),
         "stale_if_error": stored.stale_if_error.as_secs(),
         "stale_if_down": stored.stale_if_down.as_secs(),
@@ -172,6 +173,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::admin::fixture::{NOW, body};
+    use crate::policy::Source;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -182,6 +184,7 @@ pub(super) mod tests {
             response_time: Timestamp(NOW.0 - 10_000),
             initial_age: Duration::from_secs(8),
             lifetime: Duration::from_secs(60),
+            lifetime_from: Source::MaxAge,
             vary: vec!["accept-language".into()],
             ..StoredResponse::default()
         }

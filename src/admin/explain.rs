@@ -9,6 +9,7 @@ use super::reasons::{Reason, forwarded, not_stored};
 use super::{AdminResponse, view};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::outcome::{ForwardReason, NotStored};
+use crate::policy::{NamesWindow, Source, StoredResponse, clock_behind, only_s_maxage_forbids_stale};
 use crate::time::Timestamp;
 
 /// What the cache knows about a request.
@@ -43,6 +44,8 @@ pub struct Explanation<'a> {
     pub lacking: Option<&'a str>,
     /// For how long clients fetch it with their own requests, because the origin has refused Larder's.
     pub refused_for: Duration,
+    /// By how much the clock of its origin was behind, and when that was seen, as far as it is remembered.
+    pub origin_clock: Option<(Duration, Timestamp)>,
 }
 
 /// The answer to a question for an explanation.
@@ -52,8 +55,12 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
     let mut why = entry.map_or_else(Vec::new, |entry| why(&entry, now));
     why.extend(forward.map(|reason| forwarded(reason).sentence()));
     why.extend(trouble(explanation));
+    why.extend(clock(explanation, now));
     let mut advice: Vec<&str> = Vec::new();
-    advice.extend(forward.map(|reason| forwarded(reason).advice));
+    advice.extend(forward.map(|reason| match (reason, entry) {
+        (ForwardReason::Stale, Some(entry)) => stale(entry.stored).unwrap_or(forwarded(reason).advice),
+        _ => forwarded(reason).advice,
+    }));
     advice.extend(last_not_stored.map(|reason| not_stored(reason).advice));
     advice.retain(|text| !text.is_empty());
     AdminResponse::json(
@@ -73,6 +80,8 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
             "rests_ms": u64::try_from(explanation.failures.1.as_millis()).unwrap_or(u64::MAX),
             "cluster": explanation.cluster.map(|(name, is_down)| json!({ "name": name, "breaker": state(*is_down) })),
             "last_not_stored": last_not_stored.map(|reason| shown(not_stored(reason))),
+            "lifetime": entry.map(|entry| lifetime(entry.stored)),
+            "origin_clock_behind": explanation.origin_clock.map(|(behind, _)| behind.as_secs()),
             "advice": advice,
         }),
     )
@@ -106,6 +115,52 @@ fn trouble(explanation: &Explanation<'_>) -> Vec<String> {
     why
 }
 
+/// What the clock of the origin has to do with it.
+fn clock(explanation: &Explanation<'_>, now: Timestamp) -> Option<String> {
+    let (behind, seen) = explanation.origin_clock?;
+    Some(format!(
+        "The clock of its origin was {} s behind when that was seen last, {} s ago: what it sends is as much older, and stale from the beginning where its lifetime is no longer than that (RFC 9111 §4.2.3).",
+        behind.as_secs(),
+        now.since(seen).as_secs()
+    ))
+}
+
+/// How long an entry is fresh and what says so.
+fn lifetime(stored: &StoredResponse) -> Value {
+    json!({ "seconds": stored.lifetime.as_secs(), "from": stored.lifetime_from.as_str() })
+}
+
+/// What gives a lifetime, in words.
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Nothing => "nothing gives it one",
+        Source::SMaxage => "s-maxage",
+        Source::MaxAge => "max-age",
+        Source::Targeted => "CDN-Cache-Control or another field for caches like this one",
+        Source::Expires => "Expires",
+        Source::Malformed => "Cache-Control or Pragma, which cannot be relied upon",
+        Source::Heuristic => "a part of the time since Last-Modified",
+        Source::Override => "ttl in a rule",
+        Source::Default => "ttl.default in a rule",
+        Source::Status => "ttl.status in a rule",
+        Source::Min => "ttl.min in a rule",
+        Source::Max => "ttl.max in a rule",
+        Source::Head => "a HEAD, which has shown a change",
+    }
+}
+
+/// What to change where a directive forbids to serve it stale: then no window of a rule has an effect.
+fn stale(stored: &StoredResponse) -> Option<&'static str> {
+    match only_s_maxage_forbids_stale(stored)? {
+        NamesWindow::Yes => Some(
+            "Set stale_despite_s_maxage in a rule: it names a window in which it may be served stale, but s-maxage forbids that.",
+        ),
+        NamesWindow::No => Some(
+            "Say stale-while-revalidate at the origin and set stale_despite_s_maxage in a rule, since s-maxage forbids to serve it stale; or lengthen s-maxage.",
+        ),
+    }
+}
+
 /// The state of a breaker in a word.
 pub(super) fn state(is_open: bool) -> &'static str {
     if is_open { "open" } else { "closed" }
@@ -119,25 +174,47 @@ fn shown(reason: Reason) -> Value {
 fn why(entry: &Entry<'_>, now: Timestamp) -> Vec<String> {
     let stored = entry.stored;
     let (age, lifetime, ttl) = (entry.age_secs(now), stored.lifetime.as_secs(), entry.ttl_secs(now));
+    let from = source(stored.lifetime_from);
     let mut why = vec![if ttl > 0 {
         format!(
-            "Its age of {age} s is below its freshness lifetime of {lifetime} s: fresh for another {ttl} s (RFC 9111 §4.2)."
+            "Its age of {age} s is below its freshness lifetime of {lifetime} s ({from}): fresh for another {ttl} s (RFC 9111 §4.2)."
         )
     } else {
         format!(
-            "Its age of {age} s is not below its freshness lifetime of {lifetime} s: stale for {} s (RFC 9111 §4.2).",
+            "Its age of {age} s is not below its freshness lifetime of {lifetime} s ({from}): stale for {} s (RFC 9111 §4.2).",
             -ttl
         )
     }];
+    if let Some(behind) = clock_behind(stored) {
+        why.push(format!(
+            "Its Date was {} s in the past when it came, and that alone has made it stale: the clock of its origin is behind, or a cache on the way sends no Age (RFC 9111 §4.2.3).",
+            behind.as_secs()
+        ));
+    }
+    let mut has_grace = false;
     match entry.verdict {
         Verdict::Valid => {}
-        Verdict::Soft { at } => why.push(format!(
-            "It was soft purged {} s ago: stale since then, and served while it is refreshed for at most {} s.",
-            now.since(at).as_secs(),
-            stored.soft_purge_grace.as_secs()
-        )),
+        Verdict::Soft { at } => {
+            let (ago, grace) = (now.since(at), stored.soft_purge_grace);
+            // As `policy::reuse` has it: a grace is for what only the purge has made stale.
+            has_grace = ttl > 0 && ago < grace;
+            let then = match (has_grace, ttl > 0) {
+                (true, _) => {
+                    format!(
+                        "served while it is refreshed for another {} s",
+                        grace.saturating_sub(ago).as_secs()
+                    )
+                }
+                (false, true) => format!("its grace of {} s is over", grace.as_secs()),
+                (false, false) => "its lifetime is over too, so that it has no grace".to_owned(),
+            };
+            why.push(format!("It was soft purged {} s ago: stale since then, and {then}.", ago.as_secs()));
+        }
         Verdict::Revalidate => {
-            why.push("It was invalidated: validated before its next use and never served stale (RFC 9111 §4.4).".into());
+            why.push(
+                "It was invalidated: validated before its next use and never served stale (RFC 9111 §4.4)."
+                    .into(),
+            );
         }
         Verdict::Hard => why.push("It was hard purged: never used again, not even to validate.".into()),
     }
@@ -145,10 +222,10 @@ fn why(entry: &Entry<'_>, now: Timestamp) -> Vec<String> {
         why.push("It says no-cache: validated before each use (RFC 9111 §5.2.2.4).".into());
     }
     if stored.must_revalidate {
-        why.push(
-            "It is never served stale: must-revalidate, proxy-revalidate or s-maxage (RFC 9111 §4.2.4)."
-                .into(),
-        );
+        let but = if has_grace { "Apart from that grace it" } else { "It" };
+        why.push(format!(
+            "{but} is never served stale: must-revalidate, proxy-revalidate, s-maxage, or something that cannot be read (RFC 9111 §4.2.4)."
+        ));
     } else if ttl <= 0 {
         why.extend(window(
             "served while it is refreshed",
@@ -177,8 +254,8 @@ mod tests {
     use super::*;
     use crate::admin::entries::tests::{stored, with_entry};
     use crate::admin::fixture::{NOW, body, tags};
+    use crate::http::Fields;
     use crate::invalidation::{Mode, Origin};
-    use crate::policy::StoredResponse;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -198,6 +275,7 @@ mod tests {
             lacking: None,
             refused_for: Duration::ZERO,
             cluster: None,
+            origin_clock: None,
         }
     }
 
@@ -215,7 +293,7 @@ mod tests {
         with_entry(&stored(), Verdict::Valid, |entry| {
             let body = body(&explain(&Explanation { entry: Some(entry), forward: None, ..nothing() }, NOW));
             assert_eq!(body["hit"], true);
-            let why = "Its age of 18 s is below its freshness lifetime of 60 s: fresh for another 42 s (RFC 9111 §4.2).";
+            let why = "Its age of 18 s is below its freshness lifetime of 60 s (max-age): fresh for another 42 s (RFC 9111 §4.2).";
             assert_eq!(body["why"], json!([why]));
             assert_eq!(body["advice"], json!([]));
         });
@@ -244,6 +322,68 @@ mod tests {
         assert!(text.contains("§4.2.4") && text.contains("§5.2.2.4") && !text.contains("5861"), "{text}");
         let text = sentences(&stored(), Verdict::Soft { at: Timestamp(NOW.0 - 3_000) });
         assert!(text.contains("soft purged 3 s ago"), "{text}");
+    }
+
+    #[test]
+    fn a_soft_purge_leaves_its_grace_to_what_is_never_served_stale_otherwise() {
+        let secs = Duration::from_secs;
+        let strict = StoredResponse { must_revalidate: true, soft_purge_grace: secs(60), ..stored() };
+        let told = |stored: &StoredResponse, ago: u64| {
+            let verdict = Verdict::Soft { at: Timestamp(NOW.0 - ago * 1000) };
+            with_entry(stored, verdict, |entry| why(&entry, NOW).join(" "))
+        };
+        let text = told(&strict, 3);
+        assert!(
+            text.contains("for another 57 s") && text.contains("Apart from that grace it is never"),
+            "{text}"
+        );
+        let text = told(&StoredResponse { soft_purge_grace: secs(2), ..strict.clone() }, 3);
+        assert!(text.contains("its grace of 2 s is over") && text.contains(" It is never"), "{text}");
+        let text = told(&StoredResponse { lifetime: secs(10), ..strict }, 3);
+        assert!(text.contains("it has no grace") && text.contains(" It is never"), "{text}");
+    }
+
+    #[test]
+    fn it_says_where_a_lifetime_comes_from() {
+        for (lifetime_from, expected) in [
+            (Source::Heuristic, "(a part of the time since Last-Modified)"),
+            (Source::Override, "(ttl in a rule)"),
+            (Source::Malformed, "(Cache-Control or Pragma, which cannot be relied upon)"),
+        ] {
+            let stored = StoredResponse { lifetime_from, ..stored() };
+            with_entry(&stored, Verdict::Valid, |entry| {
+                let body = body(&explain(&Explanation { entry: Some(entry), ..nothing() }, NOW));
+                assert!(body["why"][0].as_str().unwrap().contains(expected), "{body}");
+                assert_eq!(body["lifetime"], json!({"seconds": 60, "from": lifetime_from.as_str()}));
+            });
+        }
+    }
+
+    #[test]
+    fn what_s_maxage_forbids_to_serve_stale_names_the_option_that_helps() {
+        let advice = |control: &str| {
+            let fields = Fields::from_iter([("cache-control", control)]);
+            let stored = StoredResponse { fields, must_revalidate: true, ..stored() };
+            with_entry(&stored, Verdict::Valid, |entry| {
+                let forward = Some(ForwardReason::Stale);
+                let answer = explain(&Explanation { entry: Some(entry), forward, ..nothing() }, NOW);
+                body(&answer)["advice"][0].as_str().unwrap().to_owned()
+            })
+        };
+        assert!(advice("s-maxage=1, stale-while-revalidate=60").starts_with("Set stale_despite_s_maxage"));
+        assert!(advice("s-maxage=1").starts_with("Say stale-while-revalidate at the origin"));
+        for control in ["s-maxage=1, must-revalidate", "max-age=1, proxy-revalidate", "s-maxage=1;"] {
+            assert!(advice(control).starts_with("Lengthen max-age"), "{control}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_named() {
+        let origin_clock = Some((Duration::from_secs(90), Timestamp(NOW.0 - 3_000)));
+        let body = body(&explain(&Explanation { origin_clock, ..nothing() }, NOW));
+        assert_eq!(body["origin_clock_behind"], 90);
+        let why = body["why"].to_string();
+        assert!(why.contains("was 90 s behind") && why.contains("3 s ago"), "{why}");
     }
 
     #[test]

@@ -101,6 +101,12 @@ pub const fn not_stored(not: NotStored) -> Reason {
             "By its Date it is older than its lifetime as soon as it comes: the clock of its origin is behind, or a cache on the way sends an old response without Age.",
             "Set the clock of the origin.",
         ),
+        NotStored::Validated => reason(
+            word,
+            "RFC 9111 §4.3",
+            "It is stored, and has no lifetime or says no-cache: each request has it validated, for itself if another has just done so.",
+            "Add Cache-Control: max-age at the origin, if it may be used for a while without asking.",
+        ),
         NotStored::VaryAny => reason(
             word,
             "RFC 9111 §4.1",

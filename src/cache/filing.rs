@@ -48,7 +48,7 @@ impl Cache {
         let filing = self.filing(host, fetch, &response, until, now);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
         let not_shared =
-            (!is_reusable(&response.stored)).then(|| (NotStored::NoFreshness, now.mono.after(VALIDATED_FOR)));
+            (!is_reusable(&response.stored)).then(|| (NotStored::Validated, now.mono.after(VALIDATED_FOR)));
         let entry = self.entry(&filing.home, fetch.order(), Content::Response(Box::new(response)));
         let stored = self.file(host, fetch, &filing, &entry, (until, not_shared), now);
         host.count(stored.map_or_else(Counter::FetchNotStored, |()| Counter::Stored));

@@ -100,7 +100,7 @@ impl Cache {
         }
         // What has to be validated each time is stored now and then; more would be a write for each answer.
         if fallback.is_some() && !is_reusable(&assessed.stored) {
-            return Err(NotStored::NoFreshness);
+            return Err(NotStored::Validated);
         }
         let place = self.home(host, ask, &assessed);
         if !self.is_admitted(host, &place, options.min_uses) {
@@ -157,7 +157,7 @@ impl Cache {
         let asked_by = Asked { request, metadata: &|| host.metadata(ask.stream) };
         let new = validation::freshened(&old.stored, asked_by, response, &options, asked, now.wall)?;
         if !is_reusable(&new) {
-            return Err(NotStored::NoFreshness);
+            return Err(NotStored::Validated);
         }
         let place = self.place(host, stored.record.key.clone());
         self.lead_late(host, ask, &place, Some(Rc::clone(stored)), now)

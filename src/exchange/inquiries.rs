@@ -228,6 +228,7 @@ pub(super) fn explain(
         down: &found.down,
         lacking: cx.cache.lacked_cluster(),
         refused_for: found.refused_for,
+        origin_clock: cx.cache.origin_clock(cx.host, &ask.request, cx.now),
     };
     admin::explain(&explanation, cx.now.wall)
 }

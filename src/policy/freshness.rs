@@ -165,6 +165,33 @@ fn since_modified(fields: &Fields, response_time: Timestamp) -> Option<Duration>
     Some(date_value(fields, response_time).since(last_modified))
 }
 
+/// Whether a response names a window in which it may be served stale.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NamesWindow {
+    /// It does, in vain.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// Where nothing but `s-maxage` forbids to serve a response stale: whether it names a window for that. None where something
+/// else forbids it, or nothing does.
+#[must_use]
+pub fn only_s_maxage_forbids_stale(stored: &StoredResponse) -> Option<NamesWindow> {
+    let fields = &stored.fields;
+    let targeted = fields.iter().filter(|(name, _)| name.ends_with(b"-cache-control"));
+    let mut controls: Vec<_> = targeted.filter_map(|(_, value)| structured::targeted(value)).collect();
+    controls.push(CacheControl::parse(fields.get_all("cache-control")));
+    let is_strict =
+        |control: &CacheControl| control.must_revalidate || control.proxy_revalidate || control.in_doubt;
+    let names =
+        |control: &CacheControl| control.stale_while_revalidate.is_some() || control.stale_if_error.is_some();
+    let by_s_maxage = stored.must_revalidate
+        && !controls.iter().any(is_strict)
+        && controls.iter().any(|control| control.s_maxage.is_some());
+    by_s_maxage.then(|| if controls.iter().any(names) { NamesWindow::Yes } else { NamesWindow::No })
+}
+
 /// The age that a response which is stale goes out with: past each lifetime that whoever gets it may read in it.
 ///
 /// It may be fresh by its own word: a soft purge has made it stale, or a rule that shortens lifetimes. With its true age

@@ -18,7 +18,7 @@ pub mod validation;
 
 pub use answer::{Answer, BodyPart, answer};
 pub use credentials::Asked;
-pub use freshness::{age_when_stale, apparent_age, clock_behind};
+pub use freshness::{NamesWindow, age_when_stale, apparent_age, clock_behind, only_s_maxage_forbids_stale};
 pub use implied::keep_apart;
 pub use key::{forwarded_path, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::telling::{date, expect_hit, expect_miss, get, page, pages, ttl};
+use super::telling::{admin, command, date, expect_hit, expect_miss, get, page, pages, ttl, with_admin};
 use crate::stand::{Reply, Request, Stand};
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -411,4 +411,77 @@ pub fn the_delay_of_a_response_makes_it_older(stand: &mut dyn Stand) {
     let age: u64 = expect_hit(stand, 1, "/fresh/delay", "page").field("age").parse().unwrap();
     let most = (stand.now() - began).as_secs() + 12;
     assert!((11..=most).contains(&age), "{age}");
+}
+
+/// What an explanation says of a path of `shop.example`.
+fn explained(stand: &mut dyn Stand, path: &str) -> serde_json::Value {
+    let target = format!("/_larder/explain?url=http://shop.example{path}");
+    let response = command(stand, 1, "GET", &target, "");
+    assert_eq!(response.status, 200, "{}", response.text());
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+pub fn an_origin_whose_clock_is_behind_is_named_and_counted(stand: &mut dyn Stand) {
+    admin(stand);
+    let (before, past) = (stand.metric("origin_clock_behind"), date(stand, -90));
+    let reply = || Reply::ok("page").field("cache-control", "max-age=60").field("date", &past);
+    stand.origin("/fresh/behind", vec![reply()]);
+    let miss = get(stand, 0, "/fresh/behind");
+    assert_eq!(miss.field("cache-status"), "larder; fwd=uri-miss; detail=clock-behind");
+    let found = explained(stand, "/fresh/behind");
+    let behind = found["origin_clock_behind"].as_u64().unwrap();
+    assert!((90..100).contains(&behind), "{found}");
+    assert!(found["why"].to_string().contains(&format!("was {behind} s behind")), "{found}");
+    assert_eq!(stand.metric("origin_clock_behind"), before + 1);
+    // What has a validator is stored, and is as stale.
+    stand.origin("/fresh/behind-stored", vec![reply().field("etag", "\"v\"")]);
+    get(stand, 0, "/fresh/behind-stored");
+    let found = explained(stand, "/fresh/behind-stored");
+    assert!(
+        found["stored"] == true && found["why"].to_string().contains("in the past when it came"),
+        "{found}"
+    );
+    assert_eq!(stand.metric("origin_clock_behind"), before + 2);
+}
+
+pub fn an_explanation_says_where_a_lifetime_comes_from(stand: &mut dyn Stand) {
+    let rules = r#""rules": [
+        {"match": {"path": "/fresh/from-override"}, "ttl": "300s"},
+        {"match": {"path": "/fresh/from-default"}, "ttl": {"default": "20s"}},
+        {"match": {"path": "/fresh/from-status"}, "ttl": {"status": {"404": "40s"}}}],"#;
+    stand.configure(&with_admin(rules)).unwrap();
+    let (in_an_hour, day_ago) = (date(stand, 3600), date(stand, -86_400));
+    let cases = [
+        ("max-age", page("page"), "max-age"),
+        ("s-maxage", page("page").field("cache-control", "s-maxage=60"), "s-maxage"),
+        ("targeted", page("page").field("cdn-cache-control", "max-age=60"), "targeted"),
+        ("expires", Reply::ok("page").field("expires", &in_an_hour), "expires"),
+        ("heuristic", Reply::ok("page").field("last-modified", &day_ago), "heuristic"),
+        ("override", page("page"), "ttl.override"),
+        ("default", Reply::ok("page"), "ttl.default"),
+        ("status", Reply::status(404).body("page"), "ttl.status"),
+    ];
+    for (name, reply, from) in cases {
+        let path = format!("/fresh/from-{name}");
+        stand.origin(&path, vec![reply]);
+        get(stand, 0, &path);
+        let found = explained(stand, &path);
+        assert_eq!(found["lifetime"]["from"], from, "{name}: {found}");
+    }
+}
+
+pub fn what_has_to_be_validated_each_time_says_so(stand: &mut dyn Stand) {
+    let rules = r#""rules": [{"match": {"path": "/fresh/no-cache"}, "ttl": "1h"}],"#;
+    stand.configure(&with_admin(rules)).unwrap();
+    stand.origin("/fresh/no-cache", vec![Reply::ok("page").field("cache-control", "no-cache")]);
+    let miss = get(stand, 0, "/fresh/no-cache");
+    assert_eq!(miss.field("cache-status"), "larder; fwd=uri-miss; detail=no-cache");
+    // It can be, and is, by each request for itself where another has just done so.
+    let confirmed = Reply::status(304).field("etag", "W/\"v\"");
+    stand.origin("/fresh/validated", vec![Reply::ok("page").field("etag", "W/\"v\""), confirmed]);
+    get(stand, 0, "/fresh/validated");
+    let again = expect_miss(stand, 0, "/fresh/validated", "page");
+    assert_eq!(again.field("cache-status"), "larder; fwd=stale; fwd-status=304; detail=validated");
+    let found = explained(stand, "/fresh/validated");
+    assert_eq!((&found["stored"], &found["lifetime"]["from"]), (&true.into(), &"nothing".into()), "{found}");
 }

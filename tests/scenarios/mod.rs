@@ -153,6 +153,9 @@ macro_rules! on_both_stands {
                 nothing_is_guessed_beside_what_cannot_be_read
                 a_request_that_says_no_store_in_a_malformed_way_leaves_nothing_behind
                 dates_are_read_in_any_case_and_with_any_day_of_the_week
+                an_origin_whose_clock_is_behind_is_named_and_counted
+                an_explanation_says_where_a_lifetime_comes_from
+                what_has_to_be_validated_each_time_says_so
                 a_targeted_field_counts_instead_where_it_is_valid
                 surrogate_control_counts_where_it_is_turned_on
                 what_is_immutable_answers_reloads
