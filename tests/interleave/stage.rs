@@ -779,7 +779,7 @@ fn land_late(
     let Some(head) = reception.head else { return };
     if let (304, Some(stored)) = (head.status, &stored) {
         if let Ok(generation) = cache.confirms_late(hands, ask, stored, true, &head, now) {
-            let confirmation = cache.confirmation(generation, &head, now);
+            let confirmation = cache.confirmation(hands, generation, &head, now);
             cache.land_confirmed(hands, generation, confirmation, now);
         }
     } else if let Ok((response, late)) = cache.assess_late(hands, ask, stored.as_deref(), true, &head, now) {
