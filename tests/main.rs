@@ -27,6 +27,9 @@ mod chance;
 /// The policy compared with another implementation of RFC 9111, case by case.
 mod oracle;
 
+/// What the key makes equal, the origin sees as equal.
+mod keys;
+
 /// What holds for every message and every value.
 mod properties;
 

@@ -370,7 +370,7 @@ impl Opinions {
     ) {
         let (case, now) = (&self.case, self.case.now());
         let (first, later) = (head("GET", &case.sent), head(case.later_method, &case.later));
-        let selected = |request: &RequestHead| policy::variant(b"", &stored.vary, request);
+        let selected = |request: &RequestHead| policy::variant(b"", &stored.vary, request, &self.options);
         let reuse = policy::reuse(stored, &later, &self.options, Invalidated::No, now);
         let matches = selected(&first) == selected(&later);
         let ours = matches && !matches!(reuse, Reuse::Validate(_));

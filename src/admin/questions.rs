@@ -7,7 +7,7 @@ use super::json::Node;
 use super::selectors;
 use super::url::parameters as decoded_parameters;
 use super::{AdminResponse, Command, Context, Problem, parameters};
-use crate::http::{Fields, RequestHead};
+use crate::http::{Fields, RequestHead, uri};
 use crate::invalidation::Selector;
 
 /// How many entries or records a page has unless asked otherwise, and at most.
@@ -183,7 +183,7 @@ fn question(
     lines: Vec<(String, String)>,
     context: &Context<'_>,
 ) -> Result<Command, Problem> {
-    let uri = context.uri(url).map_err(|why| Problem::at("url", why))?;
+    let canonical = context.uri(url).map_err(|why| Problem::at("url", why))?;
     if lines.len() > FIELDS_MAX {
         return Err(Problem::at("headers", format!("expected at most {FIELDS_MAX}")));
     }
@@ -192,13 +192,17 @@ fn question(
     let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
     let path = path.split('#').next().unwrap_or_default();
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let mut fields = Fields::from_iter([(":method", method), (":scheme", scheme), (":authority", authority)]);
+    // As clients spell the host of a URL.
+    let mut host = Vec::with_capacity(authority.len());
+    uri::push_host(&mut host, scheme.as_bytes(), authority.as_bytes());
+    let target = [(":method", method.as_bytes()), (":scheme", scheme.as_bytes()), (":authority", &host)];
+    let mut fields = Fields::from_iter(target);
     fields.push(":path", path);
     for (name, value) in lines.iter().filter(|(name, _)| !name.is_empty() && !name.starts_with(':')) {
         fields.push(name, value);
     }
     let request = RequestHead { fields, has_body: false };
-    Ok(Command::Explain(ExplainQuery { url: url.to_owned(), uri, request }))
+    Ok(Command::Explain(ExplainQuery { url: url.to_owned(), uri: canonical, request }))
 }
 
 #[cfg(test)]
@@ -251,7 +255,7 @@ mod tests {
         let lines = [
             (":method", "GET"),
             (":scheme", "https"),
-            (":authority", "H"),
+            (":authority", "h"),
             (":path", "/a?b"),
             ("accept-language", "de"),
         ];

@@ -205,7 +205,8 @@ pub const fn forwarded(why: ForwardReason) -> Reason {
             word,
             "RFC 9111 §4.1",
             "Responses are stored for this URL, but for other values of the fields that Vary names.",
-            "Normalise those fields before the cache, or name fewer of them.",
+            "Leave out what makes no difference (key.cookies_drop, key.accept_encoding), bring other fields into few forms \
+             before the cache, or name fewer of them.",
         ),
         ForwardReason::Purged => reason(
             word,

@@ -250,23 +250,15 @@ impl Ask {
         }
     }
 
-    /// The request as it goes to the origin: query parameters that are dropped from the key do not reach it, unless
-    /// the rules want it.
+    /// The request as it goes to the origin.
     #[must_use]
     pub fn forwarded(&self) -> Cow<'_, RequestHead> {
-        match key::forwarded_path(&self.request, &self.options) {
-            Some(path) => {
-                let mut request = self.request.clone();
-                request.fields.set(":path", path);
-                Cow::Owned(request)
-            }
-            None => Cow::Borrowed(&self.request),
-        }
+        key::forwarded(&self.request, &self.options)
     }
 
     /// The cache key of the variant that these nominated fields select for this request.
     #[must_use]
     pub fn variant_key(&self, nominated: &[String]) -> Vec<u8> {
-        key::variant(&self.base_key(), nominated, &self.request)
+        key::variant(&self.base_key(), nominated, &self.request, &self.options)
     }
 }

@@ -85,7 +85,7 @@ impl Cache {
         if nominated.is_empty() {
             return Filing { home: primary, listing: None, moved };
         }
-        let home = self.place(host, key::variant(&base, &nominated, &fetch.request()));
+        let home = self.place(host, key::variant(&base, &nominated, &fetch.request(), &fetch.ask.options));
         let listing = Listing {
             primary,
             home: home.fingerprint,

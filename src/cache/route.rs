@@ -170,7 +170,9 @@ impl Cache {
         }
         let primary = self.place(host, base.to_vec());
         match self.stored(host, &primary).as_ref().map(|entry| &entry.record.content) {
-            Some(Content::Variants(variants)) => key::variant(&base, &variants.nominated, &sent) == place.key,
+            Some(Content::Variants(variants)) => {
+                key::variant(&base, &variants.nominated, &sent, &ask.options) == place.key
+            }
             Some(Content::Response(_) | Content::Search(_)) | None => false,
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::credentials::Credentials;
 use super::text::keywords;
 use super::unkeyed::Unkeyed;
+use crate::http::coding::{Coding, Codings};
 
 /// The caching options in force for one exchange: the defaults overlaid by the rules that match it.
 #[derive(Clone, PartialEq, Debug)]
@@ -131,6 +132,11 @@ pub struct KeyOptions {
     pub headers: Vec<String>,
     /// Cookies whose values are part of the key.
     pub cookies: Vec<String>,
+    /// Cookies that neither select a response nor reach the origin. Names may end in `*`.
+    pub cookies_drop: Vec<String>,
+    /// The codings that count of those in `Accept-Encoding`, for the key and for the origin; none when the field is
+    /// what the client makes it.
+    pub accept_encoding: Option<Codings>,
     /// Request fields that are known to change responses although no `Vary` tells of it.
     pub unkeyed: Unkeyed,
     /// The largest content that is part of the key, in bytes, where content is (`QUERY`).
@@ -159,6 +165,14 @@ impl Direction {
             Direction::Outbound => "outbound",
         }
     }
+}
+
+keywords! {
+    Coding, "a content coding":
+    "gzip" => Coding::Gzip,
+    "deflate" => Coding::Deflate,
+    "br" => Coding::Br,
+    "zstd" => Coding::Zstd
 }
 
 /// Which query parameters are part of the key. Names may end in `*`.
@@ -217,6 +231,8 @@ impl Default for KeyOptions {
             forward_dropped: false,
             headers: Vec::new(),
             cookies: Vec::new(),
+            cookies_drop: Vec::new(),
+            accept_encoding: Some([Coding::Gzip, Coding::Br].into_iter().collect()),
             unkeyed: Unkeyed::default(),
             content_bytes_max: 64 << 10,
             partition: None,

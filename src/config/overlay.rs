@@ -12,6 +12,7 @@ use super::reduction::Reductions;
 use super::text::{Text, text};
 use super::units::{StatusRange, count, duration, show_duration, size_within};
 use super::unkeyed::{Treatment, treatments};
+use crate::http::coding::{Coding, Codings};
 
 /// The options that are set.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -197,6 +198,8 @@ pub(super) struct Key {
     forward_dropped: Option<bool>,
     headers: Option<Vec<String>>,
     cookies: Option<Vec<String>>,
+    cookies_drop: Option<Vec<String>>,
+    accept_encoding: Option<Option<Codings>>,
     unkeyed: Option<Vec<(String, Treatment)>>,
     content_bytes_max: Option<u64>,
     partition: Option<Option<String>>,
@@ -212,6 +215,10 @@ impl Key {
         object.optional("cookies", &mut self.cookies, |at| {
             at.list(|at| text(at).map(|CookieName(name)| name))
         })?;
+        object.optional("cookies_drop", &mut self.cookies_drop, |at| {
+            at.list(|at| text(at).map(|CookiePattern(name)| name))
+        })?;
+        object.optional("accept_encoding", &mut self.accept_encoding, codings)?;
         // Envoy answers 413 to what it has to hold beyond its buffer limit, which is 1 MiB unless configured.
         object
             .optional("content_bytes_max", &mut self.content_bytes_max, |at| size_within(at, 0, 1 << 20))?;
@@ -235,6 +242,8 @@ impl Key {
         put(&mut key.forward_dropped, &self.forward_dropped);
         put(&mut key.headers, &self.headers);
         put(&mut key.cookies, &self.cookies);
+        put(&mut key.cookies_drop, &self.cookies_drop);
+        put(&mut key.accept_encoding, &self.accept_encoding);
         if let Some(anew) = &self.unkeyed {
             key.unkeyed = key.unkeyed.with(anew);
         }
@@ -262,6 +271,15 @@ fn query(at: &At<'_>) -> Read<QueryKey> {
         (Some(keep), None) => Ok(QueryKey::Keep(keep)),
         (None, Some(drop)) => Ok(QueryKey::Drop(drop)),
         (Some(_), Some(_)) | (None, None) => Err(at.error("expected either keep or drop")),
+    }
+}
+
+/// `key.accept_encoding`: `"as_sent"` or the codings that count.
+fn codings(at: &At<'_>) -> Read<Option<Codings>> {
+    match at.value {
+        Json::Text(text) if text == "as_sent" => Ok(None),
+        Json::List(_) => at.list(text::<Coding>).map(|codings| Some(codings.into_iter().collect())),
+        _ => Err(at.wrong("a choice of content codings", r#"[codings] or "as_sent""#)),
     }
 }
 
@@ -301,6 +319,20 @@ impl Text for CookieName {
 
     fn from_text(text: &str) -> Option<Self> {
         is_token(text).then(|| CookieName(text.into()))
+    }
+}
+
+/// The name of cookies to drop; `*` may end it.
+struct CookiePattern(String);
+
+impl Text for CookiePattern {
+    const WHAT: &'static str = "a cookie name";
+    const EXPECTED: &'static str = "its name, which may end in *, such as \"_gid\" or \"_ga*\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let name = text.strip_suffix('*').unwrap_or(text);
+        let plain = !text.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b"*;=".contains(&b));
+        plain.then(|| CookiePattern(text.into()))
     }
 }
 

@@ -131,14 +131,23 @@ pub const REFERENCE: &[Row] = &[
     policy("key.query.drop", "list of names, which may end in `*`", "", r#"["utm_*"]"#,
         "All query parameters but these are part of the key."),
     policy("key.query_sorted", "boolean", "false", "true",
-        "Sort query parameters by name, so that their order makes no difference."),
+        "Sort query parameters by name, so that their order makes no difference, in the key and on the way to the origin."),
     policy("key.forward_dropped", "boolean", "false", "true",
         "Send query parameters that are not part of the key to the origin all the same. An origin that uses them \
          can then be made to poison the cache."),
     policy("key.headers", "list of header fields", "[]", r#"["x-tenant"]"#,
-        "Request header fields whose values are part of the key."),
+        "Request header fields whose values are part of the key, as they are sent to the origin."),
     policy("key.cookies", "list of names", "[]", r#"["currency"]"#,
-        "Cookies whose values are part of the key."),
+        "Cookies whose values are part of the key. Where one comes twice or is written so that servers may read it in \
+         different ways, all of that is part of the key."),
+    policy("key.cookies_drop", "list of names, which may end in `*`", "[]", r#"["_ga*", "_gid", "_fbp"]"#,
+        "Cookies that make no difference, such as those of analytics: `Vary: Cookie` does not select by them, and with a \
+         request that the cache may answer they do not reach the origin."),
+    policy("key.accept_encoding", "list of `gzip`, `deflate`, `br`, `zstd`; or `as_sent`", r#"["gzip", "br"]"#, r#"["gzip", "br", "zstd"]"#,
+        "The content codings that count. `Vary: Accept-Encoding` selects by those of them that a client accepts, and the \
+         origin is told of these alone, so that what browsers differ in makes no variants: `gzip, deflate, br, zstd` is \
+         `gzip, br`, and who accepts none of them has `identity`. A request without the field has none at the origin \
+         either. `as_sent`: the field is what the client makes it."),
     policy("key.content_bytes_max", "size, up to 1MiB", r#""64KiB""#, r#""256KiB""#,
         "The largest content of a `QUERY` (RFC 10008) that is made part of the key; one with more goes to the origin. \
          Must not be more than Envoy's `per_connection_buffer_limit_bytes`."),

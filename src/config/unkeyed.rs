@@ -74,13 +74,21 @@ const KNOWN: [(&str, Treatment); 18] = [
 ];
 
 impl Unkeyed {
-    /// The lines of a request that are part of its key: not its scheme once more.
-    pub fn in_key<'a>(&'a self, request: &'a RequestHead) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let (scheme, proto) = (request.scheme(), FORWARDED_PROTO.as_bytes());
-        let tells_another = request.fields.get_all(proto).any(|told| told != scheme);
-        let marks = self.key_marks | if tells_another { mark(proto) } else { 0 };
+    /// The lines of a request that are part of its key. Of its scheme, only what it does not say itself: another one, or
+    /// more than one, or that nothing is told of it.
+    pub fn in_key<'a>(
+        &'a self,
+        request: &'a RequestHead,
+    ) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+        let proto = FORWARDED_PROTO.as_bytes();
+        let mut told = request.fields.get_all(proto);
+        let (first, more) = (told.next(), told.next().is_some());
+        let is_known = first == Some(request.scheme()) && !more;
+        let marks = self.key_marks | if is_known { 0 } else { mark(proto) };
         let lines = self.treated(&request.fields, Treatment::Key, marks);
-        lines.filter(move |(name, value)| *name != proto || *value != scheme)
+        let lines = lines.filter(move |(name, _)| !is_known || *name != proto);
+        let untold = first.is_none() && self.treatment(proto) == Treatment::Key;
+        lines.map(|(name, value)| (name, Some(value))).chain(untold.then_some((proto, None)))
     }
 
     /// The lines of a section that do not reach the origin.
@@ -202,16 +210,20 @@ mod tests {
             told.iter().for_each(|told| fields.push("x-forwarded-proto", told));
             let config = Config::parse(json.as_bytes()).unwrap();
             let request = RequestHead { fields, has_body: false };
-            let lines = config.defaults.key.unkeyed.in_key(&request).map(|(_, value)| value.to_vec());
-            String::from_utf8(lines.collect::<Vec<_>>().join(&b' ')).unwrap()
+            let lines = config.defaults.key.unkeyed.in_key(&request);
+            let shown = lines.map(|(_, value)| String::from_utf8_lossy(value.unwrap_or(b"-")).into_owned());
+            shown.collect::<Vec<_>>().join(" ")
         };
         assert_eq!(in_key("{}", &["http"]), "a");
-        assert_eq!(in_key("{}", &["http", "https", "http"]), "a https");
+        assert_eq!(in_key("{}", &["http", "https", "http"]), "a http https http");
+        assert_eq!(in_key("{}", &["http", "http"]), "a http http");
+        assert_eq!(in_key("{}", &[]), "a -");
         // One that has the mark of the scheme's field.
         assert_eq!(mark(b"x-c"), mark(FORWARDED_PROTO.as_bytes()));
         assert_eq!(in_key(r#"{"key": {"unkeyed": {"x-c": "key"}}}"#, &["http"]), "a b");
         let ignored = r#"{"key": {"unkeyed": {"x-forwarded-proto": "ignore"}}}"#;
         assert_eq!(in_key(ignored, &["https"]), "a");
+        assert_eq!(in_key(ignored, &[]), "a");
     }
 
     #[test]

@@ -447,7 +447,12 @@ fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Op
 }
 
 /// What a request would ask of the cache.
-pub(super) fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, request: RequestHead) -> Ask {
+pub(super) fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, mut request: RequestHead) -> Ask {
+    // Envoy tells the scheme of each request, unless the client has.
+    if !request.fields.contains("x-forwarded-proto") {
+        let scheme = request.scheme().to_vec();
+        request.fields.push("x-forwarded-proto", scheme);
+    }
     let options = cx.config.rules.for_request(&request);
     ask_with(cx, stream, request, options)
 }
@@ -455,9 +460,10 @@ pub(super) fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, request: Re
 fn ask_with(
     cx: &Context<'_, impl Host>,
     stream: StreamId,
-    request: RequestHead,
+    mut request: RequestHead,
     options: Rc<Options>,
 ) -> Ask {
+    key::withhold(&mut request, &options);
     let key = key::primary(&request, &options);
     Exchange::new(stream).ask(cx, request, options, key).of_nobody()
 }

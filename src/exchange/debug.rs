@@ -36,7 +36,7 @@ impl Exchange {
         }
         let may = may_debug(request, &cx.config.admin) && is_admitted(cx);
         request.fields.remove(DEBUG_FIELD);
-        self.withheld.push(DEBUG_FIELD.to_owned());
+        self.withheld.push(Edit::Remove(DEBUG_FIELD.to_owned()));
         self.debug = if may { Debug::On(String::new()) } else { Debug::Refused };
     }
 
@@ -59,11 +59,11 @@ impl Exchange {
         }
     }
 
-    /// The step that sends a request on, without the fields that are withheld from the origin.
+    /// The step that sends a request on, without what is withheld from the origin.
     pub(super) fn sent_on(&self, step: Step) -> Step {
         match step {
             Step::Continue(mut edits) => {
-                edits.extend(self.withheld.iter().cloned().map(Edit::Remove));
+                edits.extend(self.withheld.iter().cloned());
                 Step::Continue(edits)
             }
             Step::Reply(reply) => Step::Reply(self.with_explanation(reply)),

@@ -81,10 +81,18 @@ pub(super) fn conditions(ask: &Ask, validators: Vec<(&'static str, Vec<u8>)>) ->
     own.into_iter().chain(validators.into_iter().map(|(name, value)| Edit::Set(name, value)))
 }
 
-/// Query parameters that are dropped from the key do not reach the origin either, unless the rules want it.
-pub(super) fn path_edit(ask: &Ask) -> Vec<Edit> {
-    let path = key::forwarded_path(&ask.request, &ask.options);
-    path.map(|path| Edit::Set(":path", path)).into_iter().collect()
+/// What makes of a request what its key says of it.
+pub(super) fn forwarding(ask: &Ask) -> Vec<Edit> {
+    let changes = key::changes(&ask.request, &ask.options);
+    changes.into_iter().map(|(name, value)| Edit::Set(name, value)).collect()
+}
+
+/// What is left of a field of which something is withheld.
+pub(super) fn left((name, left): (String, Option<Vec<u8>>)) -> Edit {
+    match left {
+        Some(line) => Edit::Lines(name, vec![line]),
+        None => Edit::Remove(name),
+    }
 }
 
 #[cfg(test)]

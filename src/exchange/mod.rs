@@ -98,8 +98,8 @@ pub struct Exchange {
     /// The request, once it has gone to the origin for others too.
     fetched: Option<Rc<Ask>>,
     debug: Debug,
-    /// Request fields that the origin does not get.
-    withheld: Vec<String>,
+    /// What of the request the origin does not get.
+    withheld: Vec<Edit>,
 }
 
 enum State {
@@ -136,7 +136,7 @@ impl Exchange {
         let options = cx.config.rules.for_request(&request);
         let intent = intent(&request, &options);
         if matches!(intent, Intent::Lookup | Intent::LookupWithContent) {
-            self.withhold(&mut request, &options);
+            self.withheld.extend(key::withhold(&mut request, &options).into_iter().map(edits::left));
         }
         match intent {
             Intent::Forward(reason) => self.pass(reason),
@@ -154,17 +154,6 @@ impl Exchange {
                 let decision = cx.cache.consider(cx.host, &ask, true, cx.now);
                 self.act(cx, &ask, decision)
             }
-        }
-    }
-
-    /// Takes out of a request what the options want nobody to see.
-    fn withhold(&mut self, request: &mut RequestHead, options: &Options) {
-        let stripped = options.key.unkeyed.stripped(&request.fields);
-        let names: Vec<String> =
-            stripped.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-        for name in names {
-            request.fields.remove(&name);
-            self.withheld.push(name);
         }
     }
 

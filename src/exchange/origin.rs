@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::capture;
-use super::edits::{conditions, path_edit, validators};
+use super::edits::{conditions, forwarding, validators};
 use super::{Context, Exchange, Reply, State, Step, mutations};
 use crate::cache::{Ask, Confirmation, Host, Landing, is_failure};
 use crate::config::Options;
@@ -53,7 +53,7 @@ impl Exchange {
         (reason, why, shares): (ForwardReason, NotStored, bool),
         fallback: Option<Rc<Entry>>,
     ) -> Step {
-        let mut edits = path_edit(ask);
+        let mut edits = forwarding(ask);
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = validators(ask, stored);
         let validates = ask.whole().is_ok() && !validators.is_empty();
@@ -76,7 +76,7 @@ impl Exchange {
         generation: u64,
         reason: ForwardReason,
     ) -> Step {
-        let mut edits = path_edit(ask);
+        let mut edits = forwarding(ask);
         let validated = cx.cache.validated(generation);
         let stored = validated.as_deref().and_then(Entry::response);
         edits.extend(conditions(ask, validators(ask, stored)));

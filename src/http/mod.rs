@@ -1,6 +1,7 @@
 //! The vocabulary of HTTP messages, without any policy.
 
 pub mod cache_control;
+pub mod coding;
 pub mod date;
 mod doubt;
 pub mod etag;

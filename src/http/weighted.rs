@@ -1,8 +1,4 @@
-//! Weighted lists (RFC 9110 §12.4.2) in one canonical form, for `Accept-Encoding` and `Accept-Language`.
-//!
-//! Two values get the same form only when they mean the same to whoever follows the standard: case, white space,
-//! order, repetition and the spelling of weights do not count, nor does a coding that is refused by name where it
-//! would be refused anyway. What is not such a list keeps the form it has.
+//! Weighted lists (RFC 9110 §12.4.2), and `Accept-Language` in the form in which browsers write it.
 
 use super::list;
 use crate::sorting::sort_by;
@@ -10,57 +6,79 @@ use crate::sorting::sort_by;
 /// The most members of a list that is put into canonical form.
 const MEMBERS_MAX: usize = 64;
 
-/// `Accept-Encoding` in canonical form (RFC 9110 §12.5.3).
+/// `Accept-Language` in canonical form (RFC 9110 §12.5.4): without white space, the languages in order of their weight
+/// and spelled as RFC 5646 §2.1.1 has it, weights as short as may be. None when it is no such list.
+///
+/// It is what browsers send, so that their requests need no change. Languages of one weight stay in the order in which
+/// they came, because it means something: "some recipients treat the order in which language tags are listed as an
+/// indication of descending priority" (§12.5.4).
 #[must_use]
-pub fn accept_encoding(value: &[u8]) -> Vec<u8> {
-    let Some(mut codings) = parse(value) else { return list::compact(value) };
-    for coding in &mut codings {
-        // §8.4.1: recipients treat these as equivalent.
-        if let b"x-gzip" | b"x-compress" = &*coding.name {
-            coding.name.drain(..2);
-        }
-    }
-    let any = codings.iter().any(|c| c.name == b"*");
-    // §12.5.3: a coding that is not listed, with no `*` in the list, is as unacceptable as one with weight 0; only
-    // `identity` must be refused by name.
-    codings.retain(|c| any || c.weight > 0 || c.name == b"identity");
-    if let [only] = &*codings
-        && only.name == b"identity"
-        && only.weight > 0
-    {
-        codings.clear();
-    }
-    canonical(codings).unwrap_or_else(|| list::compact(value))
-}
-
-/// `Accept-Language` in canonical form (RFC 9110 §12.5.4).
-#[must_use]
-pub fn accept_language(value: &[u8]) -> Vec<u8> {
-    parse(value).and_then(canonical).unwrap_or_else(|| list::compact(value))
-}
-
-struct Member {
-    name: Vec<u8>,
-    /// In thousandths.
-    weight: u16,
-}
-
-fn parse(value: &[u8]) -> Option<Vec<Member>> {
-    let mut parsed = Vec::new();
+pub fn accept_language(value: &[u8]) -> Option<Vec<u8>> {
+    let mut languages = Vec::with_capacity(8);
     for member in list::members(value) {
-        let mut parts = list::parameters(member);
-        let name = parts.next()?.to_ascii_lowercase();
-        let weight = match parts.next() {
-            None => 1000,
-            Some(parameter) => weight(parameter)?,
-        };
-        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-        if parsed.len() == MEMBERS_MAX || parts.next().is_some() || !name.iter().all(token) {
+        let (name, weight) = name_and_weight(member);
+        let is_language = |b: &u8| b.is_ascii_alphanumeric() || b"-*".contains(b);
+        if languages.len() == MEMBERS_MAX || name.is_empty() || !name.iter().all(is_language) {
             return None;
         }
-        parsed.push(Member { name, weight });
+        languages.push((name, weight?));
     }
-    Some(parsed)
+    if !languages.is_sorted_by(|(_, a), (_, b)| a >= b) {
+        sort_by(&mut languages, |(_, a), (_, b)| b.cmp(a));
+    }
+    let mut text = Vec::with_capacity(value.len());
+    for (name, weight) in languages {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        push_language(&mut text, name);
+        push_weight(&mut text, weight);
+    }
+    Some(text)
+}
+
+/// RFC 5646 §2.1.1: regions are in upper case, scripts have a capital, everything else is in lower case, as is what
+/// comes after a single letter.
+fn push_language(text: &mut Vec<u8>, tag: &[u8]) {
+    let mut plain = true;
+    for (i, subtag) in tag.split(|b| *b == b'-').enumerate() {
+        if i > 0 {
+            text.push(b'-');
+        }
+        let at = text.len();
+        text.extend(subtag.iter().map(u8::to_ascii_lowercase));
+        let capitals = match subtag.len() {
+            2 if i > 0 && plain => 2,
+            4 if i > 0 && plain => 1,
+            _ => 0,
+        };
+        if let Some(capitals) = text.get_mut(at..at + capitals) {
+            capitals.make_ascii_uppercase();
+        }
+        plain &= subtag.len() > 1 || subtag == b"*";
+    }
+}
+
+fn push_weight(text: &mut Vec<u8>, thousandths: u16) {
+    if thousandths >= 1000 {
+        return;
+    }
+    text.extend_from_slice(if thousandths == 0 { b";q=0" } else { b";q=0." });
+    let (mut rest, mut unit) = (thousandths, 100);
+    while rest > 0 && unit > 0 {
+        text.push(b'0' + (rest / unit) as u8);
+        (rest, unit) = (rest % unit, unit / 10);
+    }
+}
+
+/// The name of a member and its weight in thousandths; no weight when anything else is said of it, or what is said is
+/// none.
+#[must_use]
+pub fn name_and_weight(member: &[u8]) -> (&[u8], Option<u16>) {
+    let mut parts = list::parameters(member);
+    let name = parts.next().unwrap_or_default();
+    let weight = parts.next().map_or(Some(1000), weight);
+    (name, weight.filter(|_| parts.next().is_none()))
 }
 
 fn weight(parameter: &[u8]) -> Option<u16> {
@@ -87,26 +105,6 @@ fn weight(parameter: &[u8]) -> Option<u16> {
     (weight <= 1000).then_some(weight)
 }
 
-/// Sorted by name, each name once; none when a name has two weights.
-fn canonical(mut members: Vec<Member>) -> Option<Vec<u8>> {
-    sort_by(&mut members, |a, b| a.name.cmp(&b.name));
-    members.dedup_by(|a, b| a.name == b.name && a.weight == b.weight);
-    if members.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name)) {
-        return None;
-    }
-    let mut text = Vec::new();
-    for member in members {
-        if !text.is_empty() {
-            text.push(b',');
-        }
-        text.extend_from_slice(&member.name);
-        if member.weight < 1000 {
-            text.extend_from_slice(format!(";q=0.{:03}", member.weight).as_bytes());
-        }
-    }
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,61 +112,43 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn accept_encodings_that_mean_the_same_are_the_same() {
-        for (a, b) in [
-            ("gzip, deflate, br", "br,deflate,GZIP"),
-            ("gzip;q=1.0, br;q=0.5", "br ; Q=0.50,gzip"),
-            ("gzip, gzip", "gzip"),
-            ("x-gzip", "gzip"),
-            ("gzip, br;q=0", "gzip"),
-            ("identity", ""),
-            ("gzip;q=1.", "gzip"),
+    fn languages_have_the_form_in_which_browsers_write_them() {
+        for (value, expected) in [
+            ("de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7", "de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7"),
+            ("en-us, EN; q=0.50 , de;Q=0.5", "en-US,en;q=0.5,de;q=0.5"),
+            ("en;q=0.5,de", "de,en;q=0.5"),
+            ("en, de", "en,de"),
+            ("de, en", "de,en"),
+            ("en, en;q=0.123, en", "en,en,en;q=0.123"),
+            ("fr;q=0, *;q=0.000, en;q=1.000", "en,fr;q=0,*;q=0"),
+            ("ZH-HANT-tw,SR-latn,es-419,*", "zh-Hant-TW,sr-Latn,es-419,*"),
+            ("en-u-HC-h12, de-x-AB-Abcd, I-Klingon, *-CH", "en-u-hc-h12,de-x-ab-abcd,i-klingon,*-CH"),
+            ("", ""),
+            (" , ,", ""),
         ] {
-            assert_eq!(accept_encoding(a.as_bytes()), accept_encoding(b.as_bytes()), "{a} and {b}");
+            let canonical = accept_language(value.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8_lossy(&canonical), expected, "{value}");
+            assert_eq!(accept_language(&canonical).as_ref(), Some(&canonical), "{value}");
         }
     }
 
     #[test]
-    fn accept_encodings_that_differ_stay_apart() {
-        for (a, b) in [
-            ("gzip", "br"),
-            ("gzip", "gzip, br"),
-            ("gzip, br;q=0.5", "gzip;q=0.5, br"),
-            ("*, br;q=0", "*"),
-            ("gzip, identity;q=0", "gzip"),
-            ("*;q=0", ""),
-            ("gzip;q=0.5, gzip;q=1", "gzip"),
-            ("gzip;level=9", "gzip"),
-            ("gzip;q=2", "gzip"),
-            ("foo, gzip", "gzip"),
-            ("gzip br", "gzip"),
+    fn what_is_no_list_of_languages_has_no_form() {
+        let many = "en,".repeat(MEMBERS_MAX + 1);
+        for value in [
+            "de en",
+            "de;x=1",
+            "de;q=2",
+            "de;q=",
+            "de;q=0.1234",
+            "de;q=0.5;q=0.6",
+            "d\u{e9}",
+            "\"de\"",
+            "de_CH",
+            "de, ;",
+            &many,
         ] {
-            assert_ne!(accept_encoding(a.as_bytes()), accept_encoding(b.as_bytes()), "{a} and {b}");
-        }
-    }
-
-    #[test]
-    fn accept_language_ignores_order_case_and_white_space() {
-        for (a, b, same) in [
-            ("en, de", "de, en", true),
-            ("en, de", "eN, De", true),
-            ("en, de", " en ,   de", true),
-            ("en;q=0.8, de", "de, en;q=0.8", true),
-            ("en;q=0.8, de", "de;q=0.8, en", false),
-            ("en-GB", "en", false),
-            ("en;q=0", "", false),
-        ] {
-            assert_eq!(accept_language(a.as_bytes()) == accept_language(b.as_bytes()), same, "{a} and {b}");
-        }
-    }
-
-    #[test]
-    fn a_canonical_form_is_its_own_canonical_form() {
-        for value in
-            ["gzip, br;q=0.5, *;q=0", "identity;q=0.3", "", "a;q=0.001", "not;a=list", "x;q=1, x;q=0.2"]
-        {
-            let once = accept_encoding(value.as_bytes());
-            assert_eq!(accept_encoding(&once), once, "{value}");
+            assert_eq!(accept_language(value.as_bytes()), None, "{value}");
         }
     }
 }

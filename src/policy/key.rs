@@ -1,20 +1,24 @@
 //! Cache keys (RFC 9111 §2 and §4.1): which requests a stored response may answer.
 //!
-//! The primary key has the target as it was sent: two spellings of one URI are two keys, since an origin may tell
-//! them apart. What purges compare has one spelling for all of them, so that a purge covers rather more than less.
+//! A key has the target as it is sent on: two spellings of one URI are two keys, since an origin may tell them apart, and
+//! so may Envoy, which chooses the virtual host by the spelling of the host before any filter sees the request. What
+//! purges compare has one spelling for all of them, so that a purge covers rather more than less. [`forwarded`] tells
+//! how the fields that are part of a key are sent on.
 
+mod cookies;
 mod parts;
 mod query;
+mod sent;
 
 pub use parts::{KeyField, KeyParts};
-pub use query::forwarded_path;
+pub use sent::{accepting_all, changes, forwarded, withhold};
 
 use query::counted;
 use sha2::{Digest, Sha256};
 
 use crate::config::{KeyOptions, Options};
 use crate::http::search::SearchVariance;
-use crate::http::{RequestHead, list, uri, weighted};
+use crate::http::{RequestHead, uri};
 
 /// Whether content is part of a key.
 #[must_use]
@@ -64,7 +68,7 @@ pub fn with_content(request: &RequestHead, options: &Options, content: &[u8]) ->
     for (name, value) in request.fields.iter() {
         if name.starts_with(b"content-") && name != b"content-length" {
             push_part(&mut key, Some(name));
-            push_part(&mut key, Some(value.trim_ascii()));
+            push_part(&mut key, Some(value));
         }
     }
     push_part(&mut key, Some(&digest));
@@ -103,14 +107,13 @@ fn of_target(purpose: &[u8], request: &RequestHead, target: &[u8], options: &Opt
     key
 }
 
-/// The key of a variant: the primary key and the nominated fields as the request has them (§4.1).
+/// The key of a variant: the primary key and the nominated fields as the request has them when it is sent on (§4.1).
 #[must_use]
-pub fn variant(primary: &[u8], nominated: &[String], request: &RequestHead) -> Vec<u8> {
+pub fn variant(primary: &[u8], nominated: &[String], request: &RequestHead, options: &Options) -> Vec<u8> {
     let mut key = Vec::with_capacity(primary.len() + 4 + nominated.len() * 48);
     push_part(&mut key, Some(primary));
     for name in nominated {
-        push_part(&mut key, Some(name.as_bytes()));
-        push_part(&mut key, selecting_value(name, request).as_deref());
+        push_field(&mut key, name, request, &options.key);
     }
     key
 }
@@ -184,13 +187,7 @@ fn with_target(mut host: Vec<u8>, target: &[u8]) -> Vec<u8> {
 
 fn push_target(key: &mut Vec<u8>, scheme: &[u8], authority: &[u8], target: &[u8]) {
     push_part(key, Some(scheme));
-    let at = key.len();
-    push_part(key, Some(&[]));
-    uri::push_host(key, scheme, authority);
-    let host = (key.len() - at - 4) as u32;
-    if let Some(len) = key.get_mut(at..at + 4) {
-        len.copy_from_slice(&host.to_le_bytes());
-    }
+    push_part(key, Some(authority));
     push_part(key, Some(target));
 }
 
@@ -211,55 +208,33 @@ fn push_fields(key: &mut Vec<u8>, request: &RequestHead, options: &Options) {
     }
     for (name, value) in options.unkeyed.in_key(request) {
         push_part(key, Some(name));
-        push_part(key, Some(value));
+        push_part(key, value);
     }
     for name in &options.headers {
-        push_part(key, Some(name.as_bytes()));
-        push_part(key, selecting_value(name, request).as_deref());
+        push_field(key, name, request, options);
     }
     for name in &options.cookies {
         // A name that no field has, so that a cookie is never taken for a header field.
         push_part(key, Some(format!("cookie {name}").as_bytes()));
-        push_part(key, cookie(request, name.as_bytes()));
+        push_part(key, cookies::part(&request.fields, name).as_deref());
     }
 }
 
-fn cookie<'a>(request: &'a RequestHead, name: &[u8]) -> Option<&'a [u8]> {
-    let pairs = request.fields.get_all("cookie").flat_map(|line| line.split(|b| *b == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| match list::name_and_value(pair) {
-        (found, Some(value)) if found == name => Some(value),
-        _ => None,
-    })
-}
-
-/// The value of a nominated field in a form that is the same only for requests that mean the same; none when it is
-/// absent, which "can only match another request if it is also absent there" (§4.1).
-fn selecting_value(name: &str, request: &RequestHead) -> Option<Vec<u8>> {
-    let value = if name == "cookie" {
-        // Cookies that HTTP/2 sends in lines of their own are joined by semicolons (RFC 9113 §8.2.3).
-        let mut lines = request.fields.get_all(name);
-        lines
-            .next()
-            .map(|first| lines.fold(first.to_vec(), |joined, line| [&joined, line].join(&b"; "[..])))?
-    } else {
-        request.fields.combined(name)?
+/// Adds a field as it is sent on: each of its lines, or that there is none, which "can only match another request if it
+/// is also absent there" (§4.1).
+fn push_field(key: &mut Vec<u8>, name: &str, request: &RequestHead, options: &KeyOptions) {
+    let mut push = |value: Option<&[u8]>| {
+        push_part(key, Some(name.as_bytes()));
+        push_part(key, value);
     };
-    Some(match name {
-        "accept-encoding" => weighted::accept_encoding(&value),
-        "accept-language" => weighted::accept_language(&value),
-        // Not lists: white space after a comma may be part of what they say.
-        "authorization"
-        | "cookie"
-        | "from"
-        | "if-modified-since"
-        | "if-range"
-        | "if-unmodified-since"
-        | "origin"
-        | "proxy-authorization"
-        | "referer"
-        | "user-agent" => value.trim_ascii().to_vec(),
-        _ => list::compact(&value),
-    })
+    if let Some(value) = sent::formed(name, request, options) {
+        return push(Some(&value));
+    }
+    let mut lines = request.fields.get_all(name).peekable();
+    if lines.peek().is_none() {
+        push(None);
+    }
+    lines.for_each(|line| push(Some(line)));
 }
 
 fn push_part(key: &mut Vec<u8>, part: Option<&[u8]>) {
@@ -303,7 +278,12 @@ mod tests {
     fn the_default_key_is_scheme_host_port_path_and_query() {
         let key = |url| primary(&get(url, &[]), &Options::default());
         for (a, b, same) in [
-            ("http://h/", "http://H:80/", true),
+            // Envoy and origins tell these apart.
+            ("http://h/", "http://H/", false),
+            ("http://h/", "http://h:80/", false),
+            ("http://h/", "http://h:/", false),
+            ("http://h:8080/", "http://h:08080/", false),
+            ("http://[::a]/", "http://[::A]/", false),
             ("http://h/", "https://h/", false),
             ("http://h/", "http://h:81/", false),
             ("http://h/a", "http://h/A", false),
@@ -364,9 +344,10 @@ mod tests {
         let key = |more: &[(&str, &str)]| primary(&get("http://h/", more), &options);
         assert_ne!(key(&[]), key(&[("x-tenant", "")]));
         assert_ne!(key(&[("x-tenant", "a")]), key(&[("x-tenant", "b")]));
-        assert_eq!(key(&[("cookie", "x=1; lang=de")]), key(&[("cookie", "x=2"), ("cookie", "lang=de")]));
+        assert_eq!(key(&[("cookie", "x=1; lang=de")]), key(&[("cookie", "lang=de; x=2")]));
         assert_ne!(key(&[("cookie", "lang=de")]), key(&[("cookie", "lang=en")]));
         assert_eq!(key(&[("cookie", "xlang=de")]), key(&[]));
+        assert_ne!(key(&[("cookie", "lang=de; lang=en")]), key(&[("cookie", "lang=de")]));
     }
 
     #[test]
@@ -399,9 +380,15 @@ mod tests {
             with_content(&request, &Options::default(), body.as_bytes())
         };
         let one = key("QUERY", "a/b", "x=1");
-        assert_eq!(one, key("QUERY", "a/b ", "x=1"));
-        for other in [key("QUERY", "a/b", "x=2"), key("QUERY", "a/c", "x=1"), key("POST", "a/b", "x=1")] {
-            assert_ne!(one, other);
+        assert_eq!(one, key("QUERY", "a/b", "x=1"));
+        for (method, content_type, body) in [
+            ("QUERY", "a/b", "x=2"),
+            ("QUERY", "a/c", "x=1"),
+            ("QUERY", "A/b", "x=1"),
+            ("QUERY", "a/b;x", "x=1"),
+            ("POST", "a/b", "x=1"),
+        ] {
+            assert_ne!(one, key(method, content_type, body), "{method} {content_type} {body}");
         }
         let plain = primary(&get("http://h/", &[]), &Options::default());
         assert_ne!(with_content(&get("http://h/", &[]), &Options::default(), b""), plain);
@@ -425,21 +412,32 @@ mod tests {
     }
 
     #[test]
-    fn variants_are_told_apart_by_what_the_nominated_fields_mean() {
-        let key =
-            |name: &str, more: &[(&str, &str)]| variant(b"p", &[name.to_owned()], &get("http://h/", more));
+    fn variants_are_told_apart_by_what_the_origin_sees_of_the_nominated_fields() {
+        let key = |name: &str, more: &[(&str, &str)]| {
+            variant(b"p", &[name.to_owned()], &get("http://h/", more), &Options::default())
+        };
         for (name, a, b, same) in [
             ("foo", &[("foo", "1")][..], &[("foo", "2")][..], false),
-            ("foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", "2")], true),
-            ("foo", &[("foo", "1,2")], &[("foo", " 1, 2 ")], true),
+            ("foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", "2")], false),
+            ("foo", &[("foo", "1,2")], &[("foo", "1, 2")], false),
             ("foo", &[("foo", "\"1,2\"")], &[("foo", "\"1, 2\"")], false),
             ("foo", &[("foo", "A")], &[("foo", "a")], false),
             ("foo", &[("foo", "")], &[], false),
             ("foo", &[("other", "1")], &[("other", "2")], true),
             ("accept-encoding", &[("accept-encoding", "gzip,br")], &[("accept-encoding", "br, gzip")], true),
             ("accept-encoding", &[("accept-encoding", "")], &[], false),
-            ("accept-language", &[("accept-language", "en, de")], &[("accept-language", "De,eN")], true),
-            ("cookie", &[("cookie", "a=1; b=2")], &[("cookie", "a=1"), ("cookie", "b=2")], true),
+            ("accept-encoding", &[("accept-encoding", "gzip;q=0")], &[("accept-encoding", "identity")], true),
+            ("accept-encoding", &[("accept-encoding", "gzip")], &[("accept-encoding", "br")], false),
+            (
+                "accept-encoding",
+                &[("accept-encoding", "*;q=0")],
+                &[("accept-encoding", "deflate,*;q=0")],
+                false,
+            ),
+            ("accept-language", &[("accept-language", "en, de")], &[("accept-language", "eN,De")], true),
+            ("accept-language", &[("accept-language", "en, de")], &[("accept-language", "de, en")], false),
+            ("accept-language", &[("accept-language", "de en")], &[("accept-language", "de  en")], false),
+            ("cookie", &[("cookie", "a=1; b=2")], &[("cookie", "a=1"), ("cookie", "b=2")], false),
             ("user-agent", &[("user-agent", "x (a,b)")], &[("user-agent", "x (a, b)")], false),
         ] {
             assert_eq!(key(name, a) == key(name, b), same, "{name} {a:?} {b:?}");
@@ -449,7 +447,9 @@ mod tests {
     #[test]
     fn parts_of_a_key_cannot_run_into_each_other() {
         let names = ["a".to_owned(), "b".to_owned()];
-        let key = |a: &str, b: &str| variant(b"p", &names, &get("http://h/", &[("a", a), ("b", b)]));
+        let key = |a: &str, b: &str| {
+            variant(b"p", &names, &get("http://h/", &[("a", a), ("b", b)]), &Options::default())
+        };
         assert_ne!(key("1", "23"), key("12", "3"));
         assert_ne!(key("1\u{0}", ""), key("1", "\u{0}"));
     }

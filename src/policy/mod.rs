@@ -20,7 +20,7 @@ pub use answer::{Answer, BodyPart, answer};
 pub use credentials::Asked;
 pub use freshness::{NamesWindow, age_when_stale, apparent_age, clock_behind, only_s_maxage_forbids_stale};
 pub use implied::keep_apart;
-pub use key::{forwarded_path, primary, uri, uri_of, variant};
+pub use key::{forwarded, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};
 pub use reuse::{Reuse, Trouble, current_age, expires, in_trouble, reuse};
 pub use source::Source;

@@ -134,7 +134,7 @@ impl<'a> Seen<'a> {
             return Some(Bypass::Grpc);
         }
         let authority = self.authority.unwrap_or_default();
-        let other_host = self.host.is_some_and(|host| !host.eq_ignore_ascii_case(authority));
+        let other_host = self.host.is_some_and(|host| host != authority);
         let path = self.path.unwrap_or_default();
         // `OPTIONS *` names the server, not a resource: it is left to its method.
         let target =
@@ -192,7 +192,8 @@ mod tests {
             ("GET", "h", "/", &[][..], Intent::Lookup),
             ("HEAD", "h:80", "/?q", &[], Intent::Lookup),
             ("GET", "[::1]:8080", "/", &[("range", "bytes=0-1")], Intent::Lookup),
-            ("GET", "h", "/", &[("host", "H")], Intent::Lookup),
+            ("GET", "h", "/", &[("host", "h")], Intent::Lookup),
+            ("GET", "h", "/", &[("host", "H")], BYPASS_TARGET),
             ("GET", "h", "/", &[("connection", "keep-alive")], Intent::Lookup),
             ("POST", "h", "/", &[], Intent::Unsafe),
             ("DELETE", "h", "/", &[], Intent::Unsafe),

@@ -84,8 +84,12 @@ pub fn policy(bytes: &[u8]) {
     let (two, three) = section(rest);
     let (asked, answered, next) = (request(one), response(two), request(section(three).0));
     let key = policy::primary(&asked, &options);
-    let _ = policy::variant(&key, &["accept-encoding".into(), "cookie".into()], &asked);
-    let _ = (policy::intent(&asked, &options), policy::forwarded_path(&asked, &options));
+    let _ = policy::intent(&asked, &options);
+    let sent = policy::forwarded(&asked, &options);
+    let nominated = ["accept-encoding", "accept-language", "cookie"].map(String::from);
+    let keyed =
+        |request| (policy::primary(request, &options), policy::variant(&key, &nominated, request, &options));
+    assert_eq!(keyed(&sent), keyed(&asked), "a key is made of what is sent");
     let _ = policy::invalidated_uris(&asked, &answered, &options);
     let _ = policy::invalidated_groups(&answered);
     if let Some(parts) = KeyParts::of(&key) {

@@ -11,7 +11,7 @@ use crate::http::{Fields, RequestHead};
 pub struct KeyParts<'a> {
     /// The scheme.
     pub scheme: &'a [u8],
-    /// The host, with its port unless that is the default one.
+    /// The host, as requests spell it.
     pub host: &'a [u8],
     /// The path with the query, as far as it counts.
     pub target: &'a [u8],
@@ -113,7 +113,6 @@ impl<'a> KeyParts<'a> {
         fields.push(":scheme", self.scheme);
         fields.push(":authority", self.host);
         fields.push(":path", self.target);
-        fields.push("x-forwarded-proto", self.scheme);
         for (name, value) in self.fields.iter().chain(&self.variant) {
             let Some(value) = value else { continue };
             if matches!(*name, DIRECTION | PARTITION) {
@@ -123,6 +122,9 @@ impl<'a> KeyParts<'a> {
                 return None;
             }
             fields.push(core::str::from_utf8(name).ok()?, value);
+        }
+        if !self.fields.iter().any(|(name, _)| *name == b"x-forwarded-proto") {
+            fields.push("x-forwarded-proto", self.scheme);
         }
         Some(RequestHead { fields, has_body: false })
     }
@@ -194,7 +196,7 @@ mod tests {
         let target = [
             (":method", "GET"),
             (":scheme", "https"),
-            (":authority", "Shop.example:443"),
+            (":authority", "Shop.example:8443"),
             (":path", "/a?b=c"),
         ];
         RequestHead { fields: target.iter().chain(fields).copied().collect(), has_body: false }
@@ -203,18 +205,24 @@ mod tests {
     #[test]
     fn a_request_made_from_a_key_has_that_key() {
         let nominated = ["accept-encoding".to_owned(), "accept-language".to_owned()];
-        let request = request(&[("accept-language", "de, en;q=0.5"), ("x-tenant", "t1"), ("x-host", "evil")]);
+        let request = request(&[
+            ("accept-language", "de, en;q=0.5"),
+            ("x-tenant", "t1"),
+            ("x-tenant", "t2"),
+            ("x-host", "evil"),
+            ("x-forwarded-proto", "https"),
+        ]);
         let primary_key = primary(&request, &options());
-        let variant_key = variant(&primary_key, &nominated, &request);
+        let variant_key = variant(&primary_key, &nominated, &request, &options());
         let again = |key: &[u8]| KeyParts::of(key).unwrap().request().unwrap();
         assert_eq!(primary(&again(&primary_key), &options()), primary_key);
-        assert_eq!(variant(&primary_key, &nominated, &again(&variant_key)), variant_key);
+        assert_eq!(variant(&primary_key, &nominated, &again(&variant_key), &options()), variant_key);
         let parts = KeyParts::of(&variant_key).unwrap();
-        assert_eq!(parts.url(), "https://shop.example/a?b=c");
-        assert_eq!(parts.souin(), "GET-https-shop.example-/a?b=c");
-        assert_eq!(parts.variant_fields(), [("accept-language".into(), "de,en;q=0.500".to_owned())]);
+        assert_eq!(parts.url(), "https://Shop.example:8443/a?b=c");
+        assert_eq!(parts.souin(), "GET-https-Shop.example:8443-/a?b=c");
+        assert_eq!(parts.variant_fields(), [("accept-language".into(), "de,en;q=0.5".to_owned())]);
         assert!(
-            parts.shown().ends_with("accept-encoding: (absent) accept-language: de,en;q=0.500"),
+            parts.shown().ends_with("accept-encoding: (absent) accept-language: de,en;q=0.5"),
             "{}",
             parts.shown()
         );
@@ -255,7 +263,7 @@ mod tests {
     fn nobodys_identity_is_made_up() {
         let nominated = ["cookie".to_owned()];
         let request = request(&[("cookie", "a=b")]);
-        let key = variant(&primary(&request, &options()), &nominated, &request);
+        let key = variant(&primary(&request, &options()), &nominated, &request, &options());
         assert_eq!(KeyParts::of(&key).unwrap().request().map(|r| r.fields), None);
     }
 

@@ -9,9 +9,31 @@ pub(super) fn counted<'a>(target: &'a [u8], key: &KeyOptions, kept: &'a mut Vec<
     if key.query == QueryKey::All && !key.query_sorted {
         return target;
     }
+    reduced(target, key.query_sorted, |parameter| counts(parameter, key), kept)
+}
+
+/// The path and query to send to the origin; none when that is what came. What counts is sent as it is in the key, and what
+/// does not is left out, unless the options want it to be sent all the same.
+pub(super) fn forwarded_path(request: &RequestHead, options: &Options) -> Option<Vec<u8>> {
+    let key = &options.key;
+    if (key.query == QueryKey::All || key.forward_dropped) && !key.query_sorted {
+        return None;
+    }
+    let (path, mut kept) = (request.path(), Vec::new());
+    let sent = |parameter: &&[u8]| key.forward_dropped || counts(parameter, key);
+    let sent = reduced(path, key.query_sorted, sent, &mut kept);
+    (sent != path).then(|| sent.to_vec())
+}
+
+fn reduced<'a>(
+    target: &'a [u8],
+    sorted: bool,
+    keeps: impl Fn(&&[u8]) -> bool,
+    kept: &'a mut Vec<u8>,
+) -> &'a [u8] {
     let (path, Some(query)) = uri::split_query(target) else { return target };
-    let mut parameters: Vec<&[u8]> = parameters(query).filter(|parameter| counts(parameter, key)).collect();
-    if key.query_sorted {
+    let mut parameters: Vec<&[u8]> = parameters(query).filter(keeps).collect();
+    if sorted {
         // Stable: the order of parameters with the same name may mean something.
         sort_by(&mut parameters, |a, b| uri::form_decoded(name_of(a)).cmp(uri::form_decoded(name_of(b))));
     }
@@ -55,20 +77,6 @@ fn matches(name: &[u8], pattern: &str) -> bool {
         Some(prefix) => prefix.bytes().all(|b| name.next() == Some(b)),
         None => name.eq(pattern.bytes()),
     }
-}
-
-/// The path and query to send to the origin, where parameters that do not count must not reach it; none when the
-/// request goes out as it came.
-#[must_use]
-pub fn forwarded_path(request: &RequestHead, options: &Options) -> Option<Vec<u8>> {
-    let key = &options.key;
-    if key.forward_dropped || key.query == QueryKey::All {
-        return None;
-    }
-    let (path, query) = uri::split_query(request.path());
-    let query = query?;
-    let kept: Vec<&[u8]> = parameters(query).filter(|parameter| counts(parameter, key)).collect();
-    (kept.len() < parameters(query).count()).then(|| with_query(path, &kept))
 }
 
 #[cfg(test)]
@@ -121,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_from_the_key_is_dropped_on_the_way_to_the_origin() {
+    fn what_goes_to_the_origin_is_what_is_in_the_key() {
         let forwarded = |path: &str, key| {
             let request = RequestHead { fields: Fields::from_iter([(":path", path)]), has_body: false };
             let options = Options { key, ..Options::default() };
@@ -132,6 +140,15 @@ mod tests {
         assert_eq!(forwarded("/p?a", drop(&["utm_*"])), None);
         assert_eq!(forwarded("/p", keep(&["a"])), None);
         assert_eq!(forwarded("/p?a&b", KeyOptions::default()), None);
-        assert_eq!(forwarded("/p?utm_x", KeyOptions { forward_dropped: true, ..drop(&["utm_*"]) }), None);
+        let all = KeyOptions { forward_dropped: true, ..drop(&["utm_*"]) };
+        assert_eq!(forwarded("/p?utm_x", all.clone()), None);
+        let sorted = |key| KeyOptions { query_sorted: true, ..key };
+        assert_eq!(
+            forwarded("/p?b&a=2&%61=1", sorted(KeyOptions::default())).as_deref(),
+            Some("/p?a=2&%61=1&b")
+        );
+        assert_eq!(forwarded("/p?a&b", sorted(KeyOptions::default())), None);
+        assert_eq!(forwarded("/p?b&utm_x&a", sorted(drop(&["utm_*"]))).as_deref(), Some("/p?a&b"));
+        assert_eq!(forwarded("/p?b&utm_x&a", sorted(all)).as_deref(), Some("/p?a&b&utm_x"));
     }
 }
