@@ -47,7 +47,17 @@ impl Best {
     }
 }
 
-/// What one level of the lookup (primary key, variant) came to.
+/// What one level of the lookup (primary key, variant) looks for.
+struct Look<'a> {
+    key: &'a [u8],
+    fingerprint: Fingerprint,
+    /// Why nothing can be used, where there is nothing.
+    missing: ForwardReason,
+    /// The fields by which the variant is selected; none at the first level.
+    nominated: &'a [String],
+}
+
+/// What one level of the lookup came to.
 enum Level {
     Decided(Decision),
     /// The responses of this URI are selected by these fields.
@@ -63,17 +73,19 @@ impl Cache {
         }
         ask.decided.set(self.decided(now));
         let (base, fingerprint) = self.base(host, ask);
-        let missing = ForwardReason::UriMiss;
-        let nominated = match self.level(host, ask, &base, fingerprint, missing, newcomer, now) {
+        let look = Look { key: &base, fingerprint, missing: ForwardReason::UriMiss, nominated: &[] };
+        let nominated = match self.level(host, ask, &look, newcomer, now) {
             Level::Decided(decision) => return decision,
             Level::Nominated(nominated) => nominated,
         };
         let Content::Variants(variants) = &nominated.record.content else {
             return alone(ask, unavailable, None);
         };
-        let variant = ask.variant_key(&variants.nominated);
+        let nominated = &variants.nominated;
+        let variant = ask.variant_key(nominated);
         let (fingerprint, missing) = (self.seed(host).fingerprint(&variant), ForwardReason::VaryMiss);
-        match self.level(host, ask, &variant, fingerprint, missing, newcomer, now) {
+        let look = Look { key: &variant, fingerprint, missing, nominated };
+        match self.level(host, ask, &look, newcomer, now) {
             Level::Decided(decision) => decision,
             Level::Nominated(_) => alone(ask, unavailable, None),
         }
@@ -99,17 +111,8 @@ impl Cache {
     }
 
     /// One level of the lookup. What this worker remembers usually suffices; then nothing else is touched.
-    #[expect(clippy::too_many_arguments, reason = "what is looked for, and for whom")]
-    fn level(
-        &mut self,
-        host: &impl Host,
-        ask: &Rc<Ask>,
-        key: &[u8],
-        fingerprint: Fingerprint,
-        missing: ForwardReason,
-        newcomer: bool,
-        now: Now,
-    ) -> Level {
+    fn level(&mut self, host: &impl Host, ask: &Rc<Ask>, look: &Look<'_>, newcomer: bool, now: Now) -> Level {
+        let Look { key, fingerprint, missing, nominated } = *look;
         let mut best = Best::default();
         if let Some(entry) = self.memory.get(fingerprint, key) {
             match self.judge(&entry, ask, now) {
@@ -126,6 +129,12 @@ impl Cache {
                     best.reason = Some(ForwardReason::Purged);
                 }
             }
+        }
+        if let Some((place, entry, reuse)) = self.chosen_from_more(host, ask, nominated, now) {
+            if !self.memory.holds(place.fingerprint) {
+                self.memory.insert(place.fingerprint, &entry);
+            }
+            return Level::Decided(Decision::Serve { entry, reuse });
         }
         if best.is_nothing()
             && let Some(why) =
@@ -224,7 +233,7 @@ impl Cache {
         }
     }
 
-    fn judge(&self, entry: &Entry, ask: &Ask, now: Now) -> Judged {
+    pub(super) fn judge(&self, entry: &Entry, ask: &Ask, now: Now) -> Judged {
         let verdict = self.verdict_for(entry, ask);
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Gone,
@@ -260,7 +269,7 @@ fn use_once(host: &impl Host, set: &SetSnapshot, place: &Place) {
 }
 
 /// What an entry is good for.
-enum Judged {
+pub(super) enum Judged {
     /// It says which fields select.
     Nominated,
     /// It may be served.

@@ -204,7 +204,14 @@ impl Cache {
         }
         let variant = self.place(host, ask.variant_key(&nominated));
         let seen = self.best(host, &variant);
-        Some(self.found(host, ask, variant, seen, ForwardReason::VaryMiss, now))
+        let found = self.found(host, ask, variant, seen, ForwardReason::VaryMiss, now);
+        if found.forward.is_some()
+            && let Some((place, entry, _)) = self.chosen_from_more(host, ask, &nominated, now)
+        {
+            let seen = Some(self.judged(entry, None));
+            return Some(self.found(host, ask, place, seen, ForwardReason::VaryMiss, now));
+        }
+        Some(found)
     }
 
     /// Whether a request comes to a key, by the values that it has for the nominated fields.

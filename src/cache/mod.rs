@@ -7,6 +7,7 @@
 
 mod ask;
 mod assess;
+mod chosen;
 mod claim;
 mod clocks;
 mod consider;
