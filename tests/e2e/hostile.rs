@@ -198,12 +198,16 @@ fn check_same(envoy: &mut RealEnvoy, differences: &[String]) {
     envoy.check();
 }
 
-/// What the origin saw, but for what differs from one request to the next, and for the conditions of clients: Larder
-/// asks for the whole response, in order to store it, and looks at the conditions itself.
+/// What the origin saw, but for what differs from one request to the next, for the conditions of clients (Larder asks for
+/// the whole response, in order to store it, and looks at the conditions itself), and for the codings, of which it is
+/// told in few forms.
 fn seen_by_origin(request: OriginRequest) -> OriginView {
-    let fields =
-        readable(&request.fields, &["x-request-id", "if-none-match", "if-modified-since", "if-range"]);
-    (format!("{} {}", request.method, request.target), fields, shortened(&request.body))
+    let own = ["x-request-id", "if-none-match", "if-modified-since", "if-range", "accept-encoding"];
+    (
+        format!("{} {}", request.method, request.target),
+        readable(&request.fields, &own),
+        shortened(&request.body),
+    )
 }
 
 /// What the client saw, but for what differs from one response to the next, what Larder says about itself, the tags,

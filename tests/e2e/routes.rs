@@ -29,6 +29,23 @@ const ROUTES: &str = r#"              - name: adding
               - match: { prefix: / }
 "#;
 
+const HOSTS: &str = "            - name: origin\n              domains: [\"*\"]\n              routes:\n";
+/// A virtual host that answers by itself, one for all that no other is for, and one that goes on as before.
+const MORE_HOSTS: &str = r#"            - name: closed
+              domains: ["shop.example:8080"]
+              routes:
+              - match: { prefix: / }
+                direct_response: { status: 404 }
+            - name: rest
+              domains: ["*"]
+              routes:
+              - match: { prefix: /page }
+                route: { cluster: origin, prefix_rewrite: /rest }
+            - name: shop
+              domains: [shop.example]
+              routes:
+"#;
+
 fn fields(response: &Response) -> Vec<(String, Vec<u8>)> {
     let own = ["age", "cache-status", "date", "x-envoy-upstream-service-time"];
     let mut fields = response.fields.clone();
@@ -50,6 +67,39 @@ fn routes_are_heard() {
     what_a_route_adds_is_not_doubled_on_hits(&mut envoy);
     a_rule_in_a_routes_metadata_comes_before_all_others(&mut envoy);
     a_purge_finds_what_a_routes_rule_has_counted(&mut envoy);
+    envoy.check();
+}
+
+/// Envoy chooses the virtual host by the host as it is written, before Larder sees the request.
+#[test]
+fn a_host_that_chooses_another_virtual_host_answers_only_itself() {
+    let mut envoy = RealEnvoy::start_with(&Setup { replaced: vec![(HOSTS, MORE_HOSTS)], ..Setup::default() });
+    envoy.configure(r#"{"ttl": {"status": {"404": "1m"}}}"#).unwrap();
+    let page = |body: &str| Reply::ok(body).field("cache-control", "max-age=60");
+    envoy.origin("/page", vec![page("shop")]);
+    envoy.origin("/rest", vec![page("rest")]);
+    let send = |envoy: &mut RealEnvoy, worker, host: &str, path: &str| {
+        let response = envoy.send(worker, Request::get(path).host(host));
+        (response.status, response.text())
+    };
+    for worker in [0, 1] {
+        for (host, expected) in [
+            ("shop.example:80", (200, "rest")),
+            ("shop.example:", (200, "rest")),
+            ("shop.example:8080", (404, "")),
+            ("shop.example", (200, "shop")),
+        ] {
+            assert_eq!(
+                send(&mut envoy, worker, host, "/page"),
+                (expected.0, expected.1.to_owned()),
+                "{host}"
+            );
+        }
+        // Envoy's own answer to what no route matches.
+        envoy.origin("/other", vec![page("other")]);
+        assert_eq!(send(&mut envoy, worker, "shop.example:80", "/other").0, 404);
+        assert_eq!(send(&mut envoy, worker, "shop.example", "/other"), (200, "other".to_owned()));
+    }
     envoy.check();
 }
 

@@ -48,8 +48,9 @@ pub fn parts_of_a_key_do_not_run_into_each_other(stand: &mut dyn Stand) {
 /// Paths on `shop.example` that all belong to one set of the store, if this is the secret and there are so many sets.
 pub fn paths_aimed_at_one_set(seed: Seed, sets: u64, count: usize) -> Vec<String> {
     let key = |path: &str| {
-        let fields =
+        let target =
             [(":method", "GET"), (":scheme", "http"), (":authority", "shop.example"), (":path", path)];
+        let fields = target.into_iter().chain([("x-forwarded-proto", "http")]);
         let fields = Fields::from_iter(fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         policy::primary(&RequestHead { fields, has_body: false }, &Options::default())
     };

@@ -37,6 +37,8 @@ pub mod identity;
 pub mod incomplete;
 /// Bodies that Envoy does not show, and sides of a listener: the emulated host alone.
 pub mod kept_back;
+/// What the key makes equal, the origin sees as equal.
+pub mod keys;
 /// What the answers of unsafe requests invalidate.
 pub mod mutations;
 /// What the stories of the admin route have in common.
@@ -198,6 +200,19 @@ macro_rules! on_both_stands {
                 a_variant_in_demand_displaces_what_nobody_asks_for_and_stays
                 a_purge_of_a_full_list_makes_room_for_all
                 nothing_that_varies_by_everything_is_reused
+            }
+            keys {
+                an_origin_that_looks_for_a_name_alone_gives_nobody_what_is_refused
+                browsers_share_what_the_origin_has_for_them
+                nobody_is_given_a_coding_that_it_does_not_accept
+                which_codings_count_is_configured
+                a_spelling_of_the_host_answers_only_itself
+                languages_are_in_the_order_of_who_reads_them
+                a_cookie_that_can_be_read_in_two_ways_is_nobody_elses
+                cookies_of_analytics_make_no_variants
+                a_query_is_sent_in_the_order_of_the_key
+                a_field_is_part_of_the_key_as_it_is_sent
+                a_refresh_asks_in_the_form_of_the_key
             }
             search {
                 queries_that_differ_in_what_makes_no_difference_find_one_response

@@ -40,11 +40,24 @@ pub fn each_variant_is_stored_and_answers_its_own_requests(stand: &mut dyn Stand
 }
 
 pub fn what_means_the_same_is_one_variant(stand: &mut dyn Stand) {
-    let cases: [(&str, &str, &[&str]); 4] = [
+    let cases: [(&str, &str, &[&str]); 5] = [
         ("accept-encoding", "gzip, br", &["br,gzip", "gzip;q=1.0 , BR", "br, gzip, zstd;q=0"]),
-        ("accept-language", "de, en;q=0.5", &["en;q=0.5,de", "DE,en;q=0.50"]),
-        ("x-list", "a, b", &["a,b", "a ,  b"]),
-        ("accept-encoding", "identity", &["", "identity;q=1"]),
+        (
+            "accept-encoding",
+            "gzip, deflate, br",
+            &["gzip, deflate, br, zstd", "br;q=1.0, gzip;q=0.8, *;q=0.1"],
+        ),
+        (
+            "accept-encoding",
+            "gzip",
+            &["gzip, deflate", "x-gzip", "GZIP;q=0.5", "gzip, br;q=0", "gzip;q=0.9, zstd"],
+        ),
+        (
+            "accept-encoding",
+            "identity",
+            &["", "identity;q=1", "gzip;q=0", "identity;q=1, *;q=0", "deflate", "*"],
+        ),
+        ("accept-language", "de, en-GB;q=0.5", &["en-gb;q=0.5,de", "DE,en-GB;q=0.50", "de , en-gb; q=0.500"]),
     ];
     for (n, (field, value, others)) in cases.into_iter().enumerate() {
         let path = format!("/vary/same-{n}");
@@ -61,8 +74,15 @@ pub fn what_does_not_mean_the_same_is_never_mixed_up(stand: &mut dyn Stand) {
     let cases = [
         ("accept-encoding", "gzip", "br"),
         ("accept-encoding", "gzip", "gzip;q=0.5, br"),
+        ("accept-encoding", "gzip", "gzip;q=0"),
+        ("accept-encoding", "gzip", "gzip, identity;q=0"),
+        ("accept-encoding", "identity", "*;q=0"),
         ("accept-language", "de, en;q=0.5", "en, de;q=0.5"),
+        ("accept-language", "de, en", "en, de"),
+        ("accept-language", "de, en;q=0", "de"),
         ("x-list", "a, b", "b, a"),
+        ("x-list", "a, b", "a,b"),
+        ("user-agent", "a (b;  c)", "a (b; c)"),
         ("x-case", "a", "A"),
         ("cookie", "a=1", "a=2"),
     ];
