@@ -9,6 +9,7 @@ use crate::config::{Credential, Options};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
+use crate::policy::hygiene::is_hop_by_hop;
 use crate::policy::{partial, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -71,6 +72,26 @@ impl Cache {
             None => self.call_ended(host, generation, now),
         }
         call
+    }
+
+    /// The call that repeats a client's own request, for it alone, after a validation of `old` that has come to nothing:
+    /// through the route table, else by what was learned of the very route that its answer came by. None where neither is
+    /// to be had, or where it has content, which is gone.
+    pub fn call_again(&mut self, host: &impl Host, ask: &Ask, old: &Entry, now: Now) -> Option<Call> {
+        if ask.request.has_body {
+            return None;
+        }
+        let route = match self.table_cluster(now) {
+            Some(cluster) => CallRoute::Table(cluster.to_owned()),
+            None if self.config.collapse.cluster.is_none() => {
+                CallRoute::Learned(self.own_route(host, ask, &old.record.key, now)?)
+            }
+            None => return None,
+        };
+        let fields = own_fields(&route.applied(&ask.forwarded())?)?;
+        host.count(Counter::Dispatched);
+        let (cluster, timeout) = (route.cluster().to_owned(), self.config.collapse.fetch_timeout);
+        Some(Call { cluster, fields, timeout })
     }
 
     /// A call is under way. Whether it is news that Envoy has the cluster.
@@ -319,6 +340,20 @@ fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> O
         fields.push(((*name).to_owned(), String::from_utf8(value.clone()).ok()?));
     }
     Some(fields)
+}
+
+/// What a call sends that repeats a client's own request: all but what belongs to the connection, or would be obeyed by
+/// Envoy's own router.
+fn own_fields(request: &Fields) -> Option<Vec<(String, String)>> {
+    let nominated = nominated(request);
+    let is_sent = |name: &[u8]| {
+        !is_hop_by_hop(name)
+            && !matches!(name, b"content-length" | b"expect")
+            && !nominated.iter().any(|nominated| nominated == name)
+            || matches!(name, b":method" | b":scheme" | b":authority" | b":path")
+    };
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    request.iter().filter(|(name, _)| is_sent(name)).map(|(n, v)| Some((text(n)?, text(v)?))).collect()
 }
 
 /// The fields that belong to the connection because `Connection` says so (RFC 9110 §7.6.1).

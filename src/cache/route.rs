@@ -148,6 +148,24 @@ impl Cache {
         is_certain.then_some(learned)
     }
 
+    /// What was learned of the route that a request has just taken, if that is known to be the very one.
+    pub(super) fn own_route(
+        &mut self,
+        host: &impl Host,
+        ask: &Ask,
+        key: &[u8],
+        now: Now,
+    ) -> Option<LearnedRoute> {
+        let place = self.place(host, key.to_vec());
+        let KeyRoute::Learned(number) = SetSnapshot::read(host, place.set).value.route_of(place.fingerprint)
+        else {
+            return None;
+        };
+        let route = self.route_of(host, ask)?;
+        let (learned, _) = LearnedRoute::read(host, number, now.mono)?;
+        learned.is_of(&route, self.seed(host)).then_some(learned)
+    }
+
     /// The route of a request that a client waits for; none where it leads to no cluster, or no client asks.
     pub(super) fn route_of(&self, host: &impl Host, ask: &Ask) -> Option<super::Route> {
         if ask.is_nobodys { None } else { host.route(ask.stream) }

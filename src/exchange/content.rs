@@ -66,6 +66,7 @@ impl Exchange {
             | State::Passing(_)
             | State::Fetching(_)
             | State::Capturing(_)
+            | State::Repeating(_)
             | State::Answered(_)
             | State::Over => Step::Hold,
         }

@@ -67,7 +67,7 @@ impl Exchange {
                 Step::Continue(edits)
             }
             Step::Reply(reply) => Step::Reply(self.with_explanation(reply)),
-            Step::Wait | Step::Hold => step,
+            Step::Wait | Step::Hold | Step::Call(_) => step,
         }
     }
 

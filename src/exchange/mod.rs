@@ -16,6 +16,7 @@
 //!      └───────────◄───────────────┴──────◄───────┴──────◄──────┘
 //! ```
 
+mod again;
 mod capture;
 mod commands;
 mod content;
@@ -35,6 +36,7 @@ pub use mutations::catch_up;
 pub use reductions::learn;
 pub use reply::{Body, Reply};
 
+use again::Repeating;
 use capture::{Capturing, Target};
 use commands::Commanding;
 use content::Reading;
@@ -43,7 +45,7 @@ use origin::{Fetching, Passing};
 use reply::Repairs;
 
 use crate::admin::Desk;
-use crate::cache::{Ask, Cache, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
+use crate::cache::{Ask, Cache, Call, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
 use crate::config::{Config, Options};
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::metrics::Counter;
@@ -78,6 +80,8 @@ pub enum Step {
     Wait,
     /// Hold the stream until more of its request is there.
     Hold,
+    /// Hold the response until this call has come back ([`Exchange::answered_again`]).
+    Call(Box<Call>),
     /// Answer the client.
     Reply(Box<Reply>),
 }
@@ -108,6 +112,7 @@ enum State {
     Passing(Box<Passing>),
     Fetching(Fetching),
     Capturing(Box<Capturing>),
+    Repeating(Box<Repeating>),
     /// With what makes Envoy's version of our reply right.
     Answered(Repairs),
     Commanding(Box<Commanding>),
@@ -218,7 +223,7 @@ impl Exchange {
                 cx.host.count(Counter::Unanswered);
                 Step::Continue(Vec::new())
             }
-            State::Idle | State::Answered(_) | State::Capturing(_) | State::Over => {
+            State::Idle | State::Answered(_) | State::Capturing(_) | State::Repeating(_) | State::Over => {
                 Step::Continue(Vec::new())
             }
         };
@@ -260,6 +265,7 @@ impl Exchange {
             State::Parked => return cx.cache.leave(self.stream),
             State::Idle
             | State::Passing(_)
+            | State::Repeating(_)
             | State::Answered(_)
             | State::Commanding(_)
             | State::Reading(_)

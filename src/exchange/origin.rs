@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::capture;
 use super::edits::{conditions, forwarding, validators};
 use super::{Context, Exchange, Reply, State, Step, mutations};
-use crate::cache::{Ask, Confirmation, Host, Landing, is_failure};
+use crate::cache::{Ask, Call, Confirmation, Host, Landing, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
@@ -144,7 +144,11 @@ impl Exchange {
             Err(why) => why,
         };
         let entry = cx.cache.confirmed_once(ask, stored, response, cx.now);
-        self.answer_confirmed(cx, Forward { stored: Stored::No(why), ..forward }, ask, entry)
+        let call = match entry {
+            None => cx.cache.call_again(cx.host, ask, stored, cx.now),
+            Some(_) => None,
+        };
+        self.answer_confirmed(cx, Forward { stored: Stored::No(why), ..forward }, ask, entry, call)
     }
 
     fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
@@ -202,23 +206,30 @@ impl Exchange {
         if let Confirmation::Updated(_) = confirmation {
             self.fetched = Some(Rc::clone(ask));
         }
+        // Before what is known of the way to the origin is gone with what is stored.
+        let call = match (&confirmation, cx.cache.validated(generation)) {
+            (Confirmation::OfAnother, Some(old)) => cx.cache.call_again(cx.host, ask, &old, cx.now),
+            _ => None,
+        };
         let (entry, stored) = cx.cache.land_confirmed(cx.host, generation, confirmation, cx.now);
         forward.stored = stored;
-        self.answer_confirmed(cx, forward, ask, entry)
+        self.answer_confirmed(cx, forward, ask, entry, call)
     }
 
-    /// Answers with what the origin has confirmed by a 304 to our conditions. When that is nothing that we have, the client
-    /// has no use for the 304 either, and what is stored is known to be old.
+    /// Answers with what the origin has confirmed by a 304 to our conditions, or asks again by a call when that is nothing
+    /// that we have.
     fn answer_confirmed(
         &mut self,
         cx: &Context<'_, impl Host>,
         forward: Forward,
         ask: &Rc<Ask>,
         entry: Option<Rc<Entry>>,
+        call: Option<Call>,
     ) -> Step {
-        let outcome = Outcome::Forward(Forward { status: Some(304), ..forward });
+        let outcome = Outcome::Forward(Forward { status: Some(304), ..forward.clone() });
+        let reply = entry.as_ref().and_then(|entry| Reply::fetched(cx, entry, &ask.request, &outcome));
+        let Some(reply) = reply else { return self.again(cx, forward, ask, call) };
         self.tell(cx.host, &outcome, entry.as_deref());
-        let reply = entry.and_then(|entry| Reply::fetched(cx, &entry, &ask.request, &outcome));
-        self.reply(reply.unwrap_or_else(|| Reply::not_confirmed(cx.config, &outcome)))
+        self.reply(reply)
     }
 }

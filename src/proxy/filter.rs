@@ -8,9 +8,10 @@ use std::rc::Rc;
 use super::abi::{self, Buffer, Map};
 use super::bodies::Bodies;
 use super::listeners::Listeners;
+use super::root::reception;
 use super::vm::Vm;
 use crate::admin::BodyMissing;
-use crate::cache::StreamId;
+use crate::cache::{Call, Reception, StreamId};
 use crate::config::Config;
 use crate::exchange::{self, Edit, Ending, Exchange, Reply, Step};
 use crate::http::{Fields, RequestHead, ResponseHead};
@@ -55,6 +56,7 @@ impl Filter {
                 Action::Pause
             }
             Some(Step::Hold) => return self.hold(map),
+            Some(Step::Call(call)) => return self.call(map, &call),
             Some(Step::Reply(reply)) => {
                 send(&reply);
                 Action::Pause
@@ -62,6 +64,22 @@ impl Filter {
         };
         self.vm.kick();
         action
+    }
+
+    /// Holds the response until a call of this stream's own has come back; who leaves meanwhile takes it along.
+    fn call(&self, map: Map, call: &Call) -> Action {
+        let fields = call.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        if self.dispatch_http_call(&call.cluster, fields, None, Vec::new(), call.timeout).is_ok() {
+            self.vm.kick();
+            return Action::Pause;
+        }
+        self.perform(map, self.answered_again(None))
+    }
+
+    fn answered_again(&self, reception: Option<Reception>) -> Option<Step> {
+        let answered =
+            |cx: &mut exchange::Context<'_, _>| self.exchange.borrow_mut().answered_again(cx, reception);
+        self.vm.with_cache(&self.config, answered).flatten()
     }
 
     /// Waits for more of the request's body, unless it will not come.
@@ -92,7 +110,8 @@ pub(super) fn perform_elsewhere(vm: &Vm, stream: StreamId, exchange: &Rc<RefCell
             apply(Map::Request, &edits);
             abi::continue_request();
         }
-        Step::Wait | Step::Hold => vm.park(stream, exchange),
+        // Only a response is held for a call, and that is at hand in its own callbacks alone.
+        Step::Wait | Step::Hold | Step::Call(_) => vm.park(stream, exchange),
         Step::Reply(reply) => send(&reply),
     }
 }
@@ -116,7 +135,12 @@ fn send(reply: &Reply) {
     abi::reply(reply.status, reply.details, reply.fields.wire(), reply.body.bytes());
 }
 
-impl Context for Filter {}
+impl Context for Filter {
+    fn on_http_call_response(&mut self, _token: u32, fields: usize, body_size: usize, _trailers: usize) {
+        let step = self.answered_again(Some(reception(fields, body_size)));
+        self.perform(Map::Response, step);
+    }
+}
 
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {

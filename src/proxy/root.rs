@@ -61,16 +61,20 @@ impl Root {
     }
 }
 
+/// What a call has come to, with so many fields and bytes of body.
+pub(super) fn reception(fields: usize, body_size: usize) -> Reception {
+    // A call that failed has no header fields at all.
+    let head = if fields == 0 { None } else { abi::map(Map::CallResponse) };
+    let head = head.map(Fields::from_wire).and_then(ResponseHead::from_fields);
+    match abi::body(Buffer::CallResponseBody, body_size) {
+        Some(body) => Reception { head, body },
+        None => Reception { head: None, body: Vec::new() },
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, fields: usize, body_size: usize, _trailers: usize) {
-        // A call that failed has no header fields at all.
-        let head = if fields == 0 { None } else { abi::map(Map::CallResponse) };
-        let head = head.map(Fields::from_wire).and_then(ResponseHead::from_fields);
-        let reception = match abi::body(Buffer::CallResponseBody, body_size) {
-            Some(body) => Reception { head, body },
-            None => Reception { head: None, body: Vec::new() },
-        };
-        self.vm.call_response(token, reception);
+        self.vm.call_response(token, reception(fields, body_size));
         self.vm.bring_about(self);
     }
 }

@@ -171,6 +171,7 @@ macro_rules! on_both_stands {
                 a_clients_own_condition_is_answered_after_the_validation
                 no_cache_responses_are_validated_each_time
                 a_304_about_something_else_confirms_nothing
+                a_304_about_something_else_is_no_answer_where_nobody_can_be_asked_again
             }
             head {
                 a_stored_get_answers_a_head

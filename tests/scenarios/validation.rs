@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::telling::{date, expect_hit, expect_miss, get, page, stale_page};
+use super::telling::{TABLE, date, expect_hit, expect_miss, get, page, stale_page};
 use crate::stand::{Reply, Request, Stand};
+
+/// No way for fetches of Larder's own but those that were learned.
+const NONE: &str = r#"{"collapse": {"cluster": null}}"#;
 
 pub fn a_client_that_has_the_response_gets_304_from_the_cache(stand: &mut dyn Stand) {
     let (modified, earlier) = (date(stand, -1000), date(stand, -2000));
@@ -115,16 +118,40 @@ pub fn no_cache_responses_are_validated_each_time(stand: &mut dyn Stand) {
 }
 
 pub fn a_304_about_something_else_confirms_nothing(stand: &mut dyn Stand) {
-    let other = Reply::status(304).field("etag", "\"another\"").field("cache-control", "max-age=600");
-    stand.origin("/valid/wrong", vec![stale_page("old", ""), other, page("new")]);
-    get(stand, 0, "/valid/wrong");
-    let asked = get(stand, 1, "/valid/wrong");
-    assert_ne!(asked.text(), "old", "{}", asked.field("cache-status"));
-    let response = get(stand, 0, "/valid/wrong");
-    assert_eq!(
-        (response.status, response.text().as_str()),
-        (200, "new"),
-        "{}",
-        response.field("cache-status")
-    );
+    let other = || Reply::status(304).field("etag", "\"another\"").field("cache-control", "max-age=600");
+    // With credentials it is the client's own request that is answered so.
+    for (way, configuration) in
+        [("table", format!("{{{}}}", TABLE.trim_end_matches(','))), ("none", NONE.to_owned())]
+    {
+        stand.configure(&configuration).unwrap();
+        for (who, field) in [("anybody", ("x-nobody", "1")), ("somebody", ("cookie", "me=1"))] {
+            let path = format!("/valid/wrong-{way}-{who}");
+            let ask = || Request::get(&path).field(field.0, field.1);
+            stand.origin(&path, vec![stale_page("old", ", must-revalidate"), other(), page("new")]);
+            stand.send(0, ask());
+            let answer = stand.send(1, ask());
+            let status = answer.field("cache-status");
+            assert_eq!((answer.status, answer.text().as_str()), (200, "new"), "{way} {who}: {status}");
+            let asked = stand.origin_log();
+            let last = asked.last().unwrap();
+            assert_eq!(last.field("if-none-match"), "", "{way} {who}: without our conditions");
+            assert_eq!(
+                last.field("cookie"),
+                ask().fields.iter().find(|(n, _)| n == "cookie").map_or("", |_| "me=1")
+            );
+            assert_eq!(get(stand, 0, &path).text(), "new", "{way} {who}");
+        }
+    }
+}
+
+pub fn a_304_about_something_else_is_no_answer_where_nobody_can_be_asked_again(stand: &mut dyn Stand) {
+    stand.configure(r#"{"collapse": {"cluster": "nowhere"}}"#).unwrap();
+    let other = Reply::status(304).field("etag", "\"another\"");
+    stand.origin("/valid/stuck", vec![stale_page("old", ""), other, page("new")]);
+    get(stand, 0, "/valid/stuck");
+    let answer = stand.send(1, Request::get("/valid/stuck").field("cookie", "me=1"));
+    let status = answer.field("cache-status");
+    assert_eq!((answer.status, answer.text().as_str()), (502, ""), "{status}");
+    assert_eq!(status, "larder; fwd=stale; fwd-status=304; detail=status");
+    expect_miss(stand, 0, "/valid/stuck", "new");
 }
