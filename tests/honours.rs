@@ -79,6 +79,8 @@ const RESPONSES: &[Row] = &[
         "draft-ietf-httpbis-no-vary-search", "search::queries_that_differ_in_what_makes_no_difference_find_one_response"),
     row("`ETag`, `Last-Modified`", "validators of what is stale: both are sent, and a 304 brings it up to date", &["keep"],
         "RFC 9111 §4.3, §3.2", "validation::a_stale_response_is_validated_with_all_it_has"),
+    row("a 304 with another `ETag`", "confirms nothing: the request goes again without our conditions, through the route table or the very route of its answer; where neither is to be had it is answered 502", &["collapse.cluster"],
+        "RFC 9111 §4.3.3, §4.3.4", "validation::a_304_about_something_else_confirms_nothing"),
     row("`Set-Cookie`", "not stored", &["set_cookie"],
         "RFC 9111 §7.3", "storing::rules_decide_about_cookies"),
     row("status code", "any final one but those that answer one request (such as 304, 412, 416) or must not be stored (428, 429, 431, 511)", &["ttl.status"],

@@ -517,7 +517,10 @@ const EXEMPT: &[Exemption] = &[
         about: &[StoredByThem],
         because: "RFC 9111 §3 only says what must not be stored; without a lifetime or a validator nothing could be \
                   done with it.",
-        applies: |case| case.reason == Some(NotStored::NoFreshness),
+        applies: |case| {
+            use NotStored::{ClockBehind, NoCache, NoFreshness};
+            matches!(case.reason, Some(NoFreshness | NoCache | ClockBehind))
+        },
     },
     Exemption {
         about: &[StoredByThem],

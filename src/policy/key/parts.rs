@@ -277,7 +277,7 @@ mod tests {
                 ("accept-language", "de"),
                 ("x-tenant", "t1"),
             ]);
-            let key = variant(&primary(&request, &options()), &nominated, &request);
+            let key = variant(&primary(&request, &options()), &nominated, &request, &options());
             let parts = KeyParts::of(&key).unwrap();
             format!("{} {:?}", parts.shown(), parts.variant_fields())
         };
