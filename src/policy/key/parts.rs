@@ -255,7 +255,8 @@ mod tests {
         let shown = KeyParts::of(&keys[6]).unwrap().shown();
         assert_eq!(
             shown,
-            "https://shop.example/a?b=c listener direction: inbound key partition: a x-tenant: t1"
+            "https://Shop.example:8443/a?b=c listener direction: inbound key partition: a \
+             x-forwarded-proto: (absent) x-tenant: t1"
         );
     }
 
