@@ -29,6 +29,7 @@ mod trouble;
 mod unshared;
 mod variants;
 
+use core::cell::Cell;
 use core::time::Duration;
 use hashbrown::HashMap;
 use std::borrow::Cow;
@@ -128,6 +129,10 @@ pub struct Cache {
     /// Groups whose flight has landed in this worker: to be considered from the next callback that may.
     due: Vec<Fingerprint>,
     effects: VecDeque<Effect>,
+    /// How many stored responses it has served.
+    served: Cell<u32>,
+    /// What filters behind the cache were seen to change twice, and when last.
+    twice: (Vec<String>, Monotonic),
     /// Clusters that this worker knows to be in trouble: whose answers are worth telling.
     suspects: Vec<String>,
 }
@@ -242,6 +247,8 @@ impl Cache {
             fetches: BTreeMap::new(),
             due: Vec::new(),
             effects: VecDeque::new(),
+            served: Cell::new(0),
+            twice: Default::default(),
             suspects: Vec::new(),
         }
     }
@@ -273,6 +280,42 @@ impl Cache {
     /// The next thing to do outside the callback that decided it.
     pub fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// Whether it is looked at what becomes of the next stored response that is served: of the first ones, and then of few,
+    /// since to read it costs something.
+    #[must_use]
+    pub fn looks_closely(&self) -> bool {
+        const EVERY: u32 = 1024;
+        let served = self.served.get().wrapping_add(1);
+        self.served.set(served);
+        served.is_power_of_two() || served.is_multiple_of(EVERY)
+    }
+
+    /// A filter behind the cache has changed this in a response from it, and before it was stored. Whether that is news.
+    pub fn found_twice(&mut self, what: Vec<String>, now: Now) -> bool {
+        const NAMES_MAX: usize = 16;
+        let is_news = self.twice(now).is_empty();
+        let (known, seen) = &mut self.twice;
+        if is_news {
+            known.clear();
+        }
+        for name in what {
+            if known.len() < NAMES_MAX && !known.contains(&name) {
+                known.push(name);
+            }
+        }
+        *seen = now.mono;
+        is_news
+    }
+
+    /// What filters behind the cache were lately seen to change twice: somebody may have moved the filter, of which the
+    /// cache hears nothing.
+    #[must_use]
+    pub fn twice(&self, now: Now) -> &[String] {
+        const LATELY: Duration = Duration::from_secs(600);
+        let (known, seen) = &self.twice;
+        if now.mono.since(*seen) < LATELY { known } else { &[] }
     }
 
     /// Whether nothing is waiting to be considered or done.

@@ -63,7 +63,13 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
             probe_in_ms: trouble.probe_from.map(|from| from.0.saturating_sub(now.0)),
         })
         .collect();
-    admin::health(wrong, lacking.as_slice(), &clusters, &facts)
+    let twice = cx.cache.twice(cx.now);
+    let twice = (!twice.is_empty()).then(|| {
+        let what = twice.join(", ");
+        format!("a filter behind larder changes what comes from the cache once more ({what}): list it before larder")
+    });
+    let warnings: Vec<String> = lacking.into_iter().chain(twice).collect();
+    admin::health(wrong, &warnings, &clusters, &facts)
 }
 
 /// The journal's tail.

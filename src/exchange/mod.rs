@@ -26,6 +26,7 @@ mod inquiries;
 mod mutations;
 mod origin;
 mod reductions;
+mod repairs;
 mod reply;
 
 use std::rc::Rc;
@@ -34,6 +35,7 @@ pub use commands::go_on;
 pub use edits::Edit;
 pub use mutations::catch_up;
 pub use reductions::learn;
+pub use repairs::Passed;
 pub use reply::{Body, Reply};
 
 use again::Repeating;
@@ -42,7 +44,7 @@ use commands::Commanding;
 use content::Reading;
 use debug::Debug;
 use origin::{Fetching, Passing};
-use reply::Repairs;
+use repairs::Repairs;
 
 use crate::admin::Desk;
 use crate::cache::{Ask, Cache, Call, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
@@ -190,9 +192,9 @@ impl Exchange {
 
     /// What Envoy made of our own reply passes by, in so many lines; `fields` reads them. The changes that put it right,
     /// or none for any other response.
-    pub fn own_reply(&mut self, lines: usize, fields: impl FnOnce() -> Fields) -> Option<Vec<Edit>> {
+    pub fn own_reply(&mut self, lines: usize, fields: impl FnOnce() -> Fields) -> Option<Passed> {
         match &mut self.state {
-            State::Answered(repairs) => Some(core::mem::take(repairs).edits(lines, fields)),
+            State::Answered(repairs) => Some(core::mem::take(repairs).passed(lines, fields)),
             _ => None,
         }
     }
@@ -291,7 +293,7 @@ impl Exchange {
     }
 
     fn reply(&mut self, reply: Reply) -> Step {
-        self.state = State::Answered(reply.repairs());
+        self.state = State::Answered(reply.repairs(false));
         Step::Reply(Box::new(reply))
     }
 
@@ -315,7 +317,8 @@ impl Exchange {
         match Reply::stored(cx.config, entry, &ask.request, age, &outcome) {
             Some(reply) => {
                 self.tell(cx.host, &outcome, Some(entry));
-                self.reply(reply)
+                self.state = State::Answered(reply.repairs(cx.cache.looks_closely()));
+                Step::Reply(Box::new(reply))
             }
             None => self.pass(ForwardReason::Bypass(Bypass::Unavailable)),
         }

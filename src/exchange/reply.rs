@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::repairs::Repairs;
 use super::{Context, Edit};
 use crate::admin::AdminResponse;
 use crate::cache::{Ask, Host};
@@ -27,6 +28,8 @@ pub struct Reply {
     pub details: &'static str,
     /// Whether it answers a HEAD: the header section of a body that is not sent.
     pub head_only: bool,
+    /// The stored response that it is made of.
+    pub entry: Option<Rc<Entry>>,
 }
 
 /// The body of a reply.
@@ -79,7 +82,15 @@ impl Reply {
                 Body::Stored(Rc::clone(entry), usize::try_from(start).ok()?, usize::try_from(len).ok()?)
             }
         };
-        Some(Reply { status: answer.status, fields: answer.fields, body, details: "larder_hit", head_only })
+        let entry = Some(Rc::clone(entry));
+        Some(Reply {
+            status: answer.status,
+            fields: answer.fields,
+            body,
+            details: "larder_hit",
+            head_only,
+            entry,
+        })
     }
 
     /// A stored response that the origin has just sent or confirmed; none when the entry holds none.
@@ -108,7 +119,14 @@ impl Reply {
         if config.cache_status.enabled {
             fields.push("cache-status", outcome.cache_status(&config.name));
         }
-        Reply { status, fields, body: Body::Bytes(body), details: "larder_passing", head_only: false }
+        Reply {
+            status,
+            fields,
+            body: Body::Bytes(body),
+            details: "larder_passing",
+            head_only: false,
+            entry: None,
+        }
     }
 
     /// 502: the origin has answered 304 about something that nobody has (RFC 9111 §4.3.3), and it cannot be asked again.
@@ -118,7 +136,14 @@ impl Reply {
         if config.cache_status.enabled {
             fields.push("cache-status", outcome.cache_status(&config.name));
         }
-        Reply { status: 502, fields, body: Body::Empty, details: "larder_not_confirmed", head_only: false }
+        Reply {
+            status: 502,
+            fields,
+            body: Body::Empty,
+            details: "larder_not_confirmed",
+            head_only: false,
+            entry: None,
+        }
     }
 
     /// 504 to `only-if-cached` (RFC 9111 §5.2.1.7).
@@ -128,19 +153,34 @@ impl Reply {
         if config.cache_status.enabled {
             fields.push("cache-status", Outcome::Local(Local::OnlyIfCached).cache_status(&config.name));
         }
-        Reply { status: 504, fields, body: Body::Empty, details: "larder_only_if_cached", head_only: false }
+        Reply {
+            status: 504,
+            fields,
+            body: Body::Empty,
+            details: "larder_only_if_cached",
+            head_only: false,
+            entry: None,
+        }
     }
 
     /// The answer to a command.
     #[must_use]
     pub fn admin(response: AdminResponse) -> Reply {
         let AdminResponse { status, fields, body } = response;
-        Reply { status, fields, body: Body::Bytes(body), details: "larder_admin", head_only: false }
+        Reply {
+            status,
+            fields,
+            body: Body::Bytes(body),
+            details: "larder_admin",
+            head_only: false,
+            entry: None,
+        }
     }
 
     /// What has to be put right after Envoy has made a response of this reply: without a body it drops
-    /// `Content-Length` and `Content-Type`, and where the reply has no type it says `text/plain`.
-    pub(super) fn repairs(&self) -> Repairs {
+    /// `Content-Length` and `Content-Type`, and where the reply has no type it says `text/plain`. `closely`: even where
+    /// nothing seems to have been added, it is looked at what became of it.
+    pub(super) fn repairs(&self, closely: bool) -> Repairs {
         let mut edits = Vec::new();
         let no_body = self.head_only || self.body.bytes().is_empty();
         match self.fields.get("content-type") {
@@ -156,76 +196,8 @@ impl Reply {
         let framing = |name: &[u8]| matches!(name, b"content-length" | b"content-type");
         let kept = self.fields.iter().filter(|(name, _)| !framing(name)).count();
         // The status line is one, and Envoy says length and type of a body itself.
-        Repairs { edits, lines: 1 + kept + if no_body { 0 } else { 2 } }
-    }
-}
-
-/// What puts Envoy's version of a reply right.
-#[derive(Default)]
-pub(super) struct Repairs {
-    edits: Vec<Edit>,
-    /// The lines that Envoy makes of the reply if nobody adds to them.
-    lines: usize,
-}
-
-impl Repairs {
-    /// The changes to the reply as Envoy made it, in so many lines; `fields` reads them.
-    pub(super) fn edits(self, lines: usize, fields: impl FnOnce() -> Fields) -> Vec<Edit> {
-        let mut edits = self.edits;
-        if let Some(added) = lines.checked_sub(self.lines).filter(|added| *added > 0) {
-            edits.extend(undoubled(&fields(), added));
-        }
-        edits
-    }
-}
-
-/// The changes that take out what the route has added once more: it added the same to the response that was stored.
-/// Envoy puts the route's lines (`response_headers_to_add`) before those of a local reply.
-fn undoubled(fields: &Fields, added: usize) -> Vec<Edit> {
-    let lines: Vec<_> = fields.iter().filter(|(name, _)| !name.starts_with(b":")).collect();
-    let (of_route, own) = lines.split_at_checked(added).unwrap_or((&[], &lines));
-    let doubled: Vec<_> = of_route.iter().filter(|line| own.contains(line)).collect();
-    let mut edits: Vec<Edit> = Vec::new();
-    for (name, _) in &doubled {
-        let again = |edit: &Edit| matches!(edit, Edit::Lines(known, _) if known.as_bytes() == *name);
-        let Ok(text) = String::from_utf8(name.to_vec()) else { continue };
-        if !edits.iter().any(again) {
-            let others = of_route.iter().filter(|line| !doubled.contains(line)).chain(own);
-            let left = others.filter(|(of, _)| of == name).map(|(_, value)| value.to_vec());
-            edits.push(Edit::Lines(text, left.collect()));
-        }
-    }
-    edits
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn what_the_route_adds_again_is_taken_out() {
-        let seen = Fields::from_iter([
-            (":status", "200"),
-            ("x-route", "a"),
-            ("x-both", "r"),
-            ("x-new", "n"),
-            ("x-route", "a"),
-            ("x-both", "o"),
-            ("x-both", "r"),
-            ("x-twice", "1"),
-            ("x-twice", "1"),
-        ]);
-        let lines = |name: &str, values: &[&[u8]]| {
-            Edit::Lines(name.into(), values.iter().map(|value| value.to_vec()).collect())
-        };
-        let expected = [lines("x-route", &[b"a"]), lines("x-both", &[b"o", b"r"])];
-        assert_eq!(undoubled(&seen, 3), expected);
-        assert_eq!(undoubled(&seen, 0), []);
-        assert_eq!(undoubled(&seen, 99), []);
-        let repairs = |lines| Repairs { edits: vec![Edit::Remove("x".into())], lines };
-        assert_eq!(repairs(9).edits(9, || seen.clone()).len(), 1, "nothing was added");
-        assert_eq!(repairs(6).edits(9, || seen).len(), 3);
+        let lines = 1 + kept + if no_body { 0 } else { 2 };
+        let body_bytes = (closely && !no_body).then(|| self.body.bytes().len());
+        Repairs { edits, lines, entry: self.entry.clone(), body_bytes }
     }
 }

@@ -1,6 +1,7 @@
 //! One stream: callbacks become events, steps become calls to the host.
 
 use core::cell::RefCell;
+use log::warn;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
@@ -40,6 +41,18 @@ impl Filter {
             bodies,
             config,
             exchange: Rc::new(RefCell::new(Exchange::new(stream))),
+        }
+    }
+
+    /// Says once what filters behind this one do twice. Without names: some of them may be the origin's.
+    fn tell_twice(&self, what: Vec<String>) {
+        if !what.is_empty()
+            && self.vm.with_cache(&self.config, |cx| cx.cache.found_twice(what, cx.now)) == Some(true)
+        {
+            warn!(
+                "a filter behind larder changes what comes from the cache once more: list it before larder; \
+                 GET health of the admin route says what it changes"
+            );
         }
     }
 
@@ -189,9 +202,10 @@ impl HttpContext for Filter {
 
     fn on_http_response_headers(&mut self, count: usize, ends: bool) -> Action {
         let fields = || abi::map(Map::Response).map(Fields::from_wire).unwrap_or_default();
-        let repairs = self.exchange.borrow_mut().own_reply(count, fields);
-        if let Some(repairs) = repairs {
-            apply(Map::Response, &repairs);
+        let passed = self.exchange.borrow_mut().own_reply(count, fields);
+        if let Some(passed) = passed {
+            apply(Map::Response, &passed.edits);
+            self.tell_twice(passed.twice);
             return Action::Continue;
         }
         let Some(response) = ResponseHead::from_fields(fields()) else { return Action::Continue };

@@ -23,6 +23,8 @@ pub struct Route {
     pub request_headers_to_add: Vec<(String, String)>,
     /// Added to responses of the origin and to local replies, both before the filter sees them.
     pub response_headers_to_add: Vec<(String, String)>,
+    /// Added to the same by a filter behind ours, at the end.
+    pub response_headers_appended: Vec<(String, String)>,
     pub timeout: Duration,
     /// Clusters that exist and how they are.
     pub clusters: BTreeMap<String, Cluster>,
@@ -66,6 +68,7 @@ impl Default for Route {
             prefix_rewrite: None,
             request_headers_to_add: Vec::new(),
             response_headers_to_add: Vec::new(),
+            response_headers_appended: Vec::new(),
             timeout: Duration::ZERO,
             clusters: [("origin", Cluster::Up), ("blue", Cluster::Up), ("route_loop", Cluster::RouteLoop)]
                 .map(|(name, cluster)| (name.to_owned(), cluster))
@@ -101,6 +104,12 @@ impl Route {
 
     fn add_response_headers(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.response_headers_to_add {
+            headers.add(name, value);
+        }
+    }
+
+    fn append_response_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.response_headers_appended {
             headers.add(name, value);
         }
     }
@@ -148,6 +157,7 @@ pub fn response_in(status: u16, fields: &[(String, Vec<u8>)], served_ms: u64) ->
 /// The same on Envoy's own path, where the router adds the route's fields.
 pub fn routed_response_in(mut headers: HeaderMap, route: &Route) -> HeaderMap {
     route.add_response_headers(&mut headers);
+    route.append_response_headers(&mut headers);
     headers
 }
 
@@ -172,6 +182,8 @@ pub fn local_reply(reply: &LocalReply, request: &HeaderMap, route: &Route) -> (H
             headers.set("content-type", "text/plain");
         }
     }
+    // Local replies run through all filters, those behind the one that replies as well.
+    route.append_response_headers(&mut headers);
     (headers, reply.body.clone())
 }
 

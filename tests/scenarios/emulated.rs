@@ -485,7 +485,32 @@ pub fn what_a_route_adds_is_not_doubled_on_hits(stand: &mut Emulated) {
     assert_eq!((route.len(), both.len(), twice.len(), new.len()), (1, 2, 2, 1));
 }
 
-/// Only this stand can change its route at once; for a real Envoy there is `tests/e2e/routes.rs`.
+/// On a real Envoy `tests/e2e/filters.rs` has such filters.
+pub fn what_a_filter_behind_adds_twice_is_taken_out_and_told(stand: &mut Emulated) {
+    stand.configure(&with_admin("")).unwrap();
+    let health = |stand: &mut Emulated, worker| command(stand, worker, "GET", "/_larder/health", "").text();
+    stand.origin("/behind", vec![page("page").field("x-both", "origin")]);
+    let add = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    stand
+        .world
+        .settings(|s| s.route.response_headers_appended = vec![add("x-lua", "1"), add("x-both", "lua")]);
+    let miss = expect_miss(stand, 0, "/behind", "page");
+    assert_eq!(
+        (miss.all("x-lua"), miss.all("x-both")),
+        (vec!["1".into()], vec!["origin".into(), "lua".into()])
+    );
+    assert!(health(stand, 0).contains(r#""warnings":[]"#));
+    for worker in [0, 1] {
+        let hit = expect_hit(stand, worker, "/behind", "page");
+        assert_eq!((hit.all("x-lua"), hit.all("x-both")), (miss.all("x-lua"), miss.all("x-both")));
+        let told = health(stand, worker);
+        assert!(told.contains("a filter behind larder") && told.contains("(x-both, x-lua)"), "{told}");
+    }
+    stand.world.settings(|s| s.route.response_headers_appended.clear());
+    stand.pass(Duration::from_secs(601));
+    assert!(health(stand, 0).contains(r#""warnings":[]"#), "the filter has moved");
+}
+
 /// A filter takes the token off the request, and tells the origin in a field that nobody knows. Only its metadata says
 /// that there was one; on a real Envoy `tests/e2e/filters.rs` has such filters.
 pub fn who_is_known_to_a_filter_alone_is_not_mixed_up_with_others(stand: &mut Emulated) {
@@ -567,6 +592,7 @@ pub fn who_is_known_to_a_filter_alone_is_not_mixed_up_with_others(stand: &mut Em
     }
 }
 
+/// Only this stand can change its route at once; for a real Envoy there is `tests/e2e/routes.rs`.
 pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
     let bytes = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
     let entry = |name: &str, value: &[u8]| bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value)].concat());
