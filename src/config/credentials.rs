@@ -431,6 +431,10 @@ mod tests {
             (r#"{"credentials": {"fields": {"x-a": "strip"}}}"#, "is not a treatment of credentials"),
             (r#"{"credentials": {"metadata": {"": "guard"}}}"#, "is not a name of dynamic metadata"),
             (r#"{"credentials": ["x-a"]}"#, "is not an object"),
+            (
+                r#"{"rules": [{"match": {"status": 200}, "credentials": {"fields": {"x-a": "key"}}}]}"#,
+                "is decided before there is a response",
+            ),
         ] {
             assert!(error(json).contains(expected), "{}", error(json));
         }

@@ -122,6 +122,7 @@ mod tests {
     use crate::policy::StoredResponse;
     use crate::store::body::Body;
     use crate::store::record::{Content, Record, Response};
+    use crate::time::Monotonic;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -138,7 +139,13 @@ mod tests {
         let stored = StoredResponse { fields: stored.iter().copied().collect(), ..StoredResponse::default() };
         let response = Response { stored, uri: Vec::new(), tags: Vec::new(), body: Body::default() };
         let content = Content::Response(Box::new(response));
-        let entry = Entry::new(Record { key: Vec::new(), generation: 1, stamp: 1, content });
+        let entry = Entry::new(Record {
+            key: Vec::new(),
+            generation: 1,
+            stamp: 1,
+            asked: Monotonic::default(),
+            content,
+        });
         let repairs = Repairs { edits: Vec::new(), lines: 5, entry: Some(entry), body_bytes };
         repairs.passed(5 + added, || seen.iter().copied().collect())
     }

@@ -485,7 +485,7 @@ pub fn what_a_route_adds_is_not_doubled_on_hits(stand: &mut Emulated) {
     assert_eq!((route.len(), both.len(), twice.len(), new.len()), (1, 2, 2, 1));
 }
 
-/// On a real Envoy `tests/e2e/filters.rs` has such filters.
+/// Such as a Lua script on responses: local replies run through it as well.
 pub fn what_a_filter_behind_adds_twice_is_taken_out_and_told(stand: &mut Emulated) {
     stand.configure(&with_admin("")).unwrap();
     let health = |stand: &mut Emulated, worker| command(stand, worker, "GET", "/_larder/health", "").text();
@@ -512,7 +512,7 @@ pub fn what_a_filter_behind_adds_twice_is_taken_out_and_told(stand: &mut Emulate
 }
 
 /// A filter takes the token off the request, and tells the origin in a field that nobody knows. Only its metadata says
-/// that there was one; on a real Envoy `tests/e2e/filters.rs` has such filters.
+/// that there was one.
 pub fn who_is_known_to_a_filter_alone_is_not_mixed_up_with_others(stand: &mut Emulated) {
     stand.world.settings(|s| s.authenticates = true);
     let of = |path: &str, who: &str| Request::get(path).field("authorization", who).field("x-acme", who);
