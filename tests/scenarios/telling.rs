@@ -1,5 +1,6 @@
 //! What scenarios have in common: the usual page, the admin's token, and questions that many of them ask.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use crate::stand::{Reply, Request, Response, Stand};
@@ -153,6 +154,12 @@ pub fn in_time<T>(
         }
     }
     panic!("the machine is too busy for what takes {time:?}");
+}
+
+/// What may be left of a lifetime that began after `began`.
+pub fn left_of(stand: &mut dyn Stand, began: Duration, lifetime: i64) -> RangeInclusive<i64> {
+    let passed = i64::try_from((stand.now() - began).as_secs()).unwrap();
+    lifetime - 2 - passed..=lifetime
 }
 
 /// The remaining freshness lifetime that `Cache-Status` tells.
