@@ -117,22 +117,23 @@ fn send(to: SocketAddr, method: &str, target: &str, authorization: &str) -> (Str
     (status, String::from_utf8_lossy(&content.bytes).into_owned())
 }
 
+/// The plugin configuration in `envoy.yaml`.
+const SHIPPED_THERE: &str = "                    { \"collapse\": { \"cluster\": \"route_loop\" } }\n";
+
 /// Makes a sidecar of `envoy.yaml`: the listener is for what comes in, and another like it for what goes out.
 fn sidecar(yaml: &mut String) {
     replace(yaml, "vm_id: larder", "vm_id: \"\"");
-    replace(yaml, "                    {}\n", &format!("                    {}\n", with_admin("")));
+    replace(yaml, SHIPPED_THERE, &format!("                    {}\n", with_admin("")));
     let start = yaml.find("  - name: larder\n    address:").unwrap();
-    let end = yaml.find("\n  clusters:\n").unwrap();
-    let mut other = yaml[start..end].replacen("- name: larder\n", "- name: outbound\n", 1);
-    other = other.replacen(
-        "    stat_prefix: larder\n",
-        "    stat_prefix: outbound\n    traffic_direction: OUTBOUND\n",
-        1,
-    );
-    let inbound = "    stat_prefix: larder\n    traffic_direction: INBOUND\n";
-    *yaml = yaml.replacen("    stat_prefix: larder\n", inbound, 1);
-    let end = yaml.find("\n  clusters:\n").unwrap();
-    yaml.insert_str(end + 1, &other);
+    let end = start + yaml[start..].find("\n  # Where Larder's own fetches").unwrap() + 1;
+    let facing = |name: &str, direction: &str| {
+        let listener = yaml[start..end].replacen("- name: larder\n", &format!("- name: {name}\n"), 1);
+        let stats = format!("    stat_prefix: {name}\n    traffic_direction: {direction}\n");
+        listener.replacen("    stat_prefix: larder\n", &stats, 1)
+    };
+    let (inbound, outbound) = (facing("larder", "INBOUND"), facing("outbound", "OUTBOUND"));
+    let outbound = outbound.replace("&routes", "&routes_out");
+    yaml.replace_range(start..end, &[inbound, outbound].concat());
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn a_configuration_that_is_a_struct_is_read() {
     let mut envoy = RealEnvoy::start_as_written("envoy.yaml", |yaml| {
         replace(yaml, "google.protobuf.StringValue", "google.protobuf.Struct");
         let value = "                  value: { ttl: { default: 60s }, store: { entries_max: 128 } }\n";
-        replace(yaml, "                  value: |\n                    {}\n", value);
+        replace(yaml, &["                  value: |\n", SHIPPED_THERE].concat(), value);
     });
     envoy.origin("/page", vec![Reply::ok("page")]);
     envoy.send(0, Request::get("/page"));

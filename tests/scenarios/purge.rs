@@ -339,11 +339,7 @@ pub fn what_is_hard_purged_gives_its_room_back(stand: &mut dyn Stand) {
     }
     let before = stand.metric("reclaimed");
     purge(stand, 0, r#"{"url_any_query": "http://shop.example/purge/room"}"#, "hard");
-    for _ in 0..40 {
-        if stand.metric("reclaimed") < before + 40 {
-            stand.pass(Duration::from_millis(100));
-        }
-    }
+    soon(stand, |stand| stand.metric("reclaimed") >= before + 40);
     assert_eq!(stand.metric("reclaimed") - before, 40);
     let answer = command(stand, 0, "GET", "/_larder/entries?prefix=shop.example/purge/room", "").text();
     let answer = answer.trim_end();
