@@ -103,6 +103,9 @@ impl Model {
         if seen.status == 401 {
             return fail("what Larder's own request was refused with");
         }
+        if !["", &asking.client.to_string()].contains(&seen.field("x-for").as_str()) {
+            return fail("what another client was told");
+        }
         if seen.field("x-key").is_empty() || !matches!(seen.status, 200 | 206 | 304) {
             return Ok(());
         }

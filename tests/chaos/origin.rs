@@ -93,8 +93,14 @@ impl Origin {
                 return Reply::status(401).body("who asks?").field("cache-control", "max-age=60");
             }
             asked.good = true;
+            if key.class == Class::Mixed && asked.client % 3 == 1 {
+                return self.own(&asked);
+            }
             self.representation(&asked, request)
         });
+        if key.class == Class::Mixed {
+            reply.delay += Duration::from_millis(self.random.below(500));
+        }
         reply.delay += match self.health {
             Health::Slow(most) => Duration::from_millis(self.random.below(most)),
             Health::Hangs => NEVER,
@@ -128,6 +134,21 @@ impl Origin {
 
     fn version(&self, key: Key) -> u64 {
         self.versions.get(&key).copied().unwrap_or_default()
+    }
+
+    /// What is for this one client.
+    fn own(&self, asked: &Asked) -> Reply {
+        let text = body(&Asked { authorized: true, ..asked.clone() }, self.version(asked.key), "-", 9);
+        let of =
+            |status: u16, control: &str| Reply::status(status).body(&text).field("cache-control", control);
+        let reply = match asked.client / 3 % 4 {
+            0 => of(200, "private, max-age=60"),
+            1 => of(200, "no-store"),
+            2 => of(200, "max-age=60").field("set-cookie", "id=1"),
+            _ => Reply::status(403).body(&text),
+        };
+        let (at, path) = (asked.at.to_string(), asked.key.path());
+        reply.field("x-for", asked.client.to_string()).field("x-asked", at).field("x-key", path)
     }
 
     fn representation(&mut self, asked: &Asked, request: &OriginRequest) -> Reply {
@@ -176,7 +197,7 @@ fn varies(class: Class, version: u64) -> bool {
 fn control(class: Class, version: u64, lifetime: Duration) -> String {
     let seconds = lifetime.as_secs();
     match class {
-        Class::Cacheable | Class::Varied | Class::Big | Class::Cookie | Class::Drifting => {
+        Class::Cacheable | Class::Varied | Class::Big | Class::Cookie | Class::Drifting | Class::Mixed => {
             format!("max-age={seconds}")
         }
         Class::Revalidated | Class::Guarded => format!("max-age={seconds}, stale-while-revalidate=5"),

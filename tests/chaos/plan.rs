@@ -155,6 +155,9 @@ pub enum Class {
     Checked,
     /// A short `max-age` and `stale-while-revalidate`; whoever asks without what clients have is refused.
     Guarded,
+    /// Slow, and `max-age` for most clients; some are told something of their own, each in another way that is not for
+    /// others.
+    Mixed,
 }
 
 /// How an invalidation is meant.
@@ -209,7 +212,7 @@ pub enum Cluster {
 }
 
 impl Class {
-    pub const ALL: [Class; 13] = [
+    pub const ALL: [Class; 14] = [
         Class::Cacheable,
         Class::Revalidated,
         Class::Sturdy,
@@ -223,10 +226,11 @@ impl Class {
         Class::Drifting,
         Class::Checked,
         Class::Guarded,
+        Class::Mixed,
     ];
 
     pub fn letter(self) -> char {
-        b"cwevabpnkxyzg".get(self as usize).map_or('?', |b| *b as char)
+        b"cwevabpnkxyzgm".get(self as usize).map_or('?', |b| *b as char)
     }
 
     /// Whether every good answer is stored and shared, so that the origin's work can be accounted for.

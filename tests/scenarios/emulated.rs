@@ -1,5 +1,7 @@
 //! The emulated host alone: what takes longer than anybody wants to wait, or what only it can script.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use larder::store::set::WAYS;
@@ -619,4 +621,68 @@ pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
     assert!((39..=40).contains(&ttl(stand, "/route-d")));
     stand.world.settings(|s| s.route.metadata = Vec::new());
     assert!(ttl(stand, "/route-e") > 500);
+}
+
+/// A minute of a busy page: others every so often, and a stranger who is told something of its own.
+struct Minute {
+    path: &'static str,
+    others_ms: u64,
+    lifetime: u64,
+    strangers_ms: Option<u64>,
+    told: fn() -> Reply,
+}
+
+impl Minute {
+    /// The others' share of hits in percent, and how often the origin was asked.
+    fn play(&self, stand: &mut Emulated) -> (u64, u64) {
+        let (asked, own, lifetime) = (Rc::new(Cell::new(0)), self.told, self.lifetime);
+        let count = Rc::clone(&asked);
+        stand.world.look(|h| {
+            h.origin.author = Some(Box::new(move |_, request| {
+                count.set(count.get() + 1);
+                let is_stranger = !request.field("x-stranger").is_empty();
+                let page = || Reply::ok("page").field("cache-control", format!("max-age={lifetime}"));
+                let reply = if is_stranger { own() } else { page() };
+                reply.delay(Duration::from_millis(20))
+            }));
+        });
+        let mut others = Vec::new();
+        for ms in 0..60_000 {
+            let worker = usize::from(ms % 2 == 1) ^ usize::from(ms / 1000 % 2 == 1);
+            if self.strangers_ms.is_some_and(|every| ms % every == 0) {
+                stand.start(worker, Request::get(self.path).field("x-stranger", "1"));
+            }
+            if ms % self.others_ms == 1 {
+                others.push(stand.start((ms / self.others_ms % 2) as usize, Request::get(self.path)));
+            }
+            stand.pass(Duration::from_millis(1));
+        }
+        stand.pass(Duration::from_secs(1));
+        let all = others.len() as u64;
+        let hits = others.into_iter().filter(|exchange| stand.finish(*exchange).is_hit()).count() as u64;
+        (hits * 100 / all, asked.get())
+    }
+}
+
+/// Takes a quarter of an hour: minutes in which a stranger comes now and then, or ten times as often as all others.
+pub fn a_stranger_costs_others_next_to_nothing(stand: &mut Emulated) {
+    let kinds: [(&str, fn() -> Reply); 3] = [
+        ("403", || Reply::status(403)),
+        ("private", || Reply::ok("own").field("cache-control", "private, max-age=60")),
+        ("cookie", || page("own").field("set-cookie", "id=1")),
+    ];
+    for (others_ms, lifetime) in [(62, 2), (500, 10)] {
+        let alone = Minute { path: "/minute", others_ms, lifetime, strangers_ms: None, told: kinds[0].1 };
+        let (share, asked) = alone.play(stand);
+        for (name, told) in kinds {
+            for strangers_ms in [2_500, 50] {
+                stand.pass(Duration::from_secs(60));
+                let minute = Minute { told, strangers_ms: Some(strangers_ms), ..alone };
+                let (with, requests) = minute.play(stand);
+                let what =
+                    format!("{name} each {strangers_ms} ms: {with} of 100 are hits, {requests} requests");
+                assert!(with + 5 >= share && requests <= 3 * asked + 30, "{what}; {share} and {asked} alone");
+            }
+        }
+    }
 }

@@ -470,6 +470,7 @@ macro_rules! on_the_emulated_host_only {
                 a_routes_metadata_is_read_again_when_it_changes
                 who_is_known_to_a_filter_alone_is_not_mixed_up_with_others
                 what_a_filter_behind_adds_twice_is_taken_out_and_told
+                a_stranger_costs_others_next_to_nothing
             }
             kept_back {
                 a_query_whose_content_is_kept_back_goes_to_the_origin
