@@ -10,9 +10,12 @@ use larder::http::{Fields, Peer};
 use larder::metrics::{Counter, Metrics};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
-use larder::store::{Cas, Fingerprint, SCHEMA, SharedData, Versioned};
+use larder::store::{Cas, Fingerprint, SCHEMA, Seed, SharedData, Versioned};
 use larder::time::Monotonic;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// What fingerprints are made with.
+pub const SEED: Seed = Seed(1, 2);
 
 /// A value and its position.
 type Value = (Rc<[u8]>, u32);
@@ -108,17 +111,22 @@ impl Shared {
             glass.shared.write(key, value);
         }
         let set = SetSnapshot::read(&glass, number).value;
-        for (way, place) in (0..).zip(&set.ways) {
-            let record = Record::peek(&glass, Slot { set: number, way });
-            if let (true, Some((record, _))) = (place.fingerprint.is_some(), record) {
-                let order = record.order();
-                let before = published.insert(place.fingerprint.0, order).unwrap_or_default();
+        let mut there = BTreeMap::new();
+        for (way, place) in (0..).zip(&set.ways).filter(|(_, place)| place.fingerprint.is_some()) {
+            let slot = Slot { set: number, way };
+            let record = Record::peek(&glass, slot).map(|(record, _)| record);
+            // What another has begun to write over is not there any more.
+            let own = record.filter(|record| SEED.fingerprint(&record.key) == place.fingerprint);
+            let whole = own.and_then(|record| Record::read(&glass, slot, &record.key));
+            if let Some(order) = whole.map(|record| record.order()) {
+                let before = published.remove(&place.fingerprint.0).unwrap_or_default();
                 if before > order {
                     self.breaks(format!("{order:?} replaces the newer {before:?}"));
                 }
+                there.insert(place.fingerprint.0, order);
             }
         }
-        self.published.replace(Some(published));
+        self.published.replace(Some(there));
     }
 
     pub fn breaks(&self, what: String) {

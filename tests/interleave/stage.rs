@@ -14,13 +14,13 @@ use larder::invalidation::{Invalidation, Mode, Origin, Selector};
 use larder::outcome::{Bypass, ForwardReason};
 use larder::policy::key;
 use larder::policy::reuse::Reuse;
+use larder::store::Fingerprint;
 use larder::store::memory::Entry;
 use larder::store::record::Response;
 use larder::store::set::{SetSnapshot, USES_MAX, WAYS, Way};
-use larder::store::{Fingerprint, Seed};
 use larder::time::{Monotonic, Now, Timestamp};
 
-use super::shared::{Hands, Shared};
+use super::shared::{Hands, SEED, Shared};
 
 pub const LEASE: Duration = Duration::from_secs(2);
 const START: u64 = 1_700_000_000_000;
@@ -244,7 +244,7 @@ impl<'a> Stage<'a> {
 
     fn born(&mut self, worker: usize) -> Worker {
         self.nonces += 1;
-        let identity = Identity { nonce: self.nonces, seed: Seed(1, 2) };
+        let identity = Identity { nonce: self.nonces, seed: SEED };
         let mut cache = Cache::new(Rc::clone(&self.config), identity);
         cache.register(&self.hands(worker), self.now());
         Worker {
@@ -273,7 +273,7 @@ impl<'a> Stage<'a> {
         };
         (100..).zip(&mut set.ways).filter(|(n, _)| *n != 101).for_each(|(n, way)| *way = taken(n));
         assert!(SetSnapshot::read(&hands, 0).replace(&hands, &set));
-        let predecessor = Identity { nonce: 1, seed: Seed(1, 2) };
+        let predecessor = Identity { nonce: 1, seed: SEED };
         let mut cache = Cache::new(Rc::clone(&self.config), predecessor);
         let ask = self.asked(9, 0);
         let Decision::Fetch { generation, .. } = cache.consider(&hands, &ask, true, self.now()) else {
