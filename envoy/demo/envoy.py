@@ -86,7 +86,8 @@ class Envoy:
             try:
                 self.admin = (self.path / "admin").read_text().strip()
                 if self.ask_admin("/ready").strip() == "LIVE":
-                    self.port = int(self.ask_admin("/listeners").strip().rsplit(":", 1)[1])
+                    listening = [line for line in self.ask_admin("/listeners").splitlines() if line.startswith("larder::")]
+                    self.port = int(listening[0].rsplit(":", 1)[1])
                     return
             except (OSError, ValueError, IndexError):
                 pass

@@ -173,7 +173,7 @@ fn envoy(without_filter: bool) -> RealEnvoy {
         let token = format!(r#"{{"name": "nobody", "sha256": "{}"}}"#, "0".repeat(64));
         envoy
             .configure(&format!(
-                r#"{{"admin": {{"methods": true, "strangers": "pass", "tokens": [{token}]}}}}"#
+                r#"{{"admin": {{"path": "/_elsewhere/", "methods": true, "strangers": "pass", "tokens": [{token}]}}}}"#
             ))
             .unwrap();
     }

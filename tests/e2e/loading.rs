@@ -103,7 +103,7 @@ fn envoy_does_not_start_with_a_module_or_a_configuration_that_cannot_be_loaded()
     }
     let said = Envoy::refusal("envoy.yaml", |yaml| {
         replace(yaml, "dist/larder.wasm", module(false).to_str().unwrap());
-        replace(yaml, "                    {}\n", "                    {\"no_such_option\": 1}\n");
+        replace(yaml, "{ \"collapse\": { \"cluster\": \"route_loop\" } }\n", "{\"no_such_option\": 1}\n");
     });
     assert!(said.contains("larder refuses its configuration: no_such_option"), "{said}");
 }

@@ -142,7 +142,7 @@ fn a_cluster_that_envoy_lacks_is_named_in_its_log_until_it_is_there() {
     let said = "Envoy has no cluster \"nowhere\", which collapse.cluster names";
     let named = |envoy: &super::process::Envoy| envoy.log().matches(said).count() == 1;
     assert!(envoy.envoy().within(Duration::from_secs(10), named), "{}", envoy.envoy().log());
-    let seen = asked(&mut envoy, "/lacking", 3);
+    let seen = asked(&mut envoy, "/lacking", 2);
     assert!(seen.iter().all(|request| !request.field("x-forwarded-for").is_empty()), "clients fetch");
     envoy.check();
 }

@@ -17,7 +17,8 @@ const REFRESHES_MAX: usize = 8;
 #[test]
 fn a_thousand_soft_purged_responses_in_demand_are_refreshed_one_by_one_and_nobody_waits() {
     let mut edge = Edge::start(&Setup { workers: WORKERS as u64, ..Setup::default() });
-    let collapse = format!(r#""collapse": {{"refresh_concurrency_max": {REFRESHES_MAX}}},"#);
+    let collapse =
+        format!(r#""collapse": {{"cluster": "route_loop", "refresh_concurrency_max": {REFRESHES_MAX}}},"#);
     edge.envoy.configure(&with_admin(&collapse)).unwrap();
     let page = |body: &str| Reply::ok(body).field("cache-control", "max-age=600").field("cache-tag", "hot");
     edge.origin.answer_by(move |_| page("old"));

@@ -441,7 +441,7 @@ pub fn a_purge_says_how_much_it_covers(stand: &mut dyn Stand) {
     configure(stand, r#", "methods": true"#, "");
     let pages = ["/c/1", "/c/2", "/c/3"];
     for path in pages {
-        stand.origin(path, vec![page("v", &format!("all, page{}", &path[3..]))]);
+        stand.origin(path, vec![page("v", &format!("covered, page{}", &path[3..]))]);
     }
     fill(stand, &pages);
     let body = |selectors: &str| format!(r#"{{"selectors": [{selectors}], "mode": "hard"}}"#);
@@ -458,7 +458,7 @@ pub fn a_purge_says_how_much_it_covers(stand: &mut dyn Stand) {
     // What is gone is not covered again.
     assert_eq!(covers(&purge(stand, url), 0), Some(0));
     fill(stand, &["/c/1"]);
-    let answer = purge(stand, r#"{"tag": "page2"}, {"tag": "all"}, {"tag": "never"}"#);
+    let answer = purge(stand, r#"{"tag": "page2"}, {"tag": "covered"}, {"tag": "never"}"#);
     assert!(answer["complete"].is_boolean(), "{answer}");
     if answer["complete"] == true {
         assert_eq!([0, 1, 2].map(|n| covers(&answer, n)), [Some(1), Some(3), Some(0)], "{answer}");
