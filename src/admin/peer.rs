@@ -10,7 +10,7 @@ pub fn is_guarded(config: &AdminConfig) -> bool {
 }
 
 /// Whether the peer may use the admin route, beside having a token. One that may not gets what it would get without
-/// a token ([`super::unknown`]).
+/// a token (`unknown`).
 #[must_use]
 pub fn admits(config: &AdminConfig, peer: &Peer) -> bool {
     let near = config.networks.is_empty()

@@ -5,6 +5,8 @@
 //! asks for the refresh has that very route, nothing was purged, and no fetch by it has failed: whatever a client waits for
 //! takes Envoy's own path, as without a cache.
 
+use core::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::claim::Need;
@@ -18,9 +20,7 @@ use crate::policy::key;
 use crate::store::record::Content;
 use crate::store::set::{KeyRoute, SetSnapshot, SetValue};
 use crate::store::{Fingerprint, TRIES, shared_key};
-use crate::time::{Monotonic, Now};
-
-use core::time::Duration;
+use crate::time::{Monotonic, Now, Timestamp};
 
 /// How long a cluster that Envoy lacks is not tried again.
 const LACKING_FOR: Duration = Duration::from_secs(10);
@@ -142,10 +142,8 @@ impl Cache {
             Verdict::Soft { at } => Some(at),
             Verdict::Revalidate | Verdict::Hard => return None,
         };
-        let route = self.route_of(host, need.ask)?;
-        let (learned, met) = LearnedRoute::read(host, number, now.mono)?;
-        let is_certain = purged_at.is_none_or(|at| at < met) && learned.is_of(&route, self.seed(host));
-        is_certain.then_some(learned)
+        let (learned, met) = self.learned_of(host, need.ask, number, now)?;
+        purged_at.is_none_or(|at| at < met).then_some(learned)
     }
 
     /// What was learned of the route that a request has just taken, if that is known to be the very one.
@@ -161,9 +159,20 @@ impl Cache {
         else {
             return None;
         };
+        self.learned_of(host, ask, number, now).map(|(learned, _)| learned)
+    }
+
+    /// What was learned of a route under this number, and since when, if it is the route of this request.
+    fn learned_of(
+        &mut self,
+        host: &impl Host,
+        ask: &Ask,
+        number: u32,
+        now: Now,
+    ) -> Option<(LearnedRoute, Timestamp)> {
         let route = self.route_of(host, ask)?;
-        let (learned, _) = LearnedRoute::read(host, number, now.mono)?;
-        learned.is_of(&route, self.seed(host)).then_some(learned)
+        let (learned, met) = LearnedRoute::read(host, number, now.mono)?;
+        learned.is_of(&route, self.seed(host)).then_some((learned, met))
     }
 
     /// The route of a request that a client waits for; none where it leads to no cluster, or no client asks.

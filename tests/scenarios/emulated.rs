@@ -623,13 +623,16 @@ pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
     assert!(ttl(stand, "/route-e") > 500);
 }
 
+/// What a stranger is told.
+type Told = fn() -> Reply;
+
 /// A minute of a busy page: others every so often, and a stranger who is told something of its own.
 struct Minute {
     path: &'static str,
     others_ms: u64,
     lifetime: u64,
     strangers_ms: Option<u64>,
-    told: fn() -> Reply,
+    told: Told,
 }
 
 impl Minute {
@@ -666,7 +669,7 @@ impl Minute {
 
 /// Takes a quarter of an hour: minutes in which a stranger comes now and then, or ten times as often as all others.
 pub fn a_stranger_costs_others_next_to_nothing(stand: &mut Emulated) {
-    let kinds: [(&str, fn() -> Reply); 3] = [
+    let kinds: [(&str, Told); 3] = [
         ("403", || Reply::status(403)),
         ("private", || Reply::ok("own").field("cache-control", "private, max-age=60")),
         ("cookie", || page("own").field("set-cookie", "id=1")),
