@@ -84,7 +84,7 @@ pub(super) fn conditions(ask: &Ask, validators: Vec<(&'static str, Vec<u8>)>) ->
 /// What makes of a request what its key says of it.
 pub(super) fn forwarding(ask: &Ask) -> Vec<Edit> {
     let changes = key::changes(&ask.request, &ask.options);
-    changes.into_iter().map(|(name, value)| Edit::Set(name, value)).collect()
+    changes.into_iter().map(|(name, value)| Edit::Lines(name.into_owned(), vec![value])).collect()
 }
 
 /// What is left of a field of which something is withheld.

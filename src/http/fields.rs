@@ -111,6 +111,20 @@ impl Fields {
         self.get(name).is_some()
     }
 
+    /// The names of which there are several lines, each once.
+    #[must_use]
+    pub fn repeated(&self) -> Vec<&[u8]> {
+        let (mut marks, mut repeated) = (0, Vec::new());
+        for (name, _) in self.iter() {
+            // Two names may have one mark.
+            if marks & mark(name) != 0 && !repeated.contains(&name) && self.get_all(name).nth(1).is_some() {
+                repeated.push(name);
+            }
+            marks |= mark(name);
+        }
+        repeated
+    }
+
     /// All lines of `name` as one value, joined by `, ` (RFC 9110 §5.3); none when the field is absent.
     #[must_use]
     pub fn combined(&self, name: &str) -> Option<Vec<u8>> {

@@ -230,6 +230,9 @@ fn push_field(key: &mut Vec<u8>, name: &str, request: &RequestHead, options: &Ke
     if let Some(value) = sent::formed(name, request, options) {
         return push(Some(&value));
     }
+    if let Some(value) = sent::joined(name, request) {
+        return push(Some(&value));
+    }
     let mut lines = request.fields.get_all(name).peekable();
     if lines.peek().is_none() {
         push(None);
@@ -418,7 +421,8 @@ mod tests {
         };
         for (name, a, b, same) in [
             ("foo", &[("foo", "1")][..], &[("foo", "2")][..], false),
-            ("foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", "2")], false),
+            ("foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", "2")], true),
+            ("foo", &[("foo", "1,2")], &[("foo", "1"), ("foo", "2")], false),
             ("foo", &[("foo", "1,2")], &[("foo", "1, 2")], false),
             ("foo", &[("foo", "\"1,2\"")], &[("foo", "\"1, 2\"")], false),
             ("foo", &[("foo", "A")], &[("foo", "a")], false),

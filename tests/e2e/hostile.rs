@@ -205,9 +205,21 @@ fn seen_by_origin(request: OriginRequest) -> OriginView {
     let own = ["x-request-id", "if-none-match", "if-modified-since", "if-range", "accept-encoding"];
     (
         format!("{} {}", request.method, request.target),
-        readable(&request.fields, &own),
+        readable(&joined(&request.fields), &own),
         shortened(&request.body),
     )
+}
+
+/// Several lines of a field are one list, which Larder may have joined (RFC 9110 §5.3).
+fn joined(fields: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+    for (name, line) in fields {
+        match all.iter_mut().find(|(known, _)| known == name && name != "cookie") {
+            Some((_, value)) => value.extend([b", ".as_slice(), line].concat()),
+            None => all.push((name.clone(), line.clone())),
+        }
+    }
+    all
 }
 
 /// What the client saw, but for what differs from one response to the next, what Larder says about itself, the tags,

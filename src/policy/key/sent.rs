@@ -2,10 +2,10 @@
 //!
 //! A key is made of the request as it is sent on, not as it came. So whatever two requests differ in, the key does not
 //! make equal what the origin can tell apart: a form that is the same for both is what the origin sees as well. Fields that
-//! the key takes as they came are sent as they came. RFC 9111 §4.1 would allow more for the key (white space, the
-//! joining of lines); but an origin that takes `a,b` and `a, b` for two would then answer one client with what
-//! another has chosen, and to put every field that `Vary` may come to nominate into one form would change requests
-//! of which nobody has asked for it.
+//! the key takes as they came are sent as they came, but for one thing: several lines of a field are joined to one, which
+//! means the same (RFC 9110 §5.3). RFC 9111 §4.1 would allow more for the key (white space); but an origin that takes
+//! `a,b` and `a, b` for two would then answer one client with what another has chosen, and to put every field that
+//! `Vary` may come to nominate into one form would change requests of which nobody has asked for it.
 //!
 //! Two fields have a form of their own:
 //!
@@ -41,18 +41,35 @@ pub(super) fn formed(name: &str, request: &RequestHead, key: &KeyOptions) -> Opt
     }
 }
 
+/// Fields whose lines are not joined: a comma would make something else of cookies and credentials.
+const UNJOINED: [&[u8]; 3] = [b"cookie", b"authorization", b"proxy-authorization"];
+
+/// The one line of a field that the origin gets instead of several; none where there are not several.
+pub(super) fn joined(name: &str, request: &RequestHead) -> Option<Vec<u8>> {
+    let is_joined = request.fields.get_all(name).nth(1).is_some() && !UNJOINED.contains(&name.as_bytes());
+    is_joined.then(|| request.fields.combined(name)).flatten()
+}
+
 /// What of a request is sent to the origin in another form than it came in.
 #[must_use]
-pub fn changes(request: &RequestHead, options: &Options) -> Vec<(&'static str, Vec<u8>)> {
-    let mut changes = Vec::new();
+pub fn changes(request: &RequestHead, options: &Options) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+    let mut changes: Vec<(Cow<'static, str>, Vec<u8>)> = Vec::new();
     if let Some(path) = query::forwarded_path(request, options) {
-        changes.push((":path", path));
+        changes.push((":path".into(), path));
     }
     for name in FORMED {
         if let Some(value) = formed(name, request, &options.key)
             && !request.fields.get_all(name).eq([&*value])
         {
-            changes.push((name, value));
+            changes.push((name.into(), value));
+        }
+    }
+    for name in request.fields.repeated() {
+        let name = String::from_utf8_lossy(name);
+        if let Some(line) = joined(&name, request)
+            && changes.iter().all(|(changed, _)| *changed != name)
+        {
+            changes.push((name.into_owned().into(), line));
         }
     }
     changes
