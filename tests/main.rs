@@ -51,6 +51,9 @@ mod budget;
 /// The variants of one URL.
 mod variants;
 
+/// Listeners with configurations of their own that share a VM.
+mod one_vm;
+
 /// The room of what is hard purged.
 mod reclaim;
 

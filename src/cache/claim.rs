@@ -128,7 +128,7 @@ impl Cache {
         if is_ahead && route.is_none() {
             return serving;
         }
-        let mut timeout = self.config.collapse.fetch_timeout;
+        let mut timeout = ask.config.collapse.fetch_timeout;
         if serving.is_some() {
             match self.asking(host, ask, now) {
                 Asking::Yes => {}
@@ -148,7 +148,7 @@ impl Cache {
         }
         let is_dispatched = route.is_some();
         // Its own stream may be gone when the call comes back.
-        let cluster = route.as_ref().and_then(|_| routed_to(&self.config, host, ask));
+        let cluster = route.as_ref().and_then(|_| routed_to(host, ask));
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight, &set.value),
             stamp: self.mirror.head(),

@@ -81,16 +81,16 @@ impl Cache {
         if ask.request.has_body {
             return None;
         }
-        let route = match self.table_cluster(now) {
+        let route = match self.table_cluster(ask, now) {
             Some(cluster) => CallRoute::Table(cluster.to_owned()),
-            None if self.config.collapse.cluster.is_none() => {
+            None if ask.config.collapse.cluster.is_none() => {
                 CallRoute::Learned(self.own_route(host, ask, &old.record.key, now)?)
             }
             None => return None,
         };
         let fields = own_fields(&route.applied(&ask.forwarded())?)?;
         host.count(Counter::Dispatched);
-        let (cluster, timeout) = (route.cluster().to_owned(), self.config.collapse.fetch_timeout);
+        let (cluster, timeout) = (route.cluster().to_owned(), ask.config.collapse.fetch_timeout);
         Some(Call { cluster, fields, timeout })
     }
 
@@ -115,7 +115,10 @@ impl Cache {
             }
             // That says nothing of the origin: whoever waits goes there with the client's own request.
             Refusal::NoCluster => {
-                let is_news = self.cluster_is_there(host, &call.cluster, false, now);
+                let is_configured = self.fetches.get(&generation).is_some_and(|fetch| {
+                    fetch.ask.config.collapse.cluster.as_deref() == Some(call.cluster.as_str())
+                });
+                let is_news = is_configured && self.cluster_is_there(host, &call.cluster, false, now);
                 host.count(Counter::DispatchFailed);
                 self.forget_route(host, generation);
                 self.land(host, generation, Landing::Abandoned, now);

@@ -126,7 +126,7 @@ impl Cache {
     pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let table = self.table_cluster(now).map(|cluster| CallRoute::Table(cluster.to_owned()));
+        let table = self.table_cluster(&ask, now).map(|cluster| CallRoute::Table(cluster.to_owned()));
         let route = table.filter(|_| self.is_anyones(host, &ask, &place));
         self.wake_here(place.fingerprint);
         for _ in 0..TRIES {
@@ -136,7 +136,7 @@ impl Cache {
             if let (true, Some(route)) = (waited_for, &route)
                 && !set.value.route_of(place.fingerprint).is_inline(now.mono)
             {
-                let cluster = routed_to(&self.config, host, &ask);
+                let cluster = routed_to(host, &ask);
                 self.take_over(generation, route.clone(), cluster, now);
                 return;
             }
@@ -154,8 +154,8 @@ impl Cache {
     /// Turns an inline fetch into one of the root, which asks anew: with a new stamp.
     fn take_over(&mut self, generation: u64, route: CallRoute, cluster: Option<String>, now: Now) {
         let head = self.mirror.head();
-        let deadline = now.mono.after(self.config.collapse.fetch_timeout);
         let Some(fetch) = self.fetches.get_mut(&generation) else { return };
+        let deadline = now.mono.after(fetch.ask.config.collapse.fetch_timeout);
         fetch.cluster = cluster;
         fetch.stamp = head;
         fetch.started = now;

@@ -120,8 +120,10 @@ pub struct Cache {
     clock_set_back: bool,
     /// The number of the learned route that this worker has met last since its last tick, and at which head.
     route_met: (u32, u64),
-    /// The cluster for fetches of the root, if Envoy was found to lack it.
-    lacking: Option<route::Lacking>,
+    /// The clusters for fetches of the root that Envoy was found to lack.
+    lacking: Vec<route::Lacking>,
+    /// Whether any configuration has named one.
+    leads_to_routes: bool,
     /// Ordered, like the fetches, so that the same events always have the same consequences.
     parked: BTreeMap<Fingerprint, Group>,
     parked_streams: HashMap<StreamId, Fingerprint>,
@@ -228,7 +230,8 @@ impl Cache {
             victims: room::Victims::starting_at(identity.nonce),
             reclaiming: reclaim::Reclaiming::starting_at(identity.nonce),
             route_met: (0, 0),
-            lacking: None,
+            lacking: Vec::new(),
+            leads_to_routes: config.collapse.cluster.is_some(),
             config,
             identity,
             seed: None,
@@ -256,6 +259,7 @@ impl Cache {
     /// Puts another configuration in force; what is stored stays.
     pub fn configure(&mut self, config: Rc<Config>) {
         self.memory.set_bytes_max(config.store.worker_bytes_max);
+        self.leads_to_routes |= config.collapse.cluster.is_some();
         self.config = config;
     }
 

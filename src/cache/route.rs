@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::Need;
 use super::dispatch::as_anyone;
 use super::{Ask, Cache, Host, LearnedRoute, Place};
-use crate::config::Fetch as FetchMode;
+use crate::config::{Config, Fetch as FetchMode};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::Verdict;
 use crate::metrics::Counter;
@@ -24,6 +24,8 @@ use crate::time::{Monotonic, Now, Timestamp};
 
 /// How long a cluster that Envoy lacks is not tried again.
 const LACKING_FOR: Duration = Duration::from_secs(10);
+/// How many such clusters are remembered, those that were found lacking last.
+const LACKING_MAX: usize = 8;
 
 /// How a call of the root reaches the origin.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,7 +53,7 @@ impl CallRoute {
     }
 }
 
-/// The configured cluster for fetches of the root, which Envoy was found to lack.
+/// A configured cluster for fetches of the root, which Envoy was found to lack.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Lacking {
     cluster: String,
@@ -61,7 +63,7 @@ pub(super) struct Lacking {
 impl Cache {
     /// The stream of this request is being logged: now it is known what the router made of it.
     pub fn learn_route(&mut self, host: &impl Host, ask: &Ask, now: Now) {
-        let Some(fingerprint) = ask.home.get().filter(|_| self.config.collapse.cluster.is_none()) else {
+        let Some(fingerprint) = ask.home.get().filter(|_| ask.config.collapse.cluster.is_none()) else {
             return;
         };
         let Some((route, sent)) = host.route(ask.stream).zip(host.sent(ask.stream)) else { return };
@@ -107,7 +109,7 @@ impl Cache {
     ) -> Option<CallRoute> {
         let ask = need.ask;
         let is_anonymous = || !ask.request.fields.contains("cookie") && !ask.has_credentials(host);
-        let by_root = match self.config.collapse.fetch {
+        let by_root = match ask.config.collapse.fetch {
             FetchMode::Inline => false,
             _ if is_refresh => true,
             FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
@@ -117,8 +119,8 @@ impl Cache {
         if !by_root || ask.was_refused.get() || key_route.is_inline(now.mono) {
             return None;
         }
-        let route = match (self.config.collapse.cluster.is_some(), key_route) {
-            (true, _) => CallRoute::Table(self.table_cluster(now)?.to_owned()),
+        let route = match (ask.config.collapse.cluster.is_some(), key_route) {
+            (true, _) => CallRoute::Table(self.table_cluster(ask, now)?.to_owned()),
             (false, KeyRoute::Learned(number)) if is_refresh => {
                 CallRoute::Learned(self.certain_route(host, need, number, now)?)
             }
@@ -204,21 +206,23 @@ impl Cache {
         }
     }
 
-    /// The configured cluster that leads to the route table, unless Envoy was found to lack it.
-    pub(super) fn table_cluster(&self, now: Now) -> Option<&str> {
-        let cluster = self.config.collapse.cluster.as_deref()?;
-        (self.lacked_cluster() != Some(cluster) || self.may_try_again(now)).then_some(cluster)
+    /// The cluster that leads to the route table of the listener that a request has come through, unless Envoy was found
+    /// to lack it. Other listeners may have other routes, and other filters before their origins.
+    pub(super) fn table_cluster<'a>(&self, ask: &'a Ask, now: Now) -> Option<&'a str> {
+        let cluster = ask.config.collapse.cluster.as_deref()?;
+        let may_try = self.lacking_of(cluster).is_none_or(|lacking| lacking.until <= now.mono);
+        may_try.then_some(cluster)
     }
 
-    /// The configured cluster for fetches of the root, if Envoy was found to lack it.
+    /// The cluster for fetches of the root that a configuration names, if Envoy was found to lack it.
     #[must_use]
-    pub fn lacked_cluster(&self) -> Option<&str> {
-        let lacking = self.lacking.as_ref()?;
-        (self.config.collapse.cluster.as_ref() == Some(&lacking.cluster)).then_some(&lacking.cluster)
+    pub fn lacked_cluster<'a>(&self, config: &'a Config) -> Option<&'a str> {
+        let cluster = config.collapse.cluster.as_deref()?;
+        self.lacking_of(cluster).is_some().then_some(cluster)
     }
 
-    fn may_try_again(&self, now: Now) -> bool {
-        self.lacking.as_ref().is_none_or(|lacking| lacking.until <= now.mono)
+    fn lacking_of(&self, cluster: &str) -> Option<&Lacking> {
+        self.lacking.iter().find(|lacking| lacking.cluster == cluster)
     }
 
     /// Envoy has this cluster, or lacks it. Whether that is news, which an operator should read in the log.
@@ -229,15 +233,16 @@ impl Cache {
         there: bool,
         now: Now,
     ) -> bool {
-        if self.config.collapse.cluster.as_deref() != Some(cluster) {
-            return false;
-        }
-        let was_there = self.lacked_cluster().is_none();
+        let was_there = self.lacking_of(cluster).is_none();
         if there && was_there {
             return false;
         }
-        let until = now.mono.after(LACKING_FOR);
-        self.lacking = (!there).then(|| Lacking { cluster: cluster.to_owned(), until });
+        self.lacking.retain(|lacking| lacking.cluster != cluster);
+        if !there {
+            let until = now.mono.after(LACKING_FOR);
+            self.lacking.insert(0, Lacking { cluster: cluster.to_owned(), until });
+            self.lacking.truncate(LACKING_MAX);
+        }
         let bytes = postcard::to_allocvec(&self.lacking).unwrap_or_default();
         host.set(&shared_key("cluster", &[]), &bytes);
         was_there != there
@@ -245,9 +250,9 @@ impl Cache {
 
     /// Hears whether another worker has found that Envoy lacks the cluster, or has it again.
     pub(super) fn hear_of_cluster(&mut self, host: &impl Host) {
-        if self.config.collapse.cluster.is_some() {
+        if self.leads_to_routes {
             let said = host.get(&shared_key("cluster", &[]));
-            self.lacking = said.and_then(|said| postcard::from_bytes(&said.bytes).ok()).flatten();
+            self.lacking = said.and_then(|said| postcard::from_bytes(&said.bytes).ok()).unwrap_or_default();
         }
     }
 }

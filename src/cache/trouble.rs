@@ -6,7 +6,6 @@ use super::claim::Need;
 use super::consider::{invalidated, wants_refresh};
 use super::{Ask, Cache, Decision, Host};
 use crate::breaker::{Breakers, CLUSTERS_MAX, Change};
-use crate::config::Config;
 use crate::metrics::Counter;
 use crate::outcome::ForwardReason;
 use crate::policy::reuse::{Reuse, Trouble, in_trouble, reuse};
@@ -66,8 +65,7 @@ impl Cache {
 
     /// Whether the cluster that a request is routed to may be asked, when something stored can be served as well.
     pub(super) fn asking(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Asking {
-        let config = Rc::clone(&self.config);
-        let Some(cluster) = self.down(host, || routed_to(&config, host, ask)) else { return Asking::Yes };
+        let Some(cluster) = self.down(host, || routed_to(host, ask)) else { return Asking::Yes };
         let rules = &self.config.breaker;
         match Breakers::change(host, |all| all.probes(&cluster, rules, now.mono)) {
             Change::Noted => {
@@ -117,8 +115,7 @@ impl Cache {
     pub(super) fn outage(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Option<Decision> {
         let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
         let reuse = self.in_trouble(Trouble::Down, entry, need.ask, now)?;
-        let config = Rc::clone(&self.config);
-        self.down(host, || routed_to(&config, host, need.ask))?;
+        self.down(host, || routed_to(host, need.ask))?;
         Some(Decision::Serve { entry: Rc::clone(entry), reuse })
     }
 
@@ -180,6 +177,6 @@ impl Cache {
 
 /// The cluster that a request is routed to. What no client asks for has no route yet: the cluster that leads its fetch to
 /// the route table stands for all that it may come to.
-pub(super) fn routed_to(config: &Config, host: &impl Host, ask: &Ask) -> Option<String> {
-    if ask.is_nobodys { config.collapse.cluster.clone() } else { host.cluster(ask.stream) }
+pub(super) fn routed_to(host: &impl Host, ask: &Ask) -> Option<String> {
+    if ask.is_nobodys { ask.config.collapse.cluster.clone() } else { host.cluster(ask.stream) }
 }

@@ -51,7 +51,7 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
         ("worker_waiting", parked as u64),
         ("worker_fetches", fetches as u64),
     ];
-    let lacking = cx.cache.lacked_cluster().map(|name| {
+    let lacking = cx.cache.lacked_cluster(cx.config).map(|name| {
         format!("Envoy has no cluster {name:?}, which collapse.cluster names: nothing is refreshed in the background")
     });
     let now = cx.now.mono;
@@ -232,7 +232,7 @@ pub(super) fn explain(
         failures: (found.failures, found.rests),
         cluster: found.cluster.as_ref(),
         down: &found.down,
-        lacking: cx.cache.lacked_cluster(),
+        lacking: cx.cache.lacked_cluster(cx.config),
         refused_for: found.refused_for,
         origin_clock: cx.cache.origin_clock(cx.host, &ask.request, cx.now),
     };
