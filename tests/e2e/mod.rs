@@ -30,6 +30,8 @@ mod clients;
 mod crowds;
 /// VMs that die while they lead.
 mod deaths;
+/// Envoy's own filters, before Larder and behind it.
+mod filters;
 /// Messages that no filter likes.
 mod hostile;
 /// A module that cannot be loaded.

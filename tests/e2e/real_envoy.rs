@@ -111,6 +111,17 @@ impl RealEnvoy {
         &self.envoy
     }
 
+    /// From now on clients come to this listener, which has the statistics of the one that they came to.
+    pub fn face(&mut self, listener: &str) {
+        self.envoy.listener = self.envoy.listening(listener).expect("a listener of this name");
+        self.idle = Default::default();
+    }
+
+    /// The origin was never asked for anything.
+    pub fn forget_requests(&self) {
+        self.origin.forget_requests("/");
+    }
+
     /// From now on the origin answers every request like this.
     pub fn answer_by(&self, author: impl Fn(&OriginRequest) -> Reply + Send + Sync + 'static) {
         self.origin.answer_by(author);
