@@ -1,16 +1,18 @@
 //! How fetches reach their origin on a real Envoy: Larder's own through the whole route table, by way of an internal
 //! listener, and where there is none, as the route would send the request that asks for a refresh.
 
+use std::collections::HashMap;
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::process::Setup;
 use super::real_envoy::RealEnvoy;
 use super::wire::{Content, Head, Until};
+use crate::scenarios::telling::soon;
 use crate::stand::{OriginRequest, Reply, Request, Route, SHIPPED, Stand};
 
 const NO_TABLE: &str = r#"{"collapse": {"cluster": null}}"#;
@@ -46,16 +48,18 @@ fn new_page() -> Reply {
     Reply::ok("new").field("cache-control", "max-age=600")
 }
 
+/// All requests that the origin has seen for a path.
+fn seen(envoy: &mut RealEnvoy, path: &str) -> Vec<OriginRequest> {
+    envoy.origin_log().into_iter().filter(|request| request.target.starts_with(path)).collect()
+}
+
 /// Waits until a path has been asked for so often; all requests for it.
 fn asked(envoy: &mut RealEnvoy, path: &str, times: usize) -> Vec<OriginRequest> {
-    for _ in 0..1000 {
-        let log: Vec<_> = envoy.origin_log().into_iter().filter(|r| r.target.starts_with(path)).collect();
-        if log.len() >= times {
-            return log;
-        }
-        envoy.pass(Duration::from_millis(10));
-    }
-    panic!("the origin was never asked for {path} {times} times");
+    let often = soon(envoy, |stand| {
+        stand.origin_log().iter().filter(|request| request.target.starts_with(path)).count() >= times
+    });
+    assert!(often, "the origin was never asked for {path} {times} times");
+    seen(envoy, path)
 }
 
 /// The status and the body of a GET over a connection of its own.
@@ -90,13 +94,18 @@ fn a_refresh_goes_through_the_route_table_and_does_not_meet_the_cache_again() {
         assert_eq!((request.field("x-kept").as_str(), request.field("x-drop").as_str()), ("yes", ""));
         assert_eq!(request.field("cookie"), "", "request {n}");
     }
-    envoy.pass(Duration::from_millis(300));
-    let hit = envoy.send(0, ask("three"));
-    assert!(hit.is_hit() && hit.text() == "new", "{}", hit.field("cache-status"));
+    let mut clients = 2;
+    let refreshed = soon(&mut envoy, |stand| {
+        clients += 1;
+        let hit = stand.send(0, ask("three"));
+        assert!(hit.is_hit(), "{}", hit.field("cache-status"));
+        hit.text() == "new"
+    });
+    assert!(refreshed, "what was fetched is stored");
     assert_eq!(envoy.origin_log().len(), 3, "the route retries what failed");
     let stat = |name: &str| envoy.envoy().stat(name);
     assert_eq!(stat("http.route_loop.downstream_rq_total"), 1);
-    assert_eq!(stat("http.larder.downstream_rq_total"), 3, "only clients meet the cache");
+    assert_eq!(stat("http.larder.downstream_rq_total"), clients, "only clients meet the cache");
     assert_eq!((stat("wasmcustom.larder_dispatched"), stat("wasmcustom.larder_dispatched_failed")), (1, 0));
     envoy.check();
 }
@@ -135,14 +144,19 @@ fn a_cluster_that_envoy_lacks_is_named_in_its_log_until_it_is_there() {
     let mut envoy = RealEnvoy::start();
     envoy.configure(r#"{"collapse": {"cluster": "nowhere"}}"#).unwrap();
     envoy.origin("/lacking", vec![stale_page(), stale_page(), new_page()]);
-    for worker in [0, 1, 0] {
-        envoy.send(worker, Request::get("/lacking"));
-        envoy.pass(Duration::from_millis(300));
-    }
+    // One of the first tries in vain to have it refreshed; then clients do that.
+    let mut round = 0;
+    let fetched = soon(&mut envoy, |stand| {
+        round += 1;
+        stand.send(round % 2, Request::get("/lacking"));
+        stand.origin_count("/lacking") >= 2
+    });
+    assert!(fetched, "clients fetch");
     let said = "Envoy has no cluster \"nowhere\", which collapse.cluster names";
-    let named = |envoy: &super::process::Envoy| envoy.log().matches(said).count() == 1;
+    // By whoever finds out before it has heard of it.
+    let named = |envoy: &super::process::Envoy| (1..=2).contains(&envoy.log().matches(said).count());
     assert!(envoy.envoy().within(Duration::from_secs(10), named), "{}", envoy.envoy().log());
-    let seen = asked(&mut envoy, "/lacking", 2);
+    let seen = seen(&mut envoy, "/lacking");
     assert!(seen.iter().all(|request| !request.field("x-forwarded-for").is_empty()), "clients fetch");
     envoy.check();
 }
@@ -154,16 +168,53 @@ fn weighted_clusters_do_not_stick_to_a_cached_url() {
         let mut envoy = with_routes();
         envoy.configure(configuration).unwrap();
         envoy.origin("/weighted/page", vec![stale_page()]);
-        let mut count = 0;
-        for n in 0..40 {
-            envoy.send(n % 2, Request::get("/weighted/page"));
-            count += 1;
-            envoy.pass(Duration::from_millis(20));
-        }
-        let log = asked(&mut envoy, "/weighted/page", count / 2);
+        let mut round = 0;
+        let fetched = soon(&mut envoy, |stand| {
+            round += 1;
+            stand.send(round % 2, Request::get("/weighted/page"));
+            stand.origin_count("/weighted/page") >= 30
+        });
+        assert!(fetched, "each expiry is a fetch");
+        let log = seen(&mut envoy, "/weighted/page");
         let blue = log.iter().filter(|request| request.field("host") == "blue.internal").count();
         assert!(blue > 3 && blue < log.len() - 3, "{blue} of {}: {configuration}", log.len());
         envoy.check();
+    }
+}
+
+/// What the origin was asked for by the pages of a test, whose number is [`PAGES`].
+#[derive(Default)]
+struct Fetches {
+    by_page: HashMap<String, usize>,
+    /// Those that came by the old cluster, and when the last one did.
+    of_old: usize,
+    last_of_old: Option<Instant>,
+}
+
+const PAGES: usize = 20;
+
+impl Fetches {
+    fn count(&mut self, page: &str, is_new: bool) {
+        *self.by_page.entry(page.to_owned()).or_default() += 1;
+        if !is_new {
+            self.of_old += 1;
+            self.last_of_old = Some(Instant::now());
+        }
+    }
+
+    /// Whether every page was fetched so often.
+    fn all(&self, times: usize) -> bool {
+        self.by_page.len() == PAGES && self.by_page.values().all(|count| *count >= times)
+    }
+
+    /// Whether nothing came by the old cluster for some time.
+    fn is_quiet(&self) -> bool {
+        self.last_of_old.is_none_or(|last| last.elapsed() > Duration::from_millis(500))
+    }
+
+    /// Counts anew.
+    fn begin(&mut self) {
+        *self = Fetches::default();
     }
 }
 
@@ -174,14 +225,11 @@ fn after_a_switch_of_clusters_under_load_nothing_is_fetched_from_the_old_one() {
     for configuration in [SHIPPED, NO_TABLE] {
         let mut envoy = RealEnvoy::start();
         envoy.configure(configuration).unwrap();
-        let counted = Arc::new(AtomicUsize::new(0));
-        let switched = Arc::new(AtomicBool::new(false));
-        let (late, after) = (Arc::clone(&counted), Arc::clone(&switched));
+        let fetches = Arc::new(Mutex::new(Fetches::default()));
+        let counted = Arc::clone(&fetches);
         envoy.answer_by(move |request| {
             let cluster = request.field("host");
-            if after.load(Ordering::SeqCst) && cluster != "blue.internal" {
-                late.fetch_add(1, Ordering::SeqCst);
-            }
+            counted.lock().unwrap().count(&request.target, cluster == "blue.internal");
             // Fresh for a second, then served stale while it is refreshed; some have to be asked for each time.
             let window = if request.target.ends_with('0') { "" } else { ", stale-while-revalidate=300" };
             Reply::ok(cluster).field("cache-control", format!("max-age=1{window}"))
@@ -200,24 +248,30 @@ fn after_a_switch_of_clusters_under_load_nothing_is_fetched_from_the_old_one() {
                     let mut n = client;
                     while !stop.load(Ordering::SeqCst) {
                         n += 1;
-                        answers.push(got(address, &format!("/switch/{}", n % 20)));
+                        answers.push(got(address, &format!("/switch/{}", n % PAGES)));
                     }
                     answers
                 })
             })
             .collect();
-        envoy.pass(Duration::from_secs(2));
+        let all_fetched = |times: usize| {
+            let fetches = Arc::clone(&fetches);
+            move |_: &mut dyn Stand| fetches.lock().unwrap().all(times)
+        };
+        assert!(soon(&mut envoy, all_fetched(2)), "all expire and are fetched again");
         envoy.route(Route { cluster: "blue", host: Some("blue.internal"), ..Route::default() });
-        // What was under way when the push arrived is over by then.
-        envoy.pass(Duration::from_secs(1));
-        switched.store(true, Ordering::SeqCst);
-        envoy.pass(Duration::from_secs(4));
+        // What was under way when the push arrived comes to its end.
+        let quiet = Arc::clone(&fetches);
+        let is_quiet = soon(&mut envoy, |_| quiet.lock().unwrap().is_quiet());
+        assert!(is_quiet, "{configuration}: the old cluster is asked on and on");
+        fetches.lock().unwrap().begin();
+        assert!(soon(&mut envoy, all_fetched(2)), "all expire and are fetched again");
         stop.store(true, Ordering::SeqCst);
         let answers: Vec<(u16, String)> =
             clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
         assert!(answers.len() > 200 && answers.iter().all(|(status, _)| *status == 200), "{}", answers.len());
         assert!(answers.iter().any(|(_, cluster)| cluster == "blue.internal"));
-        assert_eq!(counted.load(Ordering::SeqCst), 0, "{configuration}");
+        assert_eq!(fetches.lock().unwrap().of_old, 0, "{configuration}");
         envoy.check();
     }
 }

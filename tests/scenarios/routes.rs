@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::telling::{
-    TABLE, await_origin, command, expect_hit, expect_miss, get, page, purge_url, stale_page, with_admin,
+    TABLE, await_origin, command, expect_hit, expect_miss, get, page, purge_url, settle, soon, stale_page,
+    with_admin,
 };
 use crate::stand::{Reply, Request, Route, Stand};
 
@@ -20,9 +21,6 @@ fn hosts(stand: &mut dyn Stand, path: &str) -> Vec<String> {
     let log = stand.origin_log().into_iter().filter(|request| request.target == path);
     log.map(|request| request.field("host")).collect()
 }
-
-/// Long enough for a fetch that nobody waits for.
-const SOON: Duration = Duration::from_millis(300);
 
 pub fn a_switch_of_clusters_holds_for_known_urls_at_once(stand: &mut dyn Stand) {
     for (way, collapse) in WAYS {
@@ -41,14 +39,14 @@ pub fn a_switch_of_clusters_holds_for_known_urls_at_once(stand: &mut dyn Stand) 
         }
         // So that there is something to be learned of the route, and to be forgotten.
         get(stand, 1, refreshed);
-        stand.pass(SOON);
+        settle(stand);
         stand.route(blue());
         purge_url(stand, 0, soft, "soft");
         purge_url(stand, 0, hard, "hard");
         for path in &paths {
             get(stand, 1, path);
         }
-        stand.pass(SOON);
+        settle(stand);
         for path in &paths {
             let asked = hosts(stand, path);
             let (last, before) = asked.split_last().unwrap();
@@ -70,7 +68,7 @@ pub fn a_route_that_answers_by_itself_is_heard(stand: &mut dyn Stand) {
             get(stand, 0, path);
             get(stand, 1, path);
         }
-        stand.pass(SOON);
+        settle(stand);
         let before = stand.origin_log().len();
         stand.route(Route { answers: Some(403), ..Route::default() });
         purge_url(stand, 0, &hard, "hard");
@@ -79,7 +77,7 @@ pub fn a_route_that_answers_by_itself_is_heard(stand: &mut dyn Stand) {
             // What may still be served is, or the route answers; nobody asks the origin.
             let status = get(stand, worker, &expired).status;
             assert!(matches!(status, 200 | 403), "{way}: {status}");
-            stand.pass(SOON);
+            settle(stand);
         }
         assert_eq!(stand.origin_log().len(), before, "{way}: nothing is fetched past the route");
         // Not even when everything that Larder has is gone.
@@ -103,7 +101,7 @@ pub fn what_a_route_logs_in_with_is_sent_by_the_route_alone(stand: &mut dyn Stan
             get(stand, 0, &path);
             get(stand, 1, &path);
             await_origin(stand, &path, 2);
-            stand.pass(SOON);
+            settle(stand);
             // Rotated: the old value is of no use any more.
             stand.route(logged_in("rotated"));
             get(stand, 0, &path);
@@ -138,7 +136,7 @@ pub fn what_larder_is_refused_with_reaches_nobody_and_replaces_nothing(stand: &m
         get(stand, n % 2, &path);
         expect_hit(stand, n % 2, &path, "old");
         await_origin(stand, &path, 2);
-        stand.pass(SOON);
+        settle(stand);
         let dispatched = stand.metric("dispatched");
         for count in [3, 4] {
             let own = get(stand, n % 2, &path);
@@ -158,7 +156,7 @@ pub fn what_larder_is_refused_with_reaches_nobody_and_replaces_nothing(stand: &m
     get(stand, 0, "/refused/gone");
     assert!(get(stand, 0, "/refused/gone").is_hit());
     await_origin(stand, "/refused/gone", 2);
-    stand.pass(SOON);
+    settle(stand);
     let again = get(stand, 1, "/refused/gone");
     assert_eq!((again.status, again.is_hit(), again.text().as_str()), (404, true, "still gone"));
 }
@@ -172,11 +170,12 @@ pub fn a_cluster_that_envoy_lacks_is_named_and_clients_fetch_meanwhile(stand: &m
     purge_url(stand, 1, "/lacking/purged", "hard");
     expect_miss(stand, 0, "/lacking/purged", "new");
     expect_hit(stand, 1, "/lacking/purged", "new");
-    stand.pass(SOON);
     for worker in [0, 1] {
-        let health = command(stand, worker, "GET", "/_larder/health", "");
-        assert_eq!(health.status, 200);
-        assert!(health.text().contains(r#"Envoy has no cluster \"nowhere\""#), "{}", health.text());
+        let is_told = soon(stand, |stand| {
+            let health = command(stand, worker, "GET", "/_larder/health", "").text();
+            health.contains(r#"Envoy has no cluster \"nowhere\""#)
+        });
+        assert!(is_told, "worker {worker} does not hear of it");
         let url = "/_larder/explain?url=http://shop.example/lacking/stale";
         let shown = command(stand, worker, "GET", url, "").text();
         assert!(shown.contains("Envoy has no cluster nowhere"), "{shown}");
@@ -203,7 +202,7 @@ pub fn where_no_call_reaches_the_routes_the_next_client_leads(stand: &mut dyn St
     let leader = stand.start(0, Request::get("/next/leads"));
     await_origin(stand, "/next/leads", 1);
     let others: Vec<_> = (0..10).map(|n| stand.start(n % 2, Request::get("/next/leads"))).collect();
-    stand.pass(Duration::from_millis(50));
+    assert!(soon(stand, |stand| stand.metric("waited") == 10), "they wait for the first");
     stand.leave(leader);
     for exchange in others {
         assert_eq!(stand.finish(exchange).text(), "page");
@@ -218,17 +217,17 @@ pub fn a_refresh_goes_by_what_was_learned_of_a_route_while_that_is_certain(stand
     stand.route(Route { host: Some("one.internal"), name: "one", ..Route::default() });
     stand.origin("/learned/a", vec![old(), old(), old(), page("new")]);
     get(stand, 0, "/learned/a");
-    stand.pass(SOON);
+    settle(stand);
     expect_hit(stand, 0, "/learned/a", "old");
     await_origin(stand, "/learned/a", 2);
-    stand.pass(SOON);
+    settle(stand);
     assert_eq!(stand.metric("dispatched"), 1);
     assert_eq!(hosts(stand, "/learned/a"), ["one.internal", "one.internal"]);
     // Another route, known by its name alone.
     stand.route(Route { host: Some("two.internal"), name: "two", ..Route::default() });
     assert!(!get(stand, 1, "/learned/a").is_hit(), "who asks refreshes it");
     assert_eq!(stand.metric("dispatched"), 1);
-    stand.pass(SOON);
+    settle(stand);
     expect_hit(stand, 1, "/learned/a", "old");
     await_origin(stand, "/learned/a", 4);
     assert_eq!(stand.metric("dispatched"), 2, "that has been learned now");
@@ -238,7 +237,7 @@ pub fn a_refresh_goes_by_what_was_learned_of_a_route_while_that_is_certain(stand
         stand.origin(path, vec![page("old"), page("new")]);
         get(stand, 0, path);
     }
-    stand.pass(SOON);
+    settle(stand);
     command(
         stand,
         0,
@@ -246,9 +245,8 @@ pub fn a_refresh_goes_by_what_was_learned_of_a_route_while_that_is_certain(stand
         "/_larder/purge",
         r#"{"selectors": [{"prefix": "shop.example/learned/"}], "mode": "soft"}"#,
     );
-    stand.pass(Duration::from_millis(20));
     expect_miss(stand, 1, "/learned/b", "new");
-    stand.pass(Duration::from_millis(20));
+    settle(stand);
     expect_hit(stand, 1, "/learned/c", "old");
     await_origin(stand, "/learned/c", 2);
     assert_eq!(stand.metric("dispatched"), 3);

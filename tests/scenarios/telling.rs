@@ -126,6 +126,20 @@ pub fn await_hit(stand: &mut dyn Stand, worker: usize, target: &str, body: &str)
     expect_hit(stand, worker, target, body)
 }
 
+/// Waits until no worker fetches anything any more, so that what nobody waits for has come to its end as well. Needs the
+/// admin route.
+#[track_caller]
+pub fn settle(stand: &mut dyn Stand) {
+    for worker in [0, 1] {
+        let settled = soon(stand, |stand| {
+            let health = command(stand, worker, "GET", "/_larder/health", "");
+            let health: serde_json::Value = serde_json::from_slice(&health.body).expect("facts");
+            health["facts"]["worker_fetches"] == 0
+        });
+        assert!(settled, "worker {worker} goes on fetching");
+    }
+}
+
 /// Waits until something has happened by itself; false when it does not.
 pub fn soon(stand: &mut dyn Stand, mut has: impl FnMut(&mut dyn Stand) -> bool) -> bool {
     let began = stand.now();
