@@ -16,6 +16,8 @@ pub enum Counter {
     Forward(ForwardReason),
     /// A request that waited for the fetch of another.
     Waited,
+    /// A response that had begun and of which nothing came for as long as a lease, while others waited for it.
+    Stalled,
     /// A request that was answered by the fetch of another, for which it waited.
     Collapsed,
     /// A request that the cache answered by itself.
@@ -107,7 +109,7 @@ impl Gauge {
     }
 }
 
-const BYPASSES: [Bypass; 10] = [
+const BYPASSES: [Bypass; 11] = [
     Bypass::Rule,
     Bypass::RequestBody,
     Bypass::Upgrade,
@@ -116,6 +118,7 @@ const BYPASSES: [Bypass; 10] = [
     Bypass::Unkeyed,
     Bypass::TooLarge,
     Bypass::Unavailable,
+    Bypass::Memory,
     Bypass::NotShared,
     Bypass::Off,
 ];
@@ -144,6 +147,7 @@ impl Counter {
         let single = [
             Counter::Hit,
             Counter::Waited,
+            Counter::Stalled,
             Counter::Collapsed,
             Counter::Unanswered,
             Counter::Stored,
@@ -206,6 +210,7 @@ impl Counter {
             Counter::Forward(ForwardReason::Bypass(why)) => ("forwarded_bypass", why.as_str()),
             Counter::Forward(reason) => ("forwarded", reason.as_str()),
             Counter::Waited => ("waited", ""),
+            Counter::Stalled => ("stalled", ""),
             Counter::Collapsed => ("collapsed", ""),
             Counter::Local(local) => ("local", local.as_str()),
             Counter::Unanswered => ("unanswered", ""),

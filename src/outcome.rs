@@ -91,6 +91,8 @@ pub enum Bypass {
     TooLarge,
     /// The shared data could not be read or made sense of, or a limit was reached.
     Unavailable,
+    /// Requests and responses under way take all the memory that they may.
+    Memory,
     /// The wait for another's fetch came to its deadline, or that fetch was not shared.
     NotShared,
     /// The cache is off: its configuration is not loaded.
@@ -152,6 +154,8 @@ pub enum NotStored {
     ClockBehind,
     /// It is stored already and is validated before each use: this was one of these validations.
     Validated,
+    /// Requests and responses under way took all the memory that they may.
+    Memory,
 }
 
 /// Why a stale response was served.
@@ -309,6 +313,7 @@ impl Bypass {
             Bypass::Unkeyed => "unkeyed",
             Bypass::TooLarge => "request-too-large",
             Bypass::Unavailable => "unavailable",
+            Bypass::Memory => "memory",
             Bypass::NotShared => "not-shared",
             Bypass::Off => "off",
         }
@@ -317,7 +322,7 @@ impl Bypass {
 
 impl NotStored {
     /// All reasons; the position of each, from one, is its code in shared data.
-    pub const ALL: [NotStored; 26] = [
+    pub const ALL: [NotStored; 27] = [
         NotStored::Request,
         NotStored::Method,
         NotStored::Status,
@@ -344,6 +349,7 @@ impl NotStored {
         NotStored::NoCache,
         NotStored::ClockBehind,
         NotStored::Validated,
+        NotStored::Memory,
     ];
 
     /// Whether the origin, or the way to it, has failed.
@@ -394,6 +400,7 @@ impl NotStored {
             NotStored::NoCache => "no-cache",
             NotStored::ClockBehind => "clock-behind",
             NotStored::Validated => "validated",
+            NotStored::Memory => "memory",
         }
     }
 }

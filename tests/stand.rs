@@ -54,6 +54,8 @@ pub enum Ending {
     Whole,
     /// Whole, chunked, with these trailers.
     Trailers(Vec<(String, Vec<u8>)>),
+    /// Whole, with `Content-Length`, but after this many bytes of the body nothing comes for so long.
+    StallsAfter(usize, Duration),
     /// The connection is reset after this many bytes of the body.
     ResetAfter(usize),
     /// The connection is closed without any response.

@@ -131,6 +131,13 @@ pub const fn not_stored(not: NotStored) -> Reason {
             "Its body is larger than the largest that is stored.",
             "Raise object_bytes_max for it in a rule; mind what large hits cost in memory.",
         ),
+        NotStored::Memory => reason(
+            word,
+            "",
+            "Requests and responses under way took all the memory of the worker that they may, and its body was among the \
+             largest.",
+            "See why so many are under way, or raise store.in_flight_bytes_max.",
+        ),
         NotStored::Provoked => reason(
             word,
             "",
@@ -278,6 +285,12 @@ const fn bypassed(why: Bypass) -> Reason {
             "",
             "The shared data could not be read, or a limit was reached.",
             "Look at the health endpoint.",
+        ),
+        Bypass::Memory => reason(
+            word,
+            "",
+            "Requests and responses under way took all the memory of the worker that they may.",
+            "See why so many are under way, or raise store.in_flight_bytes_max.",
         ),
         Bypass::NotShared => reason(
             word,

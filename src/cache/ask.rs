@@ -8,6 +8,7 @@ use super::Host;
 use crate::config::{Config, Options};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
+use crate::in_flight::{InFlight, Share};
 use crate::outcome::{ForwardReason, NotStored, Stored};
 use crate::policy::credentials::{Standing, standing};
 use crate::policy::key;
@@ -48,6 +49,8 @@ pub struct Ask {
     pub was_refused: Cell<bool>,
     /// Whether no client asks: it stands for a key that is to be fetched again.
     pub is_nobodys: bool,
+    /// What it holds of the worker's memory, once the cache keeps it.
+    held: OnceCell<Share>,
     /// What [`Ask::whole`] says, once it was asked.
     whole: OnceCell<Result<(), NotStored>>,
     /// What [`Ask::is_authenticated`] says, once it was asked.
@@ -174,6 +177,7 @@ impl Ask {
             home: Cell::new(None),
             was_refused: Cell::new(false),
             is_nobodys: false,
+            held: OnceCell::new(),
             whole: OnceCell::new(),
             authenticated: OnceCell::new(),
         }
@@ -200,6 +204,14 @@ impl Ask {
     #[must_use]
     pub fn of_nobody(self) -> Ask {
         Ask { is_nobodys: true, ..self }
+    }
+
+    /// Takes its share of the worker's memory, as long as it lasts. The cache keeps nothing of a request that finds no
+    /// room.
+    pub fn finds_room(&self, memory: &InFlight) -> bool {
+        // Its key is kept once more where it waits, and with its fetch.
+        let bytes = || size_of::<Ask>() + self.request.fields.wire().len() + 3 * self.key.len();
+        self.held.get().is_some() || memory.share(bytes()).is_some_and(|share| self.held.set(share).is_ok())
     }
 
     /// When it goes to the origin by itself.

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::consider::{Best, alone, holds_for};
+use super::consider::{Best, alone, holds_for, no_room};
 use super::dispatch::as_anyone;
 use super::trouble::{Asking, routed_to};
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Waited};
@@ -58,7 +58,8 @@ impl Cache {
                 && !ask.only_if_cached()
                 && !rests
                 && !self.refreshes_enough()
-                && !is_odd(&as_anyone(&ask.request, &ask.options));
+                && !is_odd(&as_anyone(&ask.request, &ask.options))
+                && ask.finds_room(&self.in_flight);
             return match self.seat(host, need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
                 // Somebody refreshes it, or it was tried a moment ago.
@@ -67,6 +68,9 @@ impl Cache {
         }
         if ask.whole().is_err() || ask.only_if_cached() {
             return Some(need.alone());
+        }
+        if !ask.finds_room(&self.in_flight) {
+            return Some(no_room(ask));
         }
         let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
         match self.seat(host, need, set, now) {
@@ -158,6 +162,7 @@ impl Cache {
             validated: best.entry.clone(),
             ask: Rc::clone(ask),
             started: now,
+            moved: None,
             is_refresh: is_dispatched && serving.is_some(),
             replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
             by: route.map_or(Fetcher::Stream, Fetcher::Root),

@@ -213,6 +213,7 @@ impl Cache {
             && !ask.only_if_cached()
             && best.reason != Some(ForwardReason::Request)
             && self.parked.get(&place.fingerprint).is_some_and(Group::has_followers)
+            && ask.finds_room(&self.in_flight)
     }
 
     /// Replaces the best entry by the record in shared data, if that is there, newer, and not gone.
@@ -313,6 +314,11 @@ pub(super) fn invalidated(verdict: Verdict) -> Option<Invalidated> {
 /// Whether somebody has to refresh what is served.
 pub(super) fn wants_refresh(found: &Reuse) -> bool {
     matches!(found, Reuse::Stale { refresh: true, .. })
+}
+
+/// To the origin, without any trace in the worker's memory, in which there is no room.
+pub(super) fn no_room(ask: &Ask) -> Decision {
+    alone(ask, ForwardReason::Bypass(Bypass::Memory), None)
 }
 
 /// To the origin, without a flight.

@@ -194,6 +194,7 @@ impl Fetch {
             stamp,
             timeout: Duration::ZERO,
             deadline: started.mono,
+            moved: None,
             cluster: None,
             validated,
             ask: Rc::clone(ask),

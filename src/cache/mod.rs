@@ -48,6 +48,7 @@ use crate::collapse::NewFlight;
 use crate::config::Config;
 use crate::deviation::{Deviation, deviates};
 use crate::http::{Fields, Peer, RequestHead};
+use crate::in_flight::InFlight;
 use crate::invalidation::{Invalidation, Subject, Verdict};
 use crate::metrics::{Counter, Metrics};
 use crate::store::journal::{Busy, Mirror, Synced};
@@ -112,6 +113,7 @@ pub struct Cache {
     /// How often shared data has begun a journal anew.
     journals: u32,
     memory: WorkerMemory,
+    in_flight: InFlight,
     victims: room::Victims,
     reclaiming: reclaim::Reclaiming,
     /// What both clocks said at the last tick.
@@ -180,6 +182,8 @@ struct Fetch {
     /// The request on whose behalf it is made.
     ask: Rc<Ask>,
     started: Now,
+    /// When something of its response arrived last on its client's stream; none before the head of it did.
+    moved: Option<Monotonic>,
     /// Whether something stored is served meanwhile.
     is_refresh: bool,
     /// Whether other workers may hold a copy of what it replaces that is still fresh.
@@ -227,6 +231,7 @@ impl Cache {
     pub fn new(config: Rc<Config>, identity: Identity) -> Self {
         Cache {
             memory: WorkerMemory::new(config.store.worker_bytes_max),
+            in_flight: InFlight::new(config.store.in_flight_bytes_max),
             victims: room::Victims::starting_at(identity.nonce),
             reclaiming: reclaim::Reclaiming::starting_at(identity.nonce),
             route_met: (0, 0),
@@ -260,6 +265,7 @@ impl Cache {
     pub fn configure(&mut self, config: Rc<Config>) {
         self.memory.set_bytes_max(config.store.worker_bytes_max);
         self.leads_to_routes |= config.collapse.cluster.is_some();
+        self.in_flight.set_bytes_max(config.store.in_flight_bytes_max);
         self.config = config;
     }
 
@@ -328,9 +334,15 @@ impl Cache {
         self.effects.is_empty() && self.due.is_empty()
     }
 
+    /// The memory of this worker for requests and responses under way.
+    #[must_use]
+    pub const fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
     /// How many requests wait, and how many fetches run: both zero in an idle worker.
     #[must_use]
-    pub fn in_flight(&self) -> (usize, usize) {
+    pub fn waiting_and_fetching(&self) -> (usize, usize) {
         (self.parked_streams.len(), self.fetches.len())
     }
 

@@ -234,6 +234,10 @@ pub const REFERENCE: &[Row] = &[
          was stored before this was set does not count."),
     top("store.worker_bytes_max", "size, up to 512MiB", r#""64MiB""#, "0",
         "The most bytes of copies in each worker's own memory; 0 turns them off."),
+    top("store.in_flight_bytes_max", "size, 64KiB to 512MiB", r#""256MiB""#, r#""64MiB""#,
+        "The most bytes of requests and responses under way in each worker's own memory. Beyond it requests pass without the \
+         cache (`memory`), and of the responses that are being captured the largest are not stored (`memory`). With \
+         `store.worker_bytes_max` at most 768MiB, since Envoy gives a VM 1 GiB."),
 
     top("tags.headers", "list of header fields",
         r#"["cache-tag", "surrogate-key", "cache-groups", "xkey", "cache-tags", "edge-cache-tag", "purge-cache-tags", "typo3-pid", "typo3-sitename", "x-acquia-purge-tags", "x-cache-tag", "x-cache-tags", "x-magento-tags"]"#,

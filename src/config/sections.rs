@@ -9,6 +9,10 @@ use crate::store::cost::{KEY_BYTES, SET_BYTES};
 use crate::store::record::CHUNK_BYTES;
 use crate::store::set::{ENTRIES_LIMIT, LARGE_WAYS, WAYS};
 
+/// What copies and requests under way may take of a VM's memory, which is 1 GiB in Envoy. The rest is for the journal,
+/// for streams as such, and for what a callback needs for a moment.
+const VM_BYTES: u64 = 768 << 20;
+
 /// The bounds of the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreConfig {
@@ -22,6 +26,8 @@ pub struct StoreConfig {
     pub host_bytes_max: Option<u64>,
     /// The most bytes of copies in each worker's own memory (L1); 0 turns them off.
     pub worker_bytes_max: u64,
+    /// The most bytes of requests and responses under way in each worker's own memory.
+    pub in_flight_bytes_max: u64,
 }
 
 impl Default for StoreConfig {
@@ -32,6 +38,7 @@ impl Default for StoreConfig {
             entries_max: 65_536,
             host_bytes_max: None,
             worker_bytes_max: 64 << 20,
+            in_flight_bytes_max: 256 << 20,
         }
     }
 }
@@ -45,6 +52,16 @@ impl StoreConfig {
             at.or_null(|at| size_within(at, 64 << 10, 64 << 30))
         })?;
         object.field("worker_bytes_max", &mut self.worker_bytes_max, |at| size_within(at, 0, 512 << 20))?;
+        object.field("in_flight_bytes_max", &mut self.in_flight_bytes_max, |at| {
+            size_within(at, 64 << 10, 512 << 20)
+        })?;
+        if self.worker_bytes_max + self.in_flight_bytes_max > VM_BYTES {
+            let (copies, all) = (show_size(self.worker_bytes_max), show_size(VM_BYTES));
+            let message = format!(
+                "with store.worker_bytes_max, which is {copies}, it is more than {all}: the VM would not have the memory"
+            );
+            return Err(object.error("in_flight_bytes_max", message));
+        }
         if self.object_bytes_max > self.bytes_max {
             let (body, all) = (show_size(self.object_bytes_max), show_size(self.bytes_max));
             let message = format!("{body} is more than store.bytes_max, which is {all}");

@@ -7,6 +7,7 @@ use super::{Context, Exchange, State};
 use crate::cache::{Ask, Host, Landing, Late, StreamId, assessed, is_envoys_own, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
+use crate::in_flight::{Arriving, GivenUp, InFlight};
 use crate::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::Asked;
@@ -16,15 +17,12 @@ use crate::policy::storing::is_odd;
 use crate::store::record::Response;
 use crate::time::{Monotonic, Now};
 
-/// As much is reserved for a body at once, if it says that it has as much.
-const RESERVED_BYTES_MAX: u64 = 1 << 20;
-
 /// A response on its way to the client, being captured.
 pub(super) struct Capturing {
     pub(super) target: Target,
     /// Without its body, as long as that arrives.
     response: Response,
-    body: Vec<u8>,
+    body: Arriving,
     length: Option<u64>,
     bytes_max: u64,
 }
@@ -45,7 +43,7 @@ pub(super) enum Target {
 
 /// The capture of a response that was fetched for all who ask for the same.
 pub(super) fn for_all(
-    cx: &Context<'_, impl Host>,
+    cx: &mut Context<'_, impl Host>,
     generation: u64,
     ask: &Ask,
     response: &ResponseHead,
@@ -54,7 +52,9 @@ pub(super) fn for_all(
         return Err(failed(ask));
     }
     let stored = cx.cache.assess(cx.host, generation, response, cx.now)?;
-    Capturing::new(Target::Flight(generation), stored, response, ask.options.object_bytes_max)
+    cx.cache.moved(generation, cx.now);
+    let target = Target::Flight(generation);
+    Capturing::new(cx.cache.in_flight(), target, stored, response, ask.options.object_bytes_max)
 }
 
 /// Why the response to a request is of no use to others when the origin has failed.
@@ -99,7 +99,8 @@ fn late(
         return Err(failed(ask));
     }
     let (stored, late) = cx.cache.assess_late(cx.host, ask, fallback, passing.shares, response, cx.now)?;
-    Capturing::new(Target::Late(late), stored, response, ask.options.object_bytes_max)
+    let target = Target::Late(late);
+    Capturing::new(cx.cache.in_flight(), target, stored, response, ask.options.object_bytes_max)
 }
 
 /// A response that belongs under the key of its URI, with its stamp and when it was asked for.
@@ -113,11 +114,13 @@ fn own(
     let (key, times) = (key::primary(request, options), (asked.wall, cx.now.wall));
     let asked_by = Asked { request, metadata: &|| cx.host.metadata(stream) };
     let stored = assessed(cx.config, asked_by, response, key::uri(request, options), times)?;
-    Capturing::new(Target::Own { key, order }, stored, response, options.object_bytes_max)
+    let target = Target::Own { key, order };
+    Capturing::new(cx.cache.in_flight(), target, stored, response, options.object_bytes_max)
 }
 
 impl Capturing {
     fn new(
+        memory: &InFlight,
         target: Target,
         response: Response,
         head: &ResponseHead,
@@ -127,7 +130,13 @@ impl Capturing {
         if length.is_some_and(|length| length > bytes_max) {
             return Err(NotStored::TooLarge);
         }
-        Ok(Capturing { target, response, body: Vec::new(), length, bytes_max })
+        let flight = match &target {
+            Target::Flight(generation) => Some(*generation),
+            Target::Late(_) | Target::Own { .. } => None,
+        };
+        let beside = response.stored.fields.wire().len() + response.uri.len();
+        let body = memory.arriving(flight, beside).ok_or(NotStored::Memory)?;
+        Ok(Capturing { target, response, body, length, bytes_max })
     }
 
     /// Takes in a chunk, if it was given to us.
@@ -136,30 +145,27 @@ impl Capturing {
         if (self.body.len() + chunk.len()) as u64 > self.bytes_max {
             return Err(NotStored::TooLarge);
         }
-        if self.body.is_empty() {
-            self.body = chunk;
-            return Ok(());
-        }
-        // The origin has only said how much there will be.
-        let expected = self.length.unwrap_or(0).min(RESERVED_BYTES_MAX) as usize;
-        self.body.reserve_exact(expected.saturating_sub(self.body.len()));
-        self.body.extend_from_slice(&chunk);
-        Ok(())
+        let length = usize::try_from(self.length.unwrap_or(0)).unwrap_or(usize::MAX);
+        self.body.add(chunk, length).map_err(|GivenUp| NotStored::Memory)
     }
 
-    fn is_complete(&self) -> bool {
-        let bytes = self.body.len() as u64;
+    fn is_complete(&self, body: &[u8]) -> bool {
+        let bytes = body.len() as u64;
         self.length.is_none_or(|length| length == bytes) && is_whole_part(&self.response.stored, bytes)
     }
 
     /// Stores what has been captured, on behalf of this request if its route is of interest.
     fn land(mut self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) {
-        if !self.is_complete() {
+        let Ok(mut body) = self.body.take() else { return self.give_up(cx, NotStored::Memory) };
+        if !self.is_complete(&body) {
             return self.give_up(cx, NotStored::Incomplete);
         }
-        self.body.shrink_to_fit();
-        self.response.body = self.body.into();
+        body.shrink_to_fit();
+        self.response.body = body.into();
         let stored = match self.target {
+            Target::Flight(generation) if !cx.cache.is_streamed(generation) => {
+                Stored::No(NotStored::NoFlight)
+            }
             Target::Flight(generation) => {
                 let landing = Landing::Stored(Box::new(self.response));
                 let landed = cx.cache.land(cx.host, generation, landing, cx.now);
@@ -183,7 +189,9 @@ impl Capturing {
     /// is counted here.
     pub(super) fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
         cx.host.count(Counter::NotStored(why));
-        if let Target::Flight(generation) = self.target {
+        if let Target::Flight(generation) = self.target
+            && cx.cache.is_streamed(generation)
+        {
             cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
         }
     }
@@ -199,9 +207,18 @@ impl Exchange {
     /// A chunk of the response body is on its way to the client; none when the host does not give it out.
     pub fn response_body(&mut self, cx: &mut Context<'_, impl Host>, chunk: Option<Vec<u8>>, ends: bool) {
         let State::Capturing(capturing) = &mut self.state else { return };
-        match capturing.take(chunk) {
+        let taken = capturing.take(chunk);
+        // Whoever waits for one that was given up goes to the origin for itself.
+        for generation in cx.cache.in_flight().given_up() {
+            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Memory), cx.now);
+        }
+        match taken {
             Ok(()) if ends => self.response_end(cx),
-            Ok(()) => {}
+            Ok(()) => {
+                if let Target::Flight(generation) = capturing.target {
+                    cx.cache.moved(generation, cx.now);
+                }
+            }
             Err(why) => {
                 if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
                     capturing.give_up(cx, why);

@@ -334,7 +334,7 @@ fn go_round(cx: &mut Context<'_, impl Host>, round: &mut Round, looks: u64) -> O
         let left = vec![("what was purged".to_owned(), BY_CLIENTS.to_owned())];
         return Some(Refreshed { left, complete: true, ..Refreshed::default() });
     }
-    let (_, running) = cx.cache.in_flight();
+    let (_, running) = cx.cache.waiting_and_fetching();
     let room = (cx.config.collapse.refresh_concurrency_max as usize).saturating_sub(running);
     if room == 0 {
         return Some(Refreshed::default());

@@ -7,6 +7,7 @@ use crate::admin::BodyMissing;
 use crate::cache::Host;
 use crate::config::Options;
 use crate::http::RequestHead;
+use crate::in_flight::Share;
 use crate::outcome::{Bypass, ForwardReason};
 use crate::policy::key;
 
@@ -14,6 +15,8 @@ use crate::policy::key;
 pub(super) struct Reading {
     request: RequestHead,
     options: Rc<Options>,
+    /// What it holds of the worker's memory.
+    _held: Share,
 }
 
 impl Exchange {
@@ -82,7 +85,10 @@ impl Exchange {
         if !request.has_body {
             return self.keyed(cx, request, options, &[]);
         }
-        self.state = State::Reading(Box::new(Reading { request, options }));
+        let Some(held) = cx.cache.in_flight().share(request.fields.wire().len()) else {
+            return self.pass(ForwardReason::Bypass(Bypass::Memory));
+        };
+        self.state = State::Reading(Box::new(Reading { request, options, _held: held }));
         Step::Hold
     }
 
@@ -103,7 +109,7 @@ impl Exchange {
         }
         // Without it the request would be taken for another.
         let Some(content) = body() else { return self.pass(ForwardReason::Bypass(Bypass::RequestBody)) };
-        let Reading { request, options } = *reading;
+        let Reading { request, options, .. } = *reading;
         self.keyed(cx, request, options, &content)
     }
 

@@ -41,13 +41,14 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
     let state = cx.cache.journal_state(cx.host);
     let wrong = if state.is_some() { &[][..] } else { &["the journal cannot be read"] };
     let (head, floor, _) = state.unwrap_or_default();
-    let (parked, fetches) = cx.cache.in_flight();
+    let (parked, fetches) = cx.cache.waiting_and_fetching();
     let facts = [
         ("journal_head", head),
         ("journal_floor", floor),
         ("stored_bytes", cx.host.bytes()),
         ("stored_entries", cx.host.entries()),
         ("worker_bytes", cx.cache.memory_bytes()),
+        ("worker_in_flight_bytes", cx.cache.in_flight().bytes()),
         ("worker_waiting", parked as u64),
         ("worker_fetches", fetches as u64),
     ];

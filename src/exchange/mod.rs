@@ -148,13 +148,7 @@ impl Exchange {
         match intent {
             Intent::Forward(reason) => self.pass(reason),
             Intent::LookupWithContent => self.content_head(cx, request, options),
-            Intent::Unsafe => {
-                let step = self.pass(ForwardReason::Method);
-                if let State::Passing(passing) = &mut self.state {
-                    passing.unsafe_request = Some((request, options));
-                }
-                step
-            }
+            Intent::Unsafe => self.pass_unsafe(cx, request, options),
             Intent::Lookup => {
                 let key = key::primary(&request, &options);
                 let ask = Rc::new(self.ask(cx, request, options, key));
@@ -180,7 +174,7 @@ impl Exchange {
             }
             Decision::Fetch { generation, reason } => self.fetch(cx, ask, generation, reason),
             Decision::Forward { reason, why, shares, fallback } => {
-                self.forward(ask, (reason, why, shares), fallback)
+                self.forward(cx.cache.in_flight(), ask, (reason, why, shares), fallback)
             }
             Decision::Deliver { delivery, reason } => self.deliver(cx, ask, delivery, reason),
             Decision::NotCached => {
@@ -257,12 +251,14 @@ impl Exchange {
         let generation = match state {
             State::Fetching(fetching) => fetching.generation,
             State::Capturing(capturing) => match (&capturing.target, ending) {
-                (Target::Flight(generation), Ending::ClientLeft) => *generation,
+                (Target::Flight(generation), Ending::ClientLeft) if cx.cache.is_streamed(*generation) => {
+                    *generation
+                }
                 (_, Ending::ResponseBroke) => {
                     cx.cache.origin_answered(cx.host, || cx.host.cluster(self.stream), true, cx.now);
                     return capturing.give_up(cx, NotStored::Incomplete);
                 }
-                (Target::Late(_) | Target::Own { .. }, Ending::ClientLeft) => return,
+                (Target::Flight(_) | Target::Late(_) | Target::Own { .. }, Ending::ClientLeft) => return,
             },
             State::Parked => return cx.cache.leave(self.stream),
             State::Idle

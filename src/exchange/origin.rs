@@ -8,6 +8,7 @@ use super::{Context, Exchange, Reply, State, Step, mutations};
 use crate::cache::{Ask, Call, Confirmation, Host, Landing, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
+use crate::in_flight::{InFlight, Share};
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
@@ -20,6 +21,8 @@ pub(super) struct Passing {
     /// The request, where its response may have consequences.
     pub(super) request: Option<Rc<Ask>>,
     pub(super) unsafe_request: Option<(RequestHead, Rc<Options>)>,
+    /// What the unsafe request holds of the worker's memory.
+    pub(super) held: Option<Share>,
     /// What is stored.
     pub(super) fallback: Option<Rc<Entry>>,
     /// Whether it asks the origin to confirm the fallback.
@@ -40,20 +43,48 @@ impl Exchange {
             shares: false,
             request: None,
             unsafe_request: None,
+            held: None,
             fallback: None,
             validates: false,
         }));
         Step::Continue(Vec::new())
     }
 
+    /// Passes on a request that may change something: what that is, is known with its answer.
+    pub(super) fn pass_unsafe(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        mut request: RequestHead,
+        options: Rc<Options>,
+    ) -> Step {
+        let step = self.pass(ForwardReason::Method);
+        let memory = cx.cache.in_flight();
+        let held = memory.share(request.fields.wire().len()).unwrap_or_else(|| {
+            // What it invalidates must not be lost (RFC 9111 §4.4). The URI says that; rules that look at other fields
+            // do not apply then.
+            request.fields.retain(|name, _| name.starts_with(b":"));
+            memory.share_at_any_rate(request.fields.wire().len())
+        });
+        if let State::Passing(passing) = &mut self.state {
+            passing.unsafe_request = Some((request, options));
+            passing.held = Some(held);
+        }
+        step
+    }
+
     /// Sends the request to the origin for itself alone.
     pub(super) fn forward(
         &mut self,
+        memory: &InFlight,
         ask: &Rc<Ask>,
         (reason, why, shares): (ForwardReason, NotStored, bool),
         fallback: Option<Rc<Entry>>,
     ) -> Step {
         let mut edits = forwarding(ask);
+        if !ask.finds_room(memory) {
+            self.pass(reason);
+            return Step::Continue(edits);
+        }
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = validators(ask, stored);
         let validates = ask.whole().is_ok() && !validators.is_empty();
@@ -63,7 +94,8 @@ impl Exchange {
         let stored = Stored::No(why);
         let forward = Forward { reason, status: None, stored, collapsed: ask.collapsed(false) };
         let request = Some(Rc::clone(ask));
-        let passing = Passing { forward, shares, request, unsafe_request: None, fallback, validates };
+        let passing =
+            Passing { forward, shares, request, unsafe_request: None, held: None, fallback, validates };
         self.state = State::Passing(Box::new(passing));
         Step::Continue(edits)
     }

@@ -34,6 +34,8 @@ pub struct Configuration {
     pub fetch_timeout_ms: u64,
     pub grace_s: u64,
     pub worker_bytes: &'static str,
+    /// What requests and responses under way may take.
+    pub in_flight_bytes: &'static str,
     pub entries: u32,
     pub waiters: u32,
     pub bytes: &'static str,
@@ -294,6 +296,7 @@ impl Configuration {
             fetch_timeout_ms,
             grace_s,
             worker_bytes,
+            in_flight_bytes,
             entries,
             waiters,
             bytes,
@@ -310,7 +313,7 @@ impl Configuration {
             r#"{{"soft_purge_grace":"{grace_s}s","stale_if_down":"{down_s}s",
             "breaker":{{"failures":{breaker_failures},"probe_interval":"{probe_ms}ms"}},"refresh_ahead":{{"percent":{ahead_percent}}},
             "store":{{"entries_max":{entries},"bytes_max":"{bytes}","host_bytes_max":{host_bytes},
-                "worker_bytes_max":"{worker_bytes}"}},
+                "worker_bytes_max":"{worker_bytes}","in_flight_bytes_max":"{in_flight_bytes}"}},
             "collapse":{{"enabled":{collapse},"fetch":"{fetch}","lease":"{lease_ms}ms","wait_max":"{wait_ms}ms",
             "fetch_timeout":"{fetch_timeout_ms}ms","waiters_max":{waiters},"cluster":{table}}},
             "admin":{{"methods":true,"tokens":[{{"name":"ops","sha256":"{digest}"}}]}}}}"#
@@ -327,6 +330,7 @@ impl Configuration {
             fetch_timeout_ms: pick(random, &[500, 3000, 8000]),
             grace_s: pick(random, &[0, 2, 60]),
             worker_bytes: pick(random, &["0", "64KiB", "8MiB", "8MiB"]),
+            in_flight_bytes: if crowded { pick(random, &["64KiB", "256MiB"]) } else { "256MiB" },
             entries: if crowded { 64 } else { 4096 },
             waiters: if crowded { pick(random, &[1, 3, 1000]) } else { 1000 },
             bytes: if crowded { pick(random, &["1MiB", "256MiB"]) } else { "256MiB" },

@@ -435,9 +435,9 @@ impl<'a> Stage<'a> {
                 let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
                 digits[..end].parse().unwrap_or(u64::MAX)
             };
-            let (waiting, fetches) = (number("worker_waiting"), number("worker_fetches"));
+            let at_rest = ["worker_waiting", "worker_fetches", "worker_in_flight_bytes"];
             // The largest budget of any configuration.
-            if waiting > 0 || fetches > 0 || number("worker_bytes") > 8 << 20 {
+            if at_rest.iter().any(|name| number(name) > 0) || number("worker_bytes") > 8 << 20 {
                 return Err(format!("worker {worker} is not at rest: {health}"));
             }
         }

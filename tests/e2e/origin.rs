@@ -165,7 +165,7 @@ fn answer(mut to: &TcpStream, method: &str, reply: &Reply) -> io::Result<bool> {
                 chunked(&mut message, &reply.body, trailers);
             }
         }
-        Ending::Whole | Ending::ResetAfter(_) => {
+        Ending::Whole | Ending::StallsAfter(..) | Ending::ResetAfter(_) => {
             if !own_length && !matches!(reply.status, 204 | 304) {
                 fields.push(("content-length".into(), reply.body.len().to_string().into_bytes()));
             }
@@ -176,6 +176,12 @@ fn answer(mut to: &TcpStream, method: &str, reply: &Reply) -> io::Result<bool> {
             };
             if body_allowed {
                 message.extend_from_slice(&reply.body[..sent]);
+            }
+            if let (true, Ending::StallsAfter(bytes, time)) = (body_allowed, &reply.ending) {
+                let rest = message.split_off(message.len() - sent + bytes.min(&sent));
+                to.write_all(&message)?;
+                thread::sleep(*time);
+                message = rest;
             }
         }
     }

@@ -123,22 +123,35 @@ fn body(plan: &mut Plan, reply: &Reply, settings: &Settings, mut random: Option<
         Ending::ResetAfter(bytes) => &reply.body[..bytes.min(reply.body.len())],
         _ => &reply.body[..],
     };
-    let ends = reply.ending == Ending::Whole;
+    let ends = matches!(reply.ending, Ending::Whole | Ending::StallsAfter(..));
+    let mut stall = match reply.ending {
+        Ending::StallsAfter(bytes, time) => Some((bytes, time)),
+        _ => None,
+    };
     let separate = random.as_mut().map_or(settings.separate_end, |r| r.chance(0.5));
     let mut rest = sent;
     while !rest.is_empty() {
         let most = settings.chunk_bytes.max(1);
         let len = random.as_mut().map_or(most, |r| 1 + r.below(most as u64) as usize).min(rest.len());
+        let came = sent.len() - rest.len();
+        let (len, wait) = match stall {
+            Some((after, time)) if came >= after => {
+                stall = None;
+                (len, time)
+            }
+            Some((after, _)) => (len.min(after - came), Duration::ZERO),
+            None => (len, Duration::ZERO),
+        };
         let (bytes, after) = rest.split_at(len);
         rest = after;
         let end = ends && rest.is_empty() && !separate;
-        plan.push_back((settings.between_parts, OriginStep::Data { bytes: bytes.to_vec(), end }));
+        plan.push_back((settings.between_parts + wait, OriginStep::Data { bytes: bytes.to_vec(), end }));
     }
     match &reply.ending {
-        Ending::Whole if separate => {
+        Ending::Whole | Ending::StallsAfter(..) if separate => {
             plan.push_back((Duration::ZERO, OriginStep::Data { bytes: Vec::new(), end: true }));
         }
-        Ending::Whole => {}
+        Ending::Whole | Ending::StallsAfter(..) => {}
         Ending::Trailers(trailers) if settings.trailers && !trailers.is_empty() => {
             let trailers = trailers.iter().map(|(n, v)| (n.as_str(), v)).collect();
             plan.push_back((Duration::ZERO, OriginStep::Trailers(trailers)));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::telling::{admin, await_origin, expect_hit, get, page, purge_url, stale_page, with_admin};
-use crate::stand::{Ending, Exchange, OriginRequest, Reply, Request, Stand};
+use crate::stand::{Ending, Exchange, OriginRequest, Reply, Request, SHIPPED, Stand};
 
 /// Long enough for a crowd to come together, on a machine that is busy.
 const SLOW: Duration = Duration::from_secs(1);
@@ -65,6 +65,27 @@ pub fn when_the_first_client_leaves_the_others_are_served_by_one_more_request(st
     for worker in [0, 1] {
         expect_hit(stand, worker, "/collapse/leader", "page");
     }
+}
+
+/// Its client does not read, or its origin stalls: to those who wait it is all one.
+pub fn who_waits_for_a_response_that_stalls_is_served_by_one_more_request(stand: &mut dyn Stand) {
+    for (name, configuration) in [("table", SHIPPED), ("inline", "{}")] {
+        stand.configure(configuration).unwrap();
+        let path = format!("/collapse/stalls-{name}");
+        stand.origin(&path, vec![page("0123456789").ending(Ending::StallsAfter(4, NEVER)), page("page")]);
+        let mut exchanges = crowd(stand, &path, 8);
+        let leader = exchanges.remove(0);
+        for exchange in exchanges {
+            assert_eq!(stand.finish(exchange).text(), "page", "{name}");
+        }
+        let response = stand.finish(leader);
+        assert!(response.complete && response.text() == "0123456789", "it has what its origin has sent");
+        assert_eq!(stand.origin_count(&path), 2, "{name}");
+        for worker in [0, 1] {
+            expect_hit(stand, worker, &path, "page");
+        }
+    }
+    assert_eq!(stand.metric("stalled"), 2);
 }
 
 pub fn when_a_waiting_client_leaves_nobody_else_notices(stand: &mut dyn Stand) {

@@ -39,6 +39,8 @@ pub mod incomplete;
 pub mod kept_back;
 /// What the key makes equal, the origin sees as equal.
 pub mod keys;
+/// What requests and responses under way may hold.
+pub mod memory;
 /// What the answers of unsafe requests invalidate.
 pub mod mutations;
 /// What the stories of the admin route have in common.
@@ -105,6 +107,11 @@ macro_rules! on_both_stands {
                 a_status_code_that_must_be_understood_is_stored_if_it_is
                 requests_with_cookies_are_treated_as_configured
                 the_answer_to_a_post_is_stored_for_gets_where_that_is_wanted
+            }
+            memory {
+                requests_that_find_no_room_pass_and_hits_go_on
+                what_waits_holds_its_share_and_no_more_may_wait
+                where_bodies_find_no_room_the_largest_are_not_stored
             }
             identity {
                 what_says_who_asks_keeps_the_answer_from_others
@@ -290,6 +297,7 @@ macro_rules! on_both_stands {
                 every_variant_carries_its_own_tags
             }
             collapse {
+                who_waits_for_a_response_that_stalls_is_served_by_one_more_request
                 fifty_clients_on_two_workers_make_one_origin_request
                 many_keys_at_once_make_one_origin_request_each
                 when_the_first_client_leaves_the_others_are_served_by_one_more_request
