@@ -4,15 +4,15 @@
 use std::rc::Rc;
 
 use super::consider::{Best, alone, holds_for, no_room};
-use super::dispatch::as_anyone;
+use super::dispatch::as_nobody;
 use super::trouble::{Asking, routed_to};
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Waited};
 use crate::collapse::{self, Seat};
 use crate::deviation::{Deviation, deviates};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
+use crate::policy::plain::is_odd;
 use crate::policy::reuse::Reuse;
-use crate::policy::storing::is_odd;
 use crate::store::set::SetSnapshot;
 use crate::time::Now;
 
@@ -57,8 +57,8 @@ impl Cache {
             let may_refresh = ask.whole().is_ok()
                 && !ask.only_if_cached()
                 && !rests
-                && !self.refreshes_enough()
-                && !is_odd(&as_anyone(&ask.request, &ask.options))
+                && !self.refreshes_enough(now)
+                && !is_odd(&as_nobody(&ask.request, &ask.options, &need.place.key))
                 && ask.finds_room(&self.in_flight);
             return match self.seat(host, need, set, now) {
                 Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
@@ -176,10 +176,16 @@ impl Cache {
         Some(serving.unwrap_or_else(|| self.park(host, ask, place, waited, now)))
     }
 
-    /// Whether as many refreshes run as may, so that a purge of much that is in demand is not a stampede.
-    fn refreshes_enough(&self) -> bool {
-        let running = self.fetches.values().filter(|fetch| fetch.is_refresh).count();
-        running >= self.config.collapse.refresh_concurrency_max as usize
+    /// Whether as many refreshes run as may, so that a purge of much that is in demand is not a stampede. One that its
+    /// origin is slow to answer counts no longer than a lease, so that slow pages do not keep others from being refreshed;
+    /// but then it counts for an eighth.
+    fn refreshes_enough(&self, now: Now) -> bool {
+        let lease = self.lease();
+        let refreshes = self.fetches.values().filter(|fetch| fetch.is_refresh);
+        let (running, slow) = refreshes.fold((0, 0), |(running, slow), fetch| {
+            if now.mono.since(fetch.started.mono) < lease { (running + 1, slow) } else { (running, slow + 1) }
+        });
+        running + slow / 8 >= self.config.collapse.refresh_concurrency_max as usize
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.

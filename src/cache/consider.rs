@@ -13,8 +13,8 @@ use crate::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
 use crate::policy::ahead::is_due;
+use crate::policy::plain::may_provoke;
 use crate::policy::reuse::{Reuse, reuse};
-use crate::policy::storing::is_odd;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
 use crate::store::set::SetSnapshot;
@@ -254,7 +254,7 @@ pub(super) fn holds_for(host: &impl Host, reason: NotStored, ask: &Ask) -> bool 
     match reason {
         NotStored::Authorization => ask.has_credentials(host),
         NotStored::Cookie => ask.request.fields.contains("cookie"),
-        NotStored::Provoked => is_odd(&ask.request),
+        NotStored::Provoked => may_provoke(&ask.request),
         _ => true,
     }
 }

@@ -10,6 +10,7 @@ use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::hygiene::is_hop_by_hop;
+use crate::policy::plain::{Passed, is_personal, may_provoke};
 use crate::policy::{partial, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -57,7 +58,7 @@ impl Cache {
         let call = match &fetch.by {
             Fetcher::Stream => None,
             Fetcher::Root(route) => {
-                let sent = without_credentials(&fetch.ask.forwarded(), &fetch.ask.options);
+                let sent = fetch.sent_by_root(&fetch.ask.forwarded());
                 let request = route.applied(&sent);
                 let conditions = conditions.unwrap_or_default();
                 request.and_then(|request| request_fields(&request, &conditions)).map(|fields| Call {
@@ -157,7 +158,9 @@ impl Cache {
         let leader = self.led(&ask);
         let reason = leader.unwrap_or(ForwardReason::Stale);
         let Some(head) = reception.head else { return self.call_failed(host, generation, now) };
-        self.origin_answered(host, || cluster, is_failure(&head), now);
+        if !is_failure(&head) || !self.may_provoke(generation) {
+            self.origin_answered(host, || cluster, is_failure(&head), now);
+        }
         let validated = self.validated(generation);
         let completes = validated.as_ref().is_some_and(|entry| entry.is_part());
         // A stored 404 that is still one has been confirmed, not refused.
@@ -237,12 +240,18 @@ impl Cache {
             fetch.ask.was_refused.set(true);
         }
         let landing = match is_failure {
+            true if self.may_provoke(generation) => Landing::NotStored(NotStored::Provoked),
             // Remembered, so that the origin is left alone while something stored answers.
             true if self.validated(generation).is_some() => Landing::NotStored(NotStored::Error),
             true => Landing::Abandoned,
             false => Landing::Refused,
         };
         self.land(host, generation, landing, now);
+    }
+
+    /// Whether the origin may fail because of what this fetch has sent.
+    fn may_provoke(&self, generation: u64) -> bool {
+        self.fetches.get(&generation).is_some_and(|fetch| may_provoke(&fetch.request()))
     }
 
     /// The root has asked for what a stored part lacks (RFC 9111 §3.3).
@@ -318,7 +327,19 @@ pub fn is_envoys_own(response: &ResponseHead) -> bool {
 pub(super) fn as_anyone(request: &RequestHead, options: &Options) -> RequestHead {
     let mut request = without_credentials(request, options);
     let nominated = nominated(&request.fields);
-    request.fields.retain(|name, _| is_passed_on(name) && !nominated.iter().any(|n| n == name));
+    let is_sayable = |value: &[u8]| str::from_utf8(value).is_ok();
+    request.fields.retain(|name, value| {
+        is_passed_on(name) && is_sayable(value) && !nominated.iter().any(|n| n == name)
+    });
+    request
+}
+
+/// The same for a refresh, which no client waits for: of fields that nobody has heard of only those are sent that its
+/// response is stored under (`key`).
+pub(super) fn as_nobody(request: &RequestHead, options: &Options, key: &[u8]) -> RequestHead {
+    let mut request = as_anyone(request, options);
+    let passed = Passed::of(options, key);
+    request.fields.retain(|name, _| passed.takes(name));
     request
 }
 
@@ -339,9 +360,11 @@ fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> O
     for (name, value) in request.iter().filter(|(name, _)| is_passed_on(name)) {
         fields.push((String::from_utf8(name.to_vec()).ok()?, String::from_utf8(value.to_vec()).ok()?));
     }
-    for (name, value) in validators {
-        fields.push(((*name).to_owned(), String::from_utf8(value.clone()).ok()?));
-    }
+    let conditions = validators.iter().map(|(name, value)| Some((*name, str::from_utf8(value).ok()?)));
+    // Without one of them the others may mean something else: then the whole is asked for.
+    let conditions: Option<Vec<(&str, &str)>> = conditions.collect();
+    let conditions = conditions.unwrap_or_default().into_iter();
+    fields.extend(conditions.map(|(name, value)| (name.to_owned(), value.to_owned())));
     Some(fields)
 }
 
@@ -367,33 +390,9 @@ fn nominated(request: &Fields) -> Vec<Vec<u8>> {
 /// Whether a request field goes with a dispatched call. Not: what belongs to the connection (RFC 9110 §7.6.1), to
 /// one client's identity, to one client's stored copy, or to Envoy's own router, which would obey it.
 fn is_passed_on(name: &[u8]) -> bool {
-    let dropped: &[&[u8]] = &[
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"content-length",
-        b"expect",
-        b"authorization",
-        b"proxy-authorization",
-        b"cookie",
-        b"if-match",
-        b"if-none-match",
-        b"if-modified-since",
-        b"if-unmodified-since",
-        b"if-range",
-        b"range",
-        b"cache-control",
-        b"pragma",
-        b"x-request-id",
-        b"x-forwarded-for",
-        b"x-real-ip",
-        b"forwarded",
-    ];
-    !name.starts_with(b"x-envoy-") && !dropped.contains(&name)
+    let is_in_key =
+        name.starts_with(b"x-forwarded-") && name != b"x-forwarded-for" && name != b"x-forwarded-client-cert";
+    is_in_key || !is_personal(name)
 }
 
 #[cfg(test)]

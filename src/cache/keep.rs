@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::assess::told_by_head;
-use super::{Ask, Cache, Host, assessed};
+use super::{Ask, Cache, Host, assessed, subject};
 use crate::http::ResponseHead;
 use crate::http::search::SearchVariance;
 use crate::invalidation::{Tag, Verdict};
@@ -16,10 +16,12 @@ use crate::store::record::{Content, Response};
 use crate::time::{Monotonic, Now};
 
 impl Cache {
-    /// The journal's head as it is now, for a response that was asked for after everything in it; none when the
-    /// journal cannot be read.
-    pub fn newest_stamp(&mut self, host: &impl Host) -> Option<u64> {
-        self.sync(host).then(|| self.mirror.head())
+    /// The journal's head as it is now, if nothing between this stamp and now covers the response; none when something
+    /// does, or the journal cannot be read.
+    pub fn outlived(&mut self, host: &impl Host, response: &Response, stamp: u64) -> Option<u64> {
+        let content = Content::Response(Box::new(response.clone()));
+        let is_valid = self.sync(host) && self.mirror.verdict(&subject(&content), stamp) == Verdict::Valid;
+        is_valid.then(|| self.mirror.head())
     }
 
     /// Stores a response with its stamp, and when it was asked for, under the key of its URI, beside any flight, unless

@@ -68,11 +68,21 @@ impl Cache {
         Decided { stamp: self.mirror.head(), journal: self.journals, at: now }
     }
 
-    /// The stamp of the response to a request, and when that was sent on. Positions of an older journal mean nothing in
-    /// this one.
+    /// What is so now, for a request that is not looked up; none when the journal cannot be read.
+    pub fn decide(&mut self, host: &impl Host, now: Now) -> Option<Decided> {
+        self.sync(host).then(|| self.decided(now))
+    }
+
+    /// The stamp of the response to a request, and when that was sent on.
     #[must_use]
     pub fn order_of(&self, ask: &Ask) -> (u64, Monotonic) {
-        let decided = ask.decided.get();
+        self.order_at(ask.decided.get())
+    }
+
+    /// The stamp of the response to a request that was sent on then. Positions of an older journal mean nothing in this
+    /// one.
+    #[must_use]
+    pub fn order_at(&self, decided: Decided) -> (u64, Monotonic) {
         let stamp = if decided.journal == self.journals { decided.stamp } else { 0 };
         (stamp, decided.at.mono)
     }

@@ -202,7 +202,15 @@ impl Fetch {
     fn request(&self) -> Cow<'_, RequestHead> {
         match self.by {
             Fetcher::Stream => Cow::Borrowed(&self.ask.request),
-            Fetcher::Root(_) => Cow::Owned(dispatch::as_anyone(&self.ask.request, &self.ask.options)),
+            Fetcher::Root(_) => Cow::Owned(self.sent_by_root(&self.ask.request)),
+        }
+    }
+
+    /// A request as the root sends it, before the route's own changes.
+    fn sent_by_root(&self, request: &RequestHead) -> RequestHead {
+        match self.is_refresh {
+            true => dispatch::as_nobody(request, &self.ask.options, &self.lease.place.key),
+            false => dispatch::as_anyone(request, &self.ask.options),
         }
     }
 

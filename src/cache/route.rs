@@ -189,6 +189,12 @@ impl Cache {
         if ask.is_authenticated(host) {
             return false;
         }
+        // What is not UTF-8 cannot be said in a call.
+        let is_sayable =
+            |(name, value): (&[u8], &[u8])| !name.starts_with(b":") || str::from_utf8(value).is_ok();
+        if !ask.request.fields.iter().all(is_sayable) {
+            return false;
+        }
         let sent = as_anyone(&ask.request, &ask.options);
         if key::primary(&sent, &ask.options) != ask.key {
             return false;

@@ -162,6 +162,12 @@ impl Credentials {
         }
     }
 
+    /// Whether the operator says of a field that it is no credential.
+    #[must_use]
+    pub fn ignores(&self, name: &[u8]) -> bool {
+        self.fields.of(name) == Some(Credential::Ignore) && name != AUTHORIZATION.as_bytes()
+    }
+
     /// The lines of a request that are part of its key.
     pub fn in_key<'a>(&'a self, fields: &'a Fields) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let lines = fields.marked_with(self.key_marks);

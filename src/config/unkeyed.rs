@@ -114,11 +114,14 @@ impl Unkeyed {
     /// What becomes of a field of this name, in lower case.
     #[must_use]
     pub fn treatment(&self, name: &[u8]) -> Treatment {
+        self.said(name).unwrap_or(Treatment::Ignore)
+    }
+
+    /// What is said of a field; none where it is not named.
+    #[must_use]
+    pub fn said(&self, name: &[u8]) -> Option<Treatment> {
         let found = self.treatments.binary_search_by(|(known, _)| known.as_bytes().cmp(name));
-        found
-            .ok()
-            .and_then(|at| self.treatments.get(at))
-            .map_or(Treatment::Ignore, |(_, treatment)| *treatment)
+        found.ok().and_then(|at| self.treatments.get(at)).map(|(_, treatment)| *treatment)
     }
 
     /// These, but for what is said anew.

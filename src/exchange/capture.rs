@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::origin::Passing;
-use super::{Context, Exchange, State};
+use super::origin::{Passing, Unsafe};
+use super::{Context, Exchange, State, mutations};
 use crate::cache::{Ask, Host, Landing, Late, StreamId, assessed, is_envoys_own, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
@@ -13,7 +13,7 @@ use crate::outcome::{NotStored, Stored};
 use crate::policy::Asked;
 use crate::policy::key;
 use crate::policy::partial::is_whole_part;
-use crate::policy::storing::is_odd;
+use crate::policy::plain::may_provoke;
 use crate::store::record::Response;
 use crate::time::{Monotonic, Now};
 
@@ -59,29 +59,23 @@ pub(super) fn for_all(
 
 /// Why the response to a request is of no use to others when the origin has failed.
 pub(super) fn failed(ask: &Ask) -> NotStored {
-    if is_odd(&ask.request) { NotStored::Provoked } else { NotStored::Error }
+    if may_provoke(&ask.request) { NotStored::Provoked } else { NotStored::Error }
 }
 
-/// The capture of a response to a request that went alone: one that others may use all the same, a part (206) to a
-/// request for one (RFC 9111 §3.3), or the answer to a POST that is good for later GETs (RFC 9110 §9.3.3). None when it is
-/// none of these.
+/// The capture of a response to a request that went alone: one that others may use all the same, or a part (206) to a
+/// request for one (RFC 9111 §3.3). None when it is none of these.
 pub(super) fn alone(
     cx: &mut Context<'_, impl Host>,
     stream: StreamId,
     passing: &Passing,
     response: &ResponseHead,
 ) -> Option<Result<Capturing, NotStored>> {
-    match (&passing.request, &passing.unsafe_request) {
-        (Some(ask), _) if ask.whole().is_ok() => Some(late(cx, passing, ask, response)),
-        (Some(ask), _) if response.status == 206 => {
-            let at = ask.decided.get().at;
-            let order = cx.cache.order_of(ask);
-            Some(own(cx, stream, (&ask.request, &ask.options), (order, at), response))
-        }
-        (_, Some((request, options))) if options.store_post && request.method() == b"POST" => {
-            // After what this very request has invalidated.
-            let stamp = cx.cache.newest_stamp(cx.host)?;
-            Some(own(cx, stream, (request, options), ((stamp, cx.now.mono), cx.now), response))
+    match &passing.request {
+        Some(ask) if ask.whole().is_ok() => Some(late(cx, passing, ask, response)),
+        Some(ask) if response.status == 206 => {
+            let (order, at) = (cx.cache.order_of(ask), ask.decided.get().at);
+            let stored = under_its_uri(cx, stream, (&ask.request, &ask.options), at, response);
+            Some(stored.and_then(|stored| own(cx, (&ask.request, &ask.options), order, stored, response)))
         }
         _ => None,
     }
@@ -103,18 +97,55 @@ fn late(
     Capturing::new(cx.cache.in_flight(), target, stored, response, ask.options.object_bytes_max)
 }
 
-/// A response that belongs under the key of its URI, with its stamp and when it was asked for.
-fn own(
+/// The answer to a request that may have changed something: what that invalidates, and the capture of an answer to POST
+/// that is good for later GETs (RFC 9110 §9.3.3).
+///
+/// That is subject to all that was invalidated since it was asked for, but for what it has itself: so its stamp is the
+/// position of its own records, if nothing that covers it came before these, and nothing at all among them.
+pub(super) fn of_unsafe(
+    cx: &mut Context<'_, impl Host>,
+    stream: StreamId,
+    one: &Unsafe,
+    response: &ResponseHead,
+) -> Option<Result<Capturing, NotStored>> {
+    let posted = one.asked.map(|asked| {
+        let stored = under_its_uri(cx, stream, (&one.request, &one.options), asked.at, response)?;
+        let stamp = cx.cache.order_at(asked).0;
+        let before = cx.cache.outlived(cx.host, &stored, stamp).ok_or(NotStored::Superseded)?;
+        Ok((stored, before, asked.at.mono))
+    });
+    let records = mutations::invalidate(cx, &one.request, response, &one.options);
+    let captured = posted?.and_then(|(stored, before, asked)| {
+        let stamp = before + records;
+        if cx.cache.outlived(cx.host, &stored, stamp) != Some(stamp) {
+            return Err(NotStored::Superseded);
+        }
+        own(cx, (&one.request, &one.options), (stamp, asked), stored, response)
+    });
+    Some(captured)
+}
+
+/// What a response may be stored as under the key of its URI.
+fn under_its_uri(
     cx: &Context<'_, impl Host>,
     stream: StreamId,
     (request, options): (&RequestHead, &Options),
-    (order, asked): ((u64, Monotonic), Now),
+    asked: Now,
+    response: &ResponseHead,
+) -> Result<Response, NotStored> {
+    let asked_by = Asked { request, metadata: &|| cx.host.metadata(stream) };
+    assessed(cx.config, asked_by, response, key::uri(request, options), (asked.wall, cx.now.wall))
+}
+
+/// The capture of a response that belongs under the key of its URI, with its stamp and when it was asked for.
+fn own(
+    cx: &Context<'_, impl Host>,
+    (request, options): (&RequestHead, &Options),
+    order: (u64, Monotonic),
+    stored: Response,
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
-    let (key, times) = (key::primary(request, options), (asked.wall, cx.now.wall));
-    let asked_by = Asked { request, metadata: &|| cx.host.metadata(stream) };
-    let stored = assessed(cx.config, asked_by, response, key::uri(request, options), times)?;
-    let target = Target::Own { key, order };
+    let target = Target::Own { key: key::primary(request, options), order };
     Capturing::new(cx.cache.in_flight(), target, stored, response, options.object_bytes_max)
 }
 

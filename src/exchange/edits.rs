@@ -1,10 +1,7 @@
 //! Changes to header sections on their way: what the origin is asked, and what the client hears of it.
 
-use std::rc::Rc;
-
 use super::{Context, Exchange};
 use crate::cache::{Ask, Host};
-use crate::config::Options;
 use crate::http::{ResponseHead, list};
 use crate::outcome::{Forward, Outcome};
 use crate::policy::{key, validation};
@@ -30,11 +27,10 @@ impl Exchange {
         cx: &Context<'_, impl Host>,
         forward: &Forward,
         response: &ResponseHead,
-        options: Option<&Rc<Options>>,
     ) -> Vec<Edit> {
         let config = cx.config;
         let mut edits = respaced(response);
-        if options.is_some_and(|options| options.surrogate_control) {
+        if self.obeys_surrogate_control {
             edits.push(Edit::Remove("surrogate-control".to_owned()));
         }
         if config.tags.strip {

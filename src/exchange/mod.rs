@@ -47,13 +47,16 @@ use origin::{Fetching, Passing};
 use repairs::Repairs;
 
 use crate::admin::Desk;
-use crate::cache::{Ask, Cache, Call, Decision, Delivery, Host, Landing, StreamId, Waited, is_failure};
+use crate::cache::{
+    Ask, Cache, Call, Decision, Delivery, Host, Landing, StreamId, Waited, is_envoys_own, is_failure,
+};
 use crate::config::{Config, Options};
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, Stored};
 use crate::policy::age_when_stale;
 use crate::policy::key;
+use crate::policy::plain::may_provoke;
 use crate::policy::request::{Intent, intent};
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
@@ -106,6 +109,8 @@ pub struct Exchange {
     debug: Debug,
     /// What of the request the origin does not get.
     withheld: Vec<Edit>,
+    /// Whether the client does not get `Surrogate-Control`: it is for caches like this one.
+    obeys_surrogate_control: bool,
 }
 
 enum State {
@@ -126,7 +131,14 @@ impl Exchange {
     /// An exchange of which nothing is known yet.
     #[must_use]
     pub fn new(stream: StreamId) -> Self {
-        Exchange { stream, state: State::Idle, fetched: None, debug: Debug::Off, withheld: Vec::new() }
+        Exchange {
+            stream,
+            state: State::Idle,
+            fetched: None,
+            debug: Debug::Off,
+            withheld: Vec::new(),
+            obeys_surrogate_control: false,
+        }
     }
 
     /// The header section of the request has arrived.
@@ -141,6 +153,7 @@ impl Exchange {
             return step;
         }
         let options = cx.config.rules.for_request(&request);
+        self.obeys_surrogate_control = options.surrogate_control;
         let intent = intent(&request, &options);
         if matches!(intent, Intent::Lookup | Intent::LookupWithContent) {
             self.withheld.extend(key::withhold(&mut request, &options).into_iter().map(edits::left));
@@ -201,12 +214,15 @@ impl Exchange {
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
-        let is_lookup = match &self.state {
-            State::Passing(passing) => passing.request.is_some(),
-            State::Fetching(_) => true,
-            _ => false,
+        let asked = match &self.state {
+            State::Passing(passing) => passing.request.as_ref(),
+            State::Fetching(fetching) => Some(fetching.ask()),
+            _ => None,
         };
-        if is_lookup {
+        // An error that a request may have brought about says nothing of the cluster.
+        let tells =
+            |ask: &Rc<Ask>| !(is_failure(response) && !is_envoys_own(response) && may_provoke(&ask.request));
+        if asked.is_some_and(tells) {
             let cluster = || cx.host.cluster(self.stream);
             cx.cache.origin_answered(cx.host, cluster, is_failure(response), cx.now);
         }

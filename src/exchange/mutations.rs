@@ -15,24 +15,25 @@ use crate::metrics::Counter;
 use crate::policy::unsafe_methods;
 use crate::time::Monotonic;
 
-/// Writes to the journal what the answer to an unsafe request says has changed.
+/// Writes to the journal what the answer to an unsafe request says has changed. How many records that is.
 pub(super) fn invalidate(
     cx: &mut Context<'_, impl Host>,
     request: &RequestHead,
     response: &ResponseHead,
     options: &Options,
-) {
+) -> u64 {
     let uris = unsafe_methods::invalidated_uris(request, response, options);
     // An error has changed nothing.
-    let Some(target) = uris.first().cloned() else { return };
+    let Some(target) = uris.first().cloned() else { return 0 };
     let selectors = uris.into_iter().map(Selector::Uri).collect();
-    write(cx, "", &Origin::UnsafeMethod, selectors);
-    write(cx, "", &Origin::CacheGroup, groups(&target, response).into_iter().collect());
+    let mut records = write(cx, "", &Origin::UnsafeMethod, selectors);
+    records += write(cx, "", &Origin::CacheGroup, groups(&target, response).into_iter().collect());
     let content_type = response.fields.get("content-type").unwrap_or_default();
     for mutation in cx.config.rules.mutations(request, response.status, content_type) {
         let selectors = of_rule(&mutation, request, options);
-        write(cx, &mutation.rule, &Origin::MutationRule, selectors);
+        records += write(cx, &mutation.rule, &Origin::MutationRule, selectors);
     }
+    records
 }
 
 /// The groups that a response invalidates, on the origin of its target only: so that nobody can invalidate for
@@ -55,7 +56,8 @@ fn of_rule(mutation: &Mutation, request: &RequestHead, options: &Options) -> Vec
     selectors
 }
 
-fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: &Origin, selectors: Vec<Selector>) {
+fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: &Origin, selectors: Vec<Selector>) -> u64 {
+    let mut records = 0;
     let parents = &cx.config.tags.parents;
     for selector in selectors.into_iter().flat_map(|selector| selector.expanded(parents)) {
         let invalidation = Invalidation {
@@ -70,8 +72,11 @@ fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: &Origin, selectors
             cx.desk.backlog.add(invalidation);
         } else if cx.cache.invalidate(cx.host, &invalidation).is_err() {
             cx.desk.backlog.add(invalidation);
+        } else {
+            records += 1;
         }
     }
+    records
 }
 
 /// Writes what could not be written at once.

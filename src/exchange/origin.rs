@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::capture;
 use super::edits::{conditions, forwarding, validators};
-use super::{Context, Exchange, Reply, State, Step, mutations};
-use crate::cache::{Ask, Call, Confirmation, Host, Landing, is_failure};
+use super::{Context, Exchange, Reply, State, Step};
+use crate::cache::{Ask, Call, Confirmation, Decided, Host, Landing, is_failure};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::{InFlight, Share};
@@ -20,13 +20,21 @@ pub(super) struct Passing {
     pub(super) shares: bool,
     /// The request, where its response may have consequences.
     pub(super) request: Option<Rc<Ask>>,
-    pub(super) unsafe_request: Option<(RequestHead, Rc<Options>)>,
-    /// What the unsafe request holds of the worker's memory.
-    pub(super) held: Option<Share>,
+    pub(super) unsafe_request: Option<Unsafe>,
     /// What is stored.
     pub(super) fallback: Option<Rc<Entry>>,
     /// Whether it asks the origin to confirm the fallback.
     validates: bool,
+}
+
+/// A request that may change something.
+pub(super) struct Unsafe {
+    pub(super) request: RequestHead,
+    pub(super) options: Rc<Options>,
+    /// When it was sent on, where its answer may be stored.
+    pub(super) asked: Option<Decided>,
+    /// What it holds of the worker's memory.
+    _held: Share,
 }
 
 /// A request that goes to the origin for all who ask for the same.
@@ -36,6 +44,12 @@ pub(super) struct Fetching {
     ask: Rc<Ask>,
 }
 
+impl Fetching {
+    pub(super) const fn ask(&self) -> &Rc<Ask> {
+        &self.ask
+    }
+}
+
 impl Exchange {
     pub(super) fn pass(&mut self, reason: ForwardReason) -> Step {
         self.state = State::Passing(Box::new(Passing {
@@ -43,7 +57,6 @@ impl Exchange {
             shares: false,
             request: None,
             unsafe_request: None,
-            held: None,
             fallback: None,
             validates: false,
         }));
@@ -53,11 +66,13 @@ impl Exchange {
     /// Passes on a request that may change something: what that is, is known with its answer.
     pub(super) fn pass_unsafe(
         &mut self,
-        cx: &Context<'_, impl Host>,
+        cx: &mut Context<'_, impl Host>,
         mut request: RequestHead,
         options: Rc<Options>,
     ) -> Step {
         let step = self.pass(ForwardReason::Method);
+        let is_stored = options.store_post && request.method() == b"POST";
+        let asked = is_stored.then(|| cx.cache.decide(cx.host, cx.now)).flatten();
         let memory = cx.cache.in_flight();
         let held = memory.share(request.fields.wire().len()).unwrap_or_else(|| {
             // What it invalidates must not be lost (RFC 9111 §4.4). The URI says that; rules that look at other fields
@@ -66,8 +81,7 @@ impl Exchange {
             memory.share_at_any_rate(request.fields.wire().len())
         });
         if let State::Passing(passing) = &mut self.state {
-            passing.unsafe_request = Some((request, options));
-            passing.held = Some(held);
+            passing.unsafe_request = Some(Unsafe { request, options, asked, _held: held });
         }
         step
     }
@@ -94,8 +108,7 @@ impl Exchange {
         let stored = Stored::No(why);
         let forward = Forward { reason, status: None, stored, collapsed: ask.collapsed(false) };
         let request = Some(Rc::clone(ask));
-        let passing =
-            Passing { forward, shares, request, unsafe_request: None, held: None, fallback, validates };
+        let passing = Passing { forward, shares, request, unsafe_request: None, fallback, validates };
         self.state = State::Passing(Box::new(passing));
         Step::Continue(edits)
     }
@@ -135,10 +148,10 @@ impl Exchange {
         {
             return self.passing_confirmed(cx, &passing, ask, stored, response);
         }
-        if let Some((request, options)) = &passing.unsafe_request {
-            mutations::invalidate(cx, request, response, options);
-        }
-        let captured = capture::alone(cx, self.stream, &passing, response);
+        let captured = match &passing.unsafe_request {
+            Some(request) => capture::of_unsafe(cx, self.stream, request, response),
+            None => capture::alone(cx, self.stream, &passing, response),
+        };
         let mut forward = passing.forward;
         match captured {
             Some(Ok(capturing)) => {
@@ -156,9 +169,7 @@ impl Exchange {
         if let (Some(ask), Some(entry)) = (&passing.request, &passing.fallback) {
             cx.cache.head_answered(cx.host, ask, entry, response, cx.now);
         }
-        let options = passing.request.as_ref().map(|ask| &ask.options);
-        let options = options.or(passing.unsafe_request.as_ref().map(|(_, options)| options));
-        Step::Continue(self.response_edits(cx, &forward, response, options))
+        Step::Continue(self.response_edits(cx, &forward, response))
     }
 
     /// The origin has confirmed what is stored to a request that went there for itself.
@@ -195,7 +206,6 @@ impl Exchange {
         ends: bool,
     ) -> Step {
         let Fetching { generation, mut forward, ask } = fetching;
-        let options = Rc::clone(&ask.options);
         let validated = cx.cache.validated(generation);
         if is_failure(response)
             && let Some(entry) = &validated
@@ -222,7 +232,7 @@ impl Exchange {
                 cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
             }
         }
-        Step::Continue(self.response_edits(cx, &forward, response, Some(&options)))
+        Step::Continue(self.response_edits(cx, &forward, response))
     }
 
     /// The origin has confirmed what is stored: that, brought up to date, is the answer.

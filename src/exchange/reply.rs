@@ -109,7 +109,8 @@ impl Reply {
     pub fn passing(ask: &Ask, head: ResponseHead, body: Vec<u8>, outcome: &Outcome) -> Reply {
         let config = &ask.config;
         let ResponseHead { status, mut fields } = head;
-        fields.retain(|name, _| !is_hop_by_hop(name));
+        // It was in caches on its way, and is as old as they say.
+        fields.retain(|name, _| name == b"age" || !is_hop_by_hop(name));
         if ask.options.surrogate_control {
             fields.remove("surrogate-control");
         }

@@ -9,6 +9,7 @@ pub mod hygiene;
 mod implied;
 pub mod key;
 pub mod partial;
+pub mod plain;
 pub mod request;
 pub mod reuse;
 mod source;

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 
 use super::credentials::{Asked, Standing, standing};
 use super::freshness::{self, Control};
+use super::plain::{is_odd, may_provoke};
 use super::request::directives;
 use super::{Source, StoredResponse, ahead, hygiene, implied, key, partial, validation};
 
@@ -82,6 +83,12 @@ pub(super) fn evaluated(
         vary,
         range,
     };
+    // What the origin gives a lifetime to is meant. What gets one from us may be a firewall's answer to one client.
+    let is_ours =
+        matches!(stored.lifetime_from, Source::Default | Source::Status | Source::Override | Source::Min);
+    if status >= 400 && is_ours && may_provoke(request) {
+        return Err(NotStored::Provoked);
+    }
     let cost = response_time.since(request_time);
     let fresh_for = stored.lifetime.saturating_sub(initial_age);
     stored.refresh_ahead = ahead::window(cost, options.refresh_ahead_percent, fresh_for);
@@ -91,7 +98,11 @@ pub(super) fn evaluated(
     windows(&mut stored, &control.directives, options);
     // §3, last condition: without a lifetime, the status code or `public` must allow storing.
     if lifetime.is_none() && !freshness::assignable(status, control) {
-        return Err(if status >= 500 { NotStored::Error } else { NotStored::NoFreshness });
+        return Err(match status {
+            500.. if may_provoke(request) => NotStored::Provoked,
+            500.. => NotStored::Error,
+            _ => NotStored::NoFreshness,
+        });
     }
     if !worth_storing(&stored) {
         return Err(worthless(&stored));
@@ -193,19 +204,6 @@ fn status(response: &ResponseHead, directives: &CacheControl) -> Result<(), NotS
         }
         _ => Ok(()),
     }
-}
-
-/// Whether a request is of a kind that makes origins fail whatever its target: with an error stored for it, one client
-/// would deny the resource to all others.
-#[must_use]
-pub fn is_odd(request: &RequestHead) -> bool {
-    // Half of what the most restrictive of common servers accept.
-    const BYTES_MAX: usize = 4 << 10;
-    const LINES_MAX: usize = 50;
-    let fields = || request.fields.iter().filter(|(name, _)| !name.starts_with(b":"));
-    let bytes: usize = fields().map(|(name, value)| name.len() + value.len()).sum();
-    let odd = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\t');
-    bytes > BYTES_MAX || fields().count() > LINES_MAX || fields().any(|(_, value)| value.iter().any(odd))
 }
 
 /// Status codes whose caching requirements we know and obey (RFC 9110 §15).

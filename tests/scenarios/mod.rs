@@ -107,6 +107,8 @@ macro_rules! on_both_stands {
                 a_status_code_that_must_be_understood_is_stored_if_it_is
                 requests_with_cookies_are_treated_as_configured
                 the_answer_to_a_post_is_stored_for_gets_where_that_is_wanted
+                a_purge_holds_for_the_answer_to_a_post_that_is_under_way
+                what_is_said_to_caches_is_said_to_no_client
             }
             memory {
                 requests_that_find_no_room_pass_and_hits_go_on
@@ -232,6 +234,7 @@ macro_rules! on_both_stands {
                 a_purge_of_either_url_holds_while_the_origin_is_down
             }
             stale {
+                slow_pages_do_not_keep_others_from_being_refreshed
                 a_stale_response_helps_out_when_the_origin_is_too_slow
                 a_stale_response_is_served_at_once_while_one_fetch_refreshes_it
                 what_is_served_stale_goes_out_as_stale
@@ -329,6 +332,8 @@ macro_rules! on_both_stands {
                 what_breaks_off_beside_is_not_stored
                 a_copy_is_refreshed_whatever_one_client_is_told
                 an_odd_request_keeps_nothing_stale_in_place
+                bytes_that_are_not_text_keep_nothing_stale_in_place
+                a_failure_that_one_client_provokes_is_its_own
                 what_is_never_for_others_is_never_waited_for
             }
             incomplete {

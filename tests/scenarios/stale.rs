@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::telling::{
-    await_hit, await_origin, expect_hit, expect_miss, get, in_time, page, soon, stale_page, ttl,
+    await_hit, await_origin, expect_hit, expect_miss, get, in_time, page, soon, stale_page, ttl, with_admin,
 };
 use crate::stand::{Ending, Reply, Request, Stand};
 
@@ -84,16 +84,36 @@ pub fn a_refresh_does_not_speak_for_the_client_that_caused_it(stand: &mut dyn St
     stand.origin("/stale/nobody", vec![old, page("new")]);
     get(stand, 0, "/stale/nobody");
     let request = Request::get("/stale/nobody").field("authorization", "Basic YTpi").field("cookie", "me=1");
-    let request =
-        request.field("if-none-match", "\"mine\"").field("x-tenant", "a").field("x-envoy-max-retries", "9");
+    let request = request.field("if-none-match", "\"mine\"").field("accept-language", "de");
+    let others =
+        ["x-envoy-max-retries", "x-forwarded-client-cert", "cf-connecting-ip", "traceparent", "x-mine"];
+    let request = others.iter().fold(request, |request, name| request.field(name, "9"));
     assert!(stand.send(1, request).is_hit());
     await_origin(stand, "/stale/nobody", 2);
     let asked = stand.origin_log().pop().unwrap();
-    for name in ["authorization", "cookie", "x-envoy-max-retries", "x-forwarded-for"] {
+    for name in ["authorization", "cookie", "x-forwarded-for"].iter().chain(&others) {
         assert_eq!(asked.field(name), "", "{name}");
     }
-    assert_eq!((asked.field("x-tenant"), asked.field("host")), ("a".to_string(), "shop.example".to_string()));
+    assert_eq!((asked.field("accept-language"), asked.field("host")), ("de".into(), "shop.example".into()));
     assert_eq!(asked.field("if-none-match"), "\"old\"");
+}
+
+/// As many refreshes as may run at a time are waiting for an origin that is slow with their pages.
+pub fn slow_pages_do_not_keep_others_from_being_refreshed(stand: &mut dyn Stand) {
+    let collapse = r#""collapse": {"cluster": "route_loop", "refresh_concurrency_max": 2, "lease": "1s"},"#;
+    stand.configure(&with_admin(collapse)).unwrap();
+    let old = || stale_page("old", ", stale-while-revalidate=300");
+    for n in 0..2 {
+        let path = format!("/stale/slow-{n}");
+        stand.origin(&path, vec![old(), page("new").delay(Duration::from_secs(8))]);
+        get(stand, 0, &path);
+        expect_hit(stand, 0, &path, "old");
+        await_origin(stand, &path, 2);
+    }
+    stand.origin("/stale/quick", vec![old(), page("new")]);
+    get(stand, 0, "/stale/quick");
+    let refreshed = soon(stand, |stand| get(stand, 0, "/stale/quick").text() == "new");
+    assert!(refreshed, "the slow ones hold all places");
 }
 
 pub fn a_refresh_that_fails_leaves_the_stale_response_and_is_not_repeated_at_once(stand: &mut dyn Stand) {

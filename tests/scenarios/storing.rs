@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::telling::{expect_hit, expect_miss, get, page};
+use super::telling::{await_origin, expect_hit, expect_miss, get, page, purge, with_admin};
 use crate::stand::{Ending, Reply, Request, Stand};
 
 pub fn what_one_worker_stored_is_a_hit_on_both(stand: &mut dyn Stand) {
@@ -331,6 +331,50 @@ pub fn the_answer_to_a_post_is_stored_for_gets_where_that_is_wanted(stand: &mut 
     }
     stand.origin("/store/post-0", vec![made("/store/post-0")]);
     assert!(!stand.send(1, post("/store/post-0")).is_hit(), "it never answers another POST");
+}
+
+/// It was made before the purge, whenever it arrives.
+pub fn a_purge_holds_for_the_answer_to_a_post_that_is_under_way(stand: &mut dyn Stand) {
+    stand.configure(&with_admin(r#""store_post": true,"#)).unwrap();
+    let made = |path: &str| page("made").field("content-location", path).field("cache-tag", "made");
+    for (name, selector) in [
+        ("url", r#"{"url": "http://shop.example/store/purged-url"}"#),
+        ("tag", r#"{"tag": "made"}"#),
+        ("all", r#"{"all": true}"#),
+        ("other", r#"{"tag": "another"}"#),
+    ] {
+        let path = format!("/store/purged-{name}");
+        stand.origin(&path, vec![made(&path).delay(Duration::from_millis(700)), page("got")]);
+        let posted = stand.start(0, Request::new("POST", &path).body("x"));
+        await_origin(stand, &path, 1);
+        purge(stand, 1, selector, "hard");
+        assert_eq!(stand.finish(posted).text(), "made");
+        let expected = if name == "other" { "made" } else { "got" };
+        assert_eq!(get(stand, 1, &path).text(), expected, "{name}");
+    }
+}
+
+/// `Surrogate-Control` is for caches like this one, and stays here on every way that a response may go.
+pub fn what_is_said_to_caches_is_said_to_no_client(stand: &mut dyn Stand) {
+    let rules = r#"[{"match": {"path": "/store/surrogate-rule"}, "bypass": true}]"#;
+    stand.configure(&format!(r#"{{"surrogate_control": true, "rules": {rules}}}"#)).unwrap();
+    let reply = page("page").field("surrogate-control", "max-age=600");
+    for name in ["stored", "rule", "options", "post", "body", "upgrade", "unkeyed", "range"] {
+        let path = format!("/store/surrogate-{name}");
+        stand.origin(&path, vec![reply.clone()]);
+        let request = match name {
+            "options" => Request::new("OPTIONS", &path),
+            "post" => Request::new("POST", &path),
+            "body" => Request::get(&path).body("content"),
+            "upgrade" => Request::get(&path).field("content-type", "application/grpc"),
+            "unkeyed" => Request::get(&path).field("x-original-url", "/else"),
+            "range" => Request::get(&path).field("range", "bytes=0-1"),
+            _ => Request::get(&path),
+        };
+        for worker in [0, 1] {
+            assert_eq!(stand.send(worker, request.clone()).all("surrogate-control"), [""; 0], "{name}");
+        }
+    }
 }
 
 fn pages_by_number(count: usize) -> Vec<Reply> {

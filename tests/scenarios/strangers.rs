@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::telling::{await_origin, expect_hit, get, page, purge_url, with_admin};
-use crate::stand::{Ending, Exchange, Reply, Request, Stand};
+use super::telling::{await_hit, await_origin, expect_hit, get, page, purge_url, stale_page, with_admin};
+use crate::stand::{Ending, Exchange, Reply, Request, SHIPPED, Stand};
 
 /// Enough for a message to another worker.
 const SOON: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ fn strangers() -> Vec<(&'static str, (&'static str, &'static str), Reply, &'stat
         ("any", ("x-any", "1"), cacheable().field("vary", "*"), "vary-any"),
         ("tagged", ("x-tags", "1"), cacheable().field("cache-tag", "t".repeat(2_000)), "limits"),
         ("full", ("x-full", "1"), cacheable().body(vec![b'x'; 70_000]), "too-large"),
-        ("broken", ("x-crash", "1"), error(500), "error"),
+        ("broken", ("x-crash", "1"), error(500), "provoked"),
     ]
 }
 
@@ -210,7 +210,7 @@ pub fn an_odd_request_keeps_nothing_stale_in_place(stand: &mut dyn Stand) {
     stand.origin(path, replies);
     get(stand, 0, path);
     purge_url(stand, 0, path, "soft");
-    let odd = || Request::get(path).field("x-long", "x".repeat(5_000));
+    let odd = || Request::get(path).field("accept-language", "x".repeat(5_000));
     // Served what is stale, it refreshes nothing; when it insists, the origin fails for it alone.
     assert_eq!(stand.send(0, odd()).text(), "old");
     stand.pass(SOON);
@@ -222,6 +222,47 @@ pub fn an_odd_request_keeps_nothing_stale_in_place(stand: &mut dyn Stand) {
     }
     for worker in [0, 1] {
         expect_hit(stand, worker, path, "new");
+    }
+}
+
+/// Bytes that are not UTF-8 cannot be said in a call, and keep nothing from being refreshed or stored.
+pub fn bytes_that_are_not_text_keep_nothing_stale_in_place(stand: &mut dyn Stand) {
+    small(stand);
+    for (name, field) in [("unknown", "x-bytes"), ("preference", "accept-language"), ("agent", "user-agent")]
+    {
+        let path = format!("/strangers/bytes-{name}");
+        let etag = |tag: &[u8]| page("old").field("etag", tag);
+        stand.origin(&path, vec![etag(b"\"caf\xe9\""), page("new"), page("new")]);
+        get(stand, 0, &path);
+        purge_url(stand, 0, &path, "soft");
+        let stranger = || Request::get(&path).field(field, b"caf\xe9 \xff");
+        for worker in [0, 1, 0] {
+            assert_eq!(stand.send(worker, stranger()).status, 200);
+        }
+        for worker in [0, 1] {
+            await_hit(stand, worker, &path, "new");
+        }
+        purge_url(stand, 0, &path, "hard");
+        for worker in [0, 1, 0] {
+            assert_eq!(stand.send(worker, stranger()).text(), "new");
+        }
+        expect_hit(stand, 1, &path, "new");
+    }
+}
+
+/// The origin fails for one client, because of what that sends: others are not given what is stale for it.
+pub fn a_failure_that_one_client_provokes_is_its_own(stand: &mut dyn Stand) {
+    for (name, configuration) in [("table", SHIPPED), ("inline", "{}")] {
+        stand.configure(configuration).unwrap();
+        let path = format!("/strangers/provoked-{name}");
+        let old = stale_page("old", ", stale-if-error=300");
+        stand.origin(&path, vec![old, Reply::status(500), Reply::status(500), page("new")]);
+        get(stand, 0, &path);
+        let crash = Request::get(&path).field("x-crash", "1");
+        assert_eq!(stand.send(0, crash).text(), "old", "{name}: it may have that itself");
+        let asked = stand.origin_count(&path);
+        stand.origin(&path, vec![page("new")]);
+        assert_eq!(get(stand, 1, &path).text(), "new", "{name}: the origin was asked {asked} times");
     }
 }
 

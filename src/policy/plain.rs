@@ -1,0 +1,215 @@
+//! What ordinary requests carry, and which of it the cache's own requests may take over from a client's.
+//!
+//! What nobody has heard of may be what makes an origin fail, or answer somebody in a way of its own. So it does not go with
+//! a refresh, which is for everybody, and a failure that answers a request with it is taken for that request's own.
+
+use crate::config::{Options, Treatment};
+use crate::http::RequestHead;
+
+use super::key::KeyParts;
+
+/// What a client can do and wants. The cache's own fetches take it over, so that they are answered as its clients are.
+const PREFERENCES: [&[u8]; 17] = [
+    b"accept",
+    b"accept-charset",
+    b"accept-encoding",
+    b"accept-language",
+    b"device-memory",
+    b"dnt",
+    b"dpr",
+    b"ect",
+    b"origin",
+    b"prefer",
+    b"save-data",
+    b"sec-gpc",
+    b"upgrade-insecure-requests",
+    b"user-agent",
+    b"viewport-width",
+    b"width",
+    b"x-requested-with",
+];
+/// Families of them.
+const PREFERENCE_FAMILIES: [&[u8]; 2] = [b"sec-ch-", b"x-forwarded-proto"];
+
+/// What concerns one client, one connection or one request: ordinary, and nobody else's affair.
+const PERSONAL: [&[u8]; 50] = [
+    b"authorization",
+    b"b3",
+    b"baggage",
+    b"cache-control",
+    b"cdn-loop",
+    b"connection",
+    b"content-length",
+    b"content-type",
+    b"cookie",
+    b"dnt",
+    b"early-data",
+    b"expect",
+    b"fastly-key",
+    b"forwarded",
+    b"from",
+    b"host",
+    b"if-match",
+    b"if-modified-since",
+    b"if-none-match",
+    b"if-range",
+    b"if-unmodified-since",
+    b"keep-alive",
+    b"larder-debug",
+    b"max-forwards",
+    b"pragma",
+    b"priority",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"purpose",
+    b"range",
+    b"referer",
+    b"sec-purpose",
+    b"te",
+    b"traceparent",
+    b"tracestate",
+    b"trailer",
+    b"transfer-encoding",
+    b"true-client-ip",
+    b"upgrade",
+    b"via",
+    b"x-amzn-trace-id",
+    b"x-client-ip",
+    b"x-cloud-trace-context",
+    b"x-correlation-id",
+    b"x-forwarded-client-cert",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-real-ip",
+    b"x-request-id",
+];
+/// Families of them.
+const PERSONAL_FAMILIES: [&[u8]; 5] = [b"cf-", b"sec-fetch-", b"x-b3-", b"x-envoy-", b"x-ot-"];
+
+fn is_preference(name: &[u8]) -> bool {
+    PREFERENCES.contains(&name) || PREFERENCE_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// Whether a field concerns one client, one connection or one request.
+#[must_use]
+pub fn is_personal(name: &[u8]) -> bool {
+    PERSONAL.contains(&name) || PERSONAL_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// What a refresh takes over from the request that it stands for.
+pub struct Passed<'a> {
+    options: &'a Options,
+    /// The fields by which the variant is selected.
+    nominated: Vec<&'a [u8]>,
+}
+
+impl<'a> Passed<'a> {
+    /// For a request that the rules give these options, whose response lies under this key.
+    #[must_use]
+    pub fn of(options: &'a Options, key: &'a [u8]) -> Passed<'a> {
+        let parts = KeyParts::of(key);
+        let nominated = parts.map(|parts| parts.variant.into_iter().map(|(name, _)| name).collect());
+        Passed { options, nominated: nominated.unwrap_or_default() }
+    }
+
+    /// Whether this field is taken over: preferences, and what the response is stored under.
+    #[must_use]
+    pub fn takes(&self, name: &[u8]) -> bool {
+        let key = &self.options.key;
+        name.starts_with(b":")
+            || is_preference(name)
+            || key.headers.iter().any(|keyed| keyed.as_bytes() == name)
+            || matches!(key.unkeyed.said(name), Some(Treatment::Key | Treatment::Ignore))
+            || self.options.credentials.ignores(name)
+            || self.nominated.contains(&name)
+    }
+}
+
+/// Whether a request is of a kind that makes origins fail whatever its target: with an error stored for it, one client
+/// would deny the resource to all others.
+#[must_use]
+pub fn is_odd(request: &RequestHead) -> bool {
+    // Half of what the most restrictive of common servers accept.
+    const BYTES_MAX: usize = 4 << 10;
+    const LINES_MAX: usize = 50;
+    let fields = || request.fields.iter().filter(|(name, _)| !name.starts_with(b":"));
+    let bytes: usize = fields().map(|(name, value)| name.len() + value.len()).sum();
+    let is_odd_byte = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\t');
+    bytes > BYTES_MAX
+        || fields().count() > LINES_MAX
+        || fields().any(|(_, value)| value.iter().any(is_odd_byte))
+}
+
+/// Whether it may be a request's own doing that the origin fails: it is odd, or has fields that nobody has heard of.
+#[must_use]
+pub fn may_provoke(request: &RequestHead) -> bool {
+    let is_unheard_of = |name: &[u8]| !name.starts_with(b":") && !is_preference(name) && !is_personal(name);
+    is_odd(request) || request.fields.iter().any(|(name, _)| is_unheard_of(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::http::Fields;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn request(fields: &[(&str, &str)]) -> RequestHead {
+        RequestHead { fields: fields.iter().copied().collect::<Fields>(), has_body: false }
+    }
+
+    #[test]
+    fn what_browsers_send_provokes_nothing() {
+        let browser = [
+            (":path", "/"),
+            ("accept", "text/html"),
+            ("accept-encoding", "gzip, br"),
+            ("cookie", "a=b; c=\"d\""),
+            ("referer", "https://shop.example/"),
+            ("sec-ch-ua-mobile", "?0"),
+            ("sec-fetch-mode", "navigate"),
+            ("upgrade-insecure-requests", "1"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-request-id", "1"),
+        ];
+        assert!(!may_provoke(&request(&browser)));
+        let long = "x".repeat(5_000);
+        let odd = [("x-crash", "1", false), ("cookie", &long, true), ("user-agent", "caf\u{e9}", true)];
+        for (name, value, is_odd_too) in odd {
+            let request = request(&[(":path", "/"), (name, value)]);
+            assert!(may_provoke(&request), "{name}");
+            assert_eq!(is_odd(&request), is_odd_too, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_takes_over_preferences_and_what_is_part_of_the_key() {
+        let json =
+            br#"{"key": {"headers": ["x-tenant"], "unkeyed": {"x-known": "ignore", "x-gone": "strip"}}}"#;
+        let options = Config::parse(json).unwrap().defaults;
+        let primary = crate::policy::key::primary(&request(&[(":path", "/")]), &options);
+        let variant = ["x-varied".to_owned()];
+        let key = crate::policy::key::variant(&primary, &variant, &request(&[("x-varied", "1")]), &options);
+        let passed = Passed::of(&options, &key);
+        for (name, is_taken) in [
+            (":path", true),
+            ("accept-language", true),
+            ("sec-ch-ua", true),
+            ("x-forwarded-proto", true),
+            ("x-tenant", true),
+            ("x-known", true),
+            ("x-varied", true),
+            ("x-crash", false),
+            ("x-gone", false),
+            ("cf-connecting-ip", false),
+            ("traceparent", false),
+            ("fastly-key", false),
+            ("x-forwarded-client-cert", false),
+            ("uber-trace-id", false),
+        ] {
+            assert_eq!(passed.takes(name.as_bytes()), is_taken, "{name}");
+        }
+    }
+}
