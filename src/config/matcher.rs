@@ -97,6 +97,12 @@ impl Match {
             && self.header.iter().all(|(name, condition)| condition.holds(target.request, name))
     }
 
+    /// The same conditions on paths in plain spelling; none when it has none on paths.
+    pub(super) fn plain(&self) -> Option<Match> {
+        let path = self.path.as_ref()?.iter().map(PathPattern::plain).collect();
+        Some(Match { path: Some(path), ..self.clone() })
+    }
+
     /// Whether there may be a request for this URL of which all conditions hold.
     pub(super) fn may_hold_for(&self, target: &Target<'_>) -> bool {
         any(&self.path, |path| path.matches(target.path))

@@ -22,6 +22,7 @@ mod reduction;
 mod reference;
 mod rules;
 mod sections;
+mod spelling;
 mod tags;
 mod template;
 mod text;

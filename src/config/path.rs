@@ -101,6 +101,19 @@ fn capture_name(name: &str, names: &[Box<str>]) -> Option<Box<str>> {
 }
 
 impl PathPattern {
+    /// The same over paths in plain spelling.
+    pub(super) fn plain(&self) -> PathPattern {
+        let plain = |segment: &Segment| match segment {
+            Segment::One(glob) => Segment::One(glob.plain()),
+            Segment::Any => Segment::Any,
+        };
+        // An empty last segment is a slash at the end, which is in no plain spelling.
+        let is_empty =
+            |segment: &Segment| matches!(segment, Segment::One(glob) if glob.literal() == Some(b""));
+        let segments = self.segments.iter().filter(|segment| !is_empty(segment)).map(plain).collect();
+        PathPattern { segments, ..self.clone() }
+    }
+
     /// What every path it matches begins with.
     pub(super) fn prefix(&self) -> Vec<u8> {
         let mut prefix = Vec::new();

@@ -1,5 +1,6 @@
 //! Patterns over hosts and values. Nothing backtracks: a text is read once, from left to right.
 
+use super::spelling::plain_literal;
 use super::text::Text;
 
 /// The longest pattern, in bytes.
@@ -29,6 +30,12 @@ impl Glob {
         let rest: Box<[(Gap, Box<[u8]>)]> = pieces.map(|piece| (gap, piece.as_bytes().into())).collect();
         let apart = rest.iter().rev().skip(1).all(|(_, piece)| !piece.is_empty());
         (apart && pattern.len() <= PATTERN_BYTES_MAX).then_some(Glob { head, rest })
+    }
+
+    /// The same over texts in plain spelling.
+    pub(super) fn plain(&self) -> Glob {
+        let rest = self.rest.iter().map(|(gap, piece)| (*gap, plain_literal(piece))).collect();
+        Glob { head: plain_literal(&self.head), rest }
     }
 
     /// The one text it matches, when it has no gap.

@@ -43,7 +43,8 @@ const fn policy(
 #[rustfmt::skip] // One option after another, whatever their length.
 pub const REFERENCE: &[Row] = &[
     policy("bypass", "boolean", "false", "true",
-        "Go to the origin and store nothing."),
+        "Go to the origin and store nothing. A rule that says so matches every spelling of its paths that an origin may take for \
+         one of them: `/Account`, `/account;x`, `//account`, `/account%2Fme`."),
     policy("ttl", "duration or `null`", "null", r#""1h""#,
         "Short for `ttl.override`."),
     policy("ttl.override", "duration or `null`", "null", r#""1h""#,

@@ -18,6 +18,7 @@ use super::names::Name;
 use super::options::Options;
 use super::overlay::{Key, Overlay, put};
 use super::reduction::Reductions;
+use super::spelling::{is_unusual, plain};
 use super::template::TagTemplate;
 use super::text::text;
 use super::units::{show_size, size};
@@ -148,6 +149,8 @@ pub struct Rules {
     mutates: bool,
     /// The rules that say how queries count.
     reducing: Vec<u32>,
+    /// The rules that keep paths out of the cache, with their conditions on plain spellings.
+    bypassing: Vec<(u32, Match)>,
     work: RefCell<Work>,
 }
 
@@ -175,6 +178,11 @@ impl Rules {
                 .zip(&rules)
                 .filter(|(_, rule)| rule.options.key.reduces())
                 .map(|(at, _)| at)
+                .collect(),
+            bypassing: (0..)
+                .zip(&rules)
+                .filter(|(_, rule)| rule.options.bypass == Some(true))
+                .filter_map(|(at, rule)| Some((at, rule.when.plain()?)))
                 .collect(),
             rules,
             work: RefCell::default(),
@@ -220,10 +228,27 @@ impl Rules {
         work.found.clear();
         let matches = |at: &u32| self.rule(*at).is_some_and(|rule| rule.matches(target, phase));
         work.found.extend(work.candidates.drain().filter(matches));
+        if !self.bypassing.is_empty() && target.path.starts_with(b"/") && is_unusual(target.path) {
+            self.add_bypassing(target, phase, &mut work.found);
+        }
         let options = self.merged(work);
         match phase {
             Phase::Request => options,
             Phase::Response { .. } => self.with_captures(options, &work.found, target),
+        }
+    }
+
+    /// Adds the first rule that keeps the path out of the cache in another spelling, unless one before it says of this
+    /// spelling that it need not be.
+    fn add_bypassing(&self, target: &Target<'_>, phase: Phase<'_>, found: &mut Vec<u32>) {
+        let says = |at: &&u32| self.rule(**at).is_some_and(|rule| rule.options.bypass.is_some());
+        let said = found.iter().find(says).copied().unwrap_or(u32::MAX);
+        let plain = plain(target.path);
+        let target = Target { path: &plain, authority: target.authority.clone(), ..*target };
+        let mut rules = self.bypassing.iter().filter(|(at, _)| *at < said);
+        if let Some((at, _)) = rules.find(|(_, when)| when.holds(&target, phase, false)) {
+            found.push(*at);
+            found.sort_unstable();
         }
     }
 
@@ -387,6 +412,39 @@ mod tests {
             assert_eq!(options.set_cookie, crate::config::SetCookie::Strip);
             assert_eq!(options.key.query, QueryKey::Drop(vec!["utm_*".into()]));
             assert!(!options.key.query_sorted);
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_path_out_of_the_cache_keeps_out_its_other_spellings() {
+        let rules = rules(
+            "{'ttl': {'default': '60s'}, 'rules': [
+                {'match': {'path': '/account/public/**'}, 'bypass': false},
+                {'match': {'path': ['/account/**', '/My%20Page/', '/api/*/me'], 'host': 'shop.example'}, 'bypass': true},
+                {'match': {'path': '/other/**'}, 'ttl': '1h'}]}",
+        );
+        for (path, is_bypassed) in [
+            ("/account/me", true),
+            ("/account;x/me", true),
+            ("/ACCOUNT/me", true),
+            ("/account%20/me", true),
+            ("/%61ccount/me?q", true),
+            ("//account/me", true),
+            ("/x/../account/me", true),
+            ("/account%2Fme", true),
+            ("/account\\me", true),
+            ("/API/7/ME", true),
+            ("/my%20page", true),
+            ("/My%20Page/", true),
+            ("/account/public/x", false),
+            ("/account/public/X", false),
+            ("/Account/public/x", true),
+            ("/accounts", false),
+            ("/other/A", false),
+            ("/Shop", false),
+        ] {
+            let options = rules.for_request(&get(path));
+            assert_eq!(options.bypass, is_bypassed, "{path}");
         }
     }
 
