@@ -36,6 +36,8 @@ mod filters;
 mod hostile;
 /// A module that cannot be loaded.
 mod loading;
+/// What Envoy does to replies that it takes for its own.
+mod local_replies;
 /// Envoy as meshes configure it.
 mod mesh;
 /// An origin that is gone for a while.
