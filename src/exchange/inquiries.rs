@@ -206,8 +206,7 @@ pub(super) fn explain(
     let Some(found) = cx.cache.find(cx.host, &ask, cx.now) else { return unreadable() };
     let forward = match intent(&ask.request, &ask.options) {
         _ if ask.options.bypass => Some(ForwardReason::Bypass(Bypass::Rule)),
-        Intent::Forward(reason) => Some(reason),
-        Intent::Unsafe => Some(ForwardReason::Method),
+        Intent::Forward(reason) | Intent::Unsafe(reason) => Some(reason),
         Intent::Lookup | Intent::LookupWithContent => found.forward,
     };
     let covering = found.seen.as_ref().map(|seen| cx.cache.covering(cx.host, seen, RECORDS_MAX));

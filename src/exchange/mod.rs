@@ -161,7 +161,7 @@ impl Exchange {
         match intent {
             Intent::Forward(reason) => self.pass(reason),
             Intent::LookupWithContent => self.content_head(cx, request, options),
-            Intent::Unsafe => self.pass_unsafe(cx, request, options),
+            Intent::Unsafe(reason) => self.pass_unsafe(cx, (request, options), reason),
             Intent::Lookup => {
                 let key = key::primary(&request, &options);
                 let ask = Rc::new(self.ask(cx, request, options, key));

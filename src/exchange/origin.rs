@@ -67,11 +67,12 @@ impl Exchange {
     pub(super) fn pass_unsafe(
         &mut self,
         cx: &mut Context<'_, impl Host>,
-        mut request: RequestHead,
-        options: Rc<Options>,
+        (mut request, options): (RequestHead, Rc<Options>),
+        reason: ForwardReason,
     ) -> Step {
-        let step = self.pass(ForwardReason::Method);
-        let is_stored = options.store_post && request.method() == b"POST";
+        let is_plain = reason == ForwardReason::Method;
+        let step = self.pass(reason);
+        let is_stored = is_plain && options.store_post && request.method() == b"POST";
         let asked = is_stored.then(|| cx.cache.decide(cx.host, cx.now)).flatten();
         let memory = cx.cache.in_flight();
         let held = memory.share(request.fields.wire().len()).unwrap_or_else(|| {

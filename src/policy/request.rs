@@ -13,8 +13,8 @@ pub enum Intent {
     Lookup,
     /// A stored response may answer it once its content is known, which is part of its cache key: a `QUERY` (RFC 10008).
     LookupWithContent,
-    /// It goes to the origin, and a non-error answer invalidates (RFC 9111 §4.4).
-    Unsafe,
+    /// It goes to the origin for this reason, and a non-error answer invalidates (RFC 9111 §4.4).
+    Unsafe(ForwardReason),
     /// It goes to the origin.
     Forward(ForwardReason),
 }
@@ -27,7 +27,9 @@ pub enum Intent {
 pub fn intent(request: &RequestHead, options: &Options) -> Intent {
     let seen = Seen::of(request, &options.key.unkeyed);
     if let Some(why) = seen.bypass() {
-        return Intent::Forward(ForwardReason::Bypass(why));
+        // Nothing answers it but the origin, which carries it out all the same.
+        let reason = ForwardReason::Bypass(why);
+        return if seen.may_change() { Intent::Unsafe(reason) } else { Intent::Forward(reason) };
     }
     let method = match seen.method {
         b"POST" if options.post_as_query => b"QUERY",
@@ -45,10 +47,17 @@ pub fn intent(request: &RequestHead, options: &Options) -> Intent {
             Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody))
         }
         b"QUERY" => Intent::LookupWithContent,
-        // The other methods that the IANA registry calls safe.
-        b"OPTIONS" | b"TRACE" | b"PROPFIND" | b"REPORT" | b"SEARCH" => Intent::Forward(ForwardReason::Method),
-        _ => Intent::Unsafe,
+        safe if is_safe(safe) => Intent::Forward(ForwardReason::Method),
+        _ => Intent::Unsafe(ForwardReason::Method),
     }
+}
+
+/// Whether the IANA registry calls a method safe.
+fn is_safe(method: &[u8]) -> bool {
+    matches!(
+        method,
+        b"GET" | b"HEAD" | b"QUERY" | b"OPTIONS" | b"TRACE" | b"PROPFIND" | b"REPORT" | b"SEARCH"
+    )
 }
 
 /// Whether the request says `only-if-cached`: a miss is then answered 504 (RFC 9111 §5.2.1.7).
@@ -142,6 +151,14 @@ impl<'a> Seen<'a> {
         (self.method.is_empty() || self.ambiguous || other_host || !is_authority(authority) || !target)
             .then_some(Bypass::Target)
     }
+
+    /// Whether it may change what is stored for its target, where that is known. A `CONNECT` has none.
+    fn may_change(&self) -> bool {
+        let has_target = !self.ambiguous
+            && is_authority(self.authority.unwrap_or_default())
+            && self.path.unwrap_or_default().starts_with(b"/");
+        has_target && !self.method.is_empty() && self.method != b"CONNECT" && !is_safe(self.method)
+    }
 }
 
 /// What is no number that fits is as good as too much.
@@ -149,7 +166,8 @@ fn length(value: &[u8]) -> u64 {
     core::str::from_utf8(value).ok().and_then(|digits| digits.trim().parse().ok()).unwrap_or(u64::MAX)
 }
 
-fn is_grpc(content_type: &[u8]) -> bool {
+/// Whether a media type is one of gRPC.
+pub(super) fn is_grpc(content_type: &[u8]) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
         && content_type.get(GRPC.len()).is_none_or(|next| matches!(next, b'+' | b';' | b' ' | b'-'))
@@ -175,7 +193,10 @@ mod tests {
     const BYPASS_UNKEYED: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Unkeyed));
     const BYPASS_UPGRADE: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Upgrade));
     const BYPASS_GRPC: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::Grpc));
+    const CHANGES_BY_GRPC: Intent = Intent::Unsafe(ForwardReason::Bypass(Bypass::Grpc));
+    const CHANGES_AND_UPGRADES: Intent = Intent::Unsafe(ForwardReason::Bypass(Bypass::Upgrade));
     const BYPASS_BODY: Intent = Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody));
+    const UNSAFE: Intent = Intent::Unsafe(ForwardReason::Method);
     const METHOD: Intent = Intent::Forward(ForwardReason::Method);
 
     fn request(method: &str, authority: &str, path: &str, more: &[(&str, &str)]) -> RequestHead {
@@ -195,10 +216,10 @@ mod tests {
             ("GET", "h", "/", &[("host", "h")], Intent::Lookup),
             ("GET", "h", "/", &[("host", "H")], BYPASS_TARGET),
             ("GET", "h", "/", &[("connection", "keep-alive")], Intent::Lookup),
-            ("POST", "h", "/", &[], Intent::Unsafe),
-            ("DELETE", "h", "/", &[], Intent::Unsafe),
-            ("M-SEARCH", "h", "/", &[], Intent::Unsafe),
-            ("get", "h", "/", &[], Intent::Unsafe),
+            ("POST", "h", "/", &[], UNSAFE),
+            ("DELETE", "h", "/", &[], UNSAFE),
+            ("M-SEARCH", "h", "/", &[], UNSAFE),
+            ("get", "h", "/", &[], UNSAFE),
             ("OPTIONS", "h", "*", &[], METHOD),
             ("TRACE", "h", "/", &[], METHOD),
             ("PROPFIND", "h", "/", &[], METHOD),
@@ -225,13 +246,21 @@ mod tests {
             ("GET", "h", "/", &[(":authority", "h")], BYPASS_TARGET),
             ("GET", "h", "/", &[("x-original-url", "/admin")], BYPASS_UNKEYED),
             ("QUERY", "h", "/", &[("x-http-method-override", "GET")], BYPASS_UNKEYED),
-            ("POST", "h", "/", &[("x-http-method-override", "DELETE")], Intent::Unsafe),
+            ("POST", "h", "/", &[("x-http-method-override", "DELETE")], UNSAFE),
             ("GET", "h", "/", &[("upgrade", "websocket")], BYPASS_UPGRADE),
             ("GET", "h", "/", &[("connection", "close, Upgrade")], BYPASS_UPGRADE),
             ("CONNECT", "h:443", "", &[], BYPASS_UPGRADE),
             ("CONNECT", "h", "/", &[(":protocol", "websocket")], BYPASS_UPGRADE),
-            ("POST", "h", "/", &[("content-type", "application/grpc+proto")], BYPASS_GRPC),
-            ("POST", "h", "/", &[("content-type", "application/grpcx")], Intent::Unsafe),
+            ("POST", "h", "/", &[("content-type", "application/grpc+proto")], CHANGES_BY_GRPC),
+            ("DELETE", "h", "/", &[("content-type", "application/grpc")], CHANGES_BY_GRPC),
+            ("GET", "h", "/", &[("content-type", "application/grpc")], BYPASS_GRPC),
+            ("DELETE", "h", "/", &[("upgrade", "websocket")], CHANGES_AND_UPGRADES),
+            ("POST", "h", "/", &[("connection", "upgrade")], CHANGES_AND_UPGRADES),
+            ("DELETE", "h", "/", &[("host", "x")], Intent::Unsafe(ForwardReason::Bypass(Bypass::Target))),
+            ("DELETE", "h", "/", &[(":path", "/")], BYPASS_TARGET),
+            ("DELETE", "h", "*", &[], BYPASS_TARGET),
+            ("DELETE", "a,b", "/", &[], BYPASS_TARGET),
+            ("POST", "h", "/", &[("content-type", "application/grpcx")], UNSAFE),
         ] {
             let request = request(method, authority, path, more);
             assert_eq!(
@@ -255,14 +284,14 @@ mod tests {
         let rule = Intent::Forward(ForwardReason::Bypass(Bypass::Rule));
         assert_eq!(intent(&request("GET", "h", "/", &[]), &options), rule);
         assert_eq!(intent(&request("QUERY", "h", "/", &[]), &options), rule);
-        assert_eq!(intent(&request("PUT", "h", "/", &[]), &options), Intent::Unsafe);
+        assert_eq!(intent(&request("PUT", "h", "/", &[]), &options), UNSAFE);
     }
 
     #[test]
     fn a_post_that_only_asks_is_as_good_as_a_query() {
         let options = Options { post_as_query: true, ..Options::default() };
         assert_eq!(intent(&request("POST", "h", "/", &[]), &options), Intent::LookupWithContent);
-        assert_eq!(intent(&request("PUT", "h", "/", &[]), &options), Intent::Unsafe);
+        assert_eq!(intent(&request("PUT", "h", "/", &[]), &options), UNSAFE);
         let options = Options { bypass: true, ..options };
         let rule = Intent::Forward(ForwardReason::Bypass(Bypass::Rule));
         assert_eq!(intent(&request("POST", "h", "/", &[]), &options), rule);

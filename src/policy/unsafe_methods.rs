@@ -4,15 +4,16 @@ use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead, structured, uri};
 
 use super::key;
+use super::request::is_grpc;
 
 /// The most groups that one response may invalidate; RFC 9875 §3 wants at least 32.
 const GROUPS_MAX: usize = 128;
 
 /// The canonical URIs that the answer to an unsafe request invalidates: its target and, on the same origin, `Location`
-/// and `Content-Location`. Empty when the answer is an error.
+/// and `Content-Location`. Empty when the answer is an error, or that of a gRPC call.
 #[must_use]
 pub fn invalidated_uris(request: &RequestHead, response: &ResponseHead, options: &Options) -> Vec<Vec<u8>> {
-    if !is_success(response) {
+    if !is_success(response) || is_call(request, response) {
         return Vec::new();
     }
     let origin = (request.scheme(), request.authority());
@@ -51,6 +52,15 @@ pub fn invalidated_groups(response: &ResponseHead) -> Vec<String> {
     groups
 }
 
+/// Whether a request was a gRPC call, and its server took it for one. Its URL names a method and nothing that could be
+/// fetched; so many calls go by that a record for each would roll the journal over.
+fn is_call(request: &RequestHead, response: &ResponseHead) -> bool {
+    let says_grpc = |content_type: Option<&[u8]>| content_type.is_some_and(is_grpc);
+    request.method() == b"POST"
+        && says_grpc(request.fields.get("content-type"))
+        && says_grpc(response.fields.get("content-type"))
+}
+
 /// §4.4: "A "non-error response" is one with a 2xx (Successful) or 3xx (Redirection) status code."
 fn is_success(response: &ResponseHead) -> bool {
     matches!(response.status, 200..400)
@@ -86,6 +96,25 @@ mod tests {
             (500, &[], &[]),
         ] {
             assert_eq!(uris(status, fields), expected, "{status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_grpc_call_that_was_taken_for_one_invalidates_nothing() {
+        for (method, sent, received, expected) in [
+            ("POST", "application/grpc", "application/grpc+proto", 0),
+            ("POST", "application/grpc", "text/plain", 1),
+            ("POST", "application/json", "application/grpc", 1),
+            ("DELETE", "application/grpc", "application/grpc", 1),
+        ] {
+            let target = [(":method", method), (":scheme", "http"), (":authority", "h"), (":path", "/a")];
+            let mut fields = Fields::from_iter(target);
+            fields.push("content-type", sent);
+            let request = RequestHead { fields, has_body: true };
+            let response =
+                ResponseHead { status: 200, fields: Fields::from_iter([("content-type", received)]) };
+            let uris = invalidated_uris(&request, &response, &Options::default());
+            assert_eq!(uris.len(), expected, "{method} {sent} {received}");
         }
     }
 
