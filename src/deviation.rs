@@ -3,7 +3,7 @@
 //! The shipped module has none of this: without the feature `deviations`, which only the crate's own tests turn on,
 //! `deviates` is constantly false, and the journal's ring and the chunks of bodies have their one size.
 
-use crate::store::journal::{RECORDS, SEGMENTS};
+use crate::store::journal::{RECORDS, SEGMENT_BYTES, SEGMENTS};
 use crate::store::record::CHUNK_BYTES;
 
 /// Sizes that tests make small, so that little is enough to go beyond them.
@@ -13,12 +13,15 @@ pub struct Sizes {
     pub segments: u64,
     /// The records in a segment.
     pub records: u64,
+    /// The bytes of records with which a segment is full.
+    pub segment_bytes: usize,
     /// The bytes of a body's chunk.
     pub chunk_bytes: usize,
 }
 
 /// The sizes that are shipped.
-pub const SIZES: Sizes = Sizes { segments: SEGMENTS, records: RECORDS, chunk_bytes: CHUNK_BYTES };
+pub const SIZES: Sizes =
+    Sizes { segments: SEGMENTS, records: RECORDS, segment_bytes: SEGMENT_BYTES, chunk_bytes: CHUNK_BYTES };
 
 /// How the code may deviate from what it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,6 +144,7 @@ pub(crate) fn deviates(how: Deviation) -> bool {
 
 /// The sizes that hold.
 #[inline]
-pub(crate) fn sizes() -> Sizes {
+#[must_use]
+pub fn sizes() -> Sizes {
     switch::sizes()
 }

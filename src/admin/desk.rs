@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::{Limiter, Purge};
+use super::{Limiter, Matchers};
 use crate::invalidation::Backlog;
 use crate::time::Monotonic;
 
@@ -83,7 +83,7 @@ pub const ROUNDS_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Round {
     /// What is covered.
-    pub purge: Purge,
+    pub matchers: Matchers,
     /// Since which position of the journal it is.
     pub receipt: u64,
     /// Where in the store to go on.

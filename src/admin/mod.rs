@@ -427,12 +427,9 @@ fn allowed(command: Command, caller: &Caller) -> Result<Command, Problem> {
     match &command {
         Command::Purge(purge) => {
             for invalidation in &purge.invalidations {
-                if selectors::covers_everything(&invalidation.selector) {
+                if !selectors::is_particular(&invalidation.selector) {
                     require(caller, Scope::PurgeAll)?;
                 }
-            }
-            if purge.empties {
-                require(caller, Scope::PurgeAll)?;
             }
             require_any_purge(caller)?;
             purge.fits()?;

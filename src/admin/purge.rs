@@ -6,7 +6,7 @@ use super::url::all_forms;
 use super::{Caller, Context, Dialect, JournalBusy, Problem, Refreshed};
 use crate::config::Scope;
 use crate::invalidation::{
-    Invalidation, Matcher, Mode, Origin, RECORD_BYTES_MAX, Selector, Subject, record_bytes,
+    Invalidation, Matcher, Mode, Origin, RECORD_BYTES_MAX, Selector, Subject, Work, record_bytes,
 };
 
 /// The most records of one command.
@@ -50,8 +50,6 @@ pub struct Purge {
     pub refresh: bool,
     /// A name for this command: with one that is already known, the first answer is repeated.
     pub idempotency_key: Option<String>,
-    /// Whether it leaves nothing of a host, by a pattern, which is what it takes to purge everything.
-    pub empties: bool,
     /// Whether all is meant where nothing is stored for the host that it names.
     pub or_everything: bool,
     /// How much it covers.
@@ -89,7 +87,6 @@ impl Purge {
             dry_run: false,
             refresh: false,
             idempotency_key: None,
-            empties: false,
             or_everything: false,
             covered: None,
             refreshed: None,
@@ -225,42 +222,36 @@ impl Purge {
 pub struct Matchers(Vec<(usize, Matcher)>);
 
 impl Matchers {
-    /// How many there are.
+    /// Whether any of them covers this, with no more work than may be done: in doubt one does.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.0.len()
+    pub fn cover(&self, subject: &Subject<'_>, work: &Work) -> bool {
+        self.0.iter().any(|(_, matcher)| matcher.covers_within(subject, work))
     }
 
-    /// How much holding them against one response costs, as a number of comparisons.
+    /// Counts for each of those asked for how many of these it covers; and whether there was work enough to count all.
     #[must_use]
-    pub fn weight(&self) -> u64 {
-        self.0.iter().map(|(_, matcher)| matcher.weight()).sum()
-    }
-
-    /// Whether any of them covers this.
-    #[must_use]
-    pub fn cover(&self, subject: &Subject<'_>) -> bool {
-        self.0.iter().any(|(_, matcher)| matcher.covers(subject))
-    }
-
-    /// Counts for each of those asked for how many of these it covers.
-    #[must_use]
-    pub fn counts<'s>(&self, asked: usize, subjects: impl Iterator<Item = Subject<'s>>) -> Vec<u64> {
+    pub fn counts<'s>(
+        &self,
+        asked: usize,
+        subjects: impl Iterator<Item = Subject<'s>>,
+        work: &Work,
+    ) -> (Vec<u64>, bool) {
         let mut counts = vec![0; asked];
         for subject in subjects {
             let mut last = None;
             for (asked, matcher) in &self.0 {
                 // The parts of one selector follow each other, and count once.
-                if last != Some(*asked)
-                    && matcher.covers(&subject)
-                    && let Some(count) = counts.get_mut(*asked)
-                {
+                let covers = last != Some(*asked) && matcher.covers_within(&subject, work);
+                if work.is_done() {
+                    return (counts, false);
+                }
+                if covers && let Some(count) = counts.get_mut(*asked) {
                     *count += 1;
                     last = Some(*asked);
                 }
             }
         }
-        counts
+        (counts, true)
     }
 }
 

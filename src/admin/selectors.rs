@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::json::Node;
 use super::{Context, Problem};
-use crate::invalidation::{Matcher, Part, Pattern, Selector, Subject, Tag, Term, media_range, status};
+use crate::invalidation::{Matcher, Part, Pattern, Selector, Subject, Tag, Term, media_range, said, status};
 use crate::time::Timestamp;
 
 /// The members that a selector may have.
@@ -65,6 +65,37 @@ pub fn combined(mut terms: Vec<Term>) -> Selector {
 pub fn covers_everything(selector: &Selector) -> bool {
     let matcher = Matcher::new(selector);
     covers(&matcher, "") || (matcher.has_pattern() && is_satisfied_by_letters(&matcher))
+}
+
+/// The fewest characters in a row that a pattern has to give as they are, its beginning and its end among them.
+const SAID_MIN: usize = 3;
+
+/// Whether a selector says what it is about: it names a URL, a path, a host, a tag, a media type or an error, or has a
+/// pattern with some text of its own. What does not may cover anything, and is for those who may purge everything.
+#[must_use]
+pub fn is_particular(selector: &Selector) -> bool {
+    match selector {
+        Selector::And(terms) => terms.iter().any(|term| !term.negated && is_particular(&term.selector)),
+        Selector::All | Selector::StoredBefore(_) => false,
+        Selector::Status(status) => *status >= 300,
+        Selector::StatusClass(class) => *class >= 3,
+        Selector::Glob(..) | Selector::Regex(..) => said(selector) >= SAID_MIN,
+        Selector::Tags(tags) => tags.iter().all(is_particular_tag),
+        Selector::ContentType(range) => range.len() > "*/*".len(),
+        Selector::Uri(_)
+        | Selector::UriAnyQuery(_)
+        | Selector::Prefix(_)
+        | Selector::Host(_)
+        | Selector::Hostname(_) => true,
+    }
+}
+
+/// An automatic tag is what it stands for.
+fn is_particular_tag(tag: &Tag) -> bool {
+    match tag.as_str().strip_prefix("status:").and_then(status) {
+        Some(status) => is_particular(&status),
+        None => true,
+    }
 }
 
 /// Letters that most URLs have, and what hosts have.
@@ -363,6 +394,53 @@ mod tests {
             r#"{"host":"h","regex":"[a-z]"}"#,
         ] {
             assert!(check(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_its_own_purges_what_it_names() {
+        for (text, expected) in [
+            (r#"{"url":"http://h/p"}"#, true),
+            (r#"{"host":"h"}"#, true),
+            (r#"{"tag":"a"}"#, true),
+            (r#"{"rule":"r"}"#, true),
+            (r#"{"type":"image/*"}"#, true),
+            (r#"{"status":404}"#, true),
+            (r#"{"status":"5xx"}"#, true),
+            (r#"{"regex":"^/a"}"#, true),
+            (r#"{"regex":"\\.js$"}"#, true),
+            (r#"{"regex":"^/news/[0-9]+$"}"#, true),
+            (r#"{"glob":"/a*"}"#, true),
+            (r#"{"host_glob":"*.example"}"#, true),
+            (r#"{"tag_regex":"^user:"}"#, true),
+            (r#"{"host":"h","regex":"[a-z]"}"#, true),
+            (r#"{"status":200,"tag":"a"}"#, true),
+            (r#"{"all":true}"#, false),
+            (r#"{"all":true,"older_than":"1s"}"#, false),
+            (r#"{"status":200}"#, false),
+            (r#"{"status":"2xx"}"#, false),
+            (r#"{"tag":"status:200"}"#, false),
+            (r#"{"tags":["a","status:2xx"]}"#, false),
+            (r#"{"status":200,"not":{"tag":"a"}}"#, false),
+            (r#"{"all":true,"regex":"[a-z]"}"#, false),
+            (r#"{"all":true,"regex":"."}"#, false),
+            (r#"{"all":true,"regex":"e"}"#, false),
+            (r#"{"regex":"[a-z]/"}"#, false),
+            (r#"{"regex":"\\w\\w"}"#, false),
+            (r#"{"regex":"^[^/]+/."}"#, false),
+            (r#"{"regex":"[a-z]+\\.[a-z]+"}"#, false),
+            (r#"{"regex":"\\.c"}"#, false),
+            (r#"{"regex":"(abc)?"}"#, false),
+            (r#"{"regex":"abcd|x"}"#, false),
+            (r#"{"regex":"ab{0,9}c?d*"}"#, false),
+            (r#"{"all":true,"glob":"*.*"}"#, false),
+            (r#"{"all":true,"host_regex":"[a-z0-9.:]+"}"#, false),
+            (r#"{"tag_regex":"[a-z]{2}"}"#, false),
+        ] {
+            let confirmed = text.replacen('{', r#"{"all":true,"#, 1);
+            let confirmed = if text.contains(r#""all""#) { text } else { &confirmed };
+            let selector = check(text).or_else(|_| check(confirmed));
+            assert_eq!(selector.map(|selector| is_particular(&selector)), Ok(expected), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::consider::invalidated;
 use super::{Ask, Cache, Decision, Host, Landing, LearnedRoute, Place, Waited, subject};
 use crate::breaker::Breakers;
 use crate::collapse::{failures, rests_until};
-use crate::invalidation::{Invalidation, Subject, Verdict};
+use crate::invalidation::{CALLBACK_WORK_MAX, Invalidation, Subject, Verdict, Work};
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::{Reuse, reuse};
 use crate::store::journal::Covering;
@@ -19,7 +19,7 @@ use crate::time::Now;
 
 /// The most sets that one survey reads.
 const SETS_MAX: u32 = 8192;
-/// The most bytes of records that one survey reads, give or take one record.
+/// The most bytes of records that one survey reads where nobody says less.
 const BYTES_MAX: u64 = 8 << 20;
 
 /// A stored response as it lies in its slot; where its body is large it is left out.
@@ -31,6 +31,27 @@ pub struct Seen {
     pub bytes: u64,
     /// What the journal says about it.
     pub verdict: Verdict,
+}
+
+/// What a survey may do. Of work it may take one verdict more than it is given.
+#[derive(Debug)]
+pub struct Survey {
+    /// The most stored responses that it finds.
+    pub found_max: usize,
+    /// The most that it looks at.
+    pub looked_max: u64,
+    /// The most bytes of records that it reads, give or take one record.
+    pub bytes_max: u64,
+    /// The matching that it may do.
+    pub work: Work,
+}
+
+impl Survey {
+    /// A survey that finds so many, looks at so many and does what one callback may do.
+    #[must_use]
+    pub const fn of(found_max: usize, looked_max: u64) -> Survey {
+        Survey { found_max, looked_max, bytes_max: BYTES_MAX, work: Work::of(CALLBACK_WORK_MAX) }
+    }
 }
 
 /// What a survey came to.
@@ -114,30 +135,19 @@ impl Cache {
         self.mirror.covering(host, &subject(&record.content), record.stamp, limit)
     }
 
-    /// Whether the index of the journal takes so many more patterns without forgetting anything.
-    pub fn has_room_for_patterns(&mut self, host: &impl Host, patterns: usize) -> bool {
-        !self.sync(host) || self.mirror.has_room_for(patterns)
+    /// Whether the index of the journal takes these without forgetting anything, from callers who may not purge everything.
+    pub fn journal_has_room_for(&mut self, host: &impl Host, invalidations: &[Invalidation]) -> bool {
+        !self.sync(host) || self.mirror.has_room_for(invalidations)
     }
 
-    /// Looks at stored responses from a place on, until enough of those that are `wanted` have been found or so many
-    /// have been looked at. `wanted` gets what selectors look at, and the stamp. None when the journal cannot be read.
+    /// Looks at stored responses from a place on, until enough of those that are `wanted` have been found or as many looked
+    /// at as may be. `wanted` gets what selectors look at, and the stamp. None when the journal cannot be read.
     pub fn survey(
         &mut self,
         host: &impl Host,
         from: u64,
-        (limit, looked_max): (usize, u64),
-        wanted: impl Fn(&Subject<'_>, u64) -> bool,
-    ) -> Option<Page> {
-        self.survey_within(host, from, (limit, looked_max, BYTES_MAX), wanted)
-    }
-
-    /// The same, reading no more than so many bytes of records, give or take one record.
-    pub fn survey_within(
-        &mut self,
-        host: &impl Host,
-        from: u64,
-        (limit, looked_max, bytes_max): (usize, u64, u64),
-        wanted: impl Fn(&Subject<'_>, u64) -> bool,
+        may: &Survey,
+        wanted: impl Fn(&Subject<'_>, u64, &Work) -> bool,
     ) -> Option<Page> {
         if !self.sync(host) {
             return None;
@@ -152,18 +162,22 @@ impl Cache {
                 if slot < from || !way.is_some() || way.is_purged() {
                     continue;
                 }
-                if page.seen.len() >= limit || page.looked_at >= looked_max || bytes >= bytes_max {
+                if page.seen.len() >= may.found_max
+                    || page.looked_at >= may.looked_max
+                    || bytes >= may.bytes_max
+                    || may.work.is_done()
+                {
                     page.next = Some(slot);
                     return Some(page);
                 }
                 bytes += way.bytes;
-                let Some(seen) = self.seen(host, Slot { set: number, way: n as u8 }, way.bytes) else {
-                    continue;
-                };
+                let Some(record) = response_in(host, Slot { set: number, way: n as u8 }) else { continue };
                 page.looked_at += 1;
-                if wanted(&subject(&seen.entry.record.content), seen.entry.record.stamp) {
-                    page.seen.push(seen);
+                let work = Work::of_a_verdict();
+                if wanted(&subject(&record.content), record.stamp, &work) {
+                    page.seen.push(self.judged_within(Entry::new(record), Some(way.bytes), &work));
                 }
+                may.work.take_for(&work);
             }
         }
         let end = (from / ways + u64::from(SETS_MAX)) * ways;
@@ -331,12 +345,22 @@ impl Cache {
 
     /// The stored response in a slot, if it holds one.
     fn seen(&self, host: &impl Host, slot: Slot, bytes: u64) -> Option<Seen> {
-        let (record, _) = Record::peek(host, slot)?;
-        matches!(record.content, Content::Response(_)).then(|| self.judged(Entry::new(record), Some(bytes)))
+        response_in(host, slot).map(|record| self.judged(Entry::new(record), Some(bytes)))
     }
 
     fn judged(&self, entry: Rc<Entry>, bytes: Option<u64>) -> Seen {
-        let verdict = self.verdict(&entry);
+        self.judged_within(entry, bytes, &Work::of_a_verdict())
+    }
+
+    /// The same, counting what it takes.
+    fn judged_within(&self, entry: Rc<Entry>, bytes: Option<u64>, work: &Work) -> Seen {
+        let verdict = self.verdict_within(&entry, work);
         Seen { bytes: bytes.unwrap_or_else(|| entry.bytes()), verdict, entry }
     }
+}
+
+/// The record of the response in a slot, if it holds one; without its body where that is large.
+fn response_in(host: &impl Host, slot: Slot) -> Option<Record> {
+    let (record, _) = Record::peek(host, slot)?;
+    matches!(record.content, Content::Response(_)).then_some(record)
 }

@@ -39,7 +39,7 @@ use std::rc::Rc;
 pub use ask::{Ask, Decided, Decision, Delivery, Place, StreamId, Waited};
 pub use assess::{Confirmation, assessed};
 pub use dispatch::{Call, Reception, Refusal, is_envoys_own, is_failure};
-pub use inspect::{Found, Page, Refetch, Seen};
+pub use inspect::{Found, Page, Refetch, Seen, Survey};
 pub use landing::Landing;
 pub use late::Late;
 pub use learned_route::{LearnedRoute, Route};
@@ -49,7 +49,7 @@ use crate::config::Config;
 use crate::deviation::{Deviation, deviates};
 use crate::http::{Fields, Peer, RequestHead};
 use crate::in_flight::InFlight;
-use crate::invalidation::{Invalidation, Subject, Verdict};
+use crate::invalidation::{Invalidation, Subject, Verdict, Work};
 use crate::metrics::{Counter, Metrics};
 use crate::store::journal::{Busy, Mirror, Synced};
 use crate::store::memory::{Entry, WorkerMemory};
@@ -256,7 +256,7 @@ impl Cache {
             unlisted: Vec::new(),
             captures: late::Captures::default(),
             searches: false,
-            mirror: Mirror::new(JOURNAL_RECORDS_MAX),
+            mirror: Mirror::with_secret(JOURNAL_RECORDS_MAX, (identity.seed.0, identity.seed.1)),
             journals: 0,
             parked: BTreeMap::new(),
             parked_streams: HashMap::new(),
@@ -408,8 +408,14 @@ impl Cache {
 
     /// The verdict of the journal on an entry, remembered until the journal's head moves.
     fn verdict(&self, entry: &Entry) -> Verdict {
-        let record = &entry.record;
-        entry.verdict(self.mirror.head(), || self.mirror.verdict(&subject(&record.content), record.stamp))
+        self.verdict_within(entry, &Work::of_a_verdict())
+    }
+
+    /// The same, counting what it takes.
+    fn verdict_within(&self, entry: &Entry, work: &Work) -> Verdict {
+        // What a hit does not need is not looked for.
+        let judge = |stamp| self.mirror.verdict_within(&subject(&entry.record.content), stamp, work);
+        entry.verdict(self.mirror.head(), judge)
     }
 
     fn seed(&mut self, host: &impl Host) -> Seed {

@@ -5,10 +5,11 @@
 use core::time::Duration;
 
 use super::room::Emptied;
-use super::{Cache, Host, subject};
+use super::{Cache, Host};
 use crate::collapse;
-use crate::invalidation::{Subject, Tag, Verdict};
+use crate::invalidation::{CALLBACK_WORK_MAX, Verdict, Work};
 use crate::metrics::Counter;
+use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Slot};
 use crate::store::set::{SetSnapshot, Way};
 use crate::time::{Monotonic, Now};
@@ -19,9 +20,8 @@ const WAYS_PER_TICK: u32 = 192;
 const BYTES_PER_TICK: u64 = 1 << 20;
 /// The most of its own copies that a tick looks at.
 const COPIES_PER_TICK: usize = 256;
-/// How many bytes of names and tags a tick may hold against patterns. What alone takes more than that is left to
-/// whoever asks for it, or to eviction.
-const MATCHED_BYTES_PER_TICK: u64 = 32 << 10;
+/// How many of them at a time.
+const COPIES_AT_ONCE: usize = 16;
 /// When a round has met what it could not judge or empty, the next one begins so much later.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -55,7 +55,7 @@ struct Budget {
     sets: u32,
     ways: u32,
     bytes: u64,
-    matched: u64,
+    work: Work,
 }
 
 impl Reclaiming {
@@ -86,9 +86,9 @@ impl Cache {
             sets: SETS_PER_TICK,
             ways: WAYS_PER_TICK,
             bytes: BYTES_PER_TICK,
-            matched: MATCHED_BYTES_PER_TICK,
+            work: Work::of(CALLBACK_WORK_MAX),
         };
-        self.reclaim_copies(&mut budget);
+        self.reclaim_copies(&budget);
         while round.left > 0 && budget.is_some() {
             if self.reclaim_set(host, &mut round, &mut budget, now) {
                 self.reclaiming.hand = self.reclaiming.hand.wrapping_add(1) % sets;
@@ -110,10 +110,15 @@ impl Cache {
         (self.reclaiming.done, self.reclaiming.round) = (0, None);
     }
 
-    fn reclaim_copies(&mut self, budget: &mut Budget) {
-        for (fingerprint, entry) in self.memory.inspected(COPIES_PER_TICK) {
-            if self.is_gone(&entry.record, budget, || self.verdict(&entry)) {
-                self.memory.remove(fingerprint);
+    fn reclaim_copies(&mut self, budget: &Budget) {
+        for _ in 0..COPIES_PER_TICK / COPIES_AT_ONCE {
+            if budget.work.is_done() {
+                break;
+            }
+            for (fingerprint, entry) in self.memory.inspected(COPIES_AT_ONCE) {
+                if is_judged(&entry.record) && self.is_gone(&entry, budget) {
+                    self.memory.remove(fingerprint);
+                }
             }
         }
     }
@@ -139,19 +144,19 @@ impl Cache {
         true
     }
 
-    /// Whether a record is hard purged, and of no use any more.
-    fn is_gone(&self, record: &Record, budget: &mut Budget, verdict: impl FnOnce() -> Verdict) -> bool {
-        // Purged or not, this says where the responses of a path are looked for.
-        let is_of_use = matches!(record.content, Content::Search(_));
-        !is_of_use
-            && budget.allows(&subject(&record.content), self.mirror.matchers())
-            && verdict() == Verdict::Hard
+    /// Whether the journal says that a record is gone: with as much work as whoever asks for it would do, so that nothing
+    /// is emptied that would still be served.
+    fn is_gone(&self, entry: &Entry, budget: &Budget) -> bool {
+        let work = Work::of_a_verdict();
+        let verdict = self.verdict_within(entry, &work);
+        budget.work.take_for(&work);
+        verdict == Verdict::Hard
     }
 
     fn lies_there_in_vain(&self, host: &impl Host, slot: Slot, way: &Way, budget: &mut Budget) -> bool {
         budget.bytes = budget.bytes.saturating_sub(way.bytes);
         let Some((record, _)) = Record::peek(host, slot) else { return false };
-        self.is_gone(&record, budget, || self.mirror.verdict(&subject(&record.content), record.stamp))
+        is_judged(&record) && self.is_gone(&Entry::new(record), budget)
     }
 
     /// Empties a way whose record is hard purged, under a flight of its own, like everything that writes a slot; whether
@@ -170,17 +175,11 @@ impl Cache {
 
 impl Budget {
     fn is_some(&self) -> bool {
-        self.sets > 0 && self.ways > 0 && self.bytes > 0 && self.matched > 0
+        self.sets > 0 && self.ways > 0 && self.bytes > 0 && !self.work.is_done()
     }
+}
 
-    /// Whether something may be held against so many patterns yet.
-    fn allows(&mut self, subject: &Subject<'_>, matchers: u64) -> bool {
-        let tags: usize = subject.tags.iter().map(|tag: &Tag| tag.as_str().len()).sum();
-        let takes = matchers.saturating_mul((subject.uri.len() + tags) as u64);
-        let allows = takes <= MATCHED_BYTES_PER_TICK;
-        if allows {
-            self.matched = self.matched.saturating_sub(takes);
-        }
-        allows
-    }
+/// Whether it matters if a record was purged. What says where the responses of a path are looked for is of use all the same.
+const fn is_judged(record: &Record) -> bool {
+    !matches!(record.content, Content::Search(_))
 }

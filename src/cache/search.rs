@@ -6,7 +6,7 @@
 
 use super::{Ask, Cache, Fetch, Host, Place, subject};
 use crate::http::search::SearchVariance;
-use crate::invalidation::{Subject, Verdict};
+use crate::invalidation::{Subject, Verdict, Work};
 use crate::policy::key;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
@@ -86,10 +86,10 @@ impl Cache {
             return verdict;
         }
         let uri = key::uri(&ask.request, &ask.options);
-        let asked = Subject { uri: &uri, ..subject(&entry.record.content) };
-        match (verdict, self.mirror.verdict(&asked, entry.record.stamp)) {
-            (Verdict::Soft { at: one }, Verdict::Soft { at: other }) => Verdict::Soft { at: one.min(other) },
-            (one, other) => one.max(other),
-        }
+        let stored = subject(&entry.record.content);
+        let Some(seed) = self.seed.filter(|_| uri != stored.uri) else { return verdict };
+        let asked = Subject { uri: &uri, ..stored };
+        let judge = |stamp| self.mirror.verdict_within(&asked, stamp, &Work::of_a_verdict());
+        verdict.and(entry.verdict_for(seed.fingerprint(&uri), self.mirror.head(), judge))
     }
 }

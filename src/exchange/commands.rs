@@ -7,10 +7,10 @@ use crate::admin::{
     self, AdminResponse, Answers, BodyMissing, Bump, Caller, Command, JournalBusy, Namespaces, Problem,
     Purge, ROUNDS_MAX, Recognised, Refresh, Refreshed, Round, shown,
 };
-use crate::cache::{Ask, Host, Refetch, Seen, StreamId};
+use crate::cache::{Ask, Host, Refetch, Seen, StreamId, Survey};
 use crate::config::{Config, KeyOptions, Options, Reductions, Scope, Strangers};
 use crate::http::{Fields, RequestHead};
-use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject};
+use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject, Work};
 use crate::metrics::Counter;
 use crate::outcome::{Local, Outcome};
 use crate::policy::key::{self, KeyParts};
@@ -21,10 +21,10 @@ use crate::store::{Cas, TRIES};
 const NAMESPACES: &str = "namespaces";
 /// The stream of requests that the cache makes for itself; the host gives no stream this number.
 const NOBODY: StreamId = 0;
-/// Records of stored responses that are looked at in one callback in search of what a purge covers.
+/// Records of stored responses that are looked at in one callback in search of what a purge covers, in the beginning and
+/// from then on.
+const LOOKS_AT_FIRST: u64 = 10_000;
 const LOOKS_PER_ROUND: u64 = 1_000;
-/// How many comparisons of selectors with them.
-const COMPARISONS_PER_ROUND: u64 = 20_000;
 /// Where the answers to commands with an idempotency key lie in shared data.
 const ANSWERS: &str = "answers";
 
@@ -219,13 +219,12 @@ impl Commanding {
         if purge.refresh
             && let Some(last) = results.iter().filter_map(|result| result.ok()).max()
         {
-            let looks = inquiries::looks_for(purge.matchers().count());
-            let mut round = Round { purge, receipt: last, cursor: 0 };
-            let done = go_round(cx, &mut round, looks);
+            let mut round = Round { matchers: purge.matchers(), receipt: last, cursor: 0 };
+            let done = go_round(cx, &mut round, LOOKS_AT_FIRST);
             let continues =
                 !done.as_ref().is_none_or(|done| done.complete) && cx.desk.rounds.len() < ROUNDS_MAX;
-            round.purge.refreshed = done.map(|done| Refreshed { continues, ..done });
-            let answer = admin::purged(&round.purge, &results);
+            purge.refreshed = done.map(|done| Refreshed { continues, ..done });
+            let answer = admin::purged(&purge, &results);
             if continues {
                 cx.desk.rounds.push_back(round);
             }
@@ -234,20 +233,17 @@ impl Commanding {
         admin::purged(&purge, &results)
     }
 
-    /// Whether the journal has room for the patterns of a purge. Where it has none it forgets, and everything that is
-    /// stored has to be asked for again: that is for those to cause who may purge everything.
+    /// Whether the journal has room for what of a purge has to be held against responses one by one. Where it has none it
+    /// forgets, and everything that is stored has to be asked for again: that is for those to cause who may purge
+    /// everything, so they have a part of the room for themselves.
     fn has_room(&self, cx: &mut Context<'_, impl Host>, purge: &Purge) -> Result<(), Problem> {
-        if self.caller.may(Scope::PurgeAll) || purge.patterns() == 0 {
-            return Ok(());
-        }
-        let has_room = cx.cache.has_room_for_patterns(cx.host, purge.patterns());
-        if has_room {
+        if self.caller.may(Scope::PurgeAll) || cx.cache.journal_has_room_for(cx.host, &purge.invalidations) {
             return Ok(());
         }
         Err(Problem::new(
             429,
-            "the journal holds as many patterns as it can: name tags, URLs or prefixes, or have everything purged by a \
-             token with the scope `purge_all`",
+            "the journal holds as many patterns and conditions as it may of tokens without the scope `purge_all`: name \
+             tags, URLs, prefixes or hosts, or have everything purged by a token with that scope",
         ))
     }
 
@@ -319,8 +315,7 @@ impl Commanding {
 /// Time has passed: what purges have covered is fetched again as far as there is room for fetches.
 pub fn go_on(cx: &mut Context<'_, impl Host>) {
     let Some(mut round) = cx.desk.rounds.pop_front() else { return };
-    let looks = (COMPARISONS_PER_ROUND / round.purge.matchers().weight().max(1)).clamp(1, LOOKS_PER_ROUND);
-    if go_round(cx, &mut round, looks).is_some_and(|done| !done.complete) {
+    if go_round(cx, &mut round, LOOKS_PER_ROUND).is_some_and(|done| !done.complete) {
         cx.desk.rounds.push_front(round);
     }
 }
@@ -339,9 +334,10 @@ fn go_round(cx: &mut Context<'_, impl Host>, round: &mut Round, looks: u64) -> O
     if room == 0 {
         return Some(Refreshed::default());
     }
-    let matchers = round.purge.matchers();
-    let covered = |subject: &Subject<'_>, stamp| stamp < round.receipt && matchers.cover(subject);
-    let page = cx.cache.survey(cx.host, round.cursor, (room, looks), covered)?;
+    let covered = |subject: &Subject<'_>, stamp, work: &Work| {
+        stamp < round.receipt && round.matchers.cover(subject, work)
+    };
+    let page = cx.cache.survey(cx.host, round.cursor, &Survey::of(room, looks), covered)?;
     round.cursor = page.next.unwrap_or(round.cursor);
     Some(Refreshed { complete: page.next.is_none(), ..refetch(cx, NOBODY, &page.seen) })
 }

@@ -7,15 +7,15 @@ use crate::admin::{
     JournalState, Problem, Purge, Shape, Touched,
 };
 use crate::breaker::Breakers;
-use crate::cache::{Host, Page, Seen, StreamId};
-use crate::invalidation::{Matcher, Selector, Subject, Verdict};
+use crate::cache::{Host, Page, Seen, StreamId, Survey};
+use crate::invalidation::{CALLBACK_WORK_MAX, Matcher, Selector, Subject, Verdict, Work};
 use crate::outcome::{Bypass, ForwardReason};
 use crate::policy::key::KeyParts;
 use crate::policy::request::{Intent, intent};
 use crate::store::record::Response;
 
-/// The most selectors held against stored responses by one command.
-const MATCHES_MAX: u64 = 200_000;
+/// The most stored responses that are looked at for one command.
+const LOOKS_MAX: u64 = 200_000;
 /// The most stored responses of one URL that are shown in full.
 const VARIANTS_MAX: usize = 64;
 /// The most URLs of a purge whose stored responses are counted by their keys.
@@ -24,17 +24,12 @@ const URLS_MAX: usize = 64;
 const COUNTED_BYTES_MAX: u64 = 2 << 20;
 /// What a survey costs beside what it finds, in looks.
 const SURVEY_COSTS: u64 = 50;
-/// How many comparisons cost as much as reading a stored response.
-const COMPARISONS_PER_LOOK: u64 = 20;
+/// How much matching costs as much as reading a stored response.
+const WORK_PER_LOOK: u64 = 32;
 /// The most pages that are looked through for one response of a host.
 const PAGES_MAX: usize = 4;
 /// The most records of the journal that an explanation lists.
 const RECORDS_MAX: usize = 20;
-
-/// How many stored responses a survey may look at with so many selectors.
-pub(super) fn looks_for(selectors: usize) -> u64 {
-    MATCHES_MAX / (selectors as u64).max(1)
-}
 
 /// Whether the cache can do its work, and a few facts.
 pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
@@ -86,8 +81,10 @@ pub(super) fn receipt(cx: &mut Context<'_, impl Host>, seq: u64, cursor: Option<
     let record = tail.first().filter(|(at, _)| *at == seq).map(|(_, record)| record);
     let touched = record.and_then(|record| {
         let matcher = Matcher::new(&record.selector);
-        let covered = |subject: &Subject<'_>, stamp| stamp < seq && matcher.covers(subject);
-        let page = cx.cache.survey(cx.host, cursor.unwrap_or(0), (usize::MAX, looks_for(1)), covered)?;
+        let covered =
+            |subject: &Subject<'_>, stamp, work: &Work| stamp < seq && matcher.covers_within(subject, work);
+        let may = Survey::of(usize::MAX, LOOKS_MAX);
+        let page = cx.cache.survey(cx.host, cursor.unwrap_or(0), &may, covered)?;
         Some(Touched { still_stored: page.seen.len() as u64, looked_at: page.looked_at, next: page.next })
     });
     admin::receipt(seq, state, record, touched.as_ref())
@@ -104,14 +101,16 @@ pub(super) fn covered(cx: &mut Context<'_, impl Host>, stream: StreamId, purge: 
         return covered_by_url(cx, stream, &urls, none);
     }
     let matchers = purge.matchers();
-    // Reading a response costs as much as some comparisons.
-    let cost = 1 + matchers.weight() / COMPARISONS_PER_LOOK;
-    let looks = cx.desk.counting.left(cx.now.mono) / cost;
-    let bounds = (usize::MAX, looks, COUNTED_BYTES_MAX);
-    let page = cx.cache.survey_within(cx.host, 0, bounds, |subject, _| matchers.cover(subject));
-    let Some(page) = page else { return none };
+    let looks = cx.desk.counting.left(cx.now.mono);
+    let may = Survey {
+        bytes_max: COUNTED_BYTES_MAX,
+        work: Work::of(looks * WORK_PER_LOOK),
+        ..Survey::of(usize::MAX, looks)
+    };
+    let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
+    let Some(page) = cx.cache.survey(cx.host, 0, &may, wanted) else { return none };
     // Sets that hold nothing cost something as well.
-    cx.desk.counting.spend(page.looked_at.saturating_mul(cost) + SURVEY_COSTS);
+    cx.desk.counting.spend(page.looked_at + may.work.spent() / WORK_PER_LOOK + SURVEY_COSTS);
     let there: Vec<Shown<'_>> = page
         .seen
         .iter()
@@ -119,11 +118,8 @@ pub(super) fn covered(cx: &mut Context<'_, impl Host>, stream: StreamId, purge: 
         .filter_map(|seen| Shown::of(seen, Shape::Own))
         .collect();
     let subjects = there.iter().map(|shown| shown.entry().subject());
-    Covered {
-        each: matchers.counts(purge.asked.len(), subjects),
-        total: there.len() as u64,
-        complete: page.next.is_none(),
-    }
+    let (each, counted) = matchers.counts(purge.asked.len(), subjects, &Work::of(CALLBACK_WORK_MAX));
+    Covered { each, total: there.len() as u64, complete: counted && page.next.is_none() }
 }
 
 fn covered_by_url(
@@ -148,14 +144,14 @@ fn covered_by_url(
 /// How many stored responses a purge would cover.
 pub(super) fn would_purge(cx: &mut Context<'_, impl Host>, purge: &Purge) -> AdminResponse {
     let matchers = purge.matchers();
-    let bounds = (usize::MAX, looks_for(matchers.count()));
-    let Some(page) = cx.cache.survey(cx.host, 0, bounds, |subject, _| matchers.cover(subject)) else {
+    let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
+    let Some(page) = cx.cache.survey(cx.host, 0, &Survey::of(usize::MAX, LOOKS_MAX), wanted) else {
         return unreadable();
     };
     let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, Shape::Own)).collect();
     let subjects = shown.iter().map(|shown| shown.entry().subject());
-    let counts = matchers.counts(purge.asked.len(), subjects);
-    admin::would_purge(purge, &counts, page.next.is_none())
+    let (counts, counted) = matchers.counts(purge.asked.len(), subjects, &Work::of(CALLBACK_WORK_MAX));
+    admin::would_purge(purge, &counts, counted && page.next.is_none())
 }
 
 /// Whether anything is stored that a purge covers, as far as a few pages tell.
@@ -164,9 +160,8 @@ pub(super) fn is_any_stored(cx: &mut Context<'_, impl Host>, purge: &Purge) -> b
     let mut from = Some(0);
     for _ in 0..PAGES_MAX {
         let Some(at) = from else { break };
-        let bounds = (1, looks_for(matchers.count()));
-        let page = cx.cache.survey(cx.host, at, bounds, |subject, _| matchers.cover(subject));
-        match page {
+        let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
+        match cx.cache.survey(cx.host, at, &Survey::of(1, LOOKS_MAX), wanted) {
             Some(page) if page.seen.is_empty() => from = page.next,
             Some(_) => return true,
             None => return false,
@@ -178,9 +173,9 @@ pub(super) fn is_any_stored(cx: &mut Context<'_, impl Host>, purge: &Purge) -> b
 /// A page of stored responses.
 pub(super) fn entries(cx: &mut Context<'_, impl Host>, query: &EntriesQuery) -> AdminResponse {
     let matcher = Matcher::new(&query.selector);
-    let bounds = (query.limit, looks_for(1));
-    let wanted = |subject: &Subject<'_>, _| matcher.covers(subject);
-    let Some(page) = cx.cache.survey(cx.host, query.cursor.unwrap_or(0), bounds, wanted) else {
+    let wanted = |subject: &Subject<'_>, _, work: &Work| matcher.covers_within(subject, work);
+    let may = Survey::of(query.limit, LOOKS_MAX);
+    let Some(page) = cx.cache.survey(cx.host, query.cursor.unwrap_or(0), &may, wanted) else {
         return unreadable();
     };
     let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, query.shape)).collect();
@@ -265,8 +260,10 @@ pub(super) fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: 
     }
     let forms = [Selector::Uri(uri.to_vec())].into_iter().chain(forms(cx.config, uri));
     let matchers: Vec<Matcher> = forms.map(|selector| Matcher::new(&selector)).collect();
-    let wanted = |subject: &Subject<'_>, _| matchers.iter().any(|matcher| matcher.covers(subject));
-    cx.cache.survey(cx.host, 0, (VARIANTS_MAX, looks_for(1)), wanted).unwrap_or(page)
+    let wanted = |subject: &Subject<'_>, _, work: &Work| {
+        matchers.iter().any(|matcher| matcher.covers_within(subject, work))
+    };
+    cx.cache.survey(cx.host, 0, &Survey::of(VARIANTS_MAX, LOOKS_MAX), wanted).unwrap_or(page)
 }
 
 fn journal_state(cx: &mut Context<'_, impl Host>) -> Option<JournalState> {

@@ -40,7 +40,8 @@ fn expand(tags: &[Tag], hierarchy: &TagHierarchy) -> Vec<Tag> {
     sorted(tags.iter().flat_map(|tag| core::iter::once(tag.clone()).chain(below(tag))))
 }
 
-fn in_parts(tags: Vec<Tag>) -> Vec<Vec<Tag>> {
+/// Tags in as many lists as it takes for each to fit into a record.
+pub(super) fn in_parts(tags: Vec<Tag>) -> Vec<Vec<Tag>> {
     let mut parts = vec![Vec::new()];
     let mut bytes = 0;
     for tag in tags {

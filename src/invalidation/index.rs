@@ -6,10 +6,13 @@
 
 use hashbrown::HashMap;
 
-use super::key::{Filed, Keys, Used};
+use super::crowd::Crowd;
+use super::key::{Filed, Keys, Kind, Used};
 use super::matcher::Matcher;
-use super::{Invalidation, Mode, Selector, Subject};
-use crate::time::Timestamp;
+use super::names::Names;
+use super::since::{Since, Verdict};
+use super::work::Work;
+use super::{Invalidation, Selector, Subject};
 
 /// The most selectors of one list: that many have to be held against a response one by one.
 const LIST_MAX: usize = 512;
@@ -17,24 +20,13 @@ const LIST_MAX: usize = 512;
 /// The most regular expressions, which take much more memory than anything else here.
 const REGEXES_MAX: usize = 512;
 
-/// The most soft positions that are remembered for one name.
-const SOFT_MAX: usize = 4;
+/// The most names from strangers' requests, and of one host. They have a room of their own: whatever strangers do, nothing
+/// that an operator said is forgotten for it.
+const STRANGERS_MAX: usize = 32_768;
+const STRANGERS_OF_A_HOST_MAX: usize = 1_024;
 
-/// What the journal says about a stored response. The stronger is the greater.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Verdict {
-    /// Nothing has covered it since it was requested.
-    Valid,
-    /// It is stale.
-    Soft {
-        /// Since then.
-        at: Timestamp,
-    },
-    /// It must be validated before it is used.
-    Revalidate,
-    /// It is gone.
-    Hard,
-}
+/// What part of the patterns may be those of callers who may not purge everything. The rest is for those who may.
+const LIMITED_SHARE: usize = 2;
 
 /// The index has no room for the record, which is not in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +41,11 @@ pub struct Index {
     /// The newest position of any record.
     newest: u64,
     everything: Since,
-    named: HashMap<u64, Since>,
+    named: Names,
+    /// What strangers' requests have invalidated by name.
+    strangers: Names,
+    /// The hosts of strangers' names that were too many.
+    crowd: Crowd,
     among: HashMap<u64, Vec<Matching>>,
     apart: Vec<Matching>,
     matchers: usize,
@@ -62,15 +58,6 @@ struct Matching {
     selector: Selector,
     matcher: Matcher,
     since: Since,
-}
-
-/// The newest positions of each mode; 0 is none.
-#[derive(Clone, Default, Debug)]
-struct Since {
-    hard: u64,
-    revalidate: u64,
-    /// The newest soft positions, ascending, each with the time since when what it covers is stale.
-    soft: Vec<(u64, Timestamp)>,
 }
 
 impl Index {
@@ -89,7 +76,9 @@ impl Index {
             used: Used::default(),
             newest: 0,
             everything: Since::default(),
-            named: HashMap::new(),
+            named: Names::new(limit, usize::MAX),
+            strangers: Names::new(STRANGERS_MAX, STRANGERS_OF_A_HOST_MAX),
+            crowd: Crowd::default(),
             among: HashMap::new(),
             apart: Vec::new(),
             matchers: 0,
@@ -110,11 +99,14 @@ impl Index {
                 self.forget_before(self.everything.hard);
             }
             Filed::Under(keys) => {
-                let new = keys.iter().filter(|key| !self.named.contains_key(*key)).count();
-                if new > 0 && self.len() + new > self.limit {
-                    return Err(Full);
+                let host = self.keys.host(&invalidation.selector);
+                // Names may be folded into their host at any time.
+                self.used.add_if(host.is_some(), Kind::Host);
+                if invalidation.is_strangers() {
+                    self.insert_strangers(keys, host, seq);
+                } else {
+                    self.insert_names(keys, host, add)?;
                 }
-                keys.into_iter().for_each(|key| add(self.named.entry(key).or_default()));
             }
             Filed::Among(key) => self.insert_matcher(Some(key), &invalidation.selector, add)?,
             Filed::Apart => self.insert_matcher(None, &invalidation.selector, add)?,
@@ -126,7 +118,9 @@ impl Index {
     /// Forgets what was said before a hard purge of everything: it says the same of all that is concerned.
     fn forget_before(&mut self, seq: u64) {
         let is_newer = |matching: &Matching| matching.since.newest() > seq;
-        self.named.retain(|_, since| since.newest() > seq);
+        self.named.forget_before(seq);
+        self.strangers.forget_before(seq);
+        self.crowd.forget_before(seq);
         self.apart.retain(is_newer);
         self.among.retain(|_, list| {
             list.retain(is_newer);
@@ -135,6 +129,32 @@ impl Index {
         let left = || self.apart.iter().chain(self.among.values().flatten());
         let (matchers, regexes) = (left().count(), left().map(|matching| matching.matcher.regexes()).sum());
         (self.matchers, self.regexes) = (matchers, regexes);
+    }
+
+    fn insert_names(
+        &mut self,
+        keys: Vec<u64>,
+        host: Option<u64>,
+        add: impl Fn(&mut Since),
+    ) -> Result<(), Full> {
+        let new = keys.iter().filter(|key| !self.named.knows(**key)).count();
+        let is_full = |named: &Names| new > 0 && named.len() + self.matchers + new > self.limit;
+        if is_full(&self.named) && (!self.named.make_room() || is_full(&self.named)) {
+            return Err(Full);
+        }
+        keys.into_iter().for_each(|key| add(self.named.entry(key, host)));
+        Ok(())
+    }
+
+    /// Always finds room: first hosts stand for their URLs, those that were flooded first. Where there are too many
+    /// hosts, they are only told apart roughly.
+    fn insert_strangers(&mut self, keys: Vec<u64>, host: Option<u64>, seq: u64) {
+        for key in keys {
+            if self.strangers.is_full() && !self.strangers.knows(key) && !self.strangers.make_room() {
+                self.crowd.take_in(self.strangers.give_up());
+            }
+            self.strangers.entry(key, host).revalidate(seq);
+        }
     }
 
     fn insert_matcher(
@@ -168,35 +188,65 @@ impl Index {
         Ok(())
     }
 
-    /// Whether so many more patterns can be taken in.
+    /// Whether these can be taken in without anything being forgotten, and leave the share of those who may purge
+    /// everything.
     #[must_use]
-    pub fn has_room_for(&self, patterns: usize) -> bool {
-        self.apart.len() + patterns <= LIST_MAX
-            && self.regexes + patterns <= REGEXES_MAX
-            && self.len() + patterns <= self.limit
+    pub fn has_room_for<'a>(&self, selectors: impl IntoIterator<Item = &'a Selector>) -> bool {
+        let (mut regexes, mut matchers) = (0, 0);
+        let mut lists: HashMap<Option<u64>, usize> = HashMap::new();
+        for selector in selectors {
+            let key = match self.keys.file(selector, &mut self.used.clone()) {
+                Filed::Everything | Filed::Under(_) => continue,
+                Filed::Among(key) => Some(key),
+                Filed::Apart => None,
+            };
+            let list = key.map_or(Some(&self.apart), |key| self.among.get(&key));
+            if list.is_some_and(|list| list.iter().any(|known| known.selector == *selector)) {
+                continue;
+            }
+            let count = lists.entry(key).or_insert_with(|| list.map_or(0, Vec::len));
+            *count += 1;
+            matchers += 1;
+            regexes += Matcher::new(selector).regexes();
+        }
+        lists.values().all(|count| *count <= LIST_MAX / LIMITED_SHARE)
+            && (regexes == 0 || self.regexes + regexes <= REGEXES_MAX / LIMITED_SHARE)
+            && (matchers == 0 || self.len() + matchers <= self.limit / LIMITED_SHARE)
     }
 
     /// What the records after position `stamp` say about a stored response: the strongest that covers it.
     #[must_use]
     pub fn verdict(&self, subject: &Subject<'_>, stamp: u64) -> Verdict {
+        self.verdict_within(subject, stamp, &Work::of_a_verdict())
+    }
+
+    /// The same with no more work than this: what is still to be matched then counts as covering.
+    #[must_use]
+    pub fn verdict_within(&self, subject: &Subject<'_>, stamp: u64, work: &Work) -> Verdict {
         if stamp >= self.newest {
             return Verdict::Valid;
         }
         let mut found = Found { stamp, verdict: Verdict::Valid };
         found.add(&self.everything);
-        if !self.named.is_empty() || !self.among.is_empty() {
-            self.keys.visit(subject, self.used, |key| {
-                if let Some(since) = self.named.get(&key) {
-                    found.add(since);
+        if !self.named.is_empty()
+            || !self.among.is_empty()
+            || !self.strangers.is_empty()
+            || !self.crowd.is_empty()
+        {
+            self.keys.visit(subject, self.used, |kind, key| {
+                let named = [self.named.get(key), self.strangers.get(key)];
+                named.into_iter().flatten().for_each(|since| found.add(since));
+                if self.crowd.newest(kind, key) > stamp {
+                    found.verdict = found.verdict.and(Verdict::Revalidate);
                 }
                 if !self.among.is_empty()
                     && let Some(list) = self.among.get(&key)
                 {
-                    found.add_matching(list, subject);
+                    found.add_matching(list, subject, work);
                 }
             });
         }
-        found.add_matching(&self.apart, subject);
+        found.add_matching(&self.apart, subject, work);
         found.verdict
     }
 
@@ -209,7 +259,7 @@ impl Index {
     /// How many names and selectors it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.named.len() + self.matchers
+        self.named.len() + self.strangers.len() + self.matchers
     }
 
     /// Whether it holds nothing, not even a purge of everything.
@@ -230,34 +280,6 @@ impl Matching {
     }
 }
 
-impl Since {
-    fn add(&mut self, seq: u64, invalidation: &Invalidation) {
-        match invalidation.mode {
-            Mode::Hard => self.hard = self.hard.max(seq),
-            Mode::Revalidate => self.revalidate = self.revalidate.max(seq),
-            Mode::Soft => self.add_soft(seq, invalidation.issued_at),
-        }
-    }
-
-    /// Of more positions than can be remembered the two oldest become one, with the position of the newer and the
-    /// time of the older: what lies between them may be served stale for a shorter time than it could.
-    fn add_soft(&mut self, seq: u64, at: Timestamp) {
-        let place = self.soft.partition_point(|(other, _)| *other < seq);
-        self.soft.insert(place, (seq, at));
-        if self.soft.len() > SOFT_MAX {
-            let (_, oldest) = self.soft.remove(0);
-            if let Some((_, at)) = self.soft.first_mut() {
-                *at = oldest.min(*at);
-            }
-        }
-    }
-
-    fn newest(&self) -> u64 {
-        let soft = self.soft.last().map_or(0, |(seq, _)| *seq);
-        soft.max(self.hard).max(self.revalidate)
-    }
-}
-
 /// The strongest verdict so far.
 struct Found {
     stamp: u64,
@@ -266,31 +288,15 @@ struct Found {
 
 impl Found {
     fn add(&mut self, since: &Since) {
-        let verdict = if since.hard > self.stamp {
-            Verdict::Hard
-        } else if since.revalidate > self.stamp {
-            Verdict::Revalidate
-        } else {
-            // The first of them, or a later one from after the clock was set back.
-            let after = since.soft.iter().filter(|(seq, _)| *seq > self.stamp);
-            match after.map(|(_, at)| *at).min() {
-                Some(at) => Verdict::Soft { at },
-                None => return,
-            }
-        };
-        self.verdict = match (self.verdict, verdict) {
-            // Stale since the first of them.
-            (Verdict::Soft { at: one }, Verdict::Soft { at: other }) => Verdict::Soft { at: one.min(other) },
-            (one, other) => one.max(other),
-        };
+        self.verdict = self.verdict.and(since.verdict(self.stamp));
     }
 
-    fn add_matching(&mut self, list: &[Matching], subject: &Subject<'_>) {
+    fn add_matching(&mut self, list: &[Matching], subject: &Subject<'_>, work: &Work) {
         for matching in list.iter().rev() {
             if matching.since.newest() <= self.stamp || self.verdict == Verdict::Hard {
                 break;
             }
-            if matching.matcher.covers(subject) {
+            if matching.matcher.covers_within(subject, work) {
                 self.add(&matching.since);
             }
         }
@@ -300,7 +306,8 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invalidation::{Origin, Part, Tag, Term};
+    use crate::invalidation::{Mode, Origin, Part, Tag, Term, VERDICT_WORK_MAX};
+    use crate::time::Timestamp;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -391,10 +398,12 @@ mod tests {
         (1..=9).for_each(|n| index.insert(n, &regex(n)).unwrap());
         index.insert(10, &record(Mode::Hard, Selector::Host(b"h".to_vec()))).unwrap();
         index.insert(12, &regex(1)).unwrap();
-        assert!(index.has_room_for(LIST_MAX - 9) && !index.has_room_for(LIST_MAX - 8));
+        let more = |count: u64| (100..100 + count).map(|n| regex(n).selector).collect::<Vec<_>>();
+        let share = (LIST_MAX / LIMITED_SHARE) as u64;
+        assert!(index.has_room_for(&more(share - 9)) && !index.has_room_for(&more(share - 8)));
         index.insert(11, &record(Mode::Hard, Selector::All)).unwrap();
         assert_eq!(index.len(), 1);
-        assert!(index.has_room_for(LIST_MAX - 1));
+        assert!(index.has_room_for(&more(share - 1)));
         let page = subject("h/2", &[]);
         assert_eq!(
             [0, 10, 11].map(|stamp| index.verdict(&page, stamp)),
@@ -423,6 +432,125 @@ mod tests {
         let glob = |n: u64| record(Mode::Hard, Selector::Glob(Part::Url, format!("h{n}/*.png").into()));
         assert!((0..9000).all(|n| index.insert(n + 1, &glob(n)).is_ok()));
         assert_eq!(index.verdict(&subject("h8999/a.png", &[]), 8999), Verdict::Hard);
+    }
+
+    #[test]
+    fn whoever_may_not_purge_everything_leaves_a_share_of_every_list() {
+        let of_a_tag = |n: u64| {
+            let older = Term::is(Selector::StoredBefore(Timestamp(n)));
+            Selector::And(vec![Term::is(Selector::Tags(vec![tag("a")])), older])
+        };
+        let glob = |n: u64| Selector::Glob(Part::Url, format!("/never/{n}*").into());
+        let of_a_host = |n: u64| Selector::Glob(Part::Url, format!("h/never/{n}*").into());
+        let regex = |n: u64| {
+            let regex = Selector::Regex(Part::Url, format!("^/never/{n}$").into());
+            Selector::And(vec![Term::is(Selector::Host(format!("h{n}").into())), Term::is(regex)])
+        };
+        for selector in [&of_a_tag as &dyn Fn(u64) -> Selector, &glob, &of_a_host, &regex] {
+            let (mut index, mut taken) = (Index::new(100_000), 0);
+            while index.has_room_for(&[selector(taken)]) {
+                taken += 1;
+                index.insert(taken, &record(Mode::Hard, selector(taken - 1))).unwrap();
+            }
+            assert_eq!(taken, 256, "{:?}", selector(0));
+            assert!(index.has_room_for(&[selector(0)]), "what is known takes no room");
+            assert!(index.has_room_for(&[Selector::Uri(b"h/".to_vec()), Selector::All]));
+            assert!((500..600).all(|n| index.insert(n, &record(Mode::Hard, selector(n))).is_ok()));
+        }
+    }
+
+    #[test]
+    fn a_verdict_takes_so_much_work_and_no_more() {
+        for regex in ["[0-9]{3}-", "^/products/[0-9]+/", "[a-z]{1,100}-", "-"] {
+            let mut index = Index::new(100_000);
+            for n in 1..=500 {
+                let text = format!("{regex}{n}$").into();
+                index.insert(n, &record(Mode::Hard, Selector::Regex(Part::Url, text))).unwrap();
+            }
+            let short = subject("shop.example/products/12345?size=7", &[]);
+            let long = format!("shop.example/products/12345?q={}", "a".repeat(8 << 10));
+            for subject in [short, subject(&long, &[])] {
+                let work = Work::of_a_verdict();
+                let _ = index.verdict_within(&subject, 0, &work);
+                assert!(work.spent() <= VERDICT_WORK_MAX, "{regex}: {}", work.spent());
+            }
+            // Only what is new is looked at by whoever knows the rest.
+            index.insert(501, &record(Mode::Revalidate, Selector::Uri(b"h/".to_vec()))).unwrap();
+            let work = Work::of_a_verdict();
+            assert_eq!(index.verdict_within(&subject(&long, &[]), 500, &work), Verdict::Valid);
+            assert_eq!(work.spent(), 0);
+        }
+    }
+
+    #[test]
+    fn five_hundred_usual_patterns_are_held_against_a_usual_url() {
+        let mut index = Index::new(100_000);
+        for n in 1..=500 {
+            let text = format!(r"^/products/[0-9]+/part-{n}(\?|$)").into();
+            index.insert(n, &record(Mode::Hard, Selector::Regex(Part::Url, text))).unwrap();
+        }
+        let long = format!("shop.example/products/12345/{}/part-501", "a".repeat(900));
+        for uri in ["shop.example/products/12345/part-9999?colour=red&size=xl", &long] {
+            let work = Work::of_a_verdict();
+            assert_eq!(index.verdict_within(&subject(uri, &[]), 0, &work), Verdict::Valid);
+            assert!(!work.is_done());
+        }
+    }
+
+    #[test]
+    fn a_flood_of_one_host_displaces_nothing_of_others() {
+        let mut index = Index::with_secret(100_000, (1, 2));
+        index.insert(1, &record(Mode::Hard, Selector::Tags(vec![tag("recalled")]))).unwrap();
+        index.insert(2, &record(Mode::Revalidate, Selector::Uri(b"calm.test/changed".to_vec()))).unwrap();
+        for n in 3..160_000 {
+            let uri = format!("flood.test/{n}").into_bytes();
+            index.insert(n, &record(Mode::Revalidate, Selector::Uri(uri))).unwrap();
+        }
+        assert!(index.len() < 2_000, "{}", index.len());
+        let recalled = [tag("recalled")];
+        for (uri, tags, expected) in [
+            ("victim.test/", &[][..], Verdict::Valid),
+            ("victim.test/", &recalled, Verdict::Hard),
+            ("calm.test/changed", &[], Verdict::Revalidate),
+            ("calm.test/", &[], Verdict::Valid),
+            ("flood.test/3", &[], Verdict::Revalidate),
+            ("flood.test/159999", &[], Verdict::Revalidate),
+            ("flood.test/never", &[], Verdict::Revalidate),
+        ] {
+            assert_eq!(index.verdict(&subject(uri, tags), 0), expected, "{uri} {tags:?}");
+        }
+        assert_eq!(index.verdict(&subject("flood.test/159999", &[]), 159_999), Verdict::Valid);
+    }
+
+    #[test]
+    fn a_flood_of_many_hosts_displaces_nothing_that_operators_said() {
+        let mut index = Index::with_secret(100_000, (1, 2));
+        index.insert(1, &record(Mode::Hard, Selector::Tags(vec![tag("recalled")]))).unwrap();
+        for n in 2..50_000 {
+            let uri = format!("h{n}.test/{n}").into_bytes();
+            index.insert(n, &record(Mode::Revalidate, Selector::Uri(uri))).unwrap();
+        }
+        assert!(index.len() <= STRANGERS_MAX + 1);
+        assert_eq!(index.verdict(&subject("victim.test/", &[tag("recalled")]), 0), Verdict::Hard);
+        for n in [2, 1000, 33_000, 49_999] {
+            let verdict = index.verdict(&subject(&format!("h{n}.test/{n}"), &[]), n - 1);
+            assert_eq!(verdict, Verdict::Revalidate, "{n}");
+        }
+        let touched = (0..1000)
+            .filter(|n| index.verdict(&subject(&format!("other{n}.test/"), &[]), 0) != Verdict::Valid);
+        // Beyond so many hosts they are only told apart roughly.
+        assert!(touched.count() < 200);
+    }
+
+    #[test]
+    fn where_operators_name_too_much_hosts_stand_for_it() {
+        let mut index = Index::new(1_000);
+        for n in 1..5_000 {
+            let uri = format!("big.test/{n}").into_bytes();
+            index.insert(n, &record(Mode::Hard, Selector::Uri(uri))).unwrap();
+        }
+        assert_eq!(index.verdict(&subject("big.test/1", &[]), 0), Verdict::Hard);
+        assert_eq!(index.verdict(&subject("other.test/1", &[]), 0), Verdict::Valid);
     }
 
     #[test]
@@ -506,6 +634,18 @@ mod tests {
                     stored_at: Timestamp(dice.roll(3) as u64),
                 };
                 let stamp = dice.roll(7) as u64;
+                // Whoever has judged it before needs only the later records.
+                let (earlier, head) = (Index::with_secret(1000, (seed, 7)), stamp + dice.roll(7) as u64);
+                let earlier =
+                    journal.iter().filter(|(seq, _)| *seq <= head).fold(earlier, |mut index, one| {
+                        index.insert(one.0, &one.1).unwrap();
+                        index
+                    });
+                assert_eq!(
+                    earlier.verdict(&subject, stamp).and(index.verdict(&subject, head)),
+                    index.verdict(&subject, stamp),
+                    "seed {seed}: {journal:?} on {subject:?} at {stamp} by {head}"
+                );
                 let expected = journal
                     .iter()
                     .filter(|(seq, record)| *seq > stamp && record.selector.covers(&subject))

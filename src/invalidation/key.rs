@@ -45,6 +45,12 @@ impl Used {
         self.kinds |= kind.bit();
     }
 
+    pub(super) fn add_if(&mut self, is_used: bool, kind: Kind) {
+        if is_used {
+            self.add(kind);
+        }
+    }
+
     const fn has(self, kind: Kind) -> bool {
         self.kinds & kind.bit() != 0
     }
@@ -186,6 +192,22 @@ impl Keys {
         Filed::Apart
     }
 
+    /// The hash of the host that a selector names together with something else.
+    pub(super) fn host(self, selector: &Selector) -> Option<u64> {
+        let host = match selector {
+            Selector::Uri(uri) | Selector::UriAnyQuery(uri) | Selector::Prefix(uri) => {
+                let host = uri.split(|b| *b == b'/').next().unwrap_or_default();
+                (host.len() < uri.len()).then_some(host)?
+            }
+            Selector::And(terms) => terms.iter().find_map(|term| match &term.selector {
+                Selector::Host(host) if !term.negated => Some(&host[..]),
+                _ => None,
+            })?,
+            _ => return None,
+        };
+        Some(self.of(Kind::Host, host))
+    }
+
     /// A glob that names its host is filed among those of the host.
     fn pattern(self, selector: &Selector, used: &mut Used) -> Filed {
         let Selector::Glob(super::Part::Url, glob) = selector else { return Filed::Apart };
@@ -202,40 +224,40 @@ impl Keys {
         self.start().and(host).and(b"/").and(tag.as_bytes()).end(Kind::HostTag)
     }
 
-    /// Calls `visit` with each hash of a stored response that is in use, some perhaps twice.
-    pub(super) fn visit(self, subject: &Subject<'_>, used: Used, mut visit: impl FnMut(u64)) {
+    /// Calls `visit` with each hash of a stored response that is in use and what it is of, some perhaps twice.
+    pub(super) fn visit(self, subject: &Subject<'_>, used: Used, mut visit: impl FnMut(Kind, u64)) {
         self.visit_uri(subject, used, &mut visit);
         for tag in subject.tags {
             if used.has(Kind::Tag) {
-                visit(self.of(Kind::Tag, tag.as_bytes()));
+                visit(Kind::Tag, self.of(Kind::Tag, tag.as_bytes()));
             }
             if used.has(Kind::HostTag) {
-                visit(self.host_tag(subject.authority(), tag));
+                visit(Kind::HostTag, self.host_tag(subject.authority(), tag));
             }
         }
         if used.has(Kind::Status) {
-            visit(self.of(Kind::Status, &subject.status.to_le_bytes()));
-            visit(self.of(Kind::Status, &(subject.status / 100).to_le_bytes()));
+            visit(Kind::Status, self.of(Kind::Status, &subject.status.to_le_bytes()));
+            visit(Kind::Status, self.of(Kind::Status, &(subject.status / 100).to_le_bytes()));
         }
         if used.has(Kind::MediaType) || used.has(Kind::MediaRange) {
             let media_type = subject.media_type();
-            visit(self.of(Kind::MediaType, &media_type));
+            visit(Kind::MediaType, self.of(Kind::MediaType, &media_type));
             if let Some(kind) = media_type.split(|b| *b == b'/').next() {
-                visit(self.of(Kind::MediaRange, kind));
+                visit(Kind::MediaRange, self.of(Kind::MediaRange, kind));
             }
         }
     }
 
     /// Hashes the URI in one go and visits what ends on the way.
-    fn visit_uri(self, subject: &Subject<'_>, used: Used, visit: &mut impl FnMut(u64)) {
+    fn visit_uri(self, subject: &Subject<'_>, used: Used, visit: &mut impl FnMut(Kind, u64)) {
         let authority = subject.authority();
         let bare = subject.without_query();
         let mut hash = self.start().and(authority);
         if used.has(Kind::Host) {
-            visit(hash.end(Kind::Host));
+            visit(Kind::Host, hash.end(Kind::Host));
         }
         if used.has(Kind::Hostname) {
-            visit(self.of(Kind::Hostname, hostname(authority)));
+            visit(Kind::Hostname, self.of(Kind::Hostname, hostname(authority)));
         }
         let mut rest = bare.get(authority.len()..).unwrap_or_default();
         for _ in 0..used.prefix_depth {
@@ -244,15 +266,16 @@ impl Keys {
             };
             let name = below.get(1..).unwrap_or_default().split(|b| *b == b'/').next().unwrap_or_default();
             hash = hash.and(b"/");
-            visit(hash.end(Kind::Prefix));
+            visit(Kind::Prefix, hash.end(Kind::Prefix));
             hash = hash.and(name);
-            visit(hash.end(Kind::Prefix));
+            visit(Kind::Prefix, hash.end(Kind::Prefix));
             rest = rest.get(1 + name.len()..).unwrap_or_default();
         }
         if used.has(Kind::Uri) || used.has(Kind::UriAnyQuery) {
             hash = hash.and(rest);
-            visit(hash.end(Kind::UriAnyQuery));
-            visit(hash.and(subject.uri.get(bare.len()..).unwrap_or_default()).end(Kind::Uri));
+            visit(Kind::UriAnyQuery, hash.end(Kind::UriAnyQuery));
+            let query = subject.uri.get(bare.len()..).unwrap_or_default();
+            visit(Kind::Uri, hash.and(query).end(Kind::Uri));
         }
     }
 }

@@ -2,6 +2,10 @@
 
 use super::pattern::{Matched, Pattern};
 use super::selector::{Part, Selector, Subject, automatic, hostname, media_type};
+use super::work::Work;
+
+/// How many bytes or tags are compared in the time in which a regular expression takes a byte.
+const COMPARED_PER_UNIT: usize = 16;
 
 /// A selector, ready to be held against many stored responses.
 #[derive(Debug)]
@@ -50,18 +54,6 @@ impl Matcher {
         }
     }
 
-    /// How much holding it against a response costs, as a number of comparisons.
-    #[must_use]
-    pub fn weight(&self) -> u64 {
-        match self {
-            Matcher::Plain(Selector::Tags(tags)) => 1 + tags.len() as u64,
-            Matcher::Plain(_) => 1,
-            Matcher::Pattern(_, Pattern::Regex(_)) => 100,
-            Matcher::Pattern(..) => 10,
-            Matcher::And(terms) => terms.iter().map(|(_, term)| term.weight()).sum(),
-        }
-    }
-
     /// How many regular expressions it holds.
     #[must_use]
     pub fn regexes(&self) -> usize {
@@ -75,17 +67,22 @@ impl Matcher {
     /// Whether the selector covers a stored response; in doubt it does.
     #[must_use]
     pub fn covers(&self, subject: &Subject<'_>) -> bool {
-        self.matches(subject) != Matched::No
+        self.covers_within(subject, &Work::of_a_verdict())
     }
 
-    fn matches(&self, subject: &Subject<'_>) -> Matched {
+    /// The same with no more work than this: where that is not enough to tell, it covers.
+    #[must_use]
+    pub fn covers_within(&self, subject: &Subject<'_>, work: &Work) -> bool {
+        self.matches(subject, work) != Matched::No
+    }
+
+    fn matches(&self, subject: &Subject<'_>, work: &Work) -> Matched {
         match self {
-            Matcher::Plain(selector) if plain(selector, subject) => Matched::Yes,
-            Matcher::Plain(_) => Matched::No,
-            Matcher::Pattern(part, pattern) => part_matches(*part, pattern, subject),
+            Matcher::Plain(selector) => plain_matches(selector, subject, work),
+            Matcher::Pattern(part, pattern) => part_matches(*part, pattern, subject, work),
             Matcher::And(terms) => terms
                 .iter()
-                .map(|(negated, term)| term.matches(subject).negated_if(*negated))
+                .map(|(negated, term)| term.matches(subject, work).negated_if(*negated))
                 .fold(Matched::Yes, |all, one| match (all, one) {
                     (Matched::No, _) | (_, Matched::No) => Matched::No,
                     (Matched::Yes, Matched::Yes) => Matched::Yes,
@@ -111,6 +108,18 @@ impl Matched {
             (Matched::No, Matched::No) => Matched::No,
         }
     }
+}
+
+/// What comparing names takes is little, but not nothing.
+fn plain_matches(selector: &Selector, subject: &Subject<'_>, work: &Work) -> Matched {
+    let compared = match selector {
+        Selector::Tags(tags) => tags.len() * (1 + subject.tags.len()),
+        _ => 0,
+    };
+    if !work.take(1 + (compared / COMPARED_PER_UNIT) as u64) {
+        return Matched::Unsure;
+    }
+    if plain(selector, subject) { Matched::Yes } else { Matched::No }
 }
 
 fn plain(selector: &Selector, subject: &Subject<'_>) -> bool {
@@ -151,20 +160,37 @@ fn in_media_range(range: &str, media_type: &[u8]) -> bool {
     }
 }
 
-fn part_matches(part: Part, pattern: &Pattern, subject: &Subject<'_>) -> Matched {
-    let any = |texts: &[&[u8]]| texts.iter().fold(Matched::No, |found, text| found.or(pattern.matches(text)));
+fn after(text: &[u8], start: usize) -> &[u8] {
+    text.get(start..).unwrap_or_default()
+}
+
+fn part_matches(part: Part, pattern: &Pattern, subject: &Subject<'_>, work: &Work) -> Matched {
+    let any = |texts: &[&[u8]]| {
+        texts.iter().fold(Matched::No, |found, text| match found {
+            Matched::Yes => found,
+            Matched::No | Matched::Unsure => found.or(pattern.matches(text, work)),
+        })
+    };
     match part {
+        // The other texts are parts of this one.
+        Part::Url if pattern.is_free() => any(&[subject.uri]),
         Part::Url => {
+            let (uri, bare) = (subject.uri, subject.without_query());
             let host = subject.authority().len();
-            let bare = subject.without_query();
-            let path = |uri: &'_ [u8]| uri.get(host..).unwrap_or_default().to_vec();
-            any(&[subject.uri, bare, &path(subject.uri), &path(bare)])
+            let (path, bare_path) = (after(uri, host), after(bare, host));
+            let texts = [uri, path, bare, bare_path];
+            // Without a query there are only two.
+            any(if uri.len() == bare.len() { &texts[..2] } else { &texts[..] })
         }
         Part::Host => any(&[subject.authority()]),
         Part::ContentType => any(&[subject.content_type]),
         Part::Tags => {
-            let joined = subject.tags.iter().map(super::Tag::as_bytes).collect::<Vec<_>>().join(&b',');
-            subject.tags.iter().fold(any(&[&joined]), |found, tag| found.or(pattern.matches(tag.as_bytes())))
+            let bytes: usize = subject.tags.iter().map(|tag| 1 + tag.as_bytes().len()).sum();
+            if !work.take((bytes / COMPARED_PER_UNIT) as u64) {
+                return Matched::Unsure;
+            }
+            let tags: Vec<&[u8]> = subject.tags.iter().map(super::Tag::as_bytes).collect();
+            any(&[&tags.join(&b',')]).or(any(&tags))
         }
     }
 }

@@ -6,20 +6,28 @@
 //! lives, how it is bounded and how workers read it is not known here.
 
 mod backlog;
+mod crowd;
 mod hierarchy;
 mod index;
 mod key;
+mod literal;
 mod matcher;
+mod names;
 mod pattern;
 mod selector;
+mod since;
 mod tag;
+mod work;
 
 pub use backlog::Backlog;
-pub use index::{Full, Index, Verdict};
+pub use index::{Full, Index};
+pub use literal::said;
 pub use matcher::Matcher;
 pub use pattern::{Matched, PATTERN_BYTES_MAX, Pattern};
 pub use selector::{Part, Selector, Subject, Term, hostname, media_range, status};
+pub use since::Verdict;
 pub use tag::{Separators, TAG_BYTES_MAX, Tag, TagLimit, fact, groups_of, tags_of};
+pub use work::{CALLBACK_WORK_MAX, VERDICT_WORK_MAX, Work};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +36,9 @@ use crate::time::Timestamp;
 /// The longest encoded record in bytes. What would be longer is written coarser.
 pub const RECORD_BYTES_MAX: usize = 16 << 10;
 
-/// The longest URI in a record in bytes.
+/// The longest URI in a record in bytes, and in one that strangers can cause.
 const URI_BYTES_MAX: usize = 4 << 10;
+const STRANGERS_URI_BYTES_MAX: usize = 1 << 10;
 
 /// The longest reason in a record in bytes.
 const REASON_BYTES_MAX: usize = 256;
@@ -83,6 +92,16 @@ pub enum Origin {
     Unreadable,
     /// A wall clock that was set back.
     Clock,
+}
+
+impl Invalidation {
+    /// Whether strangers can cause such records, by requests that the origin has carried out.
+    #[must_use]
+    pub fn is_strangers(&self) -> bool {
+        let by_request =
+            matches!(self.origin, Origin::UnsafeMethod | Origin::MutationRule | Origin::CacheGroup);
+        by_request && self.mode == Mode::Revalidate
+    }
 }
 
 impl Mode {
@@ -163,21 +182,23 @@ fn bounded(invalidation: &Invalidation) -> Invalidation {
     if let Some(reason) = &mut record.reason {
         reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
     }
+    let most = if record.is_strangers() { STRANGERS_URI_BYTES_MAX } else { URI_BYTES_MAX };
     match &record.selector {
-        Selector::Uri(uri) | Selector::UriAnyQuery(uri) | Selector::Prefix(uri)
-            if uri.len() > URI_BYTES_MAX =>
-        {
-            record.selector = coarser(uri);
+        Selector::Uri(uri) | Selector::UriAnyQuery(uri) | Selector::Prefix(uri) if uri.len() > most => {
+            record.selector = coarser(uri, most);
         }
         _ => {}
     }
     record
 }
 
-/// A path above a long URI.
-fn coarser(uri: &[u8]) -> Selector {
+/// The path of a long URI with any query, or one above it.
+fn coarser(uri: &[u8], most: usize) -> Selector {
     let path = uri.split(|b| *b == b'?').next().unwrap_or_default();
-    let start = path.get(..URI_BYTES_MAX).unwrap_or(path);
+    if path.len() <= most && path.len() < uri.len() {
+        return Selector::UriAnyQuery(path.to_vec());
+    }
+    let start = path.get(..most).unwrap_or(path);
     match start.iter().rposition(|b| *b == b'/') {
         Some(slash) => Selector::Prefix(start.get(..=slash).unwrap_or_default().to_vec()),
         None => Selector::All,
@@ -273,7 +294,12 @@ mod tests {
         assert_eq!(short.selector, Selector::Prefix(b"h/a/".to_vec()));
         let query = format!("h/a/x?{}", "c".repeat(URI_BYTES_MAX));
         let short = decode(&encode(&soft(Selector::Uri(query.into_bytes()))));
-        assert_eq!(short.selector, Selector::Prefix(b"h/a/".to_vec()));
+        assert_eq!(short.selector, Selector::UriAnyQuery(b"h/a/x".to_vec()));
+        let query = Selector::Uri(format!("h/a/x?{}", "c".repeat(STRANGERS_URI_BYTES_MAX)).into_bytes());
+        let by_strangers =
+            Invalidation { mode: Mode::Revalidate, origin: Origin::UnsafeMethod, ..soft(query.clone()) };
+        assert_eq!(decode(&encode(&by_strangers)).selector, Selector::UriAnyQuery(b"h/a/x".to_vec()));
+        assert_eq!(decode(&encode(&soft(query.clone()))).selector, query);
         let tags = (0..5000).map(|n| Tag::new(&format!("tag{n}")).unwrap()).collect();
         let bytes = encode(&soft(Selector::Tags(tags)));
         assert!(bytes.len() <= RECORD_BYTES_MAX);

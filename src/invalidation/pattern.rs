@@ -3,8 +3,14 @@
 //! In a glob `*` stands for any run of characters, slashes included, `?` for one character, and a backslash takes
 //! the next character as it is. A purge that covers too much costs a fetch, one that covers too little breaks a
 //! promise: so there is no wildcard that stops at a slash, and what cannot be matched counts as covered.
+//!
+//! What matching takes is counted ([`Work`]). Most patterns have some text that whatever they match must contain; to
+//! look for that first costs next to nothing.
 
 use regex_lite::{Regex, RegexBuilder};
+
+use super::literal::{contains_all, has_no_anchors, required};
+use super::work::Work;
 
 /// The longest pattern in bytes.
 pub const PATTERN_BYTES_MAX: usize = 512;
@@ -12,8 +18,17 @@ pub const PATTERN_BYTES_MAX: usize = 512;
 /// The most memory that a compiled regular expression may take, in bytes.
 const REGEX_SIZE_MAX: usize = 64 << 10;
 
+/// The most memory of one that counts once: what takes twice as much may take twice as long for each byte of text.
+const REGEX_SIZE_SMALL: usize = 1 << 10;
+
 /// The deepest nesting of groups in a regular expression.
 const REGEX_NEST_MAX: u32 = 32;
+
+/// How many bytes are looked through for a given text in the time in which a regular expression takes one.
+const SEARCHED_PER_UNIT: usize = 32;
+
+/// The same for the steps that a glob takes.
+const STEPS_PER_UNIT: u64 = 16;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -21,9 +36,21 @@ pub enum Pattern {
     /// A glob.
     Glob(Box<[u8]>),
     /// A regular expression; found anywhere in the text unless it is anchored.
-    Regex(Regex),
+    Regex(Expression),
     /// A pattern that this build cannot compile, written by another: matches everything.
     Unknown,
+}
+
+/// A compiled regular expression.
+#[derive(Debug)]
+pub struct Expression {
+    regex: Regex,
+    /// What each text that matches contains.
+    required: Vec<Box<str>>,
+    /// What it costs for each byte of text.
+    weight: u64,
+    /// Whether it looks at nothing around what it matches: then it matches whatever contains a text that matches.
+    is_free: bool,
 }
 
 /// Whether a text matches.
@@ -53,26 +80,53 @@ impl Pattern {
     /// When it is too long or large, or wrong; the message says what is.
     pub fn regex(text: &str) -> Result<Pattern, String> {
         within_bounds(text)?;
-        RegexBuilder::new(text)
-            .size_limit(REGEX_SIZE_MAX)
-            .nest_limit(REGEX_NEST_MAX)
-            .build()
-            .map(Pattern::Regex)
-            .map_err(|error| error.to_string())
+        let sizes =
+            || (0..).map(|doubled| REGEX_SIZE_SMALL << doubled).take_while(|size| *size <= REGEX_SIZE_MAX);
+        let mut wrong = String::new();
+        for size in sizes() {
+            match RegexBuilder::new(text).size_limit(size).nest_limit(REGEX_NEST_MAX).build() {
+                Ok(regex) => {
+                    let weight = (size / REGEX_SIZE_SMALL) as u64;
+                    let (required, is_free) = (required(text), has_no_anchors(text));
+                    return Ok(Pattern::Regex(Expression { regex, required, weight, is_free }));
+                }
+                Err(error) => wrong = error.to_string(),
+            }
+        }
+        Err(wrong)
     }
 
-    /// Whether the text matches.
+    /// Whether a text matches if a part of it does.
     #[must_use]
-    pub fn matches(&self, text: &[u8]) -> Matched {
-        let yes = match self {
-            Pattern::Glob(glob) => glob_matches(glob, text),
-            Pattern::Regex(regex) => match core::str::from_utf8(text) {
-                Ok(text) => regex.is_match(text),
-                Err(_) => return Matched::Unsure,
-            },
-            Pattern::Unknown => return Matched::Unsure,
-        };
-        if yes { Matched::Yes } else { Matched::No }
+    pub fn is_free(&self) -> bool {
+        matches!(self, Pattern::Regex(Expression { is_free: true, .. }))
+    }
+
+    /// Whether the text matches. Unsure when there is not enough work left to tell.
+    #[must_use]
+    pub fn matches(&self, text: &[u8], work: &Work) -> Matched {
+        match self {
+            Pattern::Glob(glob) => glob_matches(glob, text, work),
+            Pattern::Regex(expression) => expression.matches(text, work),
+            Pattern::Unknown => Matched::Unsure,
+        }
+    }
+}
+
+impl Expression {
+    fn matches(&self, text: &[u8], work: &Work) -> Matched {
+        let bytes = text.len();
+        if !work.take(1 + (bytes / SEARCHED_PER_UNIT) as u64) {
+            return Matched::Unsure;
+        }
+        let Ok(text) = core::str::from_utf8(text) else { return Matched::Unsure };
+        if !contains_all(text, &self.required) {
+            return Matched::No;
+        }
+        if !work.take((bytes as u64).saturating_mul(self.weight)) {
+            return Matched::Unsure;
+        }
+        if self.regex.is_match(text) { Matched::Yes } else { Matched::No }
     }
 }
 
@@ -87,10 +141,13 @@ fn within_bounds(text: &str) -> Result<(), String> {
 /// Whether a glob matches the whole text.
 ///
 /// Only the last `*` is ever tried again, one byte further on, so the time is at most glob × text.
-fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
+fn glob_matches(glob: &[u8], text: &[u8], work: &Work) -> Matched {
     let (mut g, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
-    loop {
+    for step in 0u64.. {
+        if step.is_multiple_of(STEPS_PER_UNIT) && !work.take(1) {
+            break;
+        }
         match (Token::at(glob, g), text.get(t)) {
             (Token::Run, _) => {
                 g += 1;
@@ -100,16 +157,17 @@ fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
                 g += token.len();
                 t += 1;
             }
-            (Token::End, None) => return true,
+            (Token::End, None) => return Matched::Yes,
             (_, byte) => match (star, byte) {
                 (Some((after, from)), Some(_)) => {
                     star = Some((after, from + 1));
                     (g, t) = (after, from + 1);
                 }
-                _ => return false,
+                _ => return Matched::No,
             },
         }
     }
+    Matched::Unsure
 }
 
 enum Token {
@@ -173,17 +231,41 @@ mod tests {
             ("", "a", false),
         ];
         for (glob, text, expected) in cases {
-            assert_eq!(glob_matches(glob.as_bytes(), text.as_bytes()), expected, "{glob} on {text}");
+            let expected = if expected { Matched::Yes } else { Matched::No };
+            let found = glob_matches(glob.as_bytes(), text.as_bytes(), &Work::of_a_verdict());
+            assert_eq!(found, expected, "{glob} on {text}");
         }
     }
 
     #[test]
-    fn a_hostile_glob_takes_no_exponential_time() {
+    fn a_hostile_glob_takes_no_more_than_it_may() {
+        let enough = Work::of_a_verdict();
         let glob = "*a".repeat(250);
-        let text = vec![b'a'; 249];
-        assert!(!glob_matches(glob.as_bytes(), &text));
-        let long = vec![b'b'; 60_000];
-        assert!(!glob_matches(glob.as_bytes(), &long));
+        assert_eq!(glob_matches(glob.as_bytes(), &[b'a'; 249], &enough), Matched::No);
+        assert_eq!(glob_matches(glob.as_bytes(), &[b'b'; 60_000], &enough), Matched::No);
+        assert!(enough.spent() < 60_000 / STEPS_PER_UNIT + 100, "{}", enough.spent());
+        let (glob, text) = (format!("*{}b", "a".repeat(500)), [b'a'; 8192]);
+        let little = Work::of(100);
+        assert_eq!(glob_matches(glob.as_bytes(), &text, &little), Matched::Unsure);
+        assert_eq!((little.spent(), little.is_done()), (100, true));
+    }
+
+    #[test]
+    fn a_regular_expression_is_run_only_over_what_has_its_text() {
+        let spent = |regex: &str, text: &str| {
+            let work = Work::of(1 << 20);
+            let _ = Pattern::regex(regex).unwrap().matches(text.as_bytes(), &work);
+            work.spent()
+        };
+        let text = format!("h/news/{}", "a".repeat(1000));
+        assert_eq!(spent("/never/[0-9]+$", &text), 32);
+        assert_eq!(spent("/news/[0-9]+$", &text), 32 + 1007);
+        assert_eq!(spent("[0-9]", &text), 32 + 1007);
+        assert!(spent("[a-z0-9]{1,200}s", &text) > 10 * 1007, "a large one takes longer for each byte");
+        let little = Work::of(100);
+        assert_eq!(Pattern::regex("b").unwrap().matches(text.as_bytes(), &little), Matched::No);
+        assert_eq!(Pattern::regex("[b]").unwrap().matches(text.as_bytes(), &little), Matched::Unsure);
+        assert!(little.is_done());
     }
 
     #[test]
@@ -197,10 +279,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_matched_is_unsure() {
-        let regex = Pattern::regex("^/a").unwrap();
-        assert_eq!(regex.matches(b"/a"), Matched::Yes);
-        assert_eq!(regex.matches(b"/b"), Matched::No);
-        assert_eq!(regex.matches(b"/\xff"), Matched::Unsure);
-        assert_eq!(Pattern::Unknown.matches(b"/"), Matched::Unsure);
+        let (regex, work) = (Pattern::regex("^/a").unwrap(), Work::of_a_verdict());
+        assert_eq!(regex.matches(b"/a", &work), Matched::Yes);
+        assert_eq!(regex.matches(b"/b", &work), Matched::No);
+        assert_eq!(regex.matches(b"/\xff", &work), Matched::Unsure);
+        assert_eq!(Pattern::Unknown.matches(b"/", &work), Matched::Unsure);
     }
 }

@@ -1,7 +1,8 @@
 //! The bounded journal of invalidations in shared data, and each worker's mirror of it.
 //!
 //! The journal is a ring of segments. Segment `no ≥ 1` lives under `j/<no mod SEGMENTS>` and record `i` of it has
-//! the position (`seq`) `(no - 1) * RECORDS + i + 1`. The head is where the first segment is that is not full:
+//! the position (`seq`) `(no - 1) * RECORDS + i + 1`. A segment is full when it has so many records, or so many bytes of
+//! them; positions that it has not used stay unused. The head is where the first segment is that is not full:
 //! there is no head key. A segment is recycled by the same compare-and-set that appends to it, and carries on the
 //! newest position of a hard record that was ever forgotten, so that forgetting makes older responses stale or
 //! gone, never fresh.
@@ -18,12 +19,15 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::codec::Reader;
 use super::{Cas, SharedData, TRIES};
 use crate::deviation::{Deviation, deviates, sizes};
-use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, decode, encode};
+use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, Work, decode, encode};
 
 /// Segments in the ring.
 pub const SEGMENTS: u64 = 256;
-/// Records in a segment.
+/// The most records in a segment.
 pub const RECORDS: u64 = 64;
+/// With so many bytes of records a segment is full, however few they are: the ring takes at most 256 times these and one
+/// record of [`RECORD_BYTES_MAX`](crate::invalidation::RECORD_BYTES_MAX) more, 12 MiB.
+pub const SEGMENT_BYTES: usize = 32 << 10;
 
 const LAYOUT: u8 = 2;
 
@@ -58,6 +62,7 @@ pub struct Mirror {
     newest_hard: u64,
     index: Index,
     records_max: usize,
+    secret: (u64, u64),
     healed: Cell<u64>,
 }
 
@@ -80,6 +85,12 @@ impl Mirror {
     /// A mirror that has read nothing, whose index holds at most `records_max` records.
     #[must_use]
     pub fn new(records_max: usize) -> Self {
+        Mirror::with_secret(records_max, (0, 0))
+    }
+
+    /// The same with an index whose hashes nobody can predict who does not know the secret.
+    #[must_use]
+    pub fn with_secret(records_max: usize, secret: (u64, u64)) -> Self {
         Mirror {
             seen: None,
             nonce: None,
@@ -89,8 +100,9 @@ impl Mirror {
             floor: 0,
             hard_below: 0,
             newest_hard: 0,
-            index: Index::new(records_max),
+            index: Index::with_secret(records_max, secret),
             records_max,
+            secret,
             healed: Cell::new(0),
         }
     }
@@ -119,22 +131,16 @@ impl Mirror {
         self.newest_hard.max(self.hard_below)
     }
 
-    /// How many selectors of the index a response has to be held against one by one, at the worst.
-    #[must_use]
-    pub fn matchers(&self) -> u64 {
-        self.index.matchers() as u64
-    }
-
     /// How many records are indexed.
     #[must_use]
     pub fn records(&self) -> usize {
         self.index.len()
     }
 
-    /// Whether so many more patterns can be indexed without anything being forgotten.
+    /// Whether these can be indexed without anything being forgotten, by callers who may not purge everything.
     #[must_use]
-    pub fn has_room_for(&self, patterns: usize) -> bool {
-        self.index.has_room_for(patterns)
+    pub fn has_room_for(&self, invalidations: &[Invalidation]) -> bool {
+        self.index.has_room_for(invalidations.iter().map(|invalidation| &invalidation.selector))
     }
 
     /// How many damaged segments have been replaced since this was last asked.
@@ -169,7 +175,7 @@ impl Mirror {
         for _ in 0..2 * sizes().segments + 4 {
             let Some(found) = self.segment(data, self.cur) else { return Synced::Unavailable };
             if self.is_another_journal(found.segment.as_ref()) {
-                *self = Mirror::new(self.records_max);
+                *self = Mirror::with_secret(self.records_max, self.secret);
                 synced = Synced::Renewed;
                 continue;
             }
@@ -186,7 +192,7 @@ impl Mirror {
                 continue;
             }
             self.index(&segment);
-            if (segment.records.len() as u64) < sizes().records {
+            if !segment.is_full() {
                 return synced;
             }
             self.cur += 1;
@@ -199,10 +205,16 @@ impl Mirror {
     /// What the journal says of a response with this stamp.
     #[must_use]
     pub fn verdict(&self, subject: &Subject<'_>, stamp: u64) -> Verdict {
+        self.verdict_within(subject, stamp, &Work::of_a_verdict())
+    }
+
+    /// The same with no more work than this: what is still to be matched then counts as covering.
+    #[must_use]
+    pub fn verdict_within(&self, subject: &Subject<'_>, stamp: u64, work: &Work) -> Verdict {
         if stamp < self.floor && stamp < self.hard_below {
             return Verdict::Hard;
         }
-        let verdict = self.index.verdict(subject, stamp);
+        let verdict = self.index.verdict_within(subject, stamp, work);
         // A forgotten record may have asked for a validation, and when a soft one was issued is forgotten as well.
         if stamp < self.floor { verdict.max(Verdict::Revalidate) } else { verdict }
     }
@@ -230,7 +242,7 @@ impl Mirror {
                     cur = s.no;
                     continue;
                 }
-                Some(s) if s.no == cur && s.records.len() as u64 >= sizes().records => {
+                Some(s) if s.no == cur && s.is_full() => {
                     hard_below = hard_below.max(s.hard_below);
                     cur += 1;
                     continue;
@@ -328,6 +340,12 @@ impl Segment {
         let forgotten = old.as_ref().map_or(0, |s| s.hard_below.max(s.newest_hard()));
         let nonce = old.map(|s| s.nonce).filter(|named| *named != UNNAMED).unwrap_or(nonce);
         Segment { nonce, no, hard_below: hard_below.max(forgotten), records: Vec::new() }
+    }
+
+    /// Whether the next record belongs into the next segment.
+    fn is_full(&self) -> bool {
+        let bytes: usize = self.records.iter().map(Vec::len).sum();
+        self.records.len() as u64 >= sizes().records || bytes >= sizes().segment_bytes
     }
 
     fn newest_hard(&self) -> u64 {
@@ -433,6 +451,43 @@ mod tests {
         let mut new = Mirror::new(100_000);
         new.sync(&data);
         assert_eq!((new.head(), new.floor()), (late.head(), late.floor()));
+    }
+
+    #[test]
+    fn long_records_fill_segments_and_no_position_is_used_twice() {
+        let data = Memory::default();
+        let (mut writer, mut reader) = (Mirror::new(100_000), Mirror::new(100_000));
+        let uri = |n: u64| format!("h/{}?{n}", "a".repeat(4000)).into_bytes();
+        let mut positions = Vec::new();
+        for n in 0..SEGMENTS * 12 {
+            let origin = Origin::Admin { token: "ops".into() };
+            let selector = Selector::Uri(uri(n));
+            let record = Invalidation { selector, origin, ..purge(Mode::Revalidate, "t") };
+            writer.sync(&data);
+            positions.push(writer.append(&data, &record, 1).unwrap());
+            assert_eq!(reader.sync(&data), Synced::Current);
+            assert_eq!(reader.head(), *positions.last().unwrap());
+        }
+        assert!(positions.is_sorted_by(|one, next| one < next));
+        let bytes: usize = (0..SEGMENTS).map(|no| data.get(&key(no)).unwrap().bytes.len()).sum();
+        assert!(bytes < 256 * 40_000, "{bytes}");
+        // Who kept up knows all of them, and who starts now has the older ones validated.
+        let judge = |mirror: &Mirror, n: usize, before: u64| {
+            let uri = uri(n as u64);
+            let subject =
+                Subject { uri: &uri, tags: &[], status: 200, content_type: b"", stored_at: Timestamp(1) };
+            mirror.verdict(&subject, positions[n] - before)
+        };
+        let mut new = Mirror::new(100_000);
+        new.sync(&data);
+        assert_eq!((new.head(), reader.floor()), (reader.head(), 0));
+        for n in [0, 1, 700, positions.len() - 1] {
+            for mirror in [&reader, &new] {
+                assert_eq!(judge(mirror, n, 1), Verdict::Revalidate, "{n}");
+            }
+            assert_eq!(judge(&reader, n, 0), Verdict::Valid, "{n}");
+        }
+        assert_eq!(judge(&new, positions.len() - 1, 0), Verdict::Valid);
     }
 
     #[test]

@@ -17,25 +17,47 @@ pub struct Entry {
     pub record: Record,
     /// The verdict and the journal head at which it was given.
     judged: Cell<Option<(u64, Verdict)>>,
+    /// The same for another URI that it was found by last.
+    judged_for: Cell<Option<(Fingerprint, (u64, Verdict))>>,
+}
+
+/// A verdict that was given at one head, brought up to another.
+fn judged_on(
+    before: Option<(u64, Verdict)>,
+    head: u64,
+    stamp: u64,
+    judge: impl FnOnce(u64) -> Verdict,
+) -> Verdict {
+    match before {
+        Some((at, verdict)) if at == head || at < head && verdict == Verdict::Hard => verdict,
+        Some((at, verdict)) if at < head => verdict.and(judge(at.max(stamp))),
+        Some(_) | None => judge(stamp),
+    }
 }
 
 impl Entry {
     /// An entry that has not been judged yet.
     #[must_use]
     pub fn new(record: Record) -> Rc<Self> {
-        Rc::new(Entry { record, judged: Cell::new(None) })
+        Rc::new(Entry { record, judged: Cell::new(None), judged_for: Cell::new(None) })
     }
 
-    /// The verdict at journal head `head`; `judge` is asked only once for each head.
-    pub fn verdict(&self, head: u64, judge: impl FnOnce() -> Verdict) -> Verdict {
-        match self.judged.get() {
-            Some((at, verdict)) if at == head => verdict,
-            _ => {
-                let verdict = judge();
-                self.judged.set(Some((head, verdict)));
-                verdict
-            }
-        }
+    /// The verdict at journal head `head`. `judge` is asked only once for each head, and only about the records after the
+    /// position that it is given: those before it have been judged. So one record more costs no second look at all the
+    /// others.
+    pub fn verdict(&self, head: u64, judge: impl FnOnce(u64) -> Verdict) -> Verdict {
+        let stamp = self.record.stamp;
+        let verdict = judged_on(self.judged.get(), head, stamp, judge);
+        self.judged.set(Some((head, verdict)));
+        verdict
+    }
+
+    /// The same for what was said about another URI that it answers for as well.
+    pub fn verdict_for(&self, uri: Fingerprint, head: u64, judge: impl FnOnce(u64) -> Verdict) -> Verdict {
+        let before = self.judged_for.get().filter(|(of, _)| *of == uri).map(|(_, judged)| judged);
+        let verdict = judged_on(before, head, self.record.stamp, judge);
+        self.judged_for.set(Some((uri, (head, verdict))));
+        verdict
     }
 
     /// The response, unless the record only says by what responses are selected.

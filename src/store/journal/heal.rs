@@ -49,7 +49,7 @@ fn number(no: u64, before: Option<&Segment>, after: Option<&Segment>) -> Option<
         return (no % SEGMENTS == 1).then_some(1);
     };
     let next = before.no + 1;
-    let is_written = after.is_some_and(|after| after.no > next) || before.records.len() as u64 >= RECORDS;
+    let is_written = after.is_some_and(|after| after.no > next) || before.is_full();
     // Else the one before is where the journal ends, and this one is left over from the round before.
     if is_written { Some(next) } else { next.checked_sub(SEGMENTS) }
 }

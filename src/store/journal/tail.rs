@@ -2,11 +2,14 @@
 
 use super::{Mirror, Segment};
 use crate::deviation::sizes;
-use crate::invalidation::{Invalidation, Matcher, Subject, decode};
+use crate::invalidation::{CALLBACK_WORK_MAX, Invalidation, Matcher, Subject, Work, decode};
 use crate::store::SharedData;
 
 /// The most records that are held against one stored response.
 const RECORDS_HELD_MAX: usize = 2048;
+
+/// How much matching takes as long as making a regular expression ready for it.
+const COMPILING: u64 = 512;
 
 /// The invalidations that cover a stored response.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -41,16 +44,24 @@ impl Mirror {
     ) -> Covering {
         let mut covering = Covering { records: Vec::new(), complete: stamp >= self.head() };
         let mut oldest = self.head() + 1;
+        let (work, mut reaches) = (Work::of(CALLBACK_WORK_MAX), false);
         for (seq, record) in self.backwards(data, None).take(RECORDS_HELD_MAX) {
-            if seq <= stamp || covering.records.len() >= limit {
+            reaches = seq <= stamp;
+            if reaches || covering.records.len() >= limit {
+                break;
+            }
+            let matcher = Matcher::new(&record.selector);
+            work.take(matcher.regexes() as u64 * COMPILING);
+            let covers = matcher.covers_within(subject, &work);
+            if work.is_done() {
                 break;
             }
             oldest = seq;
-            if Matcher::new(&record.selector).covers(subject) {
+            if covers {
                 covering.records.push((seq, record));
             }
         }
-        covering.complete = oldest <= stamp + 1;
+        covering.complete |= reaches || oldest <= stamp + 1;
         covering.records.reverse();
         covering
     }
