@@ -57,6 +57,9 @@ mod one_vm;
 /// The room of what is hard purged.
 mod reclaim;
 
+/// How much is matched in one callback.
+mod matching;
+
 /// What Larder honours, as the README lists it.
 mod honours;
 

@@ -12,7 +12,7 @@ use larder::config::Config;
 use larder::exchange::{Context, Ending, Exchange, Step};
 use larder::http::cache_control::CacheControl;
 use larder::http::{Fields, RequestHead, ResponseHead};
-use larder::invalidation::{Invalidation, Mode, Origin, Selector, Tag};
+use larder::invalidation::{Invalidation, Mode, Origin, Part, Selector, Tag};
 use larder::store::Seed;
 use larder::time::{Monotonic, Now, Timestamp};
 
@@ -23,7 +23,7 @@ use world::World;
 
 type Case = (&'static str, fn(usize));
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 13] = [
     ("request header section, parsed", parse_request),
     ("cache-control, parsed", parse_cache_control),
     ("rules: none of 1,000 matches", match_rules),
@@ -32,6 +32,10 @@ const CASES: [Case; 11] = [
     ("hit of a variant", |n| hits("{}", &[("vary", "accept-encoding")], n)),
     ("304 to a conditional request", conditional_hits),
     ("hit after a purge of something else, 10,000 before", hits_after_purges),
+    ("hit of a long URL, 500 patterns before", |n| hits_among_patterns(false, n)),
+    ("hit of a long URL, 500 patterns before, after a POST to something else", |n| {
+        hits_among_patterns(true, n);
+    }),
     ("miss, stored", misses),
     ("no-store response", passes),
     ("purge of a tag", purges),
@@ -102,6 +106,24 @@ fn hits_after_purges(n: usize) {
     let raw = request("/page", &[]);
     for number in 0..n {
         worker.purge(&format!("another:{number}"));
+        assert_eq!(worker.answer(&raw), 200);
+    }
+}
+
+fn hits_among_patterns(posts: bool, n: usize) {
+    let mut worker = Worker::new("{}");
+    let path = format!("/page?{}", "a".repeat(2 << 10));
+    worker.fetch(&path, &response("max-age=60", &[]));
+    for number in 0..500 {
+        let regex = format!("part-[0-9]+-{number}");
+        worker.invalidate(Mode::Soft, Selector::Regex(Part::Url, regex.into()));
+    }
+    let raw = request(&path, &[]);
+    for number in 0..n {
+        if posts {
+            let uri = format!("www.example.com/other/{}", number % 100);
+            worker.invalidate(Mode::Revalidate, Selector::Uri(uri.into_bytes()));
+        }
         assert_eq!(worker.answer(&raw), 200);
     }
 }
@@ -179,9 +201,13 @@ impl Worker {
     }
 
     fn purge(&mut self, tag: &str) {
+        self.invalidate(Mode::Soft, Selector::Tags(vec![Tag::new(tag).unwrap()]));
+    }
+
+    fn invalidate(&mut self, mode: Mode, selector: Selector) {
         let invalidation = Invalidation {
-            mode: Mode::Soft,
-            selector: Selector::Tags(vec![Tag::new(tag).unwrap()]),
+            mode,
+            selector,
             issued_at: now().wall,
             origin: Origin::UnsafeMethod,
             reason: None,

@@ -87,6 +87,17 @@ fn settings() -> Vec<(&'static str, Setting)> {
             Setting { requests: ONE_EACH, purges: overflow, ring: (2, 1), validators: true, ..base() },
         ),
         (
+            "journal overflows by bytes",
+            Setting {
+                requests: ONE_EACH,
+                purges: overflow,
+                ring: (2, 2),
+                segment_bytes: 1,
+                validators: true,
+                ..base()
+            },
+        ),
+        (
             "way changes hands, chunks",
             Setting { requests: &[(1, 1), (0, 0), (0, 1)], crowded: true, chunks: true, ..base() },
         ),
@@ -141,7 +152,7 @@ fn settings() -> Vec<(&'static str, Setting)> {
 fn explored(setting: &Setting, how: Option<Deviation>, states_max: usize) -> Explored {
     deviate(how);
     let (segments, records) = setting.ring;
-    resize(Sizes { segments, records, chunk_bytes: 8 });
+    resize(Sizes { segments, records, segment_bytes: setting.segment_bytes, chunk_bytes: 8 });
     let explored = explore(setting, states_max);
     deviate(None);
     resize(SIZES);

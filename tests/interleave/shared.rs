@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use corosensei::Yielder;
 use larder::cache::{Host, Route};
+use larder::deviation::sizes;
 use larder::http::{Fields, Peer};
 use larder::metrics::{Counter, Metrics};
 use larder::store::record::{Record, Slot};
@@ -34,7 +35,7 @@ pub struct Shared {
     seen: RefCell<BTreeMap<usize, u64>>,
     /// What each worker's callback has read: whether that is still so is part of the state.
     read: RefCell<BTreeMap<usize, BTreeMap<String, u32>>>,
-    /// Records that were ever appended to the journal.
+    /// The position of the record that was last appended to the journal.
     pub appended: Cell<u64>,
     /// Nothing can be written to the journal.
     pub busy: Cell<bool>,
@@ -171,7 +172,7 @@ impl SharedData for Hands<'_> {
         if holds {
             self.shared.write(key, value);
             if key.starts_with("j/") {
-                self.shared.appended.set(self.shared.appended.get() + 1);
+                self.shared.appended.set(last_position(value));
             }
             if is_set(key) {
                 self.shared.check_stamps(key);
@@ -243,4 +244,15 @@ impl Host for Hands<'_> {
     fn peer(&self) -> Peer {
         Peer::default()
     }
+}
+
+/// The position of the last record in a segment of the journal.
+fn last_position(segment: &[u8]) -> u64 {
+    let number = |at: usize| u64::from_le_bytes(segment[at..at + 8].try_into().unwrap());
+    let (mut records, mut at) = (0, 33);
+    while at < segment.len() {
+        at += 4 + u32::from_le_bytes(segment[at..at + 4].try_into().unwrap()) as usize;
+        records += 1;
+    }
+    (number(17) - 1) * sizes().records + records
 }

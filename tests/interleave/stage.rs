@@ -49,6 +49,8 @@ pub struct Setting {
     pub crowded: bool,
     /// Segments of the journal and records in them.
     pub ring: (u64, u64),
+    /// The bytes of records with which a segment is full.
+    pub segment_bytes: usize,
     /// The journal takes no record.
     pub busy: bool,
     /// How often each may happen.
@@ -76,6 +78,7 @@ impl Default for Setting {
             chunks: false,
             crowded: false,
             ring: (2, 2),
+            segment_bytes: usize::MAX,
             busy: false,
             leaves: 0,
             deaths: 0,

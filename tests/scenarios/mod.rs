@@ -411,6 +411,8 @@ macro_rules! on_both_stands {
                 a_mutation_rule_invalidates
                 a_group_is_invalidated_on_its_own_origin
                 a_flood_of_unsafe_requests_costs_few_records_and_loses_none
+                a_flood_of_unsafe_requests_touches_no_other_host
+                what_bypasses_the_cache_invalidates_all_the_same
             }
             trust {
                 strangers_meet_the_origin

@@ -92,3 +92,54 @@ pub fn a_flood_of_unsafe_requests_costs_few_records_and_loses_none(stand: &mut d
     stand.pass(Duration::from_millis(200));
     assert_eq!(head(stand), before);
 }
+
+/// However many requests change however many hosts, what is stored of a host that had none of them stays a hit; and
+/// what an operator has purged before stays purged.
+pub fn a_flood_of_unsafe_requests_touches_no_other_host(stand: &mut dyn Stand) {
+    configure(stand, "", r#", "unsafe_methods": {"per_minute": 60, "burst": 20}"#);
+    stand.origin("/page", vec![page("v", "")]);
+    stand.origin("/post", vec![Reply::ok("done")]);
+    let get = |stand: &mut dyn Stand, host: &str| stand.send(1, Request::get("/page").host(host)).is_hit();
+    let hosts: Vec<String> = (0..60).map(|n| format!("h{n}.flood.example")).collect();
+    let page_of = |host: &str| Request::get("/page").host(host);
+    stand.send(0, page_of("victim.example"));
+    stand.send(0, page_of(&hosts[59]));
+    for host in &hosts {
+        for path in ["/post", "/page"] {
+            stand.send(0, Request::new("POST", path).host(host).body("x"));
+        }
+    }
+    stand.pass(Duration::from_millis(200));
+    assert!(get(stand, "victim.example"), "it had no unsafe request");
+    assert!(!get(stand, &hosts[59]), "it had one");
+    let records = told(stand, "GET", "/_larder/journal?limit=1000", "")["records"].clone();
+    let records = records.as_array().expect("a list");
+    assert!(records.iter().all(|record| record["selector"].get("all").is_none()), "{records:?}");
+}
+
+/// Whatever kept an unsafe request from the cache, its answer invalidates (RFC 9111 §4.4).
+pub fn what_bypasses_the_cache_invalidates_all_the_same(stand: &mut dyn Stand) {
+    configure(
+        stand,
+        "",
+        r#", "rules": [{"match": {"path": "/by/rule", "method": "DELETE"}, "bypass": true}]"#,
+    );
+    for (path, field, value) in [
+        ("/by/grpc", "content-type", "application/grpc"),
+        ("/by/grpc-web", "content-type", "application/grpc+proto"),
+        ("/by/rule", "x-nothing", "1"),
+        ("/by/override", "x-http-method-override", "GET"),
+    ] {
+        for method in ["DELETE", "POST"] {
+            stand.origin(path, vec![page("v", "")]);
+            fill(stand, &[path]);
+            assert!(is_hit(stand, 1, path), "{path}");
+            let failed = Request::new(method, path).field(field, value);
+            stand.origin(path, vec![Reply::status(500), page("w", "")]);
+            stand.send(0, failed.clone());
+            assert!(is_hit(stand, 1, path), "{method} {path}: an error has changed nothing");
+            assert_eq!(stand.send(0, failed).status, 200);
+            assert!(!is_hit(stand, 1, path), "{method} {path}");
+        }
+    }
+}

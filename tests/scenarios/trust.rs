@@ -110,15 +110,38 @@ pub fn patterns_of_a_limited_token_flush_nothing(stand: &mut dyn Stand) {
     };
     assert_eq!(send(stand, "purge", 0, 300), 400, "so many in one command");
     let statuses: Vec<u16> = (0..4).map(|n| send(stand, "purge", n * 200, 200)).collect();
-    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+    assert_eq!(statuses, [200, 429, 429, 429]);
     assert!(is_hit(stand, 0, "/kept") && is_hit(stand, 1, "/kept"));
-    for everything in [r#"{"regex": "[a-z]"}"#, r#"{"glob": "*e*"}"#, r#"{"all": true, "regex": "[a-z]"}"#] {
-        let body = format!(r#"{{"selectors": [{everything}]}}"#);
+    let purge = |stand: &mut dyn Stand, token: &str, selector: &str| {
+        let body = format!(r#"{{"selectors": [{selector}], "mode": "hard"}}"#);
         let request =
-            Request::new("POST", "/_larder/purge").field("authorization", "Bearer purge").body(body);
-        let status = stand.send(1, request).status;
+            Request::new("POST", "/_larder/purge").field("authorization", format!("Bearer {token}"));
+        stand.send(1, request.body(body)).status
+    };
+    // Conditions are held against responses one by one as well.
+    let statuses: Vec<u16> = (0..300)
+        .map(|n| purge(stand, "purge", &format!(r#"{{"tag": "never", "stored_before": {n}}}"#)))
+        .collect();
+    assert_eq!(statuses.iter().position(|status| *status != 200), Some(256));
+    assert_eq!(statuses.last(), Some(&429));
+    assert!(is_hit(stand, 0, "/kept") && is_hit(stand, 1, "/kept"));
+    for everything in [
+        r#"{"regex": "[a-z]"}"#,
+        r#"{"regex": "e"}"#,
+        r#"{"regex": "."}"#,
+        r#"{"regex": "[a-z]/"}"#,
+        r#"{"glob": "*e*"}"#,
+        r#"{"status": 200}"#,
+        r#"{"tag": "status:2xx"}"#,
+        r#"{"all": true, "regex": "[a-z]"}"#,
+    ] {
+        let status = purge(stand, "purge", everything);
         assert!(matches!(status, 400 | 403), "{everything}: {status}");
     }
+    assert!(is_hit(stand, 1, "/kept"));
+    // There is room for those who may purge everything, and for what has a name.
+    assert_eq!(send(stand, "all", 900, 50), 200);
+    assert_eq!(purge(stand, "purge", r#"{"tag": "never"}"#), 200);
     assert!(is_hit(stand, 1, "/kept"));
     // A purge of everything makes room again.
     assert_eq!(
