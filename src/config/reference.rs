@@ -323,13 +323,14 @@ pub const REFERENCE: &[Row] = &[
         "The SHA-256 digest of the token (`printf %s \"$TOKEN\" | sha256sum`), because Envoy shows configurations \
          in its config dump."),
     top("admin.tokens[].scopes", "list of `read`, `purge`, `purge_all`", r#"["read", "purge", "purge_all"]"#, r#"["read"]"#,
-        "What the token allows."),
+        "What the token allows. `purge` covers what is named: a URL, a path, a host, a tag, a media type, an error status, \
+         a pattern with three characters of its own; the rest needs `purge_all`."),
 
     top("unsafe_methods.per_minute", "1 to 1000000", "6000", "600",
         "How many invalidations answers to unsafe methods (RFC 9111 §4.4) may write on one worker in a minute, so that \
          nobody floods the journal; each rule with `invalidates` has as many of its own. What is beyond is not lost: \
          it is gathered, and written within 50 ms as a few records that cover it all, such as one for the whole \
-         host."),
+         host. No host is touched that had no such request."),
     top("unsafe_methods.burst", "1 to 1000000", "1000", "100",
         "How many of them at once."),
 ];
