@@ -127,9 +127,7 @@ fn tokens(at: &At<'_>) -> Read<Vec<Token>> {
         at.object(|object| {
             let token = Token::read(object)?;
             if names.contains(&token.name) {
-                return Err(
-                    object.error("name", format!("{:?} is the name of another token too", token.name))
-                );
+                return Err(object.error("name", "the name of another token too"));
             }
             if digests.contains(&token.sha256) {
                 return Err(object.error("sha256", "the digest of another token too"));

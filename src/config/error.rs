@@ -119,8 +119,8 @@ mod tests {
         ("{'rules': [{'match': {'status': 100}}]}", &["rules[0].match.status: 100 is not a status code; expected"]),
         ("{'rules': [{'match': {'content_type': 'html'}}]}", &["rules[0].match.content_type: \"html\" is not a media type; expected"]),
         ("{'rules': [{'match': {'header': {'a b': true}}}]}", &["rules[0].match.header.a b: \"a b\" is not a header field name; expected"]),
-        ("{'rules': [{'match': {'header': {'a': 5}}}]}", &["rules[0].match.header.a: 5 is not a condition on a header field; expected true (present), false (absent), a value"]),
-        ("{'rules': [{'match': {'header': {'a': ['x', 5]}}}]}", &["rules[0].match.header.a[1]: 5 is not a value pattern; expected"]),
+        ("{'rules': [{'match': {'header': {'a': 5}}}]}", &["rules[0].match.header.a: the number is not a condition on a header field; expected true (present), false (absent), a value"]),
+        ("{'rules': [{'match': {'header': {'a': ['x', 5]}}}]}", &["rules[0].match.header.a[1]: the number is not a value pattern; expected"]),
         ("{'rules': [{'tags': ['user:{id']}]}", &["rules[0].tags[0]: \"user:{id\" is not a tag; expected"]),
         ("{'rules': [{'tags': ['user:{id}']}]}", &["rules[0].tags: {id} is not in every pattern of match.path"]),
         ("{'rules': [{'match': {'path': ['/u/{id}', '/v/{x}']}, 'tags': ['user:{id}']}]}", &["rules[0].tags: {id} is not in every pattern of match.path"]),
@@ -129,16 +129,16 @@ mod tests {
         ("{'rules': [{'match': {'content_type': 'image/*'}, 'collapse': false}]}", &["rules[0].collapse: is decided before"]),
         ("{'rules': [{'object_bytes_max': '2MiB'}]}", &["rules[0].object_bytes_max: 2MiB is more than store.object_bytes_max, which is 1MiB"]),
         // Admin.
-        ("{'admin': {'path': '/x'}}", &["admin.path: \"/x\" is not a path prefix; expected a path with a slash at both ends"]),
-        ("{'admin': {'path': '/'}}", &["admin.path: \"/\" is not a path prefix"]),
+        ("{'admin': {'path': '/x'}}", &["admin.path: the text is not a path prefix; expected a path with a slash at both ends"]),
+        ("{'admin': {'path': '/'}}", &["admin.path: the text is not a path prefix"]),
         ("{'admin': {'selectors_max': 0}}", &["admin.selectors_max: 0 is out of range; expected 1 to 10000"]),
         ("{'admin': {'tokens': [{'name': 'ops'}]}}", &["admin.tokens[0].sha256: is missing"]),
         ("{'admin': {'tokens': [{'sha256': '%'}]}}", &["admin.tokens[0].name: is missing"]),
         ("{'admin': {'tokens': [{'name': 'ops', 'sha256': 'tea'}]}}", &["admin.tokens[0].sha256: the value is not a SHA-256 digest; expected 64 hex digits"]),
-        ("{'admin': {'tokens': [{'name': 'ops', 'sha256': '%', 'scopes': ['write']}]}}", &["admin.tokens[0].scopes[0]: \"write\" is not a scope; expected one of \"read\", \"purge\", \"purge_all\""]),
+        ("{'admin': {'tokens': [{'name': 'ops', 'sha256': '%', 'scopes': ['write']}]}}", &["admin.tokens[0].scopes[0]: the text is not a scope; expected one of \"read\", \"purge\", \"purge_all\""]),
         ("{'admin': {'tokens': [{'name': 'ops', 'sha256': '%', 'scopes': []}]}}", &["admin.tokens[0].scopes: an empty list allows nothing"]),
         ("{'admin': {'tokens': [{'name': 'a', 'sha256': '%'}, {'name': 'b', 'sha256': '%'}]}}", &["admin.tokens[1].sha256: the digest of another token too"]),
-        ("{'admin': {'tokens': [{'name': 'a', 'sha256': '%'}, {'name': 'a', 'sha256': '%'}]}}", &["admin.tokens[1].name: \"a\" is the name of another token too"]),
+        ("{'admin': {'tokens': [{'name': 'a', 'sha256': '%'}, {'name': 'a', 'sha256': '%'}]}}", &["admin.tokens[1].name: the name of another token too"]),
     ];
 
     #[test]

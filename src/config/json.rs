@@ -10,6 +10,7 @@ use hashbrown::HashSet;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::ConfigError;
+use super::discreet::{may_name, shown, shown_name};
 
 /// What was read, or what is wrong with it.
 pub(super) type Read<T> = Result<T, Box<ConfigError>>;
@@ -126,8 +127,8 @@ impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Path::Whole => Ok(()),
-            Path::Field(Path::Whole, name) => f.write_str(&shortened(name)),
-            Path::Field(parent, name) => write!(f, "{parent}.{}", shortened(name)),
+            Path::Field(Path::Whole, name) => f.write_str(&shown_name(name)),
+            Path::Field(parent, name) => write!(f, "{parent}.{}", shown_name(name)),
             Path::Element(parent, at) => write!(f, "{parent}[{at}]"),
         }
     }
@@ -150,7 +151,7 @@ impl At<'_> {
     /// The error that this value is not `what`.
     #[cold]
     pub(super) fn wrong(&self, what: &str, expected: &str) -> Box<ConfigError> {
-        self.error(format!("{} is not {what}; expected {expected}", self.value))
+        self.error(format!("{} is not {what}; expected {expected}", shown(self.value, self.path)))
     }
 
     /// The value that `read` finds, or none when it is `null`.
@@ -207,7 +208,10 @@ impl At<'_> {
     fn fields(&self) -> Read<&[(String, Json)]> {
         let Json::Object(fields) = self.value else { return Err(self.wrong("an object", "one in braces")) };
         match repeated(fields.iter().map(|(name, _)| name.as_str())) {
-            Some(name) => Err(Path::Field(self.path, name).error("stands here twice")),
+            Some(name) if may_name(name, self.path) => {
+                Err(Path::Field(self.path, name).error("stands here twice"))
+            }
+            Some(_) => Err(self.error("a field stands here twice")),
             None => Ok(fields),
         }
     }
@@ -295,7 +299,9 @@ impl<'j> Object<'j> {
     fn end(&self) -> Read<()> {
         match self.fields.iter().find(|(name, _)| !self.known.contains(&name.as_str())) {
             Some((name, _)) => {
-                Err(self.error(name, format!("unknown field; expected one of {}", self.known.join(", "))))
+                let message = format!("unknown field; expected one of {}", self.known.join(", "));
+                let may_name = may_name(name, self.at.path);
+                Err(if may_name { self.error(name, message) } else { self.at.error(message) })
             }
             None => Ok(()),
         }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod credentials;
+mod discreet;
 mod error;
 mod extension;
 mod index;

@@ -466,7 +466,7 @@ mod tests {
     fn known_fields(path: &str) -> Vec<String> {
         let unknown = if path.is_empty() { "?".to_owned() } else { format!("{path}.?") };
         let Err(error) = parse(&setting(&unknown, &Value::Null)) else { return Vec::new() };
-        let Some((_, known)) = error.split_once("?: unknown field; expected one of ") else {
+        let Some((_, known)) = error.split_once("unknown field; expected one of ") else {
             return Vec::new();
         };
         known.split(", ").map(String::from).collect()
