@@ -63,5 +63,8 @@ mod matching;
 /// What Larder honours, as the README lists it.
 mod honours;
 
+/// The configurations that are shown and shipped.
+mod examples;
+
 /// The invariants of the house, which no compiler checks.
 mod tidy;

@@ -21,7 +21,8 @@ pub(super) fn shown(value: &Json, path: &Path<'_>) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+/// A text as an error or a warning shows it.
+pub(super) fn quoted(text: &str) -> String {
     if looks_secret(text) {
         format!("a text of {} characters", text.chars().count())
     } else {

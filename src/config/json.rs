@@ -35,6 +35,38 @@ impl Json {
 }
 
 impl Json {
+    /// The members of an object; none of anything else.
+    pub(super) fn members(&self) -> &[(String, Json)] {
+        match self {
+            Json::Object(members) => members,
+            _ => &[],
+        }
+    }
+
+    /// What lies in objects under these names.
+    pub(super) fn get(&self, path: &[&str]) -> Option<&Json> {
+        path.iter().try_fold(self, |of, name| {
+            of.members().iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        })
+    }
+
+    /// A text.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Json::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing in a list or an object.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Json::List(list) => list.is_empty(),
+            Json::Object(members) => members.iter().all(|(_, value)| value.is_empty()),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => false,
+        }
+    }
+
     /// The value as others write it.
     pub(super) fn written(&self) -> serde_json::Value {
         match self {

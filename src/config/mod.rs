@@ -4,6 +4,7 @@
 //! [`Rules`] says which [`Options`] hold for an exchange. All options stand in [`REFERENCE`].
 
 mod admin;
+mod covering;
 mod credentials;
 mod discreet;
 mod error;
@@ -29,6 +30,7 @@ mod template;
 mod text;
 mod units;
 mod unkeyed;
+mod warnings;
 
 pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use credentials::{Credential, Credentials, is_known_credential};
@@ -42,6 +44,8 @@ pub use rules::Rules;
 pub use sections::{BreakerConfig, CacheStatusHeader, CollapseConfig, Fetch, Rate, StoreConfig};
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
 pub use unkeyed::{Treatment, Unkeyed};
+
+use core::cell::OnceCell;
 
 use json::{At, Json, Path, Read, boolean};
 use names::CacheName;
@@ -82,7 +86,11 @@ pub struct Config {
 
 /// The JSON of a configuration. How it was written makes no difference to what it says, so all are equal.
 #[derive(Debug, Default)]
-pub struct Source(pub Box<[u8]>);
+pub struct Source {
+    /// The JSON.
+    pub json: Box<[u8]>,
+    warnings: OnceCell<Vec<String>>,
+}
 
 impl PartialEq for Source {
     fn eq(&self, _: &Self) -> bool {
@@ -114,7 +122,8 @@ impl Config {
             None => (Json::parse(text)?, text.into()),
         };
         let config = Self::read(&At { path: &Path::Whole, value: &value }).map_err(|error| *error)?;
-        Ok(Config { source: Source(source), ..config })
+        let source = Source { json: source, warnings: OnceCell::new() };
+        Ok(Config { source, ..config })
     }
 
     /// The same configuration, for requests that come through listeners of this direction.
@@ -132,21 +141,7 @@ impl Config {
 
     /// The configuration, read once more.
     fn again(&self) -> Result<Config, ConfigError> {
-        Config::parse(&self.source.0).map(|config| config.turned(self.direction))
-    }
-
-    /// What is allowed and of no use, for the log: each a sentence that names the option.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.admin.methods && self.admin.tokens.is_empty() {
-            warnings.push(
-                "admin.methods is on, but there is no token in admin.tokens: nobody can purge, and purging methods go \
-                 to the origin"
-                    .to_owned(),
-            );
-        }
-        warnings
+        Config::parse(&self.source.json).map(|config| config.turned(self.direction))
     }
 
     /// The configuration for a route with this metadata, a serialised `envoy.config.core.v3.Metadata`: the rule that
@@ -263,7 +258,7 @@ mod tests {
         let message = [entry("keep", &bytes(3, b"2h")), entry("store", &store)].concat();
         let config = Config::parse(&message).unwrap();
         assert_eq!(config, Config::parse(br#"{"keep": "2h", "store": {"entries_max": 64}}"#).unwrap());
-        assert_eq!(&*config.source.0, br#"{"keep":"2h","store":{"entries_max":64}}"#);
+        assert_eq!(&*config.source.json, br#"{"keep":"2h","store":{"entries_max":64}}"#);
         assert_eq!(config.facing(Direction::Inbound).defaults.keep, config.defaults.keep);
         let wrong = Config::parse(&entry("keep", &bytes(3, b"90x"))).unwrap_err().to_string();
         assert!(wrong.starts_with("keep: \"90x\" is not a duration"), "{wrong}");
@@ -291,13 +286,6 @@ mod tests {
         }
         assert_eq!(config.rules.for_request(&request).key.direction, None);
         assert!(Config::parse(br#"{"key": {"partition": ""}}"#).is_err());
-    }
-
-    #[test]
-    fn what_is_of_no_use_is_said() {
-        let warnings = |json: &str| Config::parse(json.as_bytes()).unwrap().warnings();
-        assert_eq!(warnings("{}"), Vec::<String>::new());
-        assert!(warnings(r#"{"admin": {"methods": true}}"#)[0].starts_with("admin.methods is on"));
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Commanding {
             Command::Namespace(bump) => self.bump(cx, &bump),
             Command::Stats => admin::stats(&borrowed(&cx.host.values())),
             Command::Health => inquiries::health(cx),
-            Command::Config => admin::configuration(&cx.config.source.0),
+            Command::Config => admin::configuration(&cx.config.source.json),
             Command::Journal { before, limit } => inquiries::journal(cx, before, limit),
             Command::Receipt { seq, cursor } => inquiries::receipt(cx, seq, cursor),
             Command::Entries(query) => inquiries::entries(cx, &query),

@@ -64,7 +64,8 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
         let what = twice.join(", ");
         format!("a filter behind larder changes what comes from the cache once more ({what}): list it before larder")
     });
-    let warnings: Vec<String> = lacking.into_iter().chain(twice).collect();
+    let warnings: Vec<String> =
+        lacking.into_iter().chain(twice).chain(cx.config.warnings().iter().cloned()).collect();
     admin::health(wrong, &warnings, &clusters, &facts)
 }
 

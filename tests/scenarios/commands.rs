@@ -378,6 +378,23 @@ pub fn the_configuration_is_shown(stand: &mut dyn Stand) {
     assert!(stats["larder_hits"].is_u64(), "{stats}");
 }
 
+/// What a configuration says without effect is no error, but nobody has to find that out by himself.
+pub fn what_a_configuration_says_without_effect_is_told(stand: &mut dyn Stand) {
+    let warnings = |stand: &mut dyn Stand| told(stand, "GET", "/_larder/health", "")["warnings"].clone();
+    configure(stand, "", "");
+    assert_eq!(warnings(stand), json!([]));
+    configure(
+        stand,
+        "",
+        r#", "rules": [{"match": {"path": "/*.css"}, "ttl": "1h"}, {"match": {"path": "/a"}}]"#,
+    );
+    let shown = warnings(stand);
+    assert_eq!(shown.as_array().unwrap().len(), 2, "{shown}");
+    assert!(shown[0].as_str().unwrap().starts_with("rules[0].match.path: \"/*.css\" matches"), "{shown}");
+    assert_eq!(shown[1], "rules[1]: has no effect: it sets nothing");
+    assert_eq!(told(stand, "GET", "/_larder/health", "")["status"], "ok");
+}
+
 /// Each selector, in each mode, covers what it names, and nothing else.
 pub fn each_selector_covers_what_it_names(stand: &mut dyn Stand) {
     configure(stand, "", r#", "rules": [{"name": "shoes", "match": {"path": "/sel/shoes/**"}}]"#);

@@ -372,6 +372,7 @@ macro_rules! on_both_stands {
                 a_strangers_purge_is_a_request_like_any_other
             }
             commands {
+                what_a_configuration_says_without_effect_is_told
                 a_purge_says_how_much_it_covers
                 a_port_means_what_it_says
                 a_refresh_of_what_is_not_stored_changes_nothing
