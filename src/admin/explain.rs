@@ -46,6 +46,8 @@ pub struct Explanation<'a> {
     pub refused_for: Duration,
     /// By how much the clock of its origin was behind, and when that was seen, as far as it is remembered.
     pub origin_clock: Option<(Duration, Timestamp)>,
+    /// Whether routes may have rules of their own.
+    pub route_metadata: bool,
 }
 
 /// The answer to a question for an explanation.
@@ -56,13 +58,8 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
     why.extend(forward.map(|reason| forwarded(reason).sentence()));
     why.extend(trouble(explanation));
     why.extend(clock(explanation, now));
-    let mut advice: Vec<&str> = Vec::new();
-    advice.extend(forward.map(|reason| match (reason, entry) {
-        (ForwardReason::Stale, Some(entry)) => stale(entry.stored).unwrap_or(forwarded(reason).advice),
-        _ => forwarded(reason).advice,
-    }));
-    advice.extend(last_not_stored.map(|reason| not_stored(reason).advice));
-    advice.retain(|text| !text.is_empty());
+    why.extend(explanation.route_metadata.then(|| OF_ROUTES.to_owned()));
+    let advice = advice(explanation);
     AdminResponse::json(
         200,
         &json!({
@@ -86,6 +83,30 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
         }),
     )
 }
+
+/// What to change to get a hit.
+fn advice(explanation: &Explanation<'_>) -> Vec<&'static str> {
+    let Explanation { entry, forward, last_not_stored, .. } = explanation;
+    let mut advice = Vec::new();
+    advice.extend(forward.map(|reason| match (reason, entry) {
+        (ForwardReason::Stale, Some(entry)) => stale(entry.stored).unwrap_or(forwarded(reason).advice),
+        _ => forwarded(reason).advice,
+    }));
+    advice.extend(last_not_stored.map(|reason| not_stored(reason).advice));
+    if (*forward, *last_not_stored) == (Some(ForwardReason::UriMiss), None) {
+        advice.push(UNKNOWN);
+    }
+    advice.retain(|text| !text.is_empty());
+    advice
+}
+
+/// Which route a request takes only Envoy knows.
+const OF_ROUTES: &str = "Its route may have a rule of its own in its metadata, which is not looked at here: the request \
+    itself is answered by that, and with Larder-Debug it says so.";
+
+/// What to do about a URL that nothing is known of.
+const UNKNOWN: &str =
+    "Ask for it: no response to it is remembered, and Cache-Status says what becomes of the next one.";
 
 /// What keeps the origin from being asked.
 fn trouble(explanation: &Explanation<'_>) -> Vec<String> {
@@ -276,6 +297,7 @@ mod tests {
             refused_for: Duration::ZERO,
             cluster: None,
             origin_clock: None,
+            route_metadata: false,
         }
     }
 

@@ -71,6 +71,10 @@ pub trait Host: SharedData + Metrics {
     /// `envoy.config.core.v3.Metadata`; empty when there is none.
     fn metadata(&self, stream: StreamId) -> Vec<u8>;
     /// Who is on the other end of the connection of the stream that the host is asking about.
+    /// The routes that this worker has met lately whose rule for the cache is wrong, each with what is wrong with it.
+    fn wrong_routes(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
     fn peer(&self) -> Peer;
 }
 

@@ -64,8 +64,12 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
         let what = twice.join(", ");
         format!("a filter behind larder changes what comes from the cache once more ({what}): list it before larder")
     });
+    let routes = cx.host.wrong_routes().into_iter();
+    let routes = routes.map(|(name, wrong)| {
+        format!("the metadata of route {name:?} is wrong, so that it goes by the cache: {wrong}")
+    });
     let warnings: Vec<String> =
-        lacking.into_iter().chain(twice).chain(cx.config.warnings().iter().cloned()).collect();
+        lacking.into_iter().chain(twice).chain(routes).chain(cx.config.warnings().iter().cloned()).collect();
     admin::health(wrong, &warnings, &clusters, &facts)
 }
 
@@ -231,6 +235,7 @@ pub(super) fn explain(
         lacking: cx.cache.lacked_cluster(cx.config),
         refused_for: found.refused_for,
         origin_clock: cx.cache.origin_clock(cx.host, &ask.request, cx.now),
+        route_metadata: cx.config.route_metadata,
     };
     admin::explain(&explanation, cx.now.wall)
 }

@@ -1,6 +1,7 @@
 //! The host as the core sees it: shared data, the journal's clock, counters, wake-ups and the two clocks.
 
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 use hashbrown::HashMap;
 
 use super::abi;
@@ -35,7 +36,14 @@ pub struct ProxyHost {
     /// The same of records; only people look at these.
     entries: Cell<(i64, i64)>,
     queues: RefCell<HashMap<u8, u32>>,
+    /// The routes whose metadata is wrong, what is wrong with it, and when it was read last.
+    wrong_routes: RefCell<Vec<(String, String, Monotonic)>>,
 }
+
+/// The most routes that are remembered to be wrong.
+const WRONG_ROUTES_MAX: usize = 16;
+/// For how long: a route that is still there is read each second while it is used.
+const WRONG_FOR: Duration = Duration::from_secs(60);
 
 /// What both clocks say.
 #[must_use]
@@ -191,6 +199,20 @@ impl SharedData for ProxyHost {
     }
 }
 
+impl ProxyHost {
+    /// The metadata of a route has been read, and this is wrong with it, if anything is.
+    pub fn note_route(&self, name: &str, wrong: Option<&str>, now: Monotonic) {
+        let mut routes = self.wrong_routes.borrow_mut();
+        if wrong.is_none() && routes.is_empty() {
+            return;
+        }
+        routes.retain(|(known, _, read)| known != name && now.since(*read) < WRONG_FOR);
+        if let Some(wrong) = wrong.filter(|_| routes.len() < WRONG_ROUTES_MAX) {
+            routes.push((name.to_owned(), wrong.to_owned(), now));
+        }
+    }
+}
+
 impl Metrics for ProxyHost {
     fn warn(&self, sentence: &str) {
         log::warn!("{sentence}");
@@ -235,6 +257,12 @@ impl cache::Host for ProxyHost {
         }
         let cluster = String::from_utf8(abi::property("xds\0cluster_name")?).ok()?;
         (!cluster.is_empty()).then_some(cluster)
+    }
+
+    fn wrong_routes(&self) -> Vec<(String, String)> {
+        let (routes, now) = (self.wrong_routes.borrow(), now().mono);
+        let lately = routes.iter().filter(|(_, _, read)| now.since(*read) < WRONG_FOR);
+        lately.map(|(name, wrong, _)| (name.clone(), wrong.clone())).collect()
     }
 
     fn metadata(&self, stream: StreamId) -> Vec<u8> {

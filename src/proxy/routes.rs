@@ -30,6 +30,8 @@ pub struct Routes {
 struct Known {
     metadata: Vec<u8>,
     config: Rc<Config>,
+    /// What is wrong with it.
+    wrong: Option<Rc<str>>,
     until: Monotonic,
 }
 
@@ -51,33 +53,35 @@ impl Routes {
             return Rc::clone(&before.config);
         }
         let metadata = abi::property("xds\0route_metadata").unwrap_or_default();
-        let config = match before.filter(|before| before.metadata == metadata) {
-            Some(before) => Rc::clone(&before.config),
-            None => self.read(shared, &metadata, name.as_deref().unwrap_or_default()),
+        let shown = String::from_utf8_lossy(name.as_deref().unwrap_or_default()).into_owned();
+        let (config, wrong) = match before.filter(|before| before.metadata == metadata) {
+            Some(before) => (Rc::clone(&before.config), before.wrong.clone()),
+            None => self.read(shared, &metadata, &shown),
         };
+        shared.note_route(&shown, wrong.as_deref(), now);
         if known.len() >= ROUTES_MAX {
             known.clear();
         }
         if let Some(name) = name {
             let config = Rc::clone(&config);
-            known.insert(name, Known { metadata, config, until: now.after(READ_EVERY) });
+            known.insert(name, Known { metadata, config, wrong, until: now.after(READ_EVERY) });
         }
         config
     }
 
-    fn read(&self, shared: &ProxyHost, metadata: &[u8], name: &[u8]) -> Rc<Config> {
+    fn read(&self, shared: &ProxyHost, metadata: &[u8], name: &str) -> (Rc<Config>, Option<Rc<str>>) {
         match self.config.for_route(metadata) {
-            Ok(None) => Rc::clone(&self.config),
+            Ok(None) => (Rc::clone(&self.config), None),
             Ok(Some(config)) => {
                 let reductions = config.rules.reductions_of_first();
                 // Nothing is stored under a key that no purge could know of.
                 let known = reductions.is_empty() || learn(shared, &reductions);
-                Rc::new(if known { config } else { self.config.bypassing() })
+                (Rc::new(if known { config } else { self.config.bypassing() }), None)
             }
             Err(error) => {
-                let name = String::from_utf8_lossy(name);
+                let error = error.to_string();
                 error!("larder leaves route {name:?} alone, whose metadata is wrong: {error}");
-                Rc::new(self.config.bypassing())
+                (Rc::new(self.config.bypassing()), Some(error.into()))
             }
         }
     }

@@ -606,7 +606,7 @@ pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
     };
     stand.world.settings(|s| s.route.metadata = metadata("20s"));
     assert!(ttl(stand, "/route-a") > 500, "nobody reads it");
-    stand.configure(r#"{"route_metadata": true}"#).unwrap();
+    stand.configure(&with_admin(r#""route_metadata": true,"#)).unwrap();
     assert!((19..=20).contains(&ttl(stand, "/route-b")));
     stand.world.settings(|s| s.route.metadata = metadata("30s"));
     stand.pass(Duration::from_millis(1100));
@@ -617,6 +617,17 @@ pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
     assert_eq!(wrong.field("cache-status"), "larder; fwd=bypass; detail=rule");
     // Without a name it is read each time.
     stand.world.settings(|s| s.route.name = String::new());
+    stand.world.settings(|s| s.route.metadata = Vec::new());
+    let health = command(stand, 0, "GET", "/_larder/health", "").text();
+    assert!(
+        health.contains("is wrong, so that it goes by the cache: filter_metadata.larder.ttl:"),
+        "{health}"
+    );
+    let explained = command(stand, 0, "GET", "/_larder/explain?url=http://shop.example/route-c", "").text();
+    assert!(explained.contains("may have a rule of its own"), "{explained}");
+    stand.pass(Duration::from_millis(1100));
+    get(stand, 0, "/route-c");
+    assert!(command(stand, 0, "GET", "/_larder/health", "").text().contains(r#""warnings":[]"#));
     stand.world.settings(|s| s.route.metadata = metadata("40s"));
     assert!((39..=40).contains(&ttl(stand, "/route-d")));
     stand.world.settings(|s| s.route.metadata = Vec::new());
