@@ -109,36 +109,6 @@ impl Gauge {
     }
 }
 
-const BYPASSES: [Bypass; 11] = [
-    Bypass::Rule,
-    Bypass::RequestBody,
-    Bypass::Upgrade,
-    Bypass::Grpc,
-    Bypass::Target,
-    Bypass::Unkeyed,
-    Bypass::TooLarge,
-    Bypass::Unavailable,
-    Bypass::Memory,
-    Bypass::NotShared,
-    Bypass::Off,
-];
-const STALE: [StaleReason; 5] = [
-    StaleReason::WhileRevalidate,
-    StaleReason::IfError,
-    StaleReason::IfDown,
-    StaleReason::SoftPurged,
-    StaleReason::MaxStale,
-];
-const FORWARD: [ForwardReason; 8] = [
-    ForwardReason::Method,
-    ForwardReason::UriMiss,
-    ForwardReason::VaryMiss,
-    ForwardReason::Purged,
-    ForwardReason::Request,
-    ForwardReason::Stale,
-    ForwardReason::Invalidated,
-    ForwardReason::Partial,
-];
 const MODES: [Mode; 3] = [Mode::Soft, Mode::Revalidate, Mode::Hard];
 
 impl Counter {
@@ -171,9 +141,9 @@ impl Counter {
         ];
         single
             .into_iter()
-            .chain(STALE.into_iter().map(Counter::HitStale))
-            .chain(FORWARD.into_iter().map(Counter::Forward))
-            .chain(BYPASSES.into_iter().map(|b| Counter::Forward(ForwardReason::Bypass(b))))
+            .chain(StaleReason::ALL.into_iter().map(Counter::HitStale))
+            .chain(ForwardReason::ALL.into_iter().map(Counter::Forward))
+            .chain(Bypass::ALL.into_iter().map(|b| Counter::Forward(ForwardReason::Bypass(b))))
             .chain(MODES.into_iter().map(Counter::Invalidation))
             .chain(Local::ALL.into_iter().map(Counter::Local))
             .chain(NotStored::ALL.into_iter().map(Counter::NotStored))

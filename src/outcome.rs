@@ -45,6 +45,8 @@ pub struct Forward {
 pub enum Stored {
     /// It is.
     Yes,
+    /// It is, if it comes to its end and is not too large by then: it does not say how long it is.
+    Perhaps,
     /// It is not, for this reason.
     No(NotStored),
 }
@@ -87,16 +89,12 @@ pub enum Bypass {
     Target,
     /// A request field that may change the response, and that neither the key nor `Vary` tells of.
     Unkeyed,
-    /// The request is larger than the cache looks at.
-    TooLarge,
-    /// The shared data could not be read or made sense of, or a limit was reached.
+    /// The journal could not be read, or others were always faster with the set in shared data.
     Unavailable,
     /// Requests and responses under way take all the memory that they may.
     Memory,
-    /// The wait for another's fetch came to its deadline, or that fetch was not shared.
+    /// The wait for another's fetch came to its deadline, or too many wait already.
     NotShared,
-    /// The cache is off: its configuration is not loaded.
-    Off,
 }
 
 /// Why a response is not stored.
@@ -136,13 +134,13 @@ pub enum NotStored {
     Incomplete,
     /// A server error or a failure to reach the origin.
     Error,
-    /// Another request holds the flight, or there was no room for one.
+    /// Another request holds the flight, or all flights of its set were taken.
     NoFlight,
     /// A rule says so.
     Rule,
-    /// Trailers, `Transfer-Encoding` or the like that cannot be replayed.
+    /// A transfer coding that cannot be replayed.
     Framing,
-    /// Something more recent was invalidated or stored meanwhile.
+    /// Something more recent was stored meanwhile.
     Superseded,
     /// Not seen often enough yet.
     Admission,
@@ -156,6 +154,8 @@ pub enum NotStored {
     Validated,
     /// Requests and responses under way took all the memory that they may.
     Memory,
+    /// Not enough could be evicted to make room for it.
+    NoRoom,
 }
 
 /// Why a stale response was served.
@@ -193,6 +193,21 @@ impl Outcome {
             }
         }
         text
+    }
+
+    /// Who has answered and how, as Envoy's access log has it (`%RESPONSE_CODE_DETAILS%`) where the cache itself has.
+    #[must_use]
+    pub const fn details(&self) -> &'static str {
+        match self {
+            Outcome::Hit { stale: None, .. } => "larder_hit",
+            Outcome::Hit { stale: Some(_), .. } => "larder_stale",
+            Outcome::Forward(Forward { collapsed: Some(true), .. }) => "larder_collapsed",
+            Outcome::Forward(Forward { status: Some(304), .. }) => "larder_revalidated",
+            Outcome::Forward(Forward { stored: Stored::Yes | Stored::Perhaps, .. }) => "larder_fetched",
+            Outcome::Forward(Forward { stored: Stored::No(_), .. }) => "larder_passing",
+            Outcome::Local(Local::OnlyIfCached) => "larder_only_if_cached",
+            Outcome::Local(Local::Admin) => "larder_admin",
+        }
     }
 
     /// The outcome in one word, for the access log and for metrics.
@@ -241,8 +256,9 @@ impl Forward {
         if self.stored == Stored::Yes {
             text.push_str("; stored");
         }
+        let storing = (self.stored == Stored::Perhaps).then_some("storing");
         let not_stored = self.not_stored().map(NotStored::as_str);
-        if let Some(detail) = not_stored.or(self.reason.detail()) {
+        if let Some(detail) = not_stored.or(self.reason.detail()).or(storing) {
             let _ = write!(text, "; detail={detail}");
         }
     }
@@ -251,7 +267,7 @@ impl Forward {
     #[must_use]
     pub const fn not_stored(&self) -> Option<NotStored> {
         match (self.stored, self.reason) {
-            (Stored::Yes | Stored::No(NotStored::Request | NotStored::Method), _)
+            (Stored::Yes | Stored::Perhaps | Stored::No(NotStored::Request | NotStored::Method), _)
             | (_, ForwardReason::Bypass(_) | ForwardReason::Method) => None,
             (Stored::No(reason), _) => Some(reason),
         }
@@ -259,6 +275,18 @@ impl Forward {
 }
 
 impl ForwardReason {
+    /// All reasons but those to pass by the cache ([`Bypass::ALL`]).
+    pub const ALL: [ForwardReason; 8] = [
+        ForwardReason::Method,
+        ForwardReason::UriMiss,
+        ForwardReason::VaryMiss,
+        ForwardReason::Purged,
+        ForwardReason::Request,
+        ForwardReason::Stale,
+        ForwardReason::Invalidated,
+        ForwardReason::Partial,
+    ];
+
     /// The value of the `fwd` parameter (RFC 9211 §2.2).
     #[must_use]
     pub const fn fwd(self) -> &'static str {
@@ -301,6 +329,19 @@ impl ForwardReason {
 }
 
 impl Bypass {
+    /// All reasons.
+    pub const ALL: [Bypass; 9] = [
+        Bypass::Rule,
+        Bypass::RequestBody,
+        Bypass::Upgrade,
+        Bypass::Grpc,
+        Bypass::Target,
+        Bypass::Unkeyed,
+        Bypass::Unavailable,
+        Bypass::Memory,
+        Bypass::NotShared,
+    ];
+
     /// The reason in one word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -311,18 +352,16 @@ impl Bypass {
             Bypass::Grpc => "grpc",
             Bypass::Target => "target",
             Bypass::Unkeyed => "unkeyed",
-            Bypass::TooLarge => "request-too-large",
             Bypass::Unavailable => "unavailable",
             Bypass::Memory => "memory",
             Bypass::NotShared => "not-shared",
-            Bypass::Off => "off",
         }
     }
 }
 
 impl NotStored {
     /// All reasons; the position of each, from one, is its code in shared data.
-    pub const ALL: [NotStored; 27] = [
+    pub const ALL: [NotStored; 28] = [
         NotStored::Request,
         NotStored::Method,
         NotStored::Status,
@@ -350,6 +389,7 @@ impl NotStored {
         NotStored::ClockBehind,
         NotStored::Validated,
         NotStored::Memory,
+        NotStored::NoRoom,
     ];
 
     /// Whether the origin, or the way to it, has failed.
@@ -401,11 +441,21 @@ impl NotStored {
             NotStored::ClockBehind => "clock-behind",
             NotStored::Validated => "validated",
             NotStored::Memory => "memory",
+            NotStored::NoRoom => "no-room",
         }
     }
 }
 
 impl StaleReason {
+    /// All reasons.
+    pub const ALL: [StaleReason; 5] = [
+        StaleReason::WhileRevalidate,
+        StaleReason::IfError,
+        StaleReason::IfDown,
+        StaleReason::SoftPurged,
+        StaleReason::MaxStale,
+    ];
+
     /// The reason in one word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -416,5 +466,54 @@ impl StaleReason {
             StaleReason::SoftPurged => "soft-purged",
             StaleReason::MaxStale => "max-stale",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn an_outcome_is_said_in_cache_status_and_in_the_access_log() {
+        let forward = |reason, stored, status, collapsed| {
+            Outcome::Forward(Forward { stored, status, collapsed, ..Forward::new(reason) })
+        };
+        let (stale, purged) = (ForwardReason::Stale, ForwardReason::Purged);
+        let (yes, perhaps, no) = (Stored::Yes, Stored::Perhaps, Stored::No(NotStored::NoStore));
+        let request = Stored::No(NotStored::Request);
+        let if_error = Some(StaleReason::IfError);
+        for (outcome, status, details) in [
+            (Outcome::Hit { ttl: 7, stale: None }, "c; hit; ttl=7", "larder_hit"),
+            (
+                Outcome::Hit { ttl: -7, stale: if_error },
+                "c; hit; ttl=-7; detail=stale-if-error",
+                "larder_stale",
+            ),
+            (forward(stale, yes, None, None), "c; fwd=stale; stored", "larder_fetched"),
+            (forward(stale, perhaps, None, None), "c; fwd=stale; detail=storing", "larder_fetched"),
+            (forward(purged, perhaps, None, None), "c; fwd=uri-miss; detail=purged", "larder_fetched"),
+            (
+                forward(stale, yes, Some(304), None),
+                "c; fwd=stale; fwd-status=304; stored",
+                "larder_revalidated",
+            ),
+            (forward(stale, yes, None, Some(true)), "c; fwd=stale; collapsed; stored", "larder_collapsed"),
+            (forward(stale, no, None, None), "c; fwd=stale; detail=no-store", "larder_passing"),
+            (forward(stale, request, None, Some(false)), "c; fwd=stale; collapsed=?0", "larder_passing"),
+            (Outcome::Local(Local::OnlyIfCached), "c; detail=only-if-cached", "larder_only_if_cached"),
+            (Outcome::Local(Local::Admin), "c; detail=admin", "larder_admin"),
+        ] {
+            assert_eq!((outcome.cache_status("c").as_str(), outcome.details()), (status, details));
+        }
+    }
+
+    #[test]
+    fn a_reason_has_a_code_of_its_own() {
+        for reason in NotStored::ALL {
+            assert_eq!(NotStored::from_code(reason.code()), Some(reason));
+        }
+        assert_eq!((NotStored::from_code(0), NotStored::from_code(u8::MAX)), (None, None));
     }
 }

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, Identity, Landing};
+use larder::cache::{Ask, Cache, Decision, Identity, Landing, body_limit};
 use larder::config::{Config, Options};
-use larder::http::{Fields, RequestHead};
+use larder::http::{Fields, RequestHead, ResponseHead};
+use larder::outcome::NotStored;
 use larder::policy::StoredResponse;
 use larder::store::cost::{KEY_BYTES, value_bytes};
 use larder::store::hosts::HostBucket;
@@ -47,7 +48,7 @@ fn what_is_said_to_be_stored_is_what_the_sets_hold_and_never_more_than_the_budge
                     let largest = *chance.pick(&[1_000, 30_000, 300_000, 1_000_000]);
                     let landing = match chance.below(10) {
                         0 => Landing::Abandoned,
-                        1 => Landing::Dropped(larder::outcome::NotStored::NoStore),
+                        1 => Landing::Dropped(NotStored::NoStore),
                         _ => Landing::Stored(Box::new(response(chance.below(largest), now))),
                     };
                     workers[worker].land(&world, generation, landing, now);
@@ -129,6 +130,33 @@ fn a_host_makes_room_for_itself_wherever_its_responses_lie() {
         }
         assert!(bucket.bytes(&world) > 80_000, "{seed:?}: no more is evicted than has to be");
     }
+}
+
+#[test]
+fn what_finds_no_room_is_not_stored_for_that_reason() {
+    let (world, now) = (World::default(), Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) });
+    let mut worker = Cache::new(config(4 << 20, 4096), Identity { nonce: 1, seed: Seed(1, 1) });
+    for key in 0..1_800 {
+        let ask = ask(&worker, key, now);
+        let Decision::Fetch { generation, .. } = worker.consider(&world, &ask, true, now) else { panic!() };
+        worker.land(&world, generation, Landing::Stored(Box::new(response(1_900, now))), now);
+    }
+    assert_eq!(world.not_stored(), None);
+    let ask = ask(&worker, 10_000, now);
+    let Decision::Fetch { generation, .. } = worker.consider(&world, &ask, true, now) else { panic!() };
+    worker.land(&world, generation, Landing::Stored(Box::new(response(1 << 20, now))), now);
+    assert_eq!((world.not_stored(), ask.home.get()), (Some(NotStored::NoRoom), None));
+}
+
+#[test]
+fn what_is_older_than_what_is_there_is_superseded() {
+    let (world, now) = (World::default(), Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) });
+    let mut worker = Cache::new(config(8 << 20, 1024), Identity { nonce: 1, seed: Seed(1, 1) });
+    let ask = ask(&worker, 1, now);
+    let limit = body_limit(&ask.config, &ask.request, &ResponseHead::default());
+    let mut keep = |order| worker.keep(&world, &ask.key, order, response(900, now), limit, now).err();
+    assert_eq!(keep((7, now.mono)), None);
+    assert_eq!(keep((6, now.mono)), Some(NotStored::Superseded));
 }
 
 #[test]

@@ -111,7 +111,7 @@ const REQUESTS: &[Row] = &[
         "RFC 9111 §5.2.1.7", "freshness::only_if_cached_never_reaches_the_origin"),
     row("`If-None-Match`, `If-Modified-Since`", "304 from the cache; the first counts before the second", &[],
         "RFC 9111 §4.3.2, RFC 9110 §13.2.2", "validation::a_client_that_has_the_response_gets_304_from_the_cache"),
-    row("`Range`, `If-Range`", "206 or 416 from the cache for one range, or for several that touch; others are answered by the whole", &[],
+    row("`Range`, `If-Range`", "206 or 416 from the cache for one range, or for several that touch; others are answered by the whole. The whole that an origin sends instead of a part is stored", &[],
         "RFC 9110 §14.2, §13.1.5", "ranges::a_stored_response_answers_for_its_parts"),
     row("scheme, authority, path, query", "the cache key, and what a client may claim of the origin's own address (`X-Forwarded-Host` and its like)", &["key.query", "key.query.keep", "key.query.drop", "key.query_sorted", "key.forward_dropped", "key.headers", "key.cookies", "key.unkeyed"],
         "RFC 9111 §2", "storing::host_and_query_tell_resources_apart"),

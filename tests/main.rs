@@ -63,6 +63,9 @@ mod matching;
 /// What Larder honours, as the README lists it.
 mod honours;
 
+/// The words of reports.
+mod words;
+
 /// The configurations that are shown and shipped.
 mod examples;
 

@@ -126,6 +126,8 @@ pub trait Stand {
     fn origin_log(&mut self) -> Vec<OriginRequest>;
     /// Pushes another plugin configuration; the message of the refusal when it is refused.
     fn configure(&mut self, configuration: &str) -> Result<(), String>;
+    /// `%RESPONSE_CODE_DETAILS%` of the responses to requests for this target so far, sorted.
+    fn details(&mut self, target: &str) -> Vec<String>;
     /// The value of a counter or gauge of Larder, by its name without prefix, 0 when it does not exist.
     fn metric(&mut self, name: &str) -> u64;
 
@@ -188,6 +190,10 @@ impl Reply {
             delay: Duration::ZERO,
             ending: Ending::Whole,
         }
+    }
+    /// The same with another status.
+    pub fn status_code(self, status: u16) -> Self {
+        Reply { status, ..self }
     }
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();

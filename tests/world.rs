@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use larder::cache::{Host, Route, StreamId};
 use larder::http::{Fields, Peer};
 use larder::metrics::{Counter, Metrics};
+use larder::outcome::NotStored;
 use larder::store::{Cas, Fingerprint, SharedData, Versioned};
 
 /// Shared data by Envoy's rules. A value is kept without the zeros at its end, so that bodies of zeros take nothing.
@@ -18,6 +19,7 @@ pub struct World {
     bytes: Cell<i64>,
     entries: Cell<i64>,
     reads: Cell<(u64, u64)>,
+    not_stored: Cell<Option<NotStored>>,
 }
 
 struct Kept {
@@ -27,6 +29,11 @@ struct Kept {
 }
 
 impl World {
+    /// Why the last response that was not stored was not.
+    pub fn not_stored(&self) -> Option<NotStored> {
+        self.not_stored.take()
+    }
+
     /// How often a value was read.
     pub fn reads(&self) -> u64 {
         self.reads.get().0
@@ -103,7 +110,11 @@ impl SharedData for World {
 }
 
 impl Metrics for World {
-    fn count(&self, _: Counter) {}
+    fn count(&self, counter: Counter) {
+        if let Counter::NotStored(why) | Counter::FetchNotStored(why) = counter {
+            self.not_stored.set(Some(why));
+        }
+    }
 
     fn show_breakers(&self, _: u64) {}
 

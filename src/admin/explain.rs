@@ -274,7 +274,7 @@ fn window(what: &str, secs: u64, ttl: i64, section: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::admin::entries::tests::{stored, with_entry};
-    use crate::admin::fixture::{NOW, body, tags};
+    use crate::admin::fixture::{NOW, body, body as body_of, tags};
     use crate::http::Fields;
     use crate::invalidation::{Mode, Origin};
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
@@ -307,7 +307,10 @@ mod tests {
         let body = body(&answer);
         assert_eq!((&body["stored"], &body["hit"]), (&json!(false), &json!(false)));
         assert_eq!(body["last_not_stored"]["section"], "RFC 9111 §5.2.2.7");
-        assert_eq!(body["advice"][1], "If it is the same for all, say public or s-maxage at the origin.");
+        let advice = "If it is the same for all, say public instead of private at the origin.";
+        assert_eq!(body["advice"], json!([advice]));
+        let unknown = body_of(&explain(&nothing(), NOW));
+        assert_eq!(unknown["advice"], json!([UNKNOWN]));
     }
 
     #[test]

@@ -29,20 +29,25 @@ const fn reason(
 pub const fn not_stored(not: NotStored) -> Reason {
     let word = not.as_str();
     match not {
-        NotStored::Request => {
-            reason(word, "", "The request was not one for the cache.", "See why it was forwarded.")
-        }
+        NotStored::Request => reason(
+            word,
+            "RFC 9111 §3",
+            "The request was for a head or a part, and its response is nothing that could be stored for others.",
+            "Use GET without Range.",
+        ),
         NotStored::Method => reason(
             word,
             "RFC 9111 §3",
             "Responses to this method are not stored.",
-            "Use GET; responses to POST are stored where a rule says so and they name their own URL.",
+            "Use GET; store_post has a POST's 200 stored that has an explicit lifetime and names its own URL in \
+             Content-Location.",
         ),
         NotStored::Status => reason(
             word,
             "RFC 9111 §3",
-            "The status code is not final, or not one that may be stored without being understood.",
-            "Give such responses an explicit lifetime, or a ttl for their status in a rule.",
+            "The status code answers this one request only, or must-understand asks for one that the cache knows.",
+            "Nothing for 304, 407, 408, 412, 413, 416, 417, 421, 425, 428, 429, 431 and 511; for others leave out \
+             must-understand at the origin.",
         ),
         NotStored::NoStore => reason(
             word,
@@ -60,7 +65,7 @@ pub const fn not_stored(not: NotStored) -> Reason {
             word,
             "RFC 9111 §5.2.2.7",
             "The response says private: it is for one user, and this cache is shared.",
-            "If it is the same for all, say public or s-maxage at the origin.",
+            "If it is the same for all, say public instead of private at the origin.",
         ),
         NotStored::Authorization => reason(
             word,
@@ -122,14 +127,22 @@ pub const fn not_stored(not: NotStored) -> Reason {
         NotStored::HostQuota => reason(
             word,
             "",
-            "The responses of its host take all that those of one host may, and no other of them was found to make room.",
+            "It is larger than all that one host may take, or the responses of its host take that already and no other of \
+             them was found to make room.",
             "Raise store.host_bytes_max, or store less of this host.",
+        ),
+        NotStored::NoRoom => reason(
+            word,
+            "",
+            "The store is full, and evicting what is worth least did not make enough room for it.",
+            "Raise store.bytes_max, or store fewer large responses.",
         ),
         NotStored::TooLarge => reason(
             word,
             "",
             "Its body is larger than the largest that is stored.",
-            "Raise object_bytes_max for it in a rule; mind what large hits cost in memory.",
+            "Raise store.object_bytes_max, which is 64MiB at most, and object_bytes_max where a rule sets it; mind what \
+             large hits cost in memory.",
         ),
         NotStored::Memory => reason(
             word,
@@ -147,8 +160,8 @@ pub const fn not_stored(not: NotStored) -> Reason {
         NotStored::Partial => reason(
             word,
             "RFC 9111 §3.3",
-            "It is a part of a representation that cannot be combined with what is stored.",
-            "Give the representation a strong ETag.",
+            "It is a part of a representation that cannot be combined with others.",
+            "Give the representation a strong ETag, and ask for one range at a time.",
         ),
         NotStored::Incomplete => reason(
             word,
@@ -166,20 +179,20 @@ pub const fn not_stored(not: NotStored) -> Reason {
             word,
             "",
             "Another request was already fetching it, or too many fetches ran at once.",
-            "Nothing: the next request finds what the other one stored.",
+            "Nothing: the next request finds what the other one stored, or stores it.",
         ),
         NotStored::Rule => reason(word, "", "A rule says bypass.", "Change the rule."),
         NotStored::Framing => reason(
             word,
             "RFC 9112 §6",
-            "It has trailers or a transfer coding that cannot be sent again from a store.",
-            "Send it without trailers.",
+            "It has a transfer coding other than chunked, which cannot be sent again from a store.",
+            "Use Content-Encoding instead at the origin.",
         ),
         NotStored::Superseded => reason(
             word,
-            "RFC 9111 §4.4",
-            "While it was under way something newer was stored or it was invalidated.",
-            "Nothing: the next request fetches it again.",
+            "RFC 9111 §4",
+            "While it was under way something newer was stored in its place.",
+            "Nothing: the next request finds that, or fetches it again.",
         ),
         NotStored::Admission => reason(
             word,
@@ -202,12 +215,7 @@ pub const fn forwarded(why: ForwardReason) -> Reason {
             "A stored response cannot answer this method.",
             "Use GET or HEAD for what only reads.",
         ),
-        ForwardReason::UriMiss => reason(
-            word,
-            "RFC 9111 §4",
-            "No response is stored for this URL.",
-            "See why the last one was not stored.",
-        ),
+        ForwardReason::UriMiss => reason(word, "RFC 9111 §4", "No response is stored for this URL.", ""),
         ForwardReason::VaryMiss => reason(
             word,
             "RFC 9111 §4.1",
@@ -255,8 +263,8 @@ const fn bypassed(why: Bypass) -> Reason {
         Bypass::RequestBody => reason(
             word,
             "RFC 9110 §9.3.1",
-            "The request has a body, to which its method gives no meaning.",
-            "Send GET without a body.",
+            "The request has a body to which its method gives no meaning, or more content than a key may hold.",
+            "Send GET without a body, and QUERY with no more content than key.content_bytes_max.",
         ),
         Bypass::Upgrade => {
             reason(word, "RFC 9110 §7.8", "The request uses the connection for more than one exchange.", "")
@@ -274,17 +282,11 @@ const fn bypassed(why: Bypass) -> Reason {
             "It has a field that may change the response, and that neither the key nor Vary tells of.",
             "Strip it before the cache, or say in key.unkeyed what becomes of it.",
         ),
-        Bypass::TooLarge => reason(
-            word,
-            "",
-            "The request is larger than the cache looks at.",
-            "Send fewer or shorter fields.",
-        ),
         Bypass::Unavailable => reason(
             word,
             "",
-            "The shared data could not be read, or a limit was reached.",
-            "Look at the health endpoint.",
+            "The journal could not be read, or other workers changed its set of the store all the time.",
+            "Look at the health endpoint, and whether larder_conflicts or larder_damaged grow.",
         ),
         Bypass::Memory => reason(
             word,
@@ -295,10 +297,9 @@ const fn bypassed(why: Bypass) -> Reason {
         Bypass::NotShared => reason(
             word,
             "",
-            "The fetch that it waited for came to nothing that it could share.",
-            "Nothing, unless it happens often: then see why the last response was not stored.",
+            "The fetch that it waited for took longer than collapse.wait_max, or too many requests waited already.",
+            "Look at how long the origin takes; collapse.wait_max, waiters_max and key_waiters_max are the limits.",
         ),
-        Bypass::Off => reason(word, "", "The cache has no configuration yet.", "Look at the log of Envoy."),
     }
 }
 
@@ -349,6 +350,9 @@ fn in_words(outcome: &Outcome) -> String {
             }
             match stored {
                 Stored::Yes => text.push_str(" The response is stored."),
+                Stored::Perhaps => text.push_str(
+                    " It does not say how long it is: it is stored if it comes to its end before it is too large.",
+                ),
                 Stored::No(NotStored::Request | NotStored::Method) => {}
                 Stored::No(not) => {
                     text.push_str(" Not stored: ");
@@ -406,14 +410,18 @@ mod tests {
             (Outcome::Local(Local::Admin), "Answered by the cache itself: admin."),
             (
                 forward(ForwardReason::UriMiss, Stored::No(NotStored::NoStore)),
-                "No response is stored for this URL (RFC 9111 §4). See why the last one was not stored. Not stored: \
-                 The response says no-store (RFC 9111 §5.2.2.5). Remove no-store at the origin; to use a response \
+                "No response is stored for this URL (RFC 9111 §4). Not stored: The response says no-store (RFC 9111 §5.2.2.5). Remove no-store at the origin; to use a response \
                  only after validation, no-cache is enough.",
             ),
             (
                 forward(ForwardReason::Invalidated, Stored::Yes),
                 "What is stored was invalidated and is validated before it is used (RFC 9111 §4.4). Nothing: the \
                  next request finds what this one brings. The response is stored.",
+            ),
+            (
+                forward(ForwardReason::UriMiss, Stored::Perhaps),
+                "No response is stored for this URL (RFC 9111 §4). It does not say how long it is: it is stored if it \
+                 comes to its end before it is too large.",
             ),
         ];
         for (outcome, expected) in cases {

@@ -215,6 +215,41 @@ pub(super) fn options_for(config: &Config, request: &RequestHead, response: &Res
     config.rules.for_response(request, response.status, content_type)
 }
 
+/// The most bytes of a body that are stored, and why one with more is not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BodyLimit {
+    /// The bytes.
+    pub bytes_max: u64,
+    why: NotStored,
+}
+
+impl BodyLimit {
+    /// Whether so many bytes are within the limit.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(self, bytes: u64) -> Result<(), NotStored> {
+        if bytes > self.bytes_max { Err(self.why) } else { Ok(()) }
+    }
+}
+
+/// How large the body of a response may be: what would find no room however much is evicted is known beforehand.
+#[must_use]
+pub fn body_limit(config: &Config, request: &RequestHead, response: &ResponseHead) -> BodyLimit {
+    body_limit_by(config, &options_for(config, request, response))
+}
+
+pub(super) fn body_limit_by(config: &Config, options: &Options) -> BodyLimit {
+    let limits = [
+        (options.object_bytes_max, NotStored::TooLarge),
+        (config.store.host_bytes_max.unwrap_or(u64::MAX), NotStored::HostQuota),
+        (config.store.bytes_max, NotStored::NoRoom),
+    ];
+    let least = limits.into_iter().min_by_key(|(bytes_max, _)| *bytes_max);
+    let (bytes_max, why) = least.unwrap_or((0, NotStored::TooLarge));
+    BodyLimit { bytes_max, why }
+}
+
 pub(super) fn assessed_by(
     config: &Config,
     options: &Options,

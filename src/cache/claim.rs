@@ -165,6 +165,7 @@ impl Cache {
             moved: None,
             is_refresh: is_dispatched && serving.is_some(),
             replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
+            before: flight.unshared,
             by: route.map_or(Fetcher::Stream, Fetcher::Root),
         };
         self.fetches.insert(flight.generation, fetch);

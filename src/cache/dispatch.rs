@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::assess::body_limit;
 use super::route::CallRoute;
 use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing, LearnedRoute};
 use crate::config::{Credential, Options};
@@ -299,11 +300,10 @@ impl Cache {
         body: &[u8],
         now: Now,
     ) -> Result<Response, NotStored> {
-        let bytes_max = self.fetches.get(&generation).map_or(0, |f| f.ask.options.object_bytes_max);
+        let ask = &self.fetches.get(&generation).ok_or(NotStored::NoFlight)?.ask;
         let bytes = body.len() as u64;
-        if bytes > bytes_max {
-            Err(NotStored::TooLarge)
-        } else if head.content_length().is_some_and(|length| length != bytes) {
+        body_limit(&ask.config, &ask.request, head).check(bytes)?;
+        if head.content_length().is_some_and(|length| length != bytes) {
             Err(NotStored::Incomplete)
         } else {
             self.assess(host, generation, head, now)

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::assess::told_by_head;
+use super::assess::{BodyLimit, body_limit, told_by_head};
 use super::{Ask, Cache, Host, assessed, subject};
 use crate::http::ResponseHead;
 use crate::http::search::SearchVariance;
@@ -25,7 +25,7 @@ impl Cache {
     }
 
     /// Stores a response with its stamp, and when it was asked for, under the key of its URI, beside any flight, unless
-    /// something newer is there. A part is combined with what is there (RFC 9111 §3.4). What selects by `Vary` or
+    /// something newer is there. A part is combined with what is there (RFC 9111 §3.4), as long as both together are not too large. What selects by `Vary` or
     /// `No-Vary-Search` is left to the fetches that others wait for. Returns where it lies.
     ///
     /// # Errors
@@ -36,6 +36,7 @@ impl Cache {
         key: &[u8],
         (stamp, asked): (u64, Monotonic),
         response: Response,
+        limit: BodyLimit,
         now: Now,
     ) -> Result<Fingerprint, NotStored> {
         let selects =
@@ -48,7 +49,7 @@ impl Cache {
         let there = there.filter(|entry| self.verdict(entry) != Verdict::Hard);
         let old = there.as_ref().and_then(|entry| Some((entry.response()?, entry.record.order())));
         let (response, order) = match old {
-            Some((old, there)) if response.stored.range.is_some() => match combined(old, &response) {
+            Some((old, there)) if response.stored.range.is_some() => match combined(old, &response, limit) {
                 // The older part is still subject to what was invalidated since it was asked for; nothing of the newer
                 // one is lost.
                 Some(whole) => (whole, (stamp.min(there.0), asked.max(there.1))),
@@ -112,17 +113,17 @@ impl Cache {
         }
         let times = (fetch.started.wall, now.wall);
         let rest = assessed(&fetch.ask.config, &request, head, old.uri.clone(), times).ok()?;
-        let whole = combined(old, &Response { body: body.into(), ..rest })?;
-        let fits = whole.body.len() as u64 <= fetch.ask.options.object_bytes_max;
+        let limit = body_limit(&fetch.ask.config, &request, head);
+        let whole = combined(old, &Response { body: body.into(), ..rest }, limit)?;
         // The older part is still subject to what was invalidated since it was asked for.
         fetch.stamp = fetch.stamp.min(part.record.stamp);
-        (whole.stored.range.is_none() && fits).then_some(whole)
+        whole.stored.range.is_none().then_some(whole)
     }
 }
 
-/// Two parts of one representation as one response, with the tags of both.
-fn combined(old: &Response, new: &Response) -> Option<Response> {
-    let (stored, body) = combine((&old.stored, &old.body), (&new.stored, &new.body))?;
+/// Two parts of one representation as one response, with the tags of both, if that is not too large.
+fn combined(old: &Response, new: &Response, limit: BodyLimit) -> Option<Response> {
+    let (stored, body) = combine((&old.stored, &old.body), (&new.stored, &new.body), limit.bytes_max)?;
     let mut tags = new.tags.clone();
     let more: Vec<Tag> = old.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
     tags.extend(more);

@@ -42,6 +42,12 @@ impl Cache {
         self.fetches.get(&generation)?.validated.clone()
     }
 
+    /// Why the response to the fetch before this one was not stored, as far as that is remembered.
+    #[must_use]
+    pub fn not_stored_before(&self, generation: u64) -> Option<NotStored> {
+        self.fetches.get(&generation)?.before
+    }
+
     /// Ends a fetch. Returns the entry, when there is one, and whether it is stored.
     pub fn land(
         &mut self,

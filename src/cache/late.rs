@@ -212,6 +212,7 @@ impl Fetch {
             is_refresh: false,
             // Or they believe that there is nothing to share.
             replaces_fresh: true,
+            before: None,
             by: Fetcher::Stream,
         }
     }

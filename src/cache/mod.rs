@@ -37,7 +37,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 pub use ask::{Ask, Decided, Decision, Delivery, Place, StreamId, Waited};
-pub use assess::{Confirmation, assessed};
+pub use assess::{BodyLimit, Confirmation, assessed, body_limit};
 pub use dispatch::{Call, Reception, Refusal, is_envoys_own, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen, Survey};
 pub use landing::Landing;
@@ -51,6 +51,7 @@ use crate::http::{Fields, Peer, RequestHead};
 use crate::in_flight::InFlight;
 use crate::invalidation::{Invalidation, Subject, Verdict, Work};
 use crate::metrics::{Counter, Metrics};
+use crate::outcome::NotStored;
 use crate::store::journal::{Busy, Mirror, Synced};
 use crate::store::memory::{Entry, WorkerMemory};
 use crate::store::record::{Content, Search, Slot, Variants};
@@ -70,11 +71,11 @@ pub trait Host: SharedData + Metrics {
     /// The dynamic metadata that filters have left with the request of a stream, as a serialised
     /// `envoy.config.core.v3.Metadata`; empty when there is none.
     fn metadata(&self, stream: StreamId) -> Vec<u8>;
-    /// Who is on the other end of the connection of the stream that the host is asking about.
     /// The routes that this worker has met lately whose rule for the cache is wrong, each with what is wrong with it.
     fn wrong_routes(&self) -> Vec<(String, String)> {
         Vec::new()
     }
+    /// Who is on the other end of the connection of the stream that the host is asking about.
     fn peer(&self) -> Peer;
 }
 
@@ -192,6 +193,8 @@ struct Fetch {
     is_refresh: bool,
     /// Whether other workers may hold a copy of what it replaces that is still fresh.
     replaces_fresh: bool,
+    /// Why the response to the fetch before it was not stored, as far as that is remembered.
+    before: Option<NotStored>,
     by: Fetcher,
 }
 

@@ -69,7 +69,7 @@ impl Cache {
         }
         let more = bytes as i64 - lease.before as i64;
         if !self.take(host, more, now) {
-            return Err(NotStored::NoFlight);
+            return Err(NotStored::NoRoom);
         }
         let lands_first = deviates(Deviation::LandsBeforeItWrites);
         if !lands_first {

@@ -4,12 +4,14 @@ use std::rc::Rc;
 
 use super::origin::{Passing, Unsafe};
 use super::{Context, Exchange, State, mutations};
-use crate::cache::{Ask, Host, Landing, Late, StreamId, assessed, is_envoys_own, is_failure};
+use crate::cache::{
+    Ask, BodyLimit, Host, Landing, Late, StreamId, assessed, body_limit, is_envoys_own, is_failure,
+};
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::{Arriving, GivenUp, InFlight};
 use crate::metrics::Counter;
-use crate::outcome::{NotStored, Stored};
+use crate::outcome::{Forward, ForwardReason, NotStored, Stored};
 use crate::policy::Asked;
 use crate::policy::key;
 use crate::policy::partial::is_whole_part;
@@ -24,7 +26,9 @@ pub(super) struct Capturing {
     response: Response,
     body: Arriving,
     length: Option<u64>,
-    bytes_max: u64,
+    limit: BodyLimit,
+    /// What the client was told.
+    said: Stored,
 }
 
 /// What a captured response is for.
@@ -53,8 +57,8 @@ pub(super) fn for_all(
     }
     let stored = cx.cache.assess(cx.host, generation, response, cx.now)?;
     cx.cache.moved(generation, cx.now);
-    let target = Target::Flight(generation);
-    Capturing::new(cx.cache.in_flight(), target, stored, response, ask.options.object_bytes_max)
+    let limit = body_limit(&ask.config, &ask.request, response);
+    Capturing::new(cx.cache.in_flight(), Target::Flight(generation), stored, response, limit)
 }
 
 /// Why the response to a request is of no use to others when the origin has failed.
@@ -62,8 +66,8 @@ pub(super) fn failed(ask: &Ask) -> NotStored {
     if may_provoke(&ask.request) { NotStored::Provoked } else { NotStored::Error }
 }
 
-/// The capture of a response to a request that went alone: one that others may use all the same, or a part (206) to a
-/// request for one (RFC 9111 §3.3). None when it is none of these.
+/// The capture of a response to a request that went alone: one that others may use all the same, a part (206) to a request
+/// for one (RFC 9111 §3.3), or whatever else that was answered by. None when it is none of these.
 pub(super) fn alone(
     cx: &mut Context<'_, impl Host>,
     stream: StreamId,
@@ -71,7 +75,12 @@ pub(super) fn alone(
     response: &ResponseHead,
 ) -> Option<Result<Capturing, NotStored>> {
     match &passing.request {
-        Some(ask) if ask.whole().is_ok() => Some(late(cx, passing, ask, response)),
+        Some(ask) if ask.whole().is_ok() => Some(late(cx, passing, passing.shares, ask, response)),
+        // RFC 9110 §14.2: "A server MAY ignore the Range header field." What comes then is the same for all.
+        Some(ask) if is_for_a_part(ask) && response.status != 206 => {
+            let shares = !matches!(passing.forward, Forward { reason: ForwardReason::Bypass(_), .. });
+            Some(late(cx, passing, shares, ask, response))
+        }
         Some(ask) if response.status == 206 => {
             let (order, at) = (cx.cache.order_of(ask), ask.decided.get().at);
             let stored = under_its_uri(cx, stream, (&ask.request, &ask.options), at, response);
@@ -81,10 +90,16 @@ pub(super) fn alone(
     }
 }
 
-/// The response to a request that went beside any flight: what it may be stored as, or why not.
+/// Whether a request asks for a part of a representation.
+fn is_for_a_part(ask: &Ask) -> bool {
+    ask.request.method() == b"GET" && ask.request.fields.contains("range")
+}
+
+/// The response to a request that went beside any flight: what it may be stored as if it `shares`, or why not.
 fn late(
     cx: &mut Context<'_, impl Host>,
     passing: &Passing,
+    shares: bool,
     ask: &Rc<Ask>,
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
@@ -92,9 +107,9 @@ fn late(
     if is_failure(response) && (is_envoys_own(response) || fallback.is_some()) {
         return Err(failed(ask));
     }
-    let (stored, late) = cx.cache.assess_late(cx.host, ask, fallback, passing.shares, response, cx.now)?;
-    let target = Target::Late(late);
-    Capturing::new(cx.cache.in_flight(), target, stored, response, ask.options.object_bytes_max)
+    let (stored, late) = cx.cache.assess_late(cx.host, ask, fallback, shares, response, cx.now)?;
+    let limit = body_limit(&ask.config, &ask.request, response);
+    Capturing::new(cx.cache.in_flight(), Target::Late(late), stored, response, limit)
 }
 
 /// The answer to a request that may have changed something: what that invalidates, and the capture of an answer to POST
@@ -146,7 +161,7 @@ fn own(
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
     let target = Target::Own { key: key::primary(request, options), order };
-    Capturing::new(cx.cache.in_flight(), target, stored, response, options.object_bytes_max)
+    Capturing::new(cx.cache.in_flight(), target, stored, response, body_limit(cx.config, request, response))
 }
 
 impl Capturing {
@@ -155,27 +170,34 @@ impl Capturing {
         target: Target,
         response: Response,
         head: &ResponseHead,
-        bytes_max: u64,
+        limit: BodyLimit,
     ) -> Result<Capturing, NotStored> {
         let length = head.content_length();
-        if length.is_some_and(|length| length > bytes_max) {
-            return Err(NotStored::TooLarge);
-        }
+        limit.check(length.unwrap_or_default())?;
         let flight = match &target {
             Target::Flight(generation) => Some(*generation),
             Target::Late(_) | Target::Own { .. } => None,
         };
         let beside = response.stored.fields.wire().len() + response.uri.len();
         let body = memory.arriving(flight, beside).ok_or(NotStored::Memory)?;
-        Ok(Capturing { target, response, body, length, bytes_max })
+        Ok(Capturing { target, response, body, length, limit, said: Stored::Perhaps })
+    }
+
+    /// What can be said of it while its body is still to come. Where it does not say how long it is, what came of the
+    /// response before it is likely to come of this one.
+    fn promise(&self, before: Option<NotStored>) -> Stored {
+        let is_known = self.length.is_some() || self.response.stored.range.is_some();
+        match before {
+            _ if is_known => Stored::Yes,
+            Some(why @ (NotStored::TooLarge | NotStored::HostQuota | NotStored::NoRoom)) => Stored::No(why),
+            Some(_) | None => Stored::Perhaps,
+        }
     }
 
     /// Takes in a chunk, if it was given to us.
     fn take(&mut self, chunk: Option<Vec<u8>>) -> Result<(), NotStored> {
         let chunk = chunk.ok_or(NotStored::Incomplete)?;
-        if (self.body.len() + chunk.len()) as u64 > self.bytes_max {
-            return Err(NotStored::TooLarge);
-        }
+        self.limit.check((self.body.len() + chunk.len()) as u64)?;
         let length = usize::try_from(self.length.unwrap_or(0)).unwrap_or(usize::MAX);
         self.body.add(chunk, length).map_err(|GivenUp| NotStored::Memory)
     }
@@ -186,14 +208,14 @@ impl Capturing {
     }
 
     /// Stores what has been captured, on behalf of this request if its route is of interest.
-    fn land(mut self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) {
-        let Ok(mut body) = self.body.take() else { return self.give_up(cx, NotStored::Memory) };
+    fn land(mut self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) -> Stored {
+        let Ok(mut body) = self.body.take() else { return self.drop(cx, NotStored::Memory) };
         if !self.is_complete(&body) {
-            return self.give_up(cx, NotStored::Incomplete);
+            return self.drop(cx, NotStored::Incomplete);
         }
         body.shrink_to_fit();
         self.response.body = body.into();
-        let stored = match self.target {
+        match self.target {
             Target::Flight(generation) if !cx.cache.is_streamed(generation) => {
                 Stored::No(NotStored::NoFlight)
             }
@@ -204,27 +226,37 @@ impl Capturing {
             }
             Target::Late(late) => cx.cache.land_late(cx.host, &late, self.response, cx.now),
             Target::Own { key, order } => {
-                let kept = cx.cache.keep(cx.host, &key, order, self.response, cx.now);
+                let kept = cx.cache.keep(cx.host, &key, order, self.response, self.limit, cx.now);
                 if let Some(ask) = ask {
                     ask.home.set(kept.ok());
                 }
                 kept.map_or_else(Stored::No, |_| Stored::Yes)
             }
-        };
-        if let Stored::No(why) = stored {
-            cx.host.count(Counter::NotStored(why));
         }
     }
 
-    /// Gives up a response of which some will be missing. Its head has gone out as that of one that is being stored, so it
-    /// is counted here.
-    pub(super) fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
-        cx.host.count(Counter::NotStored(why));
+    fn drop(self, cx: &mut Context<'_, impl Host>, why: NotStored) -> Stored {
         if let Target::Flight(generation) = self.target
             && cx.cache.is_streamed(generation)
         {
             cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
         }
+        Stored::No(why)
+    }
+
+    /// Gives up a response of which some will be missing.
+    pub(super) fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
+        let said = self.said;
+        let stored = self.drop(cx, why);
+        tally(cx.host, said, stored);
+    }
+}
+
+/// Counts a response that has not been stored, where its head went out as that of one that would be: any other has been
+/// counted with its head.
+fn tally(host: &impl Host, said: Stored, stored: Stored) {
+    if let (Stored::Yes | Stored::Perhaps, Stored::No(why)) = (said, stored) {
+        host.count(Counter::NotStored(why));
     }
 }
 
@@ -261,7 +293,27 @@ impl Exchange {
     /// The response is complete: its last chunk, or its trailers, have arrived.
     pub fn response_end(&mut self, cx: &mut Context<'_, impl Host>) {
         if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
-            capturing.land(cx, self.fetched.as_deref());
+            let said = capturing.said;
+            let stored = capturing.land(cx, self.fetched.as_deref());
+            tally(cx.host, said, stored);
         }
+    }
+
+    /// Captures a response from its head on, which may be all of it. What can be said of it now; `before` is why the one
+    /// before it was not stored, as far as that is remembered.
+    pub(super) fn capture(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        mut capturing: Capturing,
+        ends: bool,
+        before: Option<NotStored>,
+    ) -> Stored {
+        if ends {
+            return capturing.land(cx, self.fetched.as_deref());
+        }
+        let said = capturing.promise(before);
+        capturing.said = said;
+        self.state = State::Capturing(Box::new(capturing));
+        said
     }
 }

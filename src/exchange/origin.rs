@@ -15,7 +15,7 @@ use crate::store::memory::Entry;
 
 /// A request that goes to the origin for itself.
 pub(super) struct Passing {
-    forward: Forward,
+    pub(super) forward: Forward,
     /// Whether its response may be stored all the same if it is one for others.
     pub(super) shares: bool,
     /// The request, where its response may have consequences.
@@ -156,13 +156,10 @@ impl Exchange {
         let mut forward = passing.forward;
         match captured {
             Some(Ok(capturing)) => {
-                forward.stored = Stored::Yes;
+                let before = forward.not_stored();
                 // So that the root can fetch it again, or what a part lacks.
                 self.fetched = passing.request.clone();
-                self.state = State::Capturing(Box::new(capturing));
-                if ends {
-                    self.response_end(cx);
-                }
+                forward.stored = self.capture(cx, capturing, ends, before);
             }
             Some(Err(why)) => forward.stored = Stored::No(why),
             None => {}
@@ -221,12 +218,9 @@ impl Exchange {
         }
         match capture::for_all(cx, generation, &ask, response) {
             Ok(capturing) => {
-                forward.stored = Stored::Yes;
+                let before = cx.cache.not_stored_before(generation);
                 self.fetched = Some(ask);
-                self.state = State::Capturing(Box::new(capturing));
-                if ends {
-                    self.response_end(cx);
-                }
+                forward.stored = self.capture(cx, capturing, ends, before);
             }
             Err(reason) => {
                 forward.stored = Stored::No(reason);

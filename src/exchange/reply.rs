@@ -87,7 +87,7 @@ impl Reply {
             status: answer.status,
             fields: answer.fields,
             body,
-            details: "larder_hit",
+            details: outcome.details(),
             head_only,
             entry,
         })
@@ -124,7 +124,7 @@ impl Reply {
             status,
             fields,
             body: Body::Bytes(body),
-            details: "larder_passing",
+            details: outcome.details(),
             head_only: false,
             entry: None,
         }
@@ -158,7 +158,7 @@ impl Reply {
             status: 504,
             fields,
             body: Body::Empty,
-            details: "larder_only_if_cached",
+            details: Outcome::Local(Local::OnlyIfCached).details(),
             head_only: false,
             entry: None,
         }
@@ -172,7 +172,7 @@ impl Reply {
             status,
             fields,
             body: Body::Bytes(body),
-            details: "larder_admin",
+            details: Outcome::Local(Local::Admin).details(),
             head_only: false,
             entry: None,
         }

@@ -59,13 +59,15 @@ pub fn completing(stored: &StoredResponse) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Two parts of one representation as one response (§3.4), the new one just received; none when they do not belong
-/// together: another strong entity tag, a gap between them, or bytes that are not what they claim to be.
+/// together: another strong entity tag, a gap between them, or bytes that are not what they claim to be; and when they
+/// would have more than `bytes_max` together, which is known before a byte is copied.
 ///
 /// Either may be the whole. What comes of it is whole when [`StoredResponse::range`] is none.
 #[must_use]
 pub fn combine(
     (stored, stored_body): (&StoredResponse, &[u8]),
     (new, new_body): (&StoredResponse, &[u8]),
+    bytes_max: u64,
 ) -> Option<(StoredResponse, Vec<u8>)> {
     if stored.status != 200 || new.status != 200 || !same_representation(stored, new) {
         return None;
@@ -76,11 +78,11 @@ pub fn combine(
         (Some(a), Some(b)) if a != b => return None,
         (a, b) => a.or(b),
     };
-    let body = joined((old.0, stored_body), (added.0, new_body))?;
     let (first, last) = (old.0.min(added.0), old.1.max(added.1));
-    if complete.is_some_and(|complete| last >= complete) {
+    if last - first >= bytes_max || complete.is_some_and(|complete| last >= complete) {
         return None;
     }
+    let body = joined((old.0, stored_body), (added.0, new_body))?;
     let whole = first == 0 && complete == last.checked_add(1);
     let range = (!whole).then_some((first, last, complete));
     let vary = if new.fields.contains("vary") || stored.vary.is_empty() { &new.vary } else { &stored.vary };
@@ -232,6 +234,22 @@ mod tests {
             has_body: false,
         };
         assert_eq!(covered(&part, &head), None);
+    }
+
+    fn combine(
+        stored: (&StoredResponse, &[u8]),
+        new: (&StoredResponse, &[u8]),
+    ) -> Option<(StoredResponse, Vec<u8>)> {
+        super::combine(stored, new, u64::MAX)
+    }
+
+    #[test]
+    fn parts_that_would_be_too_much_together_stay_apart() {
+        let (old, new) = (stored(0, 4, Some(10)), stored(5, 9, Some(10)));
+        let both = |bytes_max| super::combine((&old, body(0, 4)), (&new, body(5, 9)), bytes_max);
+        assert!(both(10).is_some() && both(9).is_none() && both(0).is_none());
+        let inner = stored(2, 3, Some(10));
+        assert!(super::combine((&old, body(0, 4)), (&inner, body(2, 3)), 5).is_some());
     }
 
     #[test]

@@ -297,6 +297,17 @@ impl Stand for RealEnvoy {
         Ok(())
     }
 
+    fn details(&mut self, target: &str) -> Vec<String> {
+        // Envoy writes its access log ten times a second.
+        thread::sleep(Duration::from_millis(500));
+        let log = self.envoy.log();
+        let lines = log.lines().filter(|line| line.contains(&format!(" {target}\" ")));
+        let details = lines.filter_map(|line| line.split_once(" details=")?.1.split(' ').next());
+        let mut details: Vec<String> = details.map(str::to_owned).collect();
+        details.sort();
+        details
+    }
+
     fn metric(&mut self, name: &str) -> u64 {
         let name = format!("{METRICS}{name}");
         let before = self.counted.get(&name).copied().unwrap_or(0);

@@ -255,6 +255,16 @@ impl World {
         host(|h| h.streams[exchange.0].details.clone())
     }
 
+    /// The same of all exchanges for a target, sorted.
+    pub fn details_of(&self, target: &str) -> Vec<String> {
+        let of = |h: &Host| {
+            h.streams.iter().filter(|s| s.wanted.target == target).map(|s| s.details.clone()).collect()
+        };
+        let mut details: Vec<String> = host(|h| of(h));
+        details.sort();
+        details
+    }
+
     // Origin.
 
     /// How the origin answers requests for a path from now on.

@@ -96,6 +96,10 @@ impl Stand for Emulated {
         self.world.configure_all(configuration)
     }
 
+    fn details(&mut self, target: &str) -> Vec<String> {
+        self.world.details_of(target)
+    }
+
     fn metric(&mut self, name: &str) -> u64 {
         self.world.metric(&format!("larder_{name}"))
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::telling::{admin, await_origin, command, expect_hit, get, page, purge_url, stale_page};
+use super::telling::{
+    admin, await_origin, command, expect_hit, get, page, purge_url, stale_page, with_admin,
+};
 use crate::stand::{Reply, Request, Response, Stand};
 
 pub fn what_caches_behind_us_said_is_kept(stand: &mut dyn Stand) {
@@ -71,12 +73,14 @@ pub fn counters_tell_the_same_story(stand: &mut dyn Stand) {
 
 pub fn ten_responses_that_are_not_stored_count_as_ten(stand: &mut dyn Stand) {
     let before = stand.metric("not_stored_no_store");
+    let fetches = stand.metric("fetches_not_stored_no_store");
     stand.origin("/status/ten", vec![page("page").field("cache-control", "no-store")]);
     for n in 0..10 {
         let response = get(stand, n % 2, "/status/ten");
         assert_eq!(response.field("cache-status"), "larder; fwd=uri-miss; detail=no-store");
     }
     assert_eq!(stand.metric("not_stored_no_store") - before, 10);
+    assert!((1..=10).contains(&(stand.metric("fetches_not_stored_no_store") - fetches)));
 }
 
 /// Every request is counted once, as what its answer says: a hit, a hit of something stale, collapsed, forwarded, answered by
@@ -226,4 +230,39 @@ fn mixed_workload(stand: &mut dyn Stand) -> Vec<Response> {
     stand.leave(left);
     stand.pass(Duration::from_millis(300));
     seen
+}
+
+pub fn the_access_log_tells_who_has_answered(stand: &mut dyn Stand) {
+    stand.origin("/details/page", vec![page("page")]);
+    stand.origin("/details/stale", vec![stale_page("old", ", stale-while-revalidate=600")]);
+    let confirmed = Reply::status(304).field("etag", "\"old\"").field("cache-control", "max-age=60");
+    stand.origin("/details/confirmed", vec![stale_page("old", ""), confirmed]);
+    stand.origin("/details/slow", vec![page("slow").delay(Duration::from_millis(700))]);
+    let asked = |stand: &mut dyn Stand, path: &str, statuses: &[&str]| {
+        for (n, status) in statuses.iter().enumerate() {
+            let response = get(stand, n % 2, path).field("cache-status");
+            assert!(response.starts_with(&format!("larder; {status}")), "{path}, {n}: {response}");
+        }
+    };
+    asked(stand, "/details/page", &["fwd=uri-miss; stored", "hit", "hit"]);
+    asked(stand, "/details/stale", &["fwd=uri-miss; stored", "hit; ttl=-"]);
+    stand.configure(&with_admin(r#""collapse": {"fetch": "inline"},"#)).unwrap();
+    asked(stand, "/details/confirmed", &["fwd=uri-miss; stored", "fwd=stale; fwd-status=304; stored", "hit"]);
+    let first = stand.start(0, Request::get("/details/slow"));
+    stand.pass(Duration::from_millis(200));
+    assert_eq!(get(stand, 1, "/details/slow").field("cache-status"), "larder; fwd=uri-miss; collapsed");
+    stand.finish(first);
+    let none = Request::get("/details/none").field("cache-control", "only-if-cached");
+    assert_eq!(stand.send(0, none).status, 504);
+    command(stand, 0, "GET", "/_larder/namespaces", "");
+    for (target, details) in [
+        ("/details/page", &["larder_hit", "larder_hit", "via_upstream"][..]),
+        ("/details/stale", &["larder_stale", "via_upstream"]),
+        ("/details/confirmed", &["larder_hit", "larder_revalidated", "via_upstream"]),
+        ("/details/slow", &["larder_collapsed", "via_upstream"]),
+        ("/details/none", &["larder_only_if_cached"]),
+        ("/_larder/namespaces", &["larder_admin"]),
+    ] {
+        assert_eq!(stand.details(target), details, "{target}");
+    }
 }

@@ -306,6 +306,7 @@ pub fn what_is_too_large_for_a_call_comes_with_the_clients_own_request(stand: &m
 pub fn a_client_waits_no_longer_than_its_deadline(stand: &mut dyn Stand) {
     stand.configure(r#"{"collapse": {"wait_max": "1500ms", "lease": "500ms"}}"#).unwrap();
     stand.origin("/collapse/deadline", vec![page("slow").delay(SLOW * 6), page("fast")]);
+    let waited = stand.metric("waited");
     let exchanges = crowd(stand, "/collapse/deadline", 3);
     for follower in [exchanges[1], exchanges[2]] {
         let response = stand.finish(follower);
@@ -314,6 +315,7 @@ pub fn a_client_waits_no_longer_than_its_deadline(stand: &mut dyn Stand) {
     }
     assert_eq!(stand.origin_count("/collapse/deadline"), 3);
     assert_eq!(stand.finish(exchanges[0]).text(), "slow");
+    assert_eq!(stand.metric("waited") - waited, 2);
 }
 
 pub fn a_follower_gets_what_it_asked_for(stand: &mut dyn Stand) {

@@ -185,6 +185,7 @@ pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated)
         expect_miss(stand, 0, &path, "new");
         stand.world.look(|h| h.faults.scripted.clear());
     }
+    assert!(stand.metric("conflicts") > 0);
 }
 
 /// A fault that only this stand can script: sets that take no write. What is stored still answers, all else goes to the
@@ -280,6 +281,7 @@ pub fn a_purge_that_cannot_be_written_is_not_acknowledged(stand: &mut Emulated) 
     let body = r#"{"selectors": [{"url": "http://shop.example/busy"}], "mode": "hard"}"#;
     let response = command(stand, 0, "POST", "/_larder/purge", body);
     assert_eq!((response.status, response.field("retry-after").as_str()), (503, "1"));
+    assert_eq!(stand.metric("invalidations_refused"), 1);
     stand.world.look(|h| h.faults.scripted.clear());
     expect_hit(stand, 1, "/busy", "old");
 }
@@ -615,8 +617,6 @@ pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
     stand.pass(Duration::from_millis(1100));
     let wrong = get(stand, 0, "/route-c");
     assert_eq!(wrong.field("cache-status"), "larder; fwd=bypass; detail=rule");
-    // Without a name it is read each time.
-    stand.world.settings(|s| s.route.name = String::new());
     stand.world.settings(|s| s.route.metadata = Vec::new());
     let health = command(stand, 0, "GET", "/_larder/health", "").text();
     assert!(
@@ -628,6 +628,8 @@ pub fn a_routes_metadata_is_read_again_when_it_changes(stand: &mut Emulated) {
     stand.pass(Duration::from_millis(1100));
     get(stand, 0, "/route-c");
     assert!(command(stand, 0, "GET", "/_larder/health", "").text().contains(r#""warnings":[]"#));
+    // Without a name it is read each time.
+    stand.world.settings(|s| s.route.name = String::new());
     stand.world.settings(|s| s.route.metadata = metadata("40s"));
     assert!((39..=40).contains(&ttl(stand, "/route-d")));
     stand.world.settings(|s| s.route.metadata = Vec::new());

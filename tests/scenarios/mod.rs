@@ -49,6 +49,8 @@ pub mod operating;
 pub mod purge;
 /// Parts of stored responses.
 pub mod ranges;
+/// Why responses are not stored.
+pub mod reasons;
 /// The route table decides about what was asked for before, too.
 pub mod routes;
 /// Queries that differ in what makes no difference.
@@ -98,6 +100,7 @@ macro_rules! on_both_stands {
                 a_host_does_not_push_out_another
                 what_fewer_entries_have_no_place_for_is_given_up
                 what_is_too_large_streams_through
+                what_does_not_say_how_long_it_is_is_stored_when_it_has_come_to_its_end
                 what_is_asked_for_too_rarely_is_not_stored
                 rules_decide_about_cookies
                 host_and_query_tell_resources_apart
@@ -199,6 +202,9 @@ macro_rules! on_both_stands {
                 a_part_is_sent_only_while_the_client_has_the_same_response
                 a_part_of_what_is_not_stored_comes_from_the_origin_and_is_not_taken_for_the_whole
                 a_large_response_answers_for_its_parts
+                a_whole_that_comes_instead_of_a_part_is_stored
+                what_comes_instead_of_a_part_says_why_it_is_not_stored
+                parts_are_combined_up_to_the_largest_that_is_stored
             }
             vary {
                 each_variant_is_stored_and_answers_its_own_requests
@@ -356,6 +362,13 @@ macro_rules! on_both_stands {
                 counters_tell_the_same_story
                 ten_responses_that_are_not_stored_count_as_ten
                 counters_and_answers_come_to_the_same_sums
+                the_access_log_tells_who_has_answered
+            }
+            reasons {
+                each_reason_is_true_and_its_advice_leads_to_a_hit
+                the_reason_that_is_remembered_is_explained
+                what_goes_beside_a_fetch_is_not_stored
+                what_breaks_off_is_counted_as_incomplete
             }
             admin {
                 a_wrong_token_is_told_so_and_not_sent_to_the_origin

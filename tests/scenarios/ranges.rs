@@ -1,7 +1,7 @@
 //! Parts of stored responses (RFC 9110 §14).
 
 use super::telling::{expect_miss, get, page};
-use crate::stand::{Reply, Request, Stand};
+use crate::stand::{Ending, Reply, Request, Stand};
 
 const BODY: &str = "0123456789";
 
@@ -132,4 +132,70 @@ pub fn what_a_part_lacks_is_fetched_for_who_wants_it_all(stand: &mut dyn Stand) 
             assert_eq!(response.field("cache-status"), "larder; fwd=partial; fwd-status=206; stored");
         }
     }
+}
+
+pub fn a_whole_that_comes_instead_of_a_part_is_stored(stand: &mut dyn Stand) {
+    let body = "0123456789";
+    let cases = [
+        ("plain", page(body), "larder; fwd=uri-miss; stored"),
+        ("varies", page(body).field("vary", "accept-encoding"), "larder; fwd=uri-miss; stored"),
+        ("chunked", page(body).ending(Ending::Trailers(Vec::new())), "larder; fwd=uri-miss; detail=storing"),
+    ];
+    for (name, reply, status) in cases {
+        let path = format!("/ranges/ignored-{name}");
+        stand.origin(&path, vec![reply]);
+        let stored = stand.metric("stored");
+        let part = |range: &str| Request::get(&path).field("range", range).field("accept-encoding", "gzip");
+        let first = stand.send(0, part("bytes=2-4"));
+        assert_eq!((first.status, first.text().as_str()), (200, body), "{name}");
+        assert_eq!(first.field("cache-status"), status, "{name}");
+        let next = stand.send(1, part("bytes=0-2"));
+        assert_eq!((next.status, next.text().as_str(), next.is_hit()), (206, "012", true), "{name}");
+        let whole = stand.send(0, Request::get(&path).field("accept-encoding", "gzip"));
+        assert_eq!((whole.status, whole.text().as_str(), whole.is_hit()), (200, body, true), "{name}");
+        assert_eq!(stand.origin_count(&path), 1, "{name}");
+        assert!(stand.metric("stored") > stored, "{name}");
+    }
+}
+
+pub fn what_comes_instead_of_a_part_says_why_it_is_not_stored(stand: &mut dyn Stand) {
+    let cases = [
+        ("secret", page("x").field("cache-control", "no-store"), 200, "; detail=no-store"),
+        ("large", page(vec![b'x'; (1 << 20) + 1]), 200, "; detail=too-large"),
+        ("old", Reply::ok("x"), 200, "; detail=no-freshness"),
+        ("gone", page("x").status_code(404), 404, "; stored"),
+        ("failing", Reply::ok("x").status_code(500), 500, "; detail=error"),
+    ];
+    for (name, reply, status, detail) in cases {
+        let path = format!("/ranges/not-{name}");
+        stand.origin(&path, vec![reply]);
+        let response = stand.send(0, Request::get(&path).field("range", "bytes=0-"));
+        let seen = (response.status, response.field("cache-status"));
+        assert_eq!(seen, (status, format!("larder; fwd=uri-miss{detail}")), "{name}");
+        // What is stored answers who asks for it whole.
+        assert_eq!(stand.send(1, Request::get(&path)).is_hit(), detail == "; stored", "{name}");
+    }
+}
+
+/// What is read in parts, one after the other, as players and download tools do.
+pub fn parts_are_combined_up_to_the_largest_that_is_stored(stand: &mut dyn Stand) {
+    stand.configure(r#"{"store": {"object_bytes_max": 1000}}"#).unwrap();
+    let path = "/ranges/growing";
+    let part = |first: usize, last: usize| {
+        let reply = Reply::status(206).body(vec![b'x'; last - first + 1]).field("etag", "\"v\"");
+        reply
+            .field("cache-control", "max-age=600")
+            .field("content-range", format!("bytes {first}-{last}/4000"))
+    };
+    stand.origin(path, vec![part(0, 599), part(600, 999), part(1000, 1599), part(0, 99)]);
+    let is_hit = |stand: &mut dyn Stand, range: &str| {
+        let response = stand.send(0, Request::get(path).field("range", format!("bytes={range}")));
+        assert_eq!(response.status, 206, "{range}");
+        response.is_hit()
+    };
+    assert!(!is_hit(stand, "0-599") && !is_hit(stand, "600-999"));
+    assert!(is_hit(stand, "500-700"), "both are one, of all that may be");
+    assert!(!is_hit(stand, "1000-1599") && is_hit(stand, "1100-1200"));
+    assert!(!is_hit(stand, "0-99"), "there is no place for all of them");
+    assert_eq!(stand.origin_count(path), 4);
 }

@@ -153,5 +153,6 @@ pub fn a_304_about_something_else_is_no_answer_where_nobody_can_be_asked_again(s
     let status = answer.field("cache-status");
     assert_eq!((answer.status, answer.text().as_str()), (502, ""), "{status}");
     assert_eq!(status, "larder; fwd=stale; fwd-status=304; detail=status");
+    assert_eq!(stand.details("/valid/stuck"), ["larder_not_confirmed", "via_upstream"]);
     expect_miss(stand, 0, "/valid/stuck", "new");
 }
