@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::assess::body_limit_by;
 use super::claim::Need;
 use super::dispatch::as_anyone;
 use super::{Ask, Cache, Host, LearnedRoute, Place};
@@ -17,6 +18,8 @@ use crate::http::{Fields, RequestHead};
 use crate::invalidation::Verdict;
 use crate::metrics::Counter;
 use crate::policy::key;
+use crate::policy::partial::may_be_completed;
+use crate::store::memory::Entry;
 use crate::store::record::Content;
 use crate::store::set::{KeyRoute, SetSnapshot, SetValue};
 use crate::store::{Fingerprint, TRIES, shared_key};
@@ -116,7 +119,7 @@ impl Cache {
             FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
         };
         let key_route = set.route_of(need.place.fingerprint);
-        if !by_root || ask.was_refused.get() || key_route.is_inline(now.mono) {
+        if !by_root || ask.was_refused.get() || key_route.is_inline(now.mono) || is_hopeless(need) {
             return None;
         }
         let route = match (ask.config.collapse.cluster.is_some(), key_route) {
@@ -261,4 +264,12 @@ impl Cache {
             self.lacking = said.and_then(|said| postcard::from_bytes(&said.bytes).ok()).unwrap_or_default();
         }
     }
+}
+
+/// Whether only a part is stored, of something that is too large to be stored whole: the root would take it in for
+/// nothing, while a client's own request streams.
+fn is_hopeless(need: &Need<'_>) -> bool {
+    let part = need.best.entry.as_deref().and_then(Entry::response);
+    let limit = body_limit_by(&need.ask.config, &need.ask.options);
+    part.is_some_and(|part| !may_be_completed(&part.stored, limit.bytes_max))
 }

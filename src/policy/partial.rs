@@ -90,6 +90,13 @@ pub fn combine(
     Some((StoredResponse { fields, vary: vary.clone(), range, ..new.clone() }, body))
 }
 
+/// Whether what a stored part lacks may be fetched with a chance that all of it can be stored: not where nobody knows how
+/// much that is, or where it is too much.
+#[must_use]
+pub fn may_be_completed(stored: &StoredResponse, bytes_max: u64) -> bool {
+    stored.range.is_none_or(|(_, _, complete)| complete.is_some_and(|complete| complete <= bytes_max))
+}
+
 fn strong_tag(fields: &Fields) -> Option<EntityTag<'_>> {
     fields.get("etag").and_then(EntityTag::parse).filter(|etag| !etag.weak)
 }
@@ -250,6 +257,18 @@ mod tests {
         assert!(both(10).is_some() && both(9).is_none() && both(0).is_none());
         let inner = stored(2, 3, Some(10));
         assert!(super::combine((&old, body(0, 4)), (&inner, body(2, 3)), 5).is_some());
+    }
+
+    #[test]
+    fn a_part_is_completed_only_where_all_of_it_can_be_stored() {
+        for (part, bytes_max, expected) in [
+            (stored(0, 0, Some(10)), 10, true),
+            (stored(0, 0, Some(10)), 9, false),
+            (stored(0, 0, None), u64::MAX, false),
+            (StoredResponse { range: None, ..stored(0, 4, Some(5)) }, 1, true),
+        ] {
+            assert_eq!(may_be_completed(&part, bytes_max), expected, "{:?}, {bytes_max}", part.range);
+        }
     }
 
     #[test]

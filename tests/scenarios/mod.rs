@@ -205,6 +205,7 @@ macro_rules! on_both_stands {
                 a_whole_that_comes_instead_of_a_part_is_stored
                 what_comes_instead_of_a_part_says_why_it_is_not_stored
                 parts_are_combined_up_to_the_largest_that_is_stored
+                a_part_of_what_is_too_large_is_not_completed
             }
             vary {
                 each_variant_is_stored_and_answers_its_own_requests

@@ -199,3 +199,37 @@ pub fn parts_are_combined_up_to_the_largest_that_is_stored(stand: &mut dyn Stand
     assert!(!is_hit(stand, "0-99"), "there is no place for all of them");
     assert_eq!(stand.origin_count(path), 4);
 }
+
+/// The rest of it is not fetched for nothing, before the client gets what it has asked for.
+pub fn a_part_of_what_is_too_large_is_not_completed(stand: &mut dyn Stand) {
+    let whole = vec![b'x'; 3 << 20];
+    let part = |complete: &str| {
+        let reply = Reply::status(206).body("x").field("content-range", format!("bytes 0-0/{complete}"));
+        reply.field("etag", "\"v\"").field("cache-control", "max-age=600")
+    };
+    stand.origin("/ranges/iso", vec![part("3145728"), page(&whole).field("etag", "\"v\"")]);
+    stand.origin("/ranges/unknown", vec![part("*"), page(BODY).field("etag", "\"v\"")]);
+    let dispatched = stand.metric("dispatched");
+    for path in ["/ranges/iso", "/ranges/unknown"] {
+        let first = stand.send(0, Request::get(path).field("range", "bytes=0-0"));
+        assert_eq!(
+            (first.status, first.field("cache-status").as_str()),
+            (206, "larder; fwd=uri-miss; stored")
+        );
+        assert!(stand.send(1, Request::get(path).field("range", "bytes=0-0")).is_hit());
+    }
+    for worker in [0, 1, 0] {
+        let response = get(stand, worker, "/ranges/iso");
+        assert_eq!(response.field("cache-status"), "larder; fwd=partial; detail=too-large");
+        assert!(response.complete && response.body == whole);
+    }
+    let unknown = get(stand, 0, "/ranges/unknown");
+    assert_eq!(
+        (unknown.text().as_str(), unknown.field("cache-status").as_str()),
+        (BODY, "larder; fwd=partial; stored")
+    );
+    assert!(get(stand, 1, "/ranges/unknown").is_hit());
+    let asked = stand.origin_log().into_iter().filter(|request| request.target == "/ranges/iso").skip(1);
+    assert!(asked.inspect(|request| assert_eq!(request.field("range"), "")).count() == 3);
+    assert_eq!(stand.metric("dispatched"), dispatched);
+}
