@@ -19,7 +19,7 @@ help: ## this list
 demo: build ## an annotated tour of the cache in a real Envoy (DEMO_EXIT=1: end after the tour)
 	@exec python3 envoy/demo/demo.py
 
-run: build ## Envoy with Larder in front of your origin: make run ORIGIN=host:port [PORT=10000] [CONFIG=file.json]
+run: build ## Envoy with Larder in front of your origin: make run ORIGIN=http(s)://host[:port] [PORT=10000] [CONFIG=file.json]
 	@exec python3 envoy/demo/demo.py --origin "$(ORIGIN)" $(if $(PORT),--port $(PORT)) $(if $(CONFIG),--config "$(CONFIG)")
 
 build: rust ## the module to ship: dist/larder.wasm

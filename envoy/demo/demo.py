@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A tour of Larder in a real Envoy, or Envoy with Larder in front of your own origin (`--origin host:port`).
+"""A tour of Larder in a real Envoy, or Envoy with Larder in front of your own origin (`--origin`).
 
 DEMO_EXIT=1 ends it after the tour. A step that does not show what it claims ends it with exit code 1.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from client import Client
-from envoy import Envoy, give_up
+from envoy import Envoy, Upstream, give_up
 from origin import Origin
 from tour import Failed, tour
 
@@ -31,7 +31,7 @@ def main() -> None:
         if arguments.origin is None:
             demo(arguments.port)
         else:
-            run(split(arguments.origin), arguments.port, arguments.config)
+            run(Upstream.read(arguments.origin), arguments.port, arguments.config)
     except KeyboardInterrupt:
         print()
 
@@ -40,7 +40,7 @@ def demo(port: int | None) -> None:
     origin = Origin(0)
     Thread(target=origin.serve_forever, daemon=True).start()
     token, configuration = with_token()
-    with Envoy(("127.0.0.1", origin.server_port), configuration, port) as envoy:
+    with Envoy(Upstream("127.0.0.1", origin.server_port), configuration, port) as envoy:
         base = f"http://127.0.0.1:{envoy.port}"
         print(f"Envoy with two workers and Larder listens on {base}/, its origin on 127.0.0.1:{origin.server_port}.")
         try:
@@ -51,15 +51,15 @@ def demo(port: int | None) -> None:
             wait(envoy, f"Try {base}/product/42, or any other path.", token)
 
 
-def run(origin: tuple[str, int], port: int | None, config: str | None) -> None:
+def run(origin: Upstream, port: int | None, config: str | None) -> None:
     token, configuration = (None, read(config)) if config else with_token()
     try:
-        socket.create_connection(origin, timeout=3).close()
+        socket.create_connection((origin.host, origin.port), timeout=3).close()
     except OSError as error:
-        print(f"Nothing answers at {origin[0]}:{origin[1]} yet ({error}); going on all the same.")
+        print(f"Nothing answers at {origin} yet ({error}); going on all the same.")
     with Envoy(origin, configuration, port) as envoy:
         base = f"http://127.0.0.1:{envoy.port}"
-        wait(envoy, f"Envoy with Larder listens on {base}/, in front of {origin[0]}:{origin[1]}.", token)
+        wait(envoy, f"Envoy with Larder listens on {base}/, in front of {origin}.", token)
 
 
 def wait(envoy: Envoy, greeting: str, token: str | None) -> None:
@@ -67,6 +67,8 @@ def wait(envoy: Envoy, greeting: str, token: str | None) -> None:
     print(f"\n{greeting}")
     if token:
         print(f"Token of the admin route: {token}")
+    else:
+        print("The admin route has the tokens of your configuration.")
     print(f"Envoy's admin page: http://{envoy.admin}/\nRequests appear below. Ctrl-C ends it.", flush=True)
     envoy.echo = True
     ended = Event()
@@ -93,17 +95,10 @@ def read(path: str) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A tour of Larder in a real Envoy.")
-    parser.add_argument("--origin", help="host:port of your own origin: no tour, just the cache in front of it")
+    parser.add_argument("--origin", help="your own origin (host:port, http://host or https://host): no tour, just the cache in front of it")
     parser.add_argument("--config", help="a file with a plugin configuration of your own (with --origin)")
     parser.add_argument("--port", type=int, help="where Envoy listens; without it, 10000 or a free one")
     return parser.parse_args()
-
-
-def split(origin: str) -> tuple[str, int]:
-    host, _, port = origin.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        give_up(f"Say where your origin is: make run ORIGIN=host:port (got {origin!r}).")
-    return host.strip("[]"), int(port)
 
 
 if __name__ == "__main__":

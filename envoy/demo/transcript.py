@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
-from envoy import Envoy
+from envoy import Envoy, Upstream
 from origin import Origin
 
 TOKEN = "not a secret"
@@ -51,7 +51,7 @@ def main() -> None:
     page = path.read_text()
     origin = Origin(0, seconds_per_page=0)
     Thread(target=origin.serve_forever, daemon=True).start()
-    with Envoy(("127.0.0.1", origin.server_port), json.dumps(CONFIGURATION), None) as envoy:
+    with Envoy(Upstream("127.0.0.1", origin.server_port), json.dumps(CONFIGURATION), None) as envoy:
         shell = Shell(envoy.port)
         ran = FENCES.sub(lambda block: f"```console\n{session(shell, block[1])}```", page)
     if "--update" in sys.argv:
