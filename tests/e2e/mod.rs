@@ -40,6 +40,7 @@ mod loading;
 mod local_replies;
 /// Envoy as meshes configure it.
 mod mesh;
+mod old_clients;
 /// An origin that is gone for a while.
 mod outage;
 /// What pages show.
