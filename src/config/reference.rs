@@ -180,8 +180,7 @@ pub const REFERENCE: &[Row] = &[
 
     top("route_metadata", "boolean", "false", "true",
         "Whether routes may have a rule of their own in their metadata, under `filter_metadata.larder`; it comes before \
-         all others. Costs each request two questions to Envoy. Read once per route, which needs a name for that, and \
-         again each second. A route whose rule is wrong bypasses the cache, and Envoy's log says why."),
+         all others. Costs each request a question to Envoy. A route whose rule is wrong bypasses the cache, and Envoy's log says why."),
     top("rules", "list of rules", "[]", r#"[{"match": {"path": "/img/**"}, "ttl": "1h"}]"#,
         "Tried in order. Each option comes from the first rule that matches and sets it, else from the top level; \
          tags of all rules that match add up."),

@@ -200,14 +200,11 @@ impl SharedData for ProxyHost {
 }
 
 impl ProxyHost {
-    /// The metadata of a route has been read, and this is wrong with it, if anything is.
-    pub fn note_route(&self, name: &str, wrong: Option<&str>, now: Monotonic) {
+    /// The metadata of a route were met, and this is wrong with them.
+    pub fn note_route(&self, name: &str, wrong: &str, now: Monotonic) {
         let mut routes = self.wrong_routes.borrow_mut();
-        if wrong.is_none() && routes.is_empty() {
-            return;
-        }
         routes.retain(|(known, _, read)| known != name && now.since(*read) < WRONG_FOR);
-        if let Some(wrong) = wrong.filter(|_| routes.len() < WRONG_ROUTES_MAX) {
+        if routes.len() < WRONG_ROUTES_MAX {
             routes.push((name.to_owned(), wrong.to_owned(), now));
         }
     }

@@ -1,8 +1,9 @@
-//! Policy that stands in the metadata of routes: read once per route, then again after a while, since routes change
-//! without the plugin being told.
+//! Policy that stands in the metadata of routes: read with each request, and made sense of once.
+//!
+//! What was made of it is remembered by the metadata itself. Routes have names, but two routes of one virtual host may have
+//! one name, and so may routes of two listeners, and a route may change without the plugin being told.
 
 use core::cell::RefCell;
-use core::time::Duration;
 use hashbrown::HashMap;
 use log::error;
 use std::rc::Rc;
@@ -11,12 +12,9 @@ use super::abi;
 use super::host::{self, ProxyHost};
 use crate::config::Config;
 use crate::exchange::learn;
-use crate::time::Monotonic;
 
-/// How long what was read holds.
-const READ_EVERY: Duration = Duration::from_secs(1);
-/// The most routes that are remembered.
-const ROUTES_MAX: usize = 1024;
+/// The most different metadata that are remembered.
+const KNOWN_MAX: usize = 1024;
 
 /// The configurations of the routes of one root.
 #[derive(Default)]
@@ -26,13 +24,11 @@ pub struct Routes {
     known: RefCell<HashMap<Vec<u8>, Known>>,
 }
 
-/// What a route's metadata came to.
+/// What the metadata of a route came to.
 struct Known {
-    metadata: Vec<u8>,
     config: Rc<Config>,
     /// What is wrong with it.
     wrong: Option<Rc<str>>,
-    until: Monotonic,
 }
 
 impl Routes {
@@ -46,50 +42,53 @@ impl Routes {
         if !self.config.route_metadata {
             return Rc::clone(&self.config);
         }
-        let name = name();
-        let (now, mut known) = (host::now().mono, self.known.borrow_mut());
-        let before = name.as_ref().and_then(|name| known.get(name));
-        if let Some(before) = before.filter(|before| now < before.until) {
-            return Rc::clone(&before.config);
-        }
         let metadata = abi::property("xds\0route_metadata").unwrap_or_default();
-        let shown = String::from_utf8_lossy(name.as_deref().unwrap_or_default()).into_owned();
-        let (config, wrong) = match before.filter(|before| before.metadata == metadata) {
-            Some(before) => (Rc::clone(&before.config), before.wrong.clone()),
-            None => self.read(shared, &metadata, &shown),
-        };
-        shared.note_route(&shown, wrong.as_deref(), now);
-        if known.len() >= ROUTES_MAX {
+        let mut known = self.known.borrow_mut();
+        if let Some(known) = known.get(&metadata) {
+            known.tell(shared);
+            return Rc::clone(&known.config);
+        }
+        // Nothing is stored under a key that no purge could know of.
+        let Some(read) = self.read(shared, &metadata) else { return Rc::new(self.config.bypassing()) };
+        read.tell(shared);
+        let config = Rc::clone(&read.config);
+        if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        if let Some(name) = name {
-            let config = Rc::clone(&config);
-            known.insert(name, Known { metadata, config, wrong, until: now.after(READ_EVERY) });
-        }
+        known.insert(metadata, read);
         config
     }
 
-    fn read(&self, shared: &ProxyHost, metadata: &[u8], name: &str) -> (Rc<Config>, Option<Rc<str>>) {
+    /// What metadata come to; none while purges do not know of the keys that they ask for.
+    fn read(&self, shared: &ProxyHost, metadata: &[u8]) -> Option<Known> {
         match self.config.for_route(metadata) {
-            Ok(None) => (Rc::clone(&self.config), None),
+            Ok(None) => Some(Known { config: Rc::clone(&self.config), wrong: None }),
             Ok(Some(config)) => {
                 let reductions = config.rules.reductions_of_first();
-                // Nothing is stored under a key that no purge could know of.
-                let known = reductions.is_empty() || learn(shared, &reductions);
-                (Rc::new(if known { config } else { self.config.bypassing() }), None)
+                let is_known = reductions.is_empty() || learn(shared, &reductions);
+                is_known.then(|| Known { config: Rc::new(config), wrong: None })
             }
             Err(error) => {
                 let error = error.to_string();
-                error!("larder leaves route {name:?} alone, whose metadata is wrong: {error}");
-                (Rc::new(self.config.bypassing()), Some(error.into()))
+                error!("larder leaves route {:?} alone, whose metadata is wrong: {error}", name());
+                Some(Known { config: Rc::new(self.config.bypassing()), wrong: Some(error.into()) })
             }
         }
     }
 }
 
-/// What the route at hand is remembered by; none when it has no name.
-fn name() -> Option<Vec<u8>> {
-    let route = abi::property("xds\0route_name").filter(|name| !name.is_empty())?;
-    let host = abi::property("xds\0virtual_host_name")?;
-    Some([&host[..], b"/", &route].concat())
+impl Known {
+    /// Has it known which route has metadata that are wrong.
+    fn tell(&self, shared: &ProxyHost) {
+        if let Some(wrong) = &self.wrong {
+            shared.note_route(&name(), wrong, host::now().mono);
+        }
+    }
+}
+
+/// How the route at hand is called.
+fn name() -> String {
+    let part = |path: &str| abi::property(path).unwrap_or_default();
+    let name = [part("xds\0virtual_host_name"), part("xds\0route_name")].join(&b'/');
+    String::from_utf8_lossy(&name).into_owned()
 }

@@ -497,7 +497,7 @@ macro_rules! on_the_emulated_host_only {
                 damaged_records_and_sets_are_misses
                 a_configuration_that_comes_back_still_serves_and_purges
                 what_a_route_adds_is_not_doubled_on_hits
-                a_routes_metadata_is_read_again_when_it_changes
+                a_routes_metadata_holds_with_the_next_request
                 who_is_known_to_a_filter_alone_is_not_mixed_up_with_others
                 what_a_filter_behind_adds_twice_is_taken_out_and_told
                 a_stranger_costs_others_next_to_nothing
