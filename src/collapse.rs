@@ -306,14 +306,14 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
         for way in set.ways.iter_mut().filter(|w| w.fingerprint == flight.fingerprint) {
             way.fingerprint = Fingerprint::default();
         }
-        *set.ways.get_mut(usize::from(flight.way))? = Way { uses, route, ..record };
+        *set.ways.get_mut(usize::from(flight.way))? = Way { uses, route: route.into(), ..record };
     } else if left.counted {
         let uses = set.uses_of(flight.fingerprint);
         set.remember(&Way { fingerprint: flight.fingerprint, uses, ..Way::default() });
     }
     if let Some(until) = left.inline_until {
         let own = set.ways.iter_mut().filter(|way| way.fingerprint == flight.fingerprint);
-        own.for_each(|way| way.route = KeyRoute::Inline { until });
+        own.for_each(|way| way.route = KeyRoute::Inline { until }.into());
     }
     *set.flight_mut(generation)? = match left.not_shared {
         Some((reason, until)) => {

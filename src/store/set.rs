@@ -41,9 +41,25 @@ pub struct Way {
     /// How many records came to the set after it; 255 stands for more.
     pub age: u8,
     /// How the root's fetches reach its origin.
-    pub route: KeyRoute,
+    pub route: RouteMark,
     /// Where its bytes are counted among those of its host, where these are limited.
     pub host: HostBucket,
+}
+
+/// A [`KeyRoute`] as a set holds it: every request that looks into shared data reads sixteen of them, and asks for one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RouteMark(u32);
+
+impl From<KeyRoute> for RouteMark {
+    fn from(route: KeyRoute) -> RouteMark {
+        RouteMark(route.encode())
+    }
+}
+
+impl From<RouteMark> for KeyRoute {
+    fn from(mark: RouteMark) -> KeyRoute {
+        KeyRoute::decode(mark.0)
+    }
 }
 
 /// How the root's fetches for a key reach its origin where that is not the same for all keys.
@@ -235,7 +251,7 @@ impl Way {
         all[8..12].copy_from_slice(&(self.bytes as u32).to_le_bytes());
         all[12..16].copy_from_slice(&self.expires.to_le_bytes());
         all[16..18].copy_from_slice(&[self.uses, self.age]);
-        all[18..22].copy_from_slice(&self.route.encode().to_le_bytes());
+        all[18..22].copy_from_slice(&self.route.0.to_le_bytes());
         all[22..].copy_from_slice(&self.host.0.to_le_bytes());
         all
     }
@@ -249,7 +265,7 @@ impl Way {
             expires: bytes.u32()?,
             uses: bytes.u8()?,
             age: bytes.u8()?,
-            route: KeyRoute::decode(bytes.u32()?),
+            route: RouteMark(bytes.u32()?),
             host: HostBucket(bytes.u16()?),
         })
     }
@@ -336,15 +352,16 @@ impl SetValue {
     #[must_use]
     pub fn routed(&self, way: u8, route: KeyRoute, now: Monotonic) -> Option<SetValue> {
         let mut set = *self;
-        let way = set.ways.get_mut(usize::from(way)).filter(|way| route.replaces(way.route, now))?;
-        way.route = route;
+        let way = set.ways.get_mut(usize::from(way)).filter(|way| route.replaces(way.route.into(), now))?;
+        way.route = route.into();
         Some(set)
     }
 
     /// The route of a key.
     #[must_use]
     pub fn route_of(&self, fingerprint: Fingerprint) -> KeyRoute {
-        self.ways.iter().find(|way| way.fingerprint == fingerprint).map(|way| way.route).unwrap_or_default()
+        let way = self.ways.iter().find(|way| way.fingerprint == fingerprint);
+        way.map(|way| way.route.into()).unwrap_or_default()
     }
 
     /// The uses that a record for this key begins with: those that its key is known to have had, and the one that
@@ -484,7 +501,7 @@ mod tests {
                 expires: u32::MAX,
                 uses: 3,
                 age: 9,
-                route: KeyRoute::Inline { until: Monotonic(4000) },
+                route: KeyRoute::Inline { until: Monotonic(4000) }.into(),
                 host: HostBucket(5),
             };
         }

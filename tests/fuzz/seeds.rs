@@ -39,7 +39,7 @@ fn set_seed() -> Vec<u8> {
         fingerprint: Fingerprint(7),
         bytes: 1500,
         uses: 3,
-        route: KeyRoute::Learned(9),
+        route: KeyRoute::Learned(9).into(),
         ..Way::default()
     };
     set.remember(&Way { fingerprint: Fingerprint(8 << 51), uses: 2, ..Way::default() });
