@@ -15,10 +15,10 @@ use crate::collapse::Left;
 use crate::deviation::{Deviation, deviates};
 use crate::http::ResponseHead;
 use crate::outcome::{NotStored, Stored};
-use crate::policy::{Asked, validation};
+use crate::policy::{self, Asked, validation};
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
-use crate::store::record::Response;
+use crate::store::record::{Content, Response};
 use crate::time::{Monotonic, Now};
 
 /// So many responses to one key are captured at a time in a worker, in case that one breaks off or is slow: a crowd that goes
@@ -104,13 +104,19 @@ impl Cache {
         let options = options_for(&ask.config, &ask.request, response);
         let times = (ask.decided.get().at.wall, now.wall);
         let asked = Asked { request: &ask.request, metadata: &|| host.metadata(ask.stream) };
-        let assessed = assessed_by(&ask.config, &options, asked, response, ask.uri(), times)?;
+        let mut assessed = assessed_by(&ask.config, &options, asked, response, ask.uri(), times)?;
         if !shares {
             return Err(NotStored::NoFlight);
         }
         // What has to be validated each time is stored now and then; more would be a write for each answer.
         if fallback.is_some() && !is_reusable(&assessed.stored) {
             return Err(NotStored::Validated);
+        }
+        // As if it were one of the first variants, where others of its URI are told apart.
+        let primary = self.primary(host, ask);
+        let list = self.stored(host, &primary);
+        if let Some(Content::Variants(list)) = list.as_ref().map(|entry| &entry.record.content) {
+            policy::keep_apart(&mut assessed.stored, list.nominated.iter().map(String::as_bytes));
         }
         let place = self.home(host, ask, &assessed);
         if !self.is_admitted(host, &place, options.min_uses) {

@@ -339,6 +339,7 @@ macro_rules! on_both_stands {
                 what_breaks_off_beside_is_not_stored
                 a_copy_is_refreshed_whatever_one_client_is_told
                 an_odd_request_keeps_nothing_stale_in_place
+                what_is_stored_beside_keeps_variants_in_place
                 bytes_that_are_not_text_keep_nothing_stale_in_place
                 a_failure_that_one_client_provokes_is_its_own
                 what_is_never_for_others_is_never_waited_for

@@ -225,6 +225,24 @@ pub fn an_odd_request_keeps_nothing_stale_in_place(stand: &mut dyn Stand) {
     }
 }
 
+/// What each origin is told lies under a list, and stays there when a response beside any flight says nothing of origins.
+pub fn what_is_stored_beside_keeps_variants_in_place(stand: &mut dyn Stand) {
+    small(stand);
+    let path = "/strangers/origins";
+    let of_a = page("for a").field("access-control-allow-origin", "https://a.example");
+    let own = Reply::ok("own").field("cache-control", "no-store");
+    stand.origin(path, vec![of_a, own, page("plain"), page("more")]);
+    let from_a = || Request::get(path).field("origin", "https://a.example");
+    assert_eq!(stand.send(0, from_a()).text(), "for a");
+    assert_eq!(get(stand, 0, path).text(), "own");
+    assert_eq!(get(stand, 0, path).text(), "plain");
+    for worker in [0, 1] {
+        let answer = stand.send(worker, from_a());
+        assert!(answer.is_hit() && answer.text() == "for a", "{}", answer.field("cache-status"));
+        expect_hit(stand, worker, path, "plain");
+    }
+}
+
 /// Bytes that are not UTF-8 cannot be said in a call, and keep nothing from being refreshed or stored.
 pub fn bytes_that_are_not_text_keep_nothing_stale_in_place(stand: &mut dyn Stand) {
     small(stand);
