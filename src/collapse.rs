@@ -114,7 +114,7 @@ fn remembered_until(flight: &Flight) -> Monotonic {
     let of =
         |times: u8| NOT_SHARED_FOR.saturating_mul(1 << times.saturating_sub(1).min(10)).min(NOT_SHARED_MAX);
     match flight.state {
-        FlightState::NotStored(reason) if !reason.is_failure() => {
+        FlightState::NotStored(reason) if is_lasting(reason) => {
             flight.until.after(of(flight.in_vain).saturating_sub(of(1)))
         }
         FlightState::NotStored(_) | FlightState::Flying => flight.until,
@@ -222,12 +222,18 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
     Some((set, flight))
 }
 
+/// Whether a response that was of no use to others for this reason makes it likely that the next is of none either. A
+/// failure does not, whoever has brought it about.
+const fn is_lasting(reason: NotStored) -> bool {
+    !reason.is_failure() && !matches!(reason, NotStored::Provoked)
+}
+
 /// Why nobody should wait for the fetch that comes after this one; nothing where it failed, as the origin is spared
 /// then.
 fn unshared_lately(before: &Flight, now: Monotonic) -> Option<NotStored> {
     match before.state {
         FlightState::NotStored(reason) if now < remembered_until(before).after(BELIEVED_FOR) => {
-            Some(reason).filter(|reason| !reason.is_failure())
+            Some(reason).filter(|reason| is_lasting(*reason))
         }
         FlightState::NotStored(_) => None,
         FlightState::Flying => before.unshared,
