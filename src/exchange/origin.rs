@@ -72,12 +72,16 @@ impl Exchange {
     ) -> Step {
         let is_plain = reason == ForwardReason::Method;
         let step = self.pass(reason);
-        let is_stored = is_plain && options.store_post && request.method() == b"POST";
-        let asked = is_stored.then(|| cx.cache.decide(cx.host, cx.now)).flatten();
+        let is_stored = is_plain
+            && options.store_post
+            && request.method() == b"POST"
+            && !options.key.unkeyed.bypasses(&request.fields);
+        let mut asked = is_stored.then(|| cx.cache.decide(cx.host, cx.now)).flatten();
         let memory = cx.cache.in_flight();
         let held = memory.share(request.fields.wire().len()).unwrap_or_else(|| {
             // What it invalidates must not be lost (RFC 9111 §4.4). The URI says that; rules that look at other fields
-            // do not apply then.
+            // do not apply then. Nor is its answer stored, since nobody knows any more who asked.
+            asked = None;
             request.fields.retain(|name, _| name.starts_with(b":"));
             memory.share_at_any_rate(request.fields.wire().len())
         });

@@ -83,3 +83,16 @@ pub fn where_bodies_find_no_room_the_largest_are_not_stored(stand: &mut dyn Stan
     assert!(stand.metric("not_stored_memory") >= 3);
     assert_eq!((held(stand, 0), held(stand, 1)), (0, 0));
 }
+
+/// Of such a request only the URI is kept, which does not say who sent it.
+pub fn the_answer_to_a_post_that_found_no_room_is_for_its_client_alone(stand: &mut dyn Stand) {
+    let options = r#""store_post": true, "key": {"unkeyed": {"x-forwarded-proto": "ignore"}}"#;
+    stand.configure(&format!(r#"{{{options}, "store": {{"in_flight_bytes_max": "64KiB"}}}}"#)).unwrap();
+    let long = "x".repeat(50_000);
+    for (path, long, is_stored) in [("/memory/post-1", "x", true), ("/memory/post-2", &*long, false)] {
+        stand.origin(path, vec![page("posted").field("content-location", path), page("got")]);
+        let post = Request::new("POST", path).field("x-long", long);
+        assert_eq!(stand.send(0, post).text(), "posted");
+        assert_eq!(get(stand, 1, path).text(), if is_stored { "posted" } else { "got" }, "{path}");
+    }
+}

@@ -346,6 +346,12 @@ pub fn the_answer_to_a_post_is_stored_for_gets_where_that_is_wanted(stand: &mut 
     }
     stand.origin("/store/post-0", vec![made("/store/post-0")]);
     assert!(!stand.send(1, post("/store/post-0")).is_hit(), "it never answers another POST");
+    for field in ["x-http-method-override", "x-original-url"] {
+        let path = format!("/store/post-{field}");
+        stand.origin(&path, vec![made(&path), page("got")]);
+        stand.send(0, post(&path).field(field, "HEAD"));
+        assert_eq!(get(stand, 1, &path).text(), "got", "{field}: it may be the answer to something else");
+    }
 }
 
 /// It was made before the purge, whenever it arrives.
