@@ -244,9 +244,13 @@ impl Rules {
         let says = |at: &&u32| self.rule(**at).is_some_and(|rule| rule.options.bypass.is_some());
         let said = found.iter().find(says).copied().unwrap_or(u32::MAX);
         let plain = plain(target.path);
-        let target = Target { path: &plain, authority: target.authority.clone(), ..*target };
+        let targets: Vec<Target<'_>> = plain
+            .iter()
+            .map(|path| Target { path, authority: target.authority.clone(), ..*target })
+            .collect();
+        let holds = |when: &Match| targets.iter().any(|target| when.holds(target, phase, false));
         let mut rules = self.bypassing.iter().filter(|(at, _)| *at < said);
-        if let Some((at, _)) = rules.find(|(_, when)| when.holds(&target, phase, false)) {
+        if let Some((at, _)) = rules.find(|(_, when)| holds(when)) {
             found.push(*at);
             found.sort_unstable();
         }
@@ -433,6 +437,9 @@ mod tests {
             ("/x/../account/me", true),
             ("/account%2Fme", true),
             ("/account\\me", true),
+            ("/account/%20/..%2Fme", true),
+            ("/x%3F/..%2Faccount/me", true),
+            ("/Account/%252e%252e/me", true),
             ("/API/7/ME", true),
             ("/my%20page", true),
             ("/My%20Page/", true),

@@ -12,9 +12,10 @@ pub(super) fn is_unusual(path: &[u8]) -> bool {
     path.iter().any(is_odd) || path.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
 }
 
-/// The one spelling of a path: nothing is escaped, in lower case, with plain slashes, without parameters, empty segments and
-/// dots.
-pub(super) fn plain(path: &[u8]) -> Vec<u8> {
+/// The plain spellings of a path: nothing is escaped, in lower case, with plain slashes, without parameters, empty segments
+/// and dots. There are several where it goes up (`..`): origins differ in what they take away before they do, and some
+/// never do.
+pub(super) fn plain(path: &[u8]) -> Vec<Vec<u8>> {
     // Some decode twice.
     const TIMES: usize = 3;
     let mut text = Cow::Borrowed(path);
@@ -24,19 +25,46 @@ pub(super) fn plain(path: &[u8]) -> Vec<u8> {
             None => break,
         }
     }
-    let end = text.iter().position(|byte| matches!(byte, b'?' | b'#' | 0)).unwrap_or(text.len());
-    let text = text.get(..end).unwrap_or_default().to_ascii_lowercase();
+    let text = text.to_ascii_lowercase();
+    let cut = text.split(is_end).next().unwrap_or_default();
+    if !text.windows(2).any(|pair| pair == b"..") {
+        return vec![resolved(cut, Up::AnySegment)];
+    }
+    let ways = [Up::AnySegment, Up::NonEmpty, Up::Never];
+    [cut, &text].iter().flat_map(|text| ways.map(|up| resolved(text, up))).collect()
+}
+
+/// What an origin makes of `..`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Up {
+    /// It takes away a segment, which may be an empty one.
+    AnySegment,
+    /// It takes away a segment that is not empty.
+    NonEmpty,
+    /// Nothing.
+    Never,
+}
+
+fn resolved(path: &[u8], up: Up) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
-    for segment in text.split(|byte| matches!(byte, b'/' | b'\\')) {
-        match segment.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii() {
-            b"" | b"." => {}
-            b".." => {
+    for segment in path.split(|byte| matches!(byte, b'/' | b'\\')).skip(1) {
+        let name = segment.split(|byte| *byte == b';' || is_end(byte)).next().unwrap_or_default();
+        match name.trim_ascii() {
+            b"." => {}
+            b".." if up != Up::Never => {
                 segments.pop();
             }
+            b"" if up == Up::NonEmpty => {}
             name => segments.push(name),
         }
     }
+    segments.retain(|segment| !segment.is_empty());
     segments.iter().flat_map(|segment| [b"/".as_slice(), segment]).collect::<Vec<_>>().concat()
+}
+
+/// Where a path may end once it is decoded.
+fn is_end(byte: &u8) -> bool {
+    matches!(byte, b'?' | b'#' | 0)
 }
 
 /// A literal of a pattern in that spelling.
@@ -99,8 +127,15 @@ mod tests {
             "/account/me%00.css",
             "/account/me%3Fx",
             "/account/me%23x",
+            "/account/%20/..%2Fme",
+            "/account/;/..%2Fme",
+            "/account/x%3F/..%2Fme",
+            "/x%23/..%2Faccount%2Fme",
+            "/x%00/%252e%252e/account/me",
+            "/account/me%3F/..%2F..",
         ] {
-            assert_eq!(plain(spelling.as_bytes()), b"/account/me", "{spelling}");
+            let spellings = plain(spelling.as_bytes());
+            assert!(spellings.iter().any(|one| one == b"/account/me"), "{spelling}");
             assert!(
                 spelling == "/account/me" || spelling == "/account/me/" || is_unusual(spelling.as_bytes()),
                 "{spelling}"
@@ -109,8 +144,9 @@ mod tests {
         for (path, spelling) in
             [("/", ""), ("/%zz", "/%zz"), ("/a%2", "/a%2"), ("/..", ""), ("/accounts", "/accounts")]
         {
-            assert_eq!(plain(path.as_bytes()), spelling.as_bytes(), "{path}");
+            assert_eq!(plain(path.as_bytes())[0], spelling.as_bytes(), "{path}");
         }
+        assert!(plain(b"/Account/%2e%2e/me").contains(&b"/account/../me".to_vec()), "some never go up");
         assert_eq!(&*plain_literal(b"/a%20B"), b"/a b");
     }
 }

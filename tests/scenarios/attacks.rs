@@ -136,6 +136,22 @@ pub fn a_path_is_what_was_sent(stand: &mut dyn Stand) {
     assert!(targets.iter().all(|t| stand.origin_count(&format!("/spelt/{t}")) == 1));
 }
 
+/// An origin that decodes a path before it goes up finds the page that a rule keeps out of the cache.
+pub fn a_way_up_in_disguise_does_not_get_past_a_bypass(stand: &mut dyn Stand) {
+    stand.configure(r#"{"rules": [{"match": {"path": "/up/account"}, "bypass": true}]}"#).unwrap();
+    for (path, is_stored) in [
+        ("/up/%2520/%252e%252e/account", false),
+        ("/up/;/%252e%252e/account", false),
+        ("/x%253F/%252e%252e/up/account", false),
+        ("/x%2523/%252e%252e/up/account", false),
+        ("/up/%252e%252e/elsewhere", true),
+    ] {
+        stand.origin(path, vec![page("account")]);
+        get(stand, 0, path);
+        assert_eq!(get(stand, 1, path).is_hit(), is_stored, "{path}");
+    }
+}
+
 /// Nobody gets another's page by putting an extension behind it.
 pub fn a_private_page_is_not_stored_for_its_disguise(stand: &mut dyn Stand) {
     let rule = r#"{"match": {"path": "/**/*.css"}, "ttl": "1h"}"#;

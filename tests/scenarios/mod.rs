@@ -448,6 +448,7 @@ macro_rules! on_both_stands {
                 a_get_with_a_body_poisons_nobody
                 a_hidden_parameter_does_not_get_past_the_key
                 a_path_is_what_was_sent
+                a_way_up_in_disguise_does_not_get_past_a_bypass
                 a_private_page_is_not_stored_for_its_disguise
                 a_confirmation_leaks_nothing_of_its_client
                 a_provoked_error_is_for_who_provoked_it
