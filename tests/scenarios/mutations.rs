@@ -114,7 +114,9 @@ pub fn a_flood_of_unsafe_requests_touches_no_other_host(stand: &mut dyn Stand) {
     assert!(!get(stand, &hosts[59]), "it had one");
     let records = told(stand, "GET", "/_larder/journal?limit=1000", "")["records"].clone();
     let records = records.as_array().expect("a list");
-    assert!(records.iter().all(|record| record["selector"].get("all").is_none()), "{records:?}");
+    // Others may have purged everything in this very Envoy.
+    let mut of_clients = records.iter().filter(|record| record["origin"] != "admin");
+    assert!(of_clients.all(|record| record["selector"].get("all").is_none()), "{records:?}");
 }
 
 /// Whatever kept an unsafe request from the cache, its answer invalidates (RFC 9111 §4.4).
