@@ -32,7 +32,7 @@ const PREFERENCES: [&[u8]; 17] = [
 const PREFERENCE_FAMILIES: [&[u8]; 2] = [b"sec-ch-", b"x-forwarded-proto"];
 
 /// What concerns one client, one connection or one request: ordinary, and nobody else's affair.
-const PERSONAL: [&[u8]; 50] = [
+const PERSONAL: [&[u8]; 49] = [
     b"authorization",
     b"b3",
     b"baggage",
@@ -42,7 +42,6 @@ const PERSONAL: [&[u8]; 50] = [
     b"content-length",
     b"content-type",
     b"cookie",
-    b"dnt",
     b"early-data",
     b"expect",
     b"fastly-key",
