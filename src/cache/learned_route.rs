@@ -5,6 +5,7 @@
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::http::{Fields, RequestHead};
 use crate::store::{Seed, SharedData, shared_key};
@@ -123,7 +124,7 @@ impl LearnedRoute {
             return;
         }
         if let Ok(bytes) = postcard::to_allocvec(&Kept { number, met: now, head, route: self.clone() }) {
-            data.set(&place_of(number), &bytes);
+            data.set(&place_of(number), &[checksum(&bytes).as_slice(), &bytes].concat());
         }
     }
 
@@ -154,7 +155,14 @@ struct Kept {
 
 fn kept(data: &impl SharedData, number: u32) -> Option<Kept> {
     let found = data.get(&place_of(number))?;
-    postcard::from_bytes(&found.bytes).ok().filter(|kept: &Kept| kept.number == number)
+    let (seal, bytes) = found.bytes.split_first_chunk()?;
+    let is_whole = *seal == checksum(bytes);
+    postcard::from_bytes(bytes).ok().filter(|kept: &Kept| is_whole && kept.number == number)
+}
+
+/// With a damaged name of a host or a cluster a fetch would go where no route leads.
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    xxh3_64(bytes).to_le_bytes()
 }
 
 /// What a path begins with and what it was rewritten to, without the end that both have in common: so that a route is
@@ -318,6 +326,22 @@ mod tests {
             Route { virtual_host: Vec::new(), name: b"v".to_vec(), ..blue() },
         ] {
             assert!(!route.is_of(&other, SEED), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_route_is_none() {
+        let data = Memory::default();
+        let route = learned(&[]).unwrap();
+        let number = route.number(SEED);
+        route.keep(&data, number, 1, NOW);
+        assert_eq!(LearnedRoute::read(&data, number, NOW.mono), Some((route, NOW.wall)));
+        let whole = data.get(&place_of(number)).unwrap().bytes;
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 4;
+            data.set(&place_of(number), &damaged);
+            assert_eq!(LearnedRoute::read(&data, number, NOW.mono), None, "{at}");
         }
     }
 
