@@ -53,15 +53,10 @@ impl Cache {
             .or_else(|| rests.then(|| self.makes_do(need, now)).flatten())
             .or_else(|| self.outage(host, need, now));
         if let Some(serve) = serving {
-            // What is odd may make the origin fail: it is refreshed for the next who asks.
-            let may_refresh = ask.whole().is_ok()
-                && !ask.only_if_cached()
-                && !rests
-                && !self.refreshes_enough(now)
-                && !is_odd(&as_nobody(&ask.request, &ask.options, &need.place.key))
-                && ask.finds_room(&self.in_flight);
             return match self.seat(host, need, set, now) {
-                Seat::Lead if may_refresh => self.lead(host, need, set, Some(serve), now),
+                Seat::Lead if !rests && self.may_refresh(need, now) => {
+                    self.lead(host, need, set, Some(serve), now)
+                }
                 // Somebody refreshes it, or it was tried a moment ago.
                 Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
             };
@@ -162,7 +157,7 @@ impl Cache {
             validated: best.entry.clone(),
             ask: Rc::clone(ask),
             started: now,
-            moved: None,
+            progress: None,
             is_refresh: is_dispatched && serving.is_some(),
             replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
             before: flight.unshared,
@@ -175,6 +170,17 @@ impl Cache {
         self.effects.push_back(Effect::Dispatch(flight.generation));
         let waited = Waited { reason, leads: true };
         Some(serving.unwrap_or_else(|| self.park(host, ask, place, waited, now)))
+    }
+
+    /// Whether a request whose answer is served stale may lead a refresh. What is odd may make the origin fail: that is
+    /// left to the next who asks.
+    fn may_refresh(&self, need: &Need<'_>, now: Now) -> bool {
+        let Need { ask, place, .. } = need;
+        ask.whole().is_ok()
+            && !ask.only_if_cached()
+            && !self.refreshes_enough(now)
+            && !is_odd(&as_nobody(&ask.request, &ask.options, &place.key))
+            && ask.finds_room(&self.in_flight)
     }
 
     /// Whether as many refreshes run as may, so that a purge of much that is in demand is not a stampede. One that its

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::assess::{BodyLimit, body_limit, told_by_head};
-use super::{Ask, Cache, Host, assessed, subject};
+use super::{Ask, Cache, Host, assessed, subject_of};
 use crate::http::ResponseHead;
 use crate::http::search::SearchVariance;
 use crate::invalidation::{Tag, Verdict};
@@ -19,8 +19,8 @@ impl Cache {
     /// The journal's head as it is now, if nothing between this stamp and now covers the response; none when something
     /// does, or the journal cannot be read.
     pub fn outlived(&mut self, host: &impl Host, response: &Response, stamp: u64) -> Option<u64> {
-        let content = Content::Response(Box::new(response.clone()));
-        let is_valid = self.sync(host) && self.mirror.verdict(&subject(&content), stamp) == Verdict::Valid;
+        let subject = subject_of(response);
+        let is_valid = self.sync(host) && self.mirror.verdict(&subject, stamp) == Verdict::Valid;
         is_valid.then(|| self.mirror.head())
     }
 

@@ -210,7 +210,7 @@ impl Fetch {
             stamp,
             timeout: Duration::ZERO,
             deadline: started.mono,
-            moved: None,
+            progress: None,
             cluster: None,
             validated,
             ask: Rc::clone(ask),

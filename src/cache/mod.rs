@@ -54,7 +54,7 @@ use crate::metrics::{Counter, Metrics};
 use crate::outcome::NotStored;
 use crate::store::journal::{Busy, Mirror, Synced};
 use crate::store::memory::{Entry, WorkerMemory};
-use crate::store::record::{Content, Search, Slot, Variants};
+use crate::store::record::{Content, Response, Search, Slot, Variants};
 use crate::store::set::WAYS;
 use crate::store::{Fingerprint, Seed, SharedData};
 use crate::time::{Monotonic, Now, Timestamp};
@@ -188,7 +188,7 @@ struct Fetch {
     ask: Rc<Ask>,
     started: Now,
     /// When something of its response arrived last on its client's stream; none before the head of it did.
-    moved: Option<Monotonic>,
+    progress: Option<Monotonic>,
     /// Whether something stored is served meanwhile.
     is_refresh: bool,
     /// Whether other workers may hold a copy of what it replaces that is still fresh.
@@ -202,6 +202,11 @@ impl Fetch {
     /// The stamp of what it brings, and when that was asked for.
     fn order(&self) -> (u64, Monotonic) {
         (self.stamp, self.started.mono)
+    }
+
+    /// Whether its response has begun, on its client's stream, and nothing of it has come for so long.
+    fn stalls(&self, time: Duration, now: Now) -> bool {
+        self.by == Fetcher::Stream && self.progress.is_some_and(|last| now.mono.since(last) >= time)
     }
 
     /// The request that is sent, which decides what its response is stored as: what the root sends carries nobody's
@@ -469,17 +474,21 @@ impl Cache {
 /// What the journal's selectors look at.
 fn subject(content: &Content) -> Subject<'_> {
     match content {
-        Content::Response(r) => Subject {
-            uri: &r.uri,
-            tags: &r.tags,
-            status: r.stored.status,
-            content_type: r.stored.fields.get("content-type").unwrap_or_default(),
-            stored_at: r.stored.response_time,
-        },
+        Content::Response(response) => subject_of(response),
         Content::Variants(Variants { uri, .. }) | Content::Search(Search { uri, .. }) => {
             let stored_at = Timestamp::default();
             Subject { uri, tags: &[], status: 0, content_type: &[], stored_at }
         }
+    }
+}
+
+fn subject_of(response: &Response) -> Subject<'_> {
+    Subject {
+        uri: &response.uri,
+        tags: &response.tags,
+        status: response.stored.status,
+        content_type: response.stored.fields.get("content-type").unwrap_or_default(),
+        stored_at: response.stored.response_time,
     }
 }
 

@@ -97,7 +97,6 @@ impl Cache {
         self.hear_of_trouble(host);
         self.hear_of_cluster(host);
         self.renew_leases(host, now);
-        self.leave_what_stalls(host, now);
         self.give_up_lost_calls(host, now);
         self.settle(host, now);
         self.release_overdue(host, now);
@@ -170,26 +169,40 @@ impl Cache {
         }
     }
 
+    /// Renews the leases of what is fetched, but of no response that has begun and of which nothing has come for as long as
+    /// a lease: its origin stalls, or its client does not read. Whoever waits for that waits no longer than if its client
+    /// had left. (An origin that thinks before it answers is another matter.)
     fn renew_leases(&mut self, host: &impl Host, now: Now) {
         let lease = self.lease();
         let until = now.mono.after(lease);
+        let mut stalled = Vec::new();
         for fetch in self.fetches.values_mut() {
             let left = fetch.lease.until.since(now.mono);
             if left > lease * 2 / 3 {
                 continue;
             }
-            let set = SetSnapshot::read(host, fetch.lease.place.set);
-            let renewed = collapse::renewed(&set.value, fetch.lease.generation, until, now.mono);
+            let (place, generation) = (&fetch.lease.place, fetch.lease.generation);
+            let set = SetSnapshot::read(host, place.set);
+            let others_wait = || set.value.flight(generation).is_some_and(|flight| flight.waiters != 0);
+            if fetch.stalls(lease, now) && (self.parked.contains_key(&place.fingerprint) || others_wait()) {
+                stalled.push(generation);
+                continue;
+            }
+            let renewed = collapse::renewed(&set.value, generation, until, now.mono);
             if renewed.is_some_and(|value| set.replace(host, &value)) {
                 fetch.lease.until = until;
             }
         }
+        for generation in stalled {
+            host.count(Counter::Stalled);
+            self.leader_left(host, generation, now);
+        }
     }
 
     /// Part of the response to a request on its way to the client has arrived.
-    pub fn moved(&mut self, generation: u64, now: Now) {
+    pub fn progressed(&mut self, generation: u64, now: Now) {
         if let Some(fetch) = self.fetches.get_mut(&generation) {
-            fetch.moved = Some(now.mono);
+            fetch.progress = Some(now.mono);
         }
     }
 
@@ -197,31 +210,6 @@ impl Cache {
     #[must_use]
     pub fn is_streamed(&self, generation: u64) -> bool {
         self.fetches.get(&generation).is_some_and(|fetch| fetch.by == Fetcher::Stream)
-    }
-
-    /// Responses that have begun and of which nothing has come for as long as a lease: their origin stalls, or their client
-    /// does not read. Whoever waits for them waits no longer than if that client had left. (An origin that thinks before it
-    /// answers is another matter.)
-    fn leave_what_stalls(&mut self, host: &impl Host, now: Now) {
-        let lease = self.lease();
-        let stalls = |fetch: &super::Fetch| {
-            fetch.by == Fetcher::Stream && fetch.moved.is_some_and(|moved| now.mono.since(moved) >= lease)
-        };
-        let stalled: Vec<u64> =
-            self.fetches.values().filter(|f| stalls(f)).map(|f| f.lease.generation).collect();
-        for generation in stalled {
-            if self.is_waited_for(host, generation) {
-                host.count(Counter::Stalled);
-                self.leader_left(host, generation, now);
-            }
-        }
-    }
-
-    fn is_waited_for(&self, host: &impl Host, generation: u64) -> bool {
-        let Some(place) = self.fetches.get(&generation).map(|fetch| &fetch.lease.place) else { return false };
-        let set = SetSnapshot::read(host, place.set);
-        let by_others = || set.value.flight(generation).is_some_and(|flight| flight.waiters != 0);
-        self.parked.contains_key(&place.fingerprint) || by_others()
     }
 
     /// Calls of the root that never came back, for instance because their root has been replaced.

@@ -56,7 +56,7 @@ pub(super) fn for_all(
         return Err(failed(ask));
     }
     let stored = cx.cache.assess(cx.host, generation, response, cx.now)?;
-    cx.cache.moved(generation, cx.now);
+    cx.cache.progressed(generation, cx.now);
     let limit = body_limit(&ask.config, &ask.request, response);
     Capturing::new(cx.cache.in_flight(), Target::Flight(generation), stored, response, limit)
 }
@@ -236,10 +236,8 @@ impl Capturing {
     }
 
     fn drop(self, cx: &mut Context<'_, impl Host>, why: NotStored) -> Stored {
-        if let Target::Flight(generation) = self.target
-            && cx.cache.is_streamed(generation)
-        {
-            cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
+        if let Target::Flight(generation) = self.target {
+            not_stored(cx, generation, why);
         }
         Stored::No(why)
     }
@@ -249,6 +247,14 @@ impl Capturing {
         let said = self.said;
         let stored = self.drop(cx, why);
         tally(cx.host, said, stored);
+    }
+}
+
+/// Ends a fetch whose capture has come to nothing. Not one that stalled and that the root has taken over since: others wait
+/// for what that brings.
+fn not_stored(cx: &mut Context<'_, impl Host>, generation: u64, why: NotStored) {
+    if cx.cache.is_streamed(generation) {
+        cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
     }
 }
 
@@ -273,13 +279,13 @@ impl Exchange {
         let taken = capturing.take(chunk);
         // Whoever waits for one that was given up goes to the origin for itself.
         for generation in cx.cache.in_flight().given_up() {
-            cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Memory), cx.now);
+            not_stored(cx, generation, NotStored::Memory);
         }
         match taken {
             Ok(()) if ends => self.response_end(cx),
             Ok(()) => {
                 if let Target::Flight(generation) = capturing.target {
-                    cx.cache.moved(generation, cx.now);
+                    cx.cache.progressed(generation, cx.now);
                 }
             }
             Err(why) => {

@@ -58,6 +58,30 @@ pub fn what_waits_holds_its_share_and_no_more_may_wait(stand: &mut dyn Stand) {
     assert_eq!(held(stand, 0), 0);
 }
 
+/// It holds the body of a response that stalled, for which the root asks anew: those who wait are served by that, whatever
+/// becomes of the body.
+pub fn who_waits_for_the_root_is_not_sent_away_when_a_body_is_given_up(stand: &mut dyn Stand) {
+    let table = r#""collapse": {"cluster": "route_loop", "lease": "1s"}"#;
+    stand
+        .configure(&with_admin(&format!(r#"{table}, "store": {{"in_flight_bytes_max": "1MiB"}},"#)))
+        .unwrap();
+    let large = vec![b'l'; 700_000];
+    let stalls = page(&large).ending(Ending::StallsAfter(600_000, SLOW * 2));
+    stand.origin("/memory/stalls", vec![stalls, page("anew").delay(SLOW)]);
+    stand.origin("/memory/other", vec![page(&large).ending(Ending::StallsAfter(500_000, SLOW * 2))]);
+    let leader = stand.start(0, Request::get("/memory/stalls"));
+    await_origin(stand, "/memory/stalls", 1);
+    let waiter = stand.start(1, Request::get("/memory/stalls"));
+    await_origin(stand, "/memory/stalls", 2);
+    let other = stand.start(0, Request::get("/memory/other"));
+    assert_eq!(stand.finish(waiter).text(), "anew");
+    assert_eq!(stand.origin_count("/memory/stalls"), 2);
+    for exchange in [leader, other] {
+        assert!(stand.finish(exchange).body == large);
+    }
+    assert!(stand.metric("not_stored_memory") >= 1);
+}
+
 pub fn where_bodies_find_no_room_the_largest_are_not_stored(stand: &mut dyn Stand) {
     little_memory(stand);
     let [small, large] = [vec![b's'; 20_000], vec![b'l'; 400_000]];
