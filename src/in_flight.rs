@@ -150,6 +150,10 @@ impl Pool {
 
     fn add(&mut self, number: u64, chunk: Vec<u8>, length: usize) -> Result<(), GivenUp> {
         let body = self.bodies.get(&number).ok_or(GivenUp)?;
+        // It may have room of its own all the same, of which nobody would know.
+        if chunk.is_empty() {
+            return Ok(());
+        }
         let (have, needed) = (body.bytes.capacity(), body.bytes.len() + chunk.len());
         let capacity = match () {
             () if body.bytes.is_empty() => chunk.capacity(),
@@ -260,6 +264,18 @@ mod tests {
         }
         let bytes = body.take().unwrap();
         assert!(bytes.chunks(1000).zip(0..).all(|(chunk, byte)| chunk == [byte; 1000]));
+        assert_eq!(memory.bytes(), 0);
+    }
+
+    #[test]
+    fn an_empty_chunk_is_nothing() {
+        let memory = InFlight::new(MIB as u64);
+        let body = memory.arriving(None, 0).unwrap();
+        for chunk in [Vec::with_capacity(5000), b"ab".to_vec(), Vec::with_capacity(9000), b"c".to_vec()] {
+            body.add(chunk, 0).unwrap();
+        }
+        assert!(memory.bytes() <= with_gaps(RESERVED_BYTES) + ENTRY_BYTES);
+        assert_eq!(body.take(), Ok(b"abc".to_vec()));
         assert_eq!(memory.bytes(), 0);
     }
 
