@@ -329,7 +329,7 @@ pub(super) fn as_anyone(request: &RequestHead, options: &Options) -> RequestHead
     let nominated = nominated(&request.fields);
     let is_sayable = |value: &[u8]| str::from_utf8(value).is_ok();
     request.fields.retain(|name, value| {
-        is_passed_on(name) && is_sayable(value) && !nominated.iter().any(|n| n == name)
+        !is_personal(name) && is_sayable(value) && !nominated.iter().any(|n| n == name)
     });
     request
 }
@@ -356,7 +356,7 @@ fn without_credentials(request: &RequestHead, options: &Options) -> RequestHead 
 fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::with_capacity(request.len() + validators.len());
     let nominated = nominated(request);
-    let is_passed_on = |name: &[u8]| is_passed_on(name) && !nominated.iter().any(|n| n == name);
+    let is_passed_on = |name: &[u8]| !is_personal(name) && !nominated.iter().any(|n| n == name);
     for (name, value) in request.iter().filter(|(name, _)| is_passed_on(name)) {
         fields.push((String::from_utf8(name.to_vec()).ok()?, String::from_utf8(value.to_vec()).ok()?));
     }
@@ -385,14 +385,6 @@ fn own_fields(request: &Fields) -> Option<Vec<(String, String)>> {
 /// The fields that belong to the connection because `Connection` says so (RFC 9110 §7.6.1).
 fn nominated(request: &Fields) -> Vec<Vec<u8>> {
     request.get_all("connection").flat_map(list::members).map(<[u8]>::to_ascii_lowercase).collect()
-}
-
-/// Whether a request field goes with a dispatched call. Not: what belongs to the connection (RFC 9110 §7.6.1), to
-/// one client's identity, to one client's stored copy, or to Envoy's own router, which would obey it.
-fn is_passed_on(name: &[u8]) -> bool {
-    let is_in_key =
-        name.starts_with(b"x-forwarded-") && name != b"x-forwarded-for" && name != b"x-forwarded-client-cert";
-    is_in_key || !is_personal(name)
 }
 
 #[cfg(test)]

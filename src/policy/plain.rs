@@ -29,10 +29,11 @@ const PREFERENCES: [&[u8]; 17] = [
     b"x-requested-with",
 ];
 /// Families of them.
-const PREFERENCE_FAMILIES: [&[u8]; 2] = [b"sec-ch-", b"x-forwarded-proto"];
+const PREFERENCE_FAMILIES: [&[u8]; 1] = [b"sec-ch-"];
 
-/// What concerns one client, one connection or one request: ordinary, and nobody else's affair.
-const PERSONAL: [&[u8]; 49] = [
+/// What concerns one client, one connection (RFC 9110 §7.6.1), one client's stored copy, or Envoy's own router, which would
+/// obey it: ordinary, and nobody else's affair. None of it goes with a call of the root.
+const PERSONAL: [&[u8]; 50] = [
     b"authorization",
     b"b3",
     b"baggage",
@@ -63,6 +64,7 @@ const PERSONAL: [&[u8]; 49] = [
     b"purpose",
     b"range",
     b"referer",
+    b"request-id",
     b"sec-purpose",
     b"te",
     b"traceparent",
@@ -75,16 +77,21 @@ const PERSONAL: [&[u8]; 49] = [
     b"x-amzn-trace-id",
     b"x-client-ip",
     b"x-cloud-trace-context",
+    b"x-cluster-client-ip",
     b"x-correlation-id",
     b"x-forwarded-client-cert",
     b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
+    b"x-original-forwarded-for",
     b"x-real-ip",
     b"x-request-id",
 ];
 /// Families of them.
-const PERSONAL_FAMILIES: [&[u8]; 5] = [b"cf-", b"sec-fetch-", b"x-b3-", b"x-envoy-", b"x-ot-"];
+const PERSONAL_FAMILIES: [&[u8]; 8] =
+    [b"cf-", b"sec-fetch-", b"sentry-", b"uber-", b"x-b3-", b"x-datadog-", b"x-envoy-", b"x-ot-"];
+
+/// What proxies and edges in front tell the origin of every request: ordinary as well.
+const FAMILIES_OF_PROXIES: [&[u8]; 6] =
+    [b"cloudfront-", b"fly-", b"x-amz-cf-", b"x-azure-", b"x-forwarded-", b"x-scheme"];
 
 fn is_preference(name: &[u8]) -> bool {
     PREFERENCES.contains(&name) || PREFERENCE_FAMILIES.iter().any(|family| name.starts_with(family))
@@ -94,6 +101,11 @@ fn is_preference(name: &[u8]) -> bool {
 #[must_use]
 pub fn is_personal(name: &[u8]) -> bool {
     PERSONAL.contains(&name) || PERSONAL_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// Whether a field is told by proxies in front.
+fn is_of_proxies(name: &[u8]) -> bool {
+    FAMILIES_OF_PROXIES.iter().any(|family| name.starts_with(family))
 }
 
 /// What a refresh takes over from the request that it stands for.
@@ -143,8 +155,10 @@ pub fn is_odd(request: &RequestHead) -> bool {
 /// Whether it may be a request's own doing that the origin fails: it is odd, or has fields that nobody has heard of.
 #[must_use]
 pub fn may_provoke(request: &RequestHead) -> bool {
-    let is_unheard_of = |name: &[u8]| !name.starts_with(b":") && !is_preference(name) && !is_personal(name);
-    is_odd(request) || request.fields.iter().any(|(name, _)| is_unheard_of(name))
+    let is_ordinary = |name: &[u8]| {
+        name.starts_with(b":") || is_preference(name) || is_personal(name) || is_of_proxies(name)
+    };
+    is_odd(request) || !request.fields.iter().all(|(name, _)| is_ordinary(name))
 }
 
 #[cfg(test)]
@@ -171,6 +185,8 @@ mod tests {
             ("sec-fetch-mode", "navigate"),
             ("upgrade-insecure-requests", "1"),
             ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-scheme", "https"),
+            ("x-scheme", "https"),
             ("x-request-id", "1"),
         ];
         assert!(!may_provoke(&request(&browser)));
