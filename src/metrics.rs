@@ -79,14 +79,18 @@ pub enum Gauge {
     Entries,
     /// The clusters that are taken to be down.
     BreakersOpen,
+    /// The bytes of the copies that workers have of their own.
+    WorkerBytes,
+    /// The bytes that requests and responses under way hold.
+    InFlightBytes,
 }
 
 /// Where counters are counted.
 pub trait Metrics {
     /// Adds one to a counter.
     fn count(&self, counter: Counter);
-    /// Shows how many clusters are taken to be down.
-    fn show_breakers(&self, open: u64);
+    /// Shows the value of a gauge, as the workers of one `vm_id` know it.
+    fn show(&self, gauge: Gauge, value: u64);
     /// All counters and gauges with their values.
     fn values(&self) -> Vec<(String, u64)>;
     /// A sentence for the log, about what an operator has to mend.
@@ -95,7 +99,14 @@ pub trait Metrics {
 
 impl Gauge {
     /// All gauges.
-    pub const ALL: [Gauge; 4] = [Gauge::JournalEpoch, Gauge::Bytes, Gauge::Entries, Gauge::BreakersOpen];
+    pub const ALL: [Gauge; 6] = [
+        Gauge::JournalEpoch,
+        Gauge::Bytes,
+        Gauge::Entries,
+        Gauge::BreakersOpen,
+        Gauge::WorkerBytes,
+        Gauge::InFlightBytes,
+    ];
 
     /// The name, with the prefix `larder_`.
     #[must_use]
@@ -105,6 +116,8 @@ impl Gauge {
             Gauge::Bytes => "larder_stored_bytes",
             Gauge::Entries => "larder_stored_entries",
             Gauge::BreakersOpen => "larder_breakers_open",
+            Gauge::WorkerBytes => "larder_worker_bytes",
+            Gauge::InFlightBytes => "larder_in_flight_bytes",
         }
     }
 }

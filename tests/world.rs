@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use larder::cache::{Host, Route, StreamId};
 use larder::http::{Fields, Peer};
-use larder::metrics::{Counter, Metrics};
+use larder::metrics::{Counter, Gauge, Metrics};
 use larder::outcome::NotStored;
 use larder::store::{Cas, Fingerprint, SharedData, Versioned};
 
@@ -116,7 +116,7 @@ impl Metrics for World {
         }
     }
 
-    fn show_breakers(&self, _: u64) {}
+    fn show(&self, _: Gauge, _: u64) {}
 
     fn values(&self) -> Vec<(String, u64)> {
         Vec::new()

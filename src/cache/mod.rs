@@ -50,12 +50,13 @@ use crate::deviation::{Deviation, deviates};
 use crate::http::{Fields, Peer, RequestHead};
 use crate::in_flight::InFlight;
 use crate::invalidation::{Invalidation, Subject, Verdict, Work};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{Counter, Gauge, Metrics};
 use crate::outcome::NotStored;
 use crate::store::journal::{Busy, Mirror, Synced};
 use crate::store::memory::{Entry, WorkerMemory};
 use crate::store::record::{Content, Response, Search, Slot, Variants};
 use crate::store::set::WAYS;
+use crate::store::workers::{self, Held};
 use crate::store::{Fingerprint, Seed, SharedData};
 use crate::time::{Monotonic, Now, Timestamp};
 
@@ -303,7 +304,13 @@ impl Cache {
 
     /// Takes or keeps a place in the registry of workers that can be woken.
     pub fn register(&mut self, host: &impl Host, now: Now) -> Option<u8> {
-        self.worker = crate::store::workers::claim(host, self.identity.nonce, now.mono);
+        let held = Held { copies: self.memory.bytes(), in_flight: self.in_flight.bytes() };
+        let claimed = workers::claim(host, self.identity.nonce, held, now.mono);
+        if let Some((_, all)) = claimed {
+            host.show(Gauge::WorkerBytes, all.copies);
+            host.show(Gauge::InFlightBytes, all.in_flight);
+        }
+        self.worker = claimed.map(|(place, _)| place);
         self.worker
     }
 

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::claim::Need;
-use super::consider::{invalidated, wants_refresh};
+use super::consider::{Judged, invalidated, wants_refresh};
 use super::{Ask, Cache, Decision, Host};
 use crate::breaker::{Breakers, CLUSTERS_MAX, Change};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Gauge};
 use crate::outcome::ForwardReason;
 use crate::policy::reuse::{Reuse, Trouble, in_trouble, reuse};
 use crate::store::memory::Entry;
@@ -29,7 +29,7 @@ impl Cache {
     pub(super) fn hear_of_trouble(&mut self, host: &impl Host) {
         let breakers = Breakers::read(host);
         self.suspects = breakers.troubles().map(|trouble| trouble.cluster.clone()).collect();
-        host.show_breakers(breakers.open());
+        host.show(Gauge::BreakersOpen, breakers.open());
     }
 
     /// A cluster has answered a request, or failed to. Only failures, and answers of clusters that are in trouble, are

@@ -116,7 +116,6 @@ unsafe extern "C" {
     fn proxy_set_effective_context(context: u32) -> i32;
     fn proxy_define_metric(kind: i32, name: *const u8, name_len: usize, id: *mut u32) -> i32;
     fn proxy_get_metric(id: u32, value: *mut u64) -> i32;
-    fn proxy_record_metric(id: u32, value: u64) -> i32;
     fn proxy_increment_metric(id: u32, offset: i64) -> i32;
 }
 
@@ -308,12 +307,6 @@ pub fn metric(id: u32) -> Option<u64> {
     // SAFETY: the host writes one u64.
     let status = unsafe { proxy_get_metric(id, &raw mut value) };
     (status == OK).then_some(value)
-}
-
-/// Sets a gauge.
-pub fn record_metric(id: u32, value: u64) {
-    // SAFETY: no memory is involved.
-    unsafe { proxy_record_metric(id, value) };
 }
 
 /// Adds to a metric.

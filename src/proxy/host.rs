@@ -5,7 +5,6 @@ use core::time::Duration;
 use hashbrown::HashMap;
 
 use super::abi;
-use crate::breaker::Breakers;
 use crate::cache::{self, Route, StreamId};
 use crate::http::{Fields, Peer};
 use crate::metrics::{Counter, Gauge, Metrics};
@@ -28,9 +27,8 @@ pub struct ProxyHost {
     counters: RefCell<Vec<Option<u32>>>,
     /// The gauge that is the journal's clock; none where gauges do not count.
     epoch: Cell<Option<u32>>,
-    bytes_gauge: Cell<Option<u32>>,
-    entries_gauge: Cell<Option<u32>>,
-    breakers_gauge: Cell<Option<u32>>,
+    /// All gauges, in the order of [`Gauge::ALL`].
+    gauges: RefCell<Vec<Option<u32>>>,
     /// The bytes that all workers store as last seen, and what has not been added to them yet.
     bytes: Cell<(i64, i64)>,
     /// The same of records; only people look at these.
@@ -69,15 +67,15 @@ impl ProxyHost {
         }
         let define = |counter: Counter| abi::define_metric(abi::Metric::Counter, &counter.name());
         *self.counters.borrow_mut() = Counter::all().map(define).collect();
-        let gauge = |gauge: Gauge| abi::define_metric(abi::Metric::Gauge, gauge.name());
-        self.bytes_gauge.set(gauge(Gauge::Bytes));
-        self.entries_gauge.set(gauge(Gauge::Entries));
-        self.breakers_gauge.set(gauge(Gauge::BreakersOpen));
+        let define = |gauge: Gauge| abi::define_metric(abi::Metric::Gauge, gauge.name());
+        *self.gauges.borrow_mut() = Gauge::ALL.map(define).to_vec();
         let counts = |id: &u32| {
             abi::add_to_metric(*id, 1);
             abi::metric(*id).is_some_and(|value| value > 0)
         };
-        self.epoch.set(gauge(Gauge::JournalEpoch).filter(counts));
+        self.epoch.set(self.gauge(Gauge::JournalEpoch).filter(counts));
+        let others = Gauge::ALL.into_iter().filter(|gauge| *gauge != Gauge::JournalEpoch);
+        others.for_each(|gauge| self.begin_anew(gauge));
     }
 
     /// The values of all counters and gauges, by name.
@@ -86,9 +84,8 @@ impl ProxyHost {
         let counters = self.counters.borrow();
         let value = |id: &Option<u32>| id.and_then(abi::metric).unwrap_or(0);
         let mut values: Vec<_> = Counter::all().map(Counter::name).zip(counters.iter().map(value)).collect();
-        values.push((Gauge::Bytes.name().to_owned(), self.bytes()));
-        values.push((Gauge::Entries.name().to_owned(), self.entries()));
-        values.push((Gauge::BreakersOpen.name().to_owned(), Breakers::read(self).open()));
+        let gauges = Gauge::ALL.into_iter().filter(|gauge| *gauge != Gauge::JournalEpoch);
+        values.extend(gauges.map(|gauge| (gauge.name().to_owned(), self.value_of(gauge))));
         values
     }
 
@@ -96,11 +93,34 @@ impl ProxyHost {
     pub fn report(&self) {
         self.tell_bytes();
         self.tell(ENTRIES, &self.entries);
-        let shown = [(&self.bytes_gauge, self.bytes()), (&self.entries_gauge, self.entries())];
-        for (gauge, value) in shown {
-            if let Some(id) = gauge.get() {
-                abi::record_metric(id, value);
+        self.show(Gauge::Bytes, self.bytes());
+        self.show(Gauge::Entries, self.entries());
+    }
+
+    /// What the workers of this `vm_id` have to say of a gauge.
+    fn value_of(&self, gauge: Gauge) -> u64 {
+        match gauge {
+            Gauge::JournalEpoch => self.epoch(),
+            Gauge::Bytes => self.bytes(),
+            Gauge::Entries => self.entries(),
+            Gauge::BreakersOpen | Gauge::WorkerBytes | Gauge::InFlightBytes => {
+                u64::try_from(sum::read(self, &shown(gauge))).unwrap_or(0)
             }
+        }
+    }
+
+    fn gauge(&self, gauge: Gauge) -> Option<u32> {
+        let at = Gauge::ALL.iter().position(|one| *one == gauge)?;
+        self.gauges.borrow().get(at).copied().flatten()
+    }
+
+    /// Envoy forgets a gauge with the last listener that has it, and shared data never: then nothing is shown any more of
+    /// what was.
+    fn begin_anew(&self, gauge: Gauge) {
+        let key = shown(gauge);
+        let (found, value) = (SharedData::get(self, &key), self.gauge(gauge).and_then(abi::metric));
+        if let (Some(found), Some(0)) = (found, value) {
+            self.compare_and_set(&key, &0_i64.to_le_bytes(), found.cas);
         }
     }
 
@@ -123,6 +143,11 @@ impl ProxyHost {
         self.queues.borrow_mut().insert(worker, id);
         Some(id)
     }
+}
+
+/// What the workers of this `vm_id` have shown of a gauge.
+fn shown(gauge: Gauge) -> String {
+    ["shown/", gauge.name()].concat()
 }
 
 /// A sum that others have told, and what they have not been told.
@@ -221,9 +246,13 @@ impl Metrics for ProxyHost {
         }
     }
 
-    fn show_breakers(&self, open: u64) {
-        if let Some(id) = self.breakers_gauge.get() {
-            abi::record_metric(id, open);
+    /// Several `vm_id`s share a gauge and no data: each adds what has changed since it last showed something, so that the
+    /// gauge is the sum of all.
+    fn show(&self, gauge: Gauge, value: u64) {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        let Some(before) = sum::replace(self, &shown(gauge), value) else { return };
+        if let (Some(id), true) = (self.gauge(gauge), value != before) {
+            abi::add_to_metric(id, value - before);
         }
     }
 

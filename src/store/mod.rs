@@ -16,6 +16,7 @@
 //! | `j/<n>` | a segment of the invalidation journal, outside the schema version |
 //! | `namespaces` | the versions of namespaces that the admin route shows ([`crate::admin::Namespaces`]) |
 //! | `workers` | [`workers`]: who can be woken; hints only |
+//! | `shown/<gauge>` | what the workers of this `vm_id` have added to a gauge, which all `vm_id`s share |
 //! | `seed` | the secret that keys fingerprints |
 //! | `searches` | there once `No-Vary-Search` was met ([`crate::cache`]) |
 //! | `epoch` | the journal's clock, where Envoy's gauges do not count |

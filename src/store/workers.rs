@@ -1,4 +1,4 @@
-//! Who can be woken: a registry of workers. Only hints rest on it, never safety.
+//! Who can be woken, and how much memory each holds: a registry of workers. Only hints and gauges rest on it, never safety.
 
 use super::codec::Reader;
 use super::{Cas, SharedData, TRIES};
@@ -11,14 +11,31 @@ pub const WORKERS_MAX: usize = 64;
 const GONE_AFTER: Duration = Duration::from_secs(30);
 const KEY: &str = "workers";
 
+/// The memory that a worker holds, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Held {
+    /// For its own copies of what is stored.
+    pub copies: u64,
+    /// For requests and responses under way.
+    pub in_flight: u64,
+}
+
 #[derive(Clone, Copy, Default)]
 struct Seat {
     nonce: u32,
     seen: Monotonic,
+    held: Held,
 }
 
-/// Takes a place for the worker with this nonce, or keeps the one that it has; none when all are taken.
-pub fn claim(data: &impl SharedData, nonce: u32, now: Monotonic) -> Option<u8> {
+impl Seat {
+    fn lives(&self, now: Monotonic) -> bool {
+        self.nonce != 0 && now.since(self.seen) <= GONE_AFTER
+    }
+}
+
+/// Takes a place for the worker with this nonce, or keeps the one that it has; none when all are taken. With what all
+/// workers hold together.
+pub fn claim(data: &impl SharedData, nonce: u32, held: Held, now: Monotonic) -> Option<(u8, Held)> {
     for _ in 0..TRIES {
         let found = data.get(KEY);
         let cas = found.as_ref().map_or(Cas::Absent, |f| f.cas);
@@ -26,10 +43,10 @@ pub fn claim(data: &impl SharedData, nonce: u32, now: Monotonic) -> Option<u8> {
         let at = seats
             .iter()
             .position(|s| s.nonce == nonce)
-            .or_else(|| seats.iter().position(|s| s.nonce == 0 || now.since(s.seen) > GONE_AFTER))?;
-        *seats.get_mut(at)? = Seat { nonce, seen: now };
+            .or_else(|| seats.iter().position(|s| !s.lives(now)))?;
+        *seats.get_mut(at)? = Seat { nonce, seen: now, held };
         if data.compare_and_set(KEY, &encode(&seats), cas) {
-            return Some(at as u8);
+            return Some((at as u8, held_by(&seats, now)));
         }
     }
     None
@@ -38,17 +55,33 @@ pub fn claim(data: &impl SharedData, nonce: u32, now: Monotonic) -> Option<u8> {
 /// The workers that have shown a sign of life lately.
 pub fn present(data: &impl SharedData, now: Monotonic) -> Vec<u8> {
     let seats = data.get(KEY).map_or([Seat::default(); WORKERS_MAX], |f| decode(&f.bytes));
-    let lives = |seat: &Seat| seat.nonce != 0 && now.since(seat.seen) <= GONE_AFTER;
-    seats.iter().enumerate().filter(|(_, seat)| lives(seat)).map(|(at, _)| at as u8).collect()
+    seats.iter().enumerate().filter(|(_, seat)| seat.lives(now)).map(|(at, _)| at as u8).collect()
+}
+
+/// What all workers hold that have shown a sign of life lately: what a VM held that died is free.
+fn held_by(seats: &[Seat], now: Monotonic) -> Held {
+    let living = seats.iter().filter(|seat| seat.lives(now));
+    living.fold(Held::default(), |sum, seat| Held {
+        copies: sum.copies.saturating_add(seat.held.copies),
+        in_flight: sum.in_flight.saturating_add(seat.held.in_flight),
+    })
 }
 
 fn encode(seats: &[Seat; WORKERS_MAX]) -> Vec<u8> {
-    seats.iter().flat_map(|s| s.nonce.to_le_bytes().into_iter().chain(s.seen.0.to_le_bytes())).collect()
+    let numbers = |s: &Seat| [s.seen.0, s.held.copies, s.held.in_flight].map(u64::to_le_bytes);
+    seats
+        .iter()
+        .flat_map(|s| s.nonce.to_le_bytes().into_iter().chain(numbers(s).into_iter().flatten()))
+        .collect()
 }
 
 fn decode(bytes: &[u8]) -> [Seat; WORKERS_MAX] {
     let mut bytes = Reader::new(bytes);
-    let mut next = || Some(Seat { nonce: bytes.u32()?, seen: Monotonic(bytes.u64()?) });
+    let mut next = || {
+        let (nonce, seen) = (bytes.u32()?, Monotonic(bytes.u64()?));
+        let held = Held { copies: bytes.u64()?, in_flight: bytes.u64()? };
+        Some(Seat { nonce, seen, held })
+    };
     core::array::from_fn(|_| next().unwrap_or_default())
 }
 
@@ -62,10 +95,23 @@ mod tests {
     #[test]
     fn a_worker_keeps_its_place_and_a_vanished_one_gives_it_up() {
         let data = Memory::default();
-        let places: Vec<_> = (1..=64).map(|nonce| claim(&data, nonce, Monotonic(0))).collect();
+        let place = |nonce, at| claim(&data, nonce, Held::default(), Monotonic(at)).map(|(place, _)| place);
+        let places: Vec<_> = (1..=64).map(|nonce| place(nonce, 0)).collect();
         assert_eq!(places, (0..64).map(Some).collect::<Vec<_>>());
-        assert_eq!(claim(&data, 65, Monotonic(1000)), None);
-        assert_eq!(claim(&data, 7, Monotonic(40_000)), Some(6));
-        assert_eq!(claim(&data, 65, Monotonic(40_000)), Some(0));
+        assert_eq!(place(65, 1000), None);
+        assert_eq!(place(7, 40_000), Some(6));
+        assert_eq!(place(65, 40_000), Some(0));
+    }
+
+    #[test]
+    fn what_workers_hold_is_added_up_until_they_are_gone() {
+        let data = Memory::default();
+        let hold = |nonce, copies, in_flight, at| {
+            claim(&data, nonce, Held { copies, in_flight }, Monotonic(at)).map(|(_, all)| all)
+        };
+        assert_eq!(hold(1, 10, 1, 0), Some(Held { copies: 10, in_flight: 1 }));
+        assert_eq!(hold(2, 20, 2, 0), Some(Held { copies: 30, in_flight: 3 }));
+        assert_eq!(hold(2, 5, 0, 20_000), Some(Held { copies: 15, in_flight: 1 }));
+        assert_eq!(hold(2, 5, 4, 40_000), Some(Held { copies: 5, in_flight: 4 }), "the first is gone");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::load::{Edge, Protocol};
@@ -136,16 +137,20 @@ fn sidecar(yaml: &mut String) {
     yaml.replace_range(start..end, &[inbound, outbound].concat());
 }
 
+fn second_listener(envoy: &RealEnvoy) -> SocketAddr {
+    let wait = Instant::now() + Duration::from_secs(60);
+    loop {
+        match envoy.envoy().listening("outbound") {
+            Some(address) => return address,
+            None => assert!(Instant::now() < wait, "no second listener"),
+        }
+    }
+}
+
 #[test]
 fn the_two_sides_of_a_sidecar_do_not_answer_for_each_other() {
     let mut envoy = RealEnvoy::start_as_written("envoy.yaml", sidecar);
-    let wait = Instant::now() + Duration::from_secs(60);
-    let outbound = loop {
-        match envoy.envoy().listening("outbound") {
-            Some(address) => break address,
-            None => assert!(Instant::now() < wait, "no second listener"),
-        }
-    };
+    let outbound = second_listener(&envoy);
     let get = |path: &str| send(outbound, "GET", path, "");
     envoy.origin("/both", ["from within", "from elsewhere"].into_iter().map(page).collect());
     assert_eq!(envoy.send(0, Request::get("/both")).text(), "from within");
@@ -169,6 +174,44 @@ fn the_two_sides_of_a_sidecar_do_not_answer_for_each_other() {
     while envoy.send(0, Request::get("/both")).text() != "new" || get("/both").1 != "new" {
         assert!(Instant::now() < deadline, "what is soft-purged is refreshed");
     }
+    envoy.check();
+}
+
+/// Two listeners with a `vm_id` each, so that each has a store of its own.
+fn two_stores(yaml: &mut String) {
+    sidecar(yaml);
+    let outbound = yaml.find("- name: outbound\n").unwrap();
+    let other = yaml[outbound..].replacen("vm_id: \"\"", "vm_id: other", 1);
+    yaml.replace_range(outbound.., &other);
+}
+
+#[test]
+fn gauges_are_sums_over_all_stores() {
+    let mut envoy = RealEnvoy::start_as_written("envoy.yaml", two_stores);
+    let outbound = second_listener(&envoy);
+    let gauge = |envoy: &RealEnvoy, name: &str, is: RangeInclusive<u64>| {
+        let name = format!("wasmcustom.larder_{name}");
+        let is_so = envoy.envoy().soon(|envoy| is.contains(&envoy.stat(&name)));
+        assert!(is_so, "{name} is {} and not in {is:?}", envoy.envoy().stat(&name));
+    };
+    for n in 0..3 {
+        let path = format!("/gauges/{n}");
+        envoy.origin(&path, vec![page("page")]);
+        assert_eq!(envoy.send(n % 2, Request::get(&path)).text(), "page");
+        assert!(envoy.send(n % 2, Request::get(&path)).is_hit());
+    }
+    gauge(&envoy, "stored_entries", 3..=3);
+    for n in 0..2 {
+        assert_eq!(send(outbound, "GET", &format!("/gauges/{n}"), "").1, "page");
+    }
+    gauge(&envoy, "stored_entries", 5..=5);
+    let purge = send(outbound, "POST", "/_larder/purge?all=true&mode=hard", "Bearer open sesame").1;
+    assert!(purge.contains("receipt"), "{purge}");
+    // The other store is as it was.
+    gauge(&envoy, "stored_entries", 3..=3);
+    gauge(&envoy, "stored_bytes", 1_000..=100_000);
+    gauge(&envoy, "worker_bytes", 1_000..=100_000);
+    gauge(&envoy, "in_flight_bytes", 0..=0);
     envoy.check();
 }
 

@@ -29,8 +29,9 @@ pub fn read(bytes: &[u8]) {
             data.set("workers", value);
             let now = Monotonic(1_000_000);
             assert!(workers::present(&data, now).len() <= workers::WORKERS_MAX);
-            if let Some(place) = workers::claim(&data, 7, now) {
-                assert_eq!(workers::claim(&data, 7, now), Some(place));
+            let held = workers::Held { copies: 7, in_flight: u64::MAX };
+            if let Some(place) = workers::claim(&data, 7, held, now) {
+                assert_eq!(workers::claim(&data, 7, held, now), Some(place));
             }
         }
         4 => {

@@ -8,7 +8,7 @@ use corosensei::Yielder;
 use larder::cache::{Host, Route};
 use larder::deviation::sizes;
 use larder::http::{Fields, Peer};
-use larder::metrics::{Counter, Metrics};
+use larder::metrics::{Counter, Gauge, Metrics};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
 use larder::store::{Cas, Fingerprint, SCHEMA, Seed, SharedData, Versioned};
@@ -219,7 +219,7 @@ impl SharedData for Hands<'_> {
 
 impl Metrics for Hands<'_> {
     fn count(&self, _: Counter) {}
-    fn show_breakers(&self, _: u64) {}
+    fn show(&self, _: Gauge, _: u64) {}
     fn values(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
