@@ -13,6 +13,7 @@ use super::text::{Text, text};
 use super::units::{StatusRange, count, duration, show_duration, size_within};
 use super::unkeyed::{Treatment, treatments};
 use crate::http::coding::{Coding, Codings};
+use crate::http::speaks_of_client;
 
 /// The options that are set.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -180,11 +181,13 @@ impl Ttl {
     }
 }
 
-/// One entry for each status code, in order; the narrowest range that has it counts.
+/// One entry for each status code, in order; the narrowest range that has it counts. What speaks of who asks has to be
+/// named alone.
 fn by_status(at: &At<'_>) -> Read<Vec<(u16, Duration)>> {
     let ranges = at.entries(|name, ttl| Ok((text::<StatusRange>(name)?, duration(ttl)?)))?;
     let narrowest = |status| {
-        let ranges = ranges.iter().filter(|(range, _)| range.contains(status));
+        let counts = |range: StatusRange| range.is_one() || !speaks_of_client(status);
+        let ranges = ranges.iter().filter(|(range, _)| range.contains(status) && counts(*range));
         ranges.min_by_key(|(StatusRange(first, last), _)| last - first)
     };
     Ok((200..=599).filter_map(|status| narrowest(status).map(|(_, ttl)| (status, *ttl))).collect())
@@ -369,13 +372,16 @@ mod tests {
         )
         .ttl_status;
         assert!(by_status.is_sorted());
-        assert_eq!(by_status.len(), 101);
+        assert_eq!(by_status.len(), 7, "{by_status:?}");
         for (status, secs) in [
-            (400, Some(2)),
+            // A class or a range says nothing of what speaks of who asks.
+            (400, None),
             (401, Some(1)),
+            (403, None),
             (404, Some(1)),
-            (409, Some(2)),
+            (405, Some(2)),
             (410, Some(4)),
+            (451, Some(4)),
             (500, Some(5)),
             (501, None),
         ] {

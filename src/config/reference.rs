@@ -58,7 +58,9 @@ pub const REFERENCE: &[Row] = &[
         "The longest freshness lifetime."),
     policy("ttl.status", "object: status codes to durations", "{}", r#"{"404": "10s", "5xx": "1s"}"#,
         "Freshness lifetimes by status code where the origin gave none (negative caching). Keys are codes, classes \
-         (`4xx`) or ranges (`500-504`); the narrowest counts."),
+         (`4xx`) or ranges (`500-504`); the narrowest counts. Of 4xx, classes and \
+         ranges cover 404, 405, 410, 414 and 451; any other speaks of who asks, has to be named alone, and is stored for \
+         requests with the same `User-Agent`, `Accept`, `Accept-Language`, `Origin` and `Referer` and without `Cookie`."),
     policy("heuristics.percent", "0 to 100", "10", "0",
         "Heuristic freshness (RFC 9111 §4.2.2): the part of the time since `Last-Modified`; 0 turns it off. The answer to \
          a request with `Cookie` has none, and without another lifetime is not stored, unless it says `public` or `no-cache`."),

@@ -99,6 +99,10 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
 pub(super) struct StatusRange(pub u16, pub u16);
 
 impl StatusRange {
+    pub(super) fn is_one(self) -> bool {
+        self.0 == self.1
+    }
+
     pub(super) fn contains(self, status: u16) -> bool {
         (self.0..=self.1).contains(&status)
     }

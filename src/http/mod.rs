@@ -55,6 +55,13 @@ impl RequestHead {
     }
 }
 
+/// Whether an error is about who asks, or how, and not about what was asked for (RFC 9110 §15.5): another client may be
+/// answered otherwise.
+#[must_use]
+pub const fn speaks_of_client(status: u16) -> bool {
+    matches!(status, 400..=499) && !matches!(status, 404 | 405 | 410 | 414 | 451)
+}
+
 /// The status and header section of a response, as bytes. `:status` is not among the fields.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ResponseHead {

@@ -10,6 +10,9 @@ use super::StoredResponse;
 /// shown that they select: an answer to a request without them has nothing to show it by.
 const KEPT: [&str; 2] = ["accept-encoding", "origin"];
 
+/// What an origin, or what guards it, tells clients apart by when it refuses some of them.
+pub(super) const OF_CLIENTS: [&str; 5] = ["accept", "accept-language", "origin", "referer", "user-agent"];
+
 /// The request fields that a response shows to have selected it.
 ///
 /// Not taken for such: `Content-Language`, which nearly every page has whether there are others or not, and `Accept-CH`,

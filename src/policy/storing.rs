@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::config::{Options, SetCookie};
 use crate::http::cache_control::{CacheControl, Part};
-use crate::http::{RequestHead, ResponseHead, list, uri};
+use crate::http::{RequestHead, ResponseHead, list, speaks_of_client, uri};
 use crate::outcome::NotStored;
 use crate::time::Timestamp;
 
@@ -88,6 +88,12 @@ pub(super) fn evaluated(
         matches!(stored.lifetime_from, Source::Default | Source::Status | Source::Override | Source::Min);
     if status >= 400 && is_ours && may_provoke(request) {
         return Err(NotStored::Provoked);
+    }
+    if is_ours && speaks_of_client(status) {
+        if request.fields.contains("cookie") {
+            return Err(NotStored::Cookie);
+        }
+        stored.vary = implied::with(stored.vary, &implied::OF_CLIENTS);
     }
     let cost = response_time.since(request_time);
     let fresh_for = stored.lifetime.saturating_sub(initial_age);

@@ -333,6 +333,7 @@ macro_rules! on_both_stands {
             }
             strangers {
                 what_one_client_is_told_keeps_nothing_from_others
+                what_a_firewall_refuses_one_client_is_not_refused_to_others
                 everyone_is_told_why_his_own_response_is_not_stored
                 nobody_waits_and_the_first_response_for_others_ends_that
                 of_two_responses_the_one_that_was_asked_for_later_stays

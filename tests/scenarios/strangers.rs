@@ -298,3 +298,34 @@ pub fn what_is_never_for_others_is_never_waited_for(stand: &mut dyn Stand) {
         }
     }
 }
+
+/// A firewall refuses one kind of client: whatever lifetime such errors are given here, others ask for themselves.
+pub fn what_a_firewall_refuses_one_client_is_not_refused_to_others(stand: &mut dyn Stand) {
+    let refused = || Reply::status(403).body("refused");
+    stand.configure(&with_admin(r#""ttl": {"status": {"4xx": "10m"}},"#)).unwrap();
+    stand.origin("/firewall/class", vec![refused(), page("for all")]);
+    let scanner = |path: &str| Request::get(path).field("user-agent", "scanner");
+    let first = stand.send(0, scanner("/firewall/class"));
+    assert_eq!(first.field("cache-status"), "larder; fwd=uri-miss; detail=no-freshness");
+    assert_eq!(get(stand, 1, "/firewall/class").text(), "for all");
+    // By its own number it is meant, for this kind of client.
+    stand.configure(&with_admin(r#""ttl": {"status": {"403": "10m", "404": "10m"}},"#)).unwrap();
+    stand.origin("/firewall/named", vec![refused(), page("for all"), page("never asked for")]);
+    assert_eq!(stand.send(0, scanner("/firewall/named")).status, 403);
+    let again = stand.send(1, scanner("/firewall/named"));
+    assert_eq!((again.status, again.is_hit()), (403, true), "{}", again.field("cache-status"));
+    assert_eq!(get(stand, 1, "/firewall/named").text(), "for all");
+    for worker in [0, 1] {
+        expect_hit(stand, worker, "/firewall/named", "for all");
+    }
+    stand.origin("/firewall/cookie", vec![refused(), refused(), page("for all")]);
+    let user = |path: &str| Request::get(path).field("cookie", "user=1");
+    for worker in [0, 1] {
+        let told = stand.send(worker, user("/firewall/cookie"));
+        assert_eq!(told.field("cache-status"), "larder; fwd=uri-miss; detail=cookie");
+    }
+    // That there is nothing is the same for all.
+    stand.origin("/firewall/nothing", vec![Reply::status(404), page("never asked for")]);
+    assert_eq!(stand.send(0, scanner("/firewall/nothing")).status, 404);
+    assert!(get(stand, 1, "/firewall/nothing").is_hit());
+}
