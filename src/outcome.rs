@@ -62,6 +62,8 @@ pub enum ForwardReason {
     UriMiss,
     /// Responses are stored for the URI, but none for this request's nominated fields.
     VaryMiss,
+    /// What is stored came by another route than this request takes.
+    RouteMiss,
     /// A response was stored and has been hard purged.
     Purged,
     /// The request's own directives forbid the stored response.
@@ -156,6 +158,8 @@ pub enum NotStored {
     Memory,
     /// Not enough could be evicted to make room for it.
     NoRoom,
+    /// An error that Envoy or one of its filters has answered with, not the origin.
+    LocalReply,
 }
 
 /// Why a stale response was served.
@@ -276,7 +280,7 @@ impl Forward {
 
 impl ForwardReason {
     /// All reasons but those to pass by the cache ([`Bypass::ALL`]).
-    pub const ALL: [ForwardReason; 8] = [
+    pub const ALL: [ForwardReason; 9] = [
         ForwardReason::Method,
         ForwardReason::UriMiss,
         ForwardReason::VaryMiss,
@@ -285,6 +289,7 @@ impl ForwardReason {
         ForwardReason::Stale,
         ForwardReason::Invalidated,
         ForwardReason::Partial,
+        ForwardReason::RouteMiss,
     ];
 
     /// The value of the `fwd` parameter (RFC 9211 §2.2).
@@ -294,7 +299,7 @@ impl ForwardReason {
             ForwardReason::Bypass(_) => "bypass",
             ForwardReason::Method => "method",
             ForwardReason::UriMiss | ForwardReason::Purged => "uri-miss",
-            ForwardReason::VaryMiss => "vary-miss",
+            ForwardReason::VaryMiss | ForwardReason::RouteMiss => "vary-miss",
             ForwardReason::Request => "request",
             ForwardReason::Stale | ForwardReason::Invalidated => "stale",
             ForwardReason::Partial => "partial",
@@ -308,6 +313,7 @@ impl ForwardReason {
             ForwardReason::Bypass(why) => Some(why.as_str()),
             ForwardReason::Purged => Some("purged"),
             ForwardReason::Invalidated => Some("invalidated"),
+            ForwardReason::RouteMiss => Some("route-miss"),
             ForwardReason::Method
             | ForwardReason::UriMiss
             | ForwardReason::VaryMiss
@@ -323,6 +329,7 @@ impl ForwardReason {
         match self {
             ForwardReason::Purged => "purged",
             ForwardReason::Invalidated => "invalidated",
+            ForwardReason::RouteMiss => "route-miss",
             _ => self.fwd(),
         }
     }
@@ -361,7 +368,7 @@ impl Bypass {
 
 impl NotStored {
     /// All reasons; the position of each, from one, is its code in shared data.
-    pub const ALL: [NotStored; 28] = [
+    pub const ALL: [NotStored; 29] = [
         NotStored::Request,
         NotStored::Method,
         NotStored::Status,
@@ -390,6 +397,7 @@ impl NotStored {
         NotStored::Validated,
         NotStored::Memory,
         NotStored::NoRoom,
+        NotStored::LocalReply,
     ];
 
     /// Whether the origin, or the way to it, has failed.
@@ -442,6 +450,7 @@ impl NotStored {
             NotStored::Validated => "validated",
             NotStored::Memory => "memory",
             NotStored::NoRoom => "no-room",
+            NotStored::LocalReply => "local-reply",
         }
     }
 }

@@ -245,7 +245,13 @@ pub fn response(body: u64, now: Now) -> Response {
     let lifetime = Duration::from_secs(60);
     let stored =
         StoredResponse { status: 200, response_time: now.wall, lifetime, ..StoredResponse::default() };
-    Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body: vec![b'x'; body as usize].into() }
+    Response {
+        stored,
+        uri: b"h/p".to_vec(),
+        tags: Vec::new(),
+        route: None,
+        body: vec![b'x'; body as usize].into(),
+    }
 }
 
 pub fn ask(worker: &Cache, key: u32, now: Now) -> Rc<Ask> {

@@ -71,7 +71,7 @@ pub struct OriginRequest {
     pub body: Vec<u8>,
 }
 
-/// The one route that a stand has for all requests. The clusters `origin` and `blue` both lead to the scripted origin.
+/// The route that a stand has for all requests, but those that `canary` takes. The clusters `origin` and `blue` both lead to the scripted origin.
 #[derive(Clone, Debug)]
 pub struct Route {
     pub name: &'static str,
@@ -82,11 +82,13 @@ pub struct Route {
     pub adds: Vec<(&'static str, &'static str)>,
     /// The status that it answers with by itself.
     pub answers: Option<u16>,
+    /// Requests with a field of this name take a route of this name to the cluster `blue`, under the host `blue.internal`.
+    pub canary: Option<(&'static str, &'static str)>,
 }
 
 impl Default for Route {
     fn default() -> Self {
-        Route { name: "", cluster: "origin", host: None, adds: Vec::new(), answers: None }
+        Route { name: "", cluster: "origin", host: None, adds: Vec::new(), answers: None, canary: None }
     }
 }
 

@@ -32,6 +32,7 @@ fn not_stored(why: NotStored) -> &'static str {
         NotStored::Memory => "where_bodies_find_no_room_the_largest_are_not_stored",
         NotStored::NoFlight => "what_goes_beside_a_fetch_is_not_stored",
         NotStored::Incomplete => "what_breaks_off_is_counted_as_incomplete",
+        NotStored::LocalReply => "that_a_request_has_no_route_is_not_stored",
         NotStored::NoRoom => "what_finds_no_room_is_not_stored_for_that_reason",
         NotStored::Superseded => "what_is_older_than_what_is_there_is_superseded",
         // Envoy itself turns such a response away.
@@ -57,6 +58,7 @@ fn forwarded(why: ForwardReason) -> &'static str {
     match why {
         ForwardReason::Bypass(why) => bypassed(why),
         ForwardReason::Method | ForwardReason::UriMiss => "every_response_says_what_was_done",
+        ForwardReason::RouteMiss => "what_came_by_another_route_answers_nobody",
         ForwardReason::VaryMiss => "each_variant_is_stored_and_answers_its_own_requests",
         ForwardReason::Purged => "what_is_hard_purged_gives_its_room_back",
         ForwardReason::Request => "what_a_request_says_about_freshness_is_heeded",

@@ -132,6 +132,14 @@ impl Host for World {
         None
     }
 
+    fn route_name(&self, _: StreamId) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn is_from_upstream(&self, _: StreamId) -> bool {
+        true
+    }
+
     fn cluster(&self, _: StreamId) -> Option<String> {
         None
     }

@@ -131,6 +131,12 @@ pub const fn not_stored(not: NotStored) -> Reason {
              them was found to make room.",
             "Raise store.host_bytes_max, or store less of this host.",
         ),
+        NotStored::LocalReply => reason(
+            word,
+            "",
+            "It is an error of Envoy or of one of its filters, not of the origin: a route that is missing, a refusal.",
+            "Nothing, if only some requests shall meet it; else see why Envoy answers so.",
+        ),
         NotStored::NoRoom => reason(
             word,
             "",
@@ -222,6 +228,12 @@ pub const fn forwarded(why: ForwardReason) -> Reason {
             "Responses are stored for this URL, but for other values of the fields that Vary names.",
             "Leave out what makes no difference (key.cookies_drop, key.accept_encoding), bring other fields into few forms \
              before the cache, or name fewer of them.",
+        ),
+        ForwardReason::RouteMiss => reason(
+            word,
+            "",
+            "What is stored came by another route: routes match on more than host, path and method.",
+            "Name the field that they match on in key.headers, or give the routes a key.partition.",
         ),
         ForwardReason::Purged => reason(
             word,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Host;
+use super::taken_route::taken_route;
 use crate::config::{Config, Options};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
@@ -17,6 +18,7 @@ use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
+use crate::store::record::TakenRoute;
 use crate::time::{Monotonic, Now};
 
 /// The host's number of a stream, unique in its worker.
@@ -55,6 +57,8 @@ pub struct Ask {
     whole: OnceCell<Result<(), NotStored>>,
     /// What [`Ask::is_authenticated`] says, once it was asked.
     authenticated: OnceCell<bool>,
+    /// What [`Ask::taken_route`] says, once it was asked.
+    route: OnceCell<TakenRoute>,
 }
 
 /// The moment at which something was decided about a request.
@@ -180,6 +184,7 @@ impl Ask {
             held: OnceCell::new(),
             whole: OnceCell::new(),
             authenticated: OnceCell::new(),
+            route: OnceCell::new(),
         }
     }
 
@@ -198,6 +203,12 @@ impl Ask {
             Standing::Keyed => false,
             Standing::Anonymous => self.is_authenticated(host),
         }
+    }
+
+    /// The route that its client's request takes, as that was when it was asked first; none where no client asks.
+    pub fn taken_route(&self, host: &impl Host) -> Option<TakenRoute> {
+        let taken = || taken_route(host, self.stream, &self.request, &self.options);
+        (!self.is_nobodys).then(|| *self.route.get_or_init(taken))
     }
 
     /// The same, but that no client asks.

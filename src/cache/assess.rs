@@ -50,7 +50,7 @@ impl Cache {
         let asked = Asked { request, metadata: &|| fetch.metadata(host) };
         let assessed = assessed_by(config, &options, asked, response, uri, times);
         self.watch_origin_clock(host, request, response, &assessed, now);
-        let assessed = assessed?;
+        let assessed = Response { route: fetch.taken_route(host), ..assessed? };
         self.is_admitted(host, &fetch.lease.place, options.min_uses)
             .then_some(assessed)
             .ok_or(NotStored::Admission)
@@ -82,8 +82,10 @@ impl Cache {
         // Tags of old and new: a purge of either must find it.
         let more = old.tags.iter().map(Tag::as_str).chain(options.tags.iter().map(String::as_str));
         let tags = tags(&fetch.ask.config.tags, response, more);
-        let updated =
-            |stored, tags| Box::new(Response { body: old.body.clone(), ..response_of(fetch, stored, tags) });
+        let route = fetch.taken_route(host);
+        let updated = |stored, tags| {
+            Box::new(Response { body: old.body.clone(), route, ..response_of(fetch, stored, tags) })
+        };
         let started = fetch.started.wall;
         let asked = Asked { request, metadata: &|| fetch.metadata(host) };
         match (validation::freshened(&old.stored, asked, response, &options, started, now.wall), tags) {
@@ -260,11 +262,11 @@ pub(super) fn assessed_by(
 ) -> Result<Response, NotStored> {
     let stored = storable(asked, response, options, request_time, response_time)?;
     let tags = tags(&config.tags, response, options.tags.iter().map(String::as_str))?;
-    Ok(untagged(&config.tags, Response { stored, uri, tags, body: Body::default() }))
+    Ok(untagged(&config.tags, Response { stored, uri, tags, route: None, body: Body::default() }))
 }
 
 fn response_of(fetch: &Fetch, stored: StoredResponse, tags: Vec<Tag>) -> Response {
-    let response = Response { stored, uri: fetch.ask.uri(), tags, body: Body::default() };
+    let response = Response { stored, uri: fetch.ask.uri(), tags, route: None, body: Body::default() };
     untagged(&fetch.ask.config.tags, response)
 }
 

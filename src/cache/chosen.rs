@@ -34,7 +34,7 @@ impl Cache {
         let entry = self.stored(host, &place)?;
         let mut lines = entry.response()?.stored.fields.get_all("content-encoding");
         let coding = lines.next().and_then(Coding::named).filter(|_| lines.next().is_none())?;
-        match self.judge(&entry, ask, now) {
+        match self.judge(host, &entry, ask, now) {
             Judged::Usable { reuse, refresh: false } if accepted.contains(coding) => {
                 Some((place, Rc::clone(&entry), reuse))
             }

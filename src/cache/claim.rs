@@ -146,6 +146,8 @@ impl Cache {
             host.count(Counter::RefreshedAhead);
         }
         let is_dispatched = route.is_some();
+        // Now, as requests that find its response will be compared then: a filter behind the cache may choose another.
+        let _ = ask.taken_route(host);
         // Its own stream may be gone when the call comes back.
         let cluster = route.as_ref().and_then(|_| routed_to(host, ask));
         let fetch = Fetch {

@@ -115,14 +115,14 @@ impl Cache {
         let Look { key, fingerprint, missing, nominated } = *look;
         let mut best = Best::default();
         if let Some(entry) = self.memory.get(fingerprint, key) {
-            match self.judge(&entry, ask, now) {
+            match self.judge(host, &entry, ask, now) {
                 Judged::Nominated => return Level::Nominated(entry),
                 Judged::Usable { reuse, refresh: false } => {
                     return Level::Decided(Decision::Serve { entry, reuse });
                 }
                 Judged::Usable { .. } => best.entry = Some(entry),
                 Judged::Unusable(reason) => best = Best { entry: Some(entry), reason: Some(reason) },
-                Judged::OfAnother => best.reason = Some(ForwardReason::VaryMiss),
+                Judged::OfAnother(reason) => best.reason = Some(reason),
                 Judged::Gone => {
                     self.memory.remove(fingerprint);
                     best.entry = deviates(Deviation::ValidatesWhatIsGone).then_some(entry);
@@ -165,7 +165,7 @@ impl Cache {
                 Some(way) => self.read_second_tier(host, Slot { set: place.set, way }, &place, &mut best),
                 None => {}
             }
-            let judged = best.entry.clone().map(|entry| (self.judge(&entry, ask, now), entry));
+            let judged = best.entry.clone().map(|entry| (self.judge(host, &entry, ask, now), entry));
             let serving = match judged {
                 Some((Judged::Nominated, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
@@ -186,8 +186,8 @@ impl Cache {
                     best.reason = Some(reason);
                     None
                 }
-                Some((Judged::OfAnother, _)) => {
-                    best = Best { entry: None, reason: Some(ForwardReason::VaryMiss) };
+                Some((Judged::OfAnother(reason), _)) => {
+                    best = Best { entry: None, reason: Some(reason) };
                     None
                 }
                 Some((Judged::Gone, entry)) => {
@@ -234,7 +234,7 @@ impl Cache {
         }
     }
 
-    pub(super) fn judge(&self, entry: &Entry, ask: &Ask, now: Now) -> Judged {
+    pub(super) fn judge(&self, host: &impl Host, entry: &Entry, ask: &Ask, now: Now) -> Judged {
         let verdict = self.verdict_for(entry, ask);
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Gone,
@@ -242,7 +242,12 @@ impl Cache {
             // Nobody looks for a response where such a record lies.
             (Content::Search(_), Some(_)) => Judged::Gone,
             (Content::Response(response), Some(invalidated)) => {
-                usable(response, ask, invalidated, entry.record.generation, now)
+                let judged = usable(response, ask, invalidated, entry.record.generation, now);
+                if self.came_another_way(host, (entry, response), ask, &judged, now) {
+                    Judged::OfAnother(ForwardReason::RouteMiss)
+                } else {
+                    judged
+                }
             }
         }
     }
@@ -283,14 +288,14 @@ pub(super) enum Judged {
     /// It may be validated, at best.
     Unusable(ForwardReason),
     /// It answers other requests for the same URI. Its validators would be taken for those of another response.
-    OfAnother,
+    OfAnother(ForwardReason),
     /// It is hard purged.
     Gone,
 }
 
 fn usable(response: &Response, ask: &Ask, invalidated: Invalidated, generation: u64, now: Now) -> Judged {
     match reuse(&response.stored, &ask.request, &ask.options, invalidated, now.wall) {
-        Reuse::Validate(ForwardReason::VaryMiss) => Judged::OfAnother,
+        Reuse::Validate(reason @ ForwardReason::VaryMiss) => Judged::OfAnother(reason),
         Reuse::Validate(reason) => Judged::Unusable(reason),
         stale @ Reuse::Stale { refresh, .. } => Judged::Usable { reuse: stale, refresh },
         fresh @ Reuse::Fresh { ttl, .. } => {

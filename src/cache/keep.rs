@@ -127,5 +127,5 @@ fn combined(old: &Response, new: &Response, limit: BodyLimit) -> Option<Response
     let mut tags = new.tags.clone();
     let more: Vec<Tag> = old.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
     tags.extend(more);
-    Some(Response { stored, uri: new.uri.clone(), tags, body: body.into() })
+    Some(Response { stored, uri: new.uri.clone(), tags, route: new.route, body: body.into() })
 }

@@ -108,6 +108,7 @@ impl Cache {
         if !shares {
             return Err(NotStored::NoFlight);
         }
+        assessed.route = ask.taken_route(host);
         // What has to be validated each time is stored now and then; more would be a write for each answer.
         if fallback.is_some() && !is_reusable(&assessed.stored) {
             return Err(NotStored::Validated);

@@ -25,6 +25,7 @@ mod room;
 mod route;
 mod search;
 mod sweep;
+mod taken_route;
 mod trouble;
 mod unshared;
 mod variants;
@@ -43,6 +44,7 @@ pub use inspect::{Found, Page, Refetch, Seen, Survey};
 pub use landing::Landing;
 pub use late::Late;
 pub use learned_route::{LearnedRoute, Route};
+pub use taken_route::taken_route;
 
 use crate::collapse::NewFlight;
 use crate::config::Config;
@@ -67,6 +69,10 @@ pub trait Host: SharedData + Metrics {
     fn sent(&self, stream: StreamId) -> Option<Fields>;
     /// The route that was chosen for the request of a stream; none where that leads to no cluster, or the stream is gone.
     fn route(&self, stream: StreamId) -> Option<Route>;
+    /// The name of the route that was chosen for the request of a stream; empty where it has none.
+    fn route_name(&self, stream: StreamId) -> Vec<u8>;
+    /// Whether the response to the request of a stream comes from the cluster, and not from Envoy or one of its filters.
+    fn is_from_upstream(&self, stream: StreamId) -> bool;
     /// The cluster of that route.
     fn cluster(&self, stream: StreamId) -> Option<String>;
     /// The dynamic metadata that filters have left with the request of a stream, as a serialised
@@ -143,6 +149,8 @@ pub struct Cache {
     served: Cell<u32>,
     /// What filters behind the cache were seen to change twice, and when last.
     twice: (Vec<String>, Monotonic),
+    /// When two routes were found for one key, last.
+    routes_differ: Cell<Option<Monotonic>>,
     /// Clusters that this worker knows to be in trouble: whose answers are worth telling.
     suspects: Vec<String>,
 }
@@ -278,6 +286,7 @@ impl Cache {
             effects: VecDeque::new(),
             served: Cell::new(0),
             twice: Default::default(),
+            routes_differ: Cell::new(None),
             suspects: Vec::new(),
         }
     }

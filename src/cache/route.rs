@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::assess::body_limit_by;
 use super::claim::Need;
 use super::dispatch::as_anyone;
+use super::taken_route::may_steer;
 use super::{Ask, Cache, Host, LearnedRoute, Place};
 use crate::config::{Config, Fetch as FetchMode};
 use crate::http::{Fields, RequestHead};
@@ -112,11 +113,13 @@ impl Cache {
     ) -> Option<CallRoute> {
         let ask = need.ask;
         let is_anonymous = || !ask.request.fields.contains("cookie") && !ask.has_credentials(host);
+        // What steers is not sent by a refresh. Elsewhere the route that it leads to has to be known.
+        let is_anyones = || ask.options.collapse && is_anonymous() && !may_steer(&ask.request, &ask.options);
         let by_root = match ask.config.collapse.fetch {
             FetchMode::Inline => false,
             _ if is_refresh => true,
-            FetchMode::Auto => need.best.is_known() && ask.options.collapse && is_anonymous(),
-            FetchMode::Dispatched => ask.options.collapse && is_anonymous(),
+            FetchMode::Auto => need.best.is_known() && is_anyones(),
+            FetchMode::Dispatched => is_anyones(),
         };
         let key_route = set.route_of(need.place.fingerprint);
         if !by_root || ask.was_refused.get() || key_route.is_inline(now.mono) || is_hopeless(need) {

@@ -165,6 +165,10 @@ impl Cache {
             Content::Search(_) => return None,
         };
         let reuse = self.on_error(&entry, ask, now)?;
+        let judged = Judged::Usable { reuse, refresh: true };
+        if self.came_another_way(host, (&entry, entry.response()?), ask, &judged, now) {
+            return None;
+        }
         Some(Decision::Serve { entry, reuse })
     }
 

@@ -6,6 +6,7 @@ use super::origin::{Passing, Unsafe};
 use super::{Context, Exchange, State, mutations};
 use crate::cache::{
     Ask, BodyLimit, Host, Landing, Late, StreamId, assessed, body_limit, is_envoys_own, is_failure,
+    taken_route,
 };
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
@@ -56,9 +57,24 @@ pub(super) fn for_all(
         return Err(failed(ask));
     }
     let stored = cx.cache.assess(cx.host, generation, response, cx.now)?;
+    is_of_the_origin(cx, ask.stream, response)?;
     cx.cache.progressed(generation, cx.now);
     let limit = body_limit(&ask.config, &ask.request, response);
     Capturing::new(cx.cache.in_flight(), Target::Flight(generation), stored, response, limit)
+}
+
+/// An error of Envoy itself, or of one of its filters, says nothing of what the origin has: another request may find a
+/// route, or be let through.
+fn is_of_the_origin(
+    cx: &Context<'_, impl Host>,
+    stream: StreamId,
+    response: &ResponseHead,
+) -> Result<(), NotStored> {
+    if response.status < 400 || cx.host.is_from_upstream(stream) {
+        Ok(())
+    } else {
+        Err(NotStored::LocalReply)
+    }
 }
 
 /// Why the response to a request is of no use to others when the origin has failed.
@@ -108,6 +124,7 @@ fn late(
         return Err(failed(ask));
     }
     let (stored, late) = cx.cache.assess_late(cx.host, ask, fallback, shares, response, cx.now)?;
+    is_of_the_origin(cx, ask.stream, response)?;
     let limit = body_limit(&ask.config, &ask.request, response);
     Capturing::new(cx.cache.in_flight(), Target::Late(late), stored, response, limit)
 }
@@ -149,7 +166,10 @@ fn under_its_uri(
     response: &ResponseHead,
 ) -> Result<Response, NotStored> {
     let asked_by = Asked { request, metadata: &|| cx.host.metadata(stream) };
-    assessed(cx.config, asked_by, response, key::uri(request, options), (asked.wall, cx.now.wall))
+    let uri = key::uri(request, options);
+    let stored = assessed(cx.config, asked_by, response, uri, (asked.wall, cx.now.wall))?;
+    is_of_the_origin(cx, stream, response)?;
+    Ok(Response { route: Some(taken_route(cx.host, stream, request, options)), ..stored })
 }
 
 /// The capture of a response that belongs under the key of its URI, with its stamp and when it was asked for.

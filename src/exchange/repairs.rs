@@ -137,7 +137,8 @@ mod tests {
         body_bytes: Option<usize>,
     ) -> Passed {
         let stored = StoredResponse { fields: stored.iter().copied().collect(), ..StoredResponse::default() };
-        let response = Response { stored, uri: Vec::new(), tags: Vec::new(), body: Body::default() };
+        let response =
+            Response { stored, uri: Vec::new(), tags: Vec::new(), route: None, body: Body::default() };
         let content = Content::Response(Box::new(response));
         let entry = Entry::new(Record {
             key: Vec::new(),

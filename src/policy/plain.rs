@@ -127,12 +127,9 @@ impl<'a> Passed<'a> {
     /// Whether this field is taken over: preferences, and what the response is stored under.
     #[must_use]
     pub fn takes(&self, name: &[u8]) -> bool {
-        let key = &self.options.key;
         name.starts_with(b":")
             || is_preference(name)
-            || key.headers.iter().any(|keyed| keyed.as_bytes() == name)
-            || matches!(key.unkeyed.said(name), Some(Treatment::Key | Treatment::Ignore))
-            || self.options.credentials.ignores(name)
+            || is_named(name, self.options)
             || self.nominated.contains(&name)
     }
 }
@@ -152,12 +149,27 @@ pub fn is_odd(request: &RequestHead) -> bool {
         || fields().any(|(_, value)| value.iter().any(is_odd_byte))
 }
 
+/// Whether nobody has heard of a field, and the rules do not name it: routes may match on it, and origins stumble.
+#[must_use]
+pub fn is_unheard_of(name: &[u8], options: &Options) -> bool {
+    !is_ordinary(name) && !is_named(name, options)
+}
+
+fn is_ordinary(name: &[u8]) -> bool {
+    name.starts_with(b":") || is_preference(name) || is_personal(name) || is_of_proxies(name)
+}
+
+/// Whether the rules say what a field means to responses.
+fn is_named(name: &[u8], options: &Options) -> bool {
+    let key = &options.key;
+    key.headers.iter().any(|keyed| keyed.as_bytes() == name)
+        || matches!(key.unkeyed.said(name), Some(Treatment::Key | Treatment::Ignore))
+        || options.credentials.ignores(name)
+}
+
 /// Whether it may be a request's own doing that the origin fails: it is odd, or has fields that nobody has heard of.
 #[must_use]
 pub fn may_provoke(request: &RequestHead) -> bool {
-    let is_ordinary = |name: &[u8]| {
-        name.starts_with(b":") || is_preference(name) || is_personal(name) || is_of_proxies(name)
-    };
     is_odd(request) || !request.fields.iter().all(|(name, _)| is_ordinary(name))
 }
 

@@ -277,6 +277,18 @@ impl cache::Host for ProxyHost {
         })
     }
 
+    fn route_name(&self, stream: StreamId) -> Vec<u8> {
+        if !abi::set_effective_context(stream) {
+            return Vec::new();
+        }
+        abi::property("xds\0route_name").unwrap_or_default()
+    }
+
+    fn is_from_upstream(&self, stream: StreamId) -> bool {
+        abi::set_effective_context(stream)
+            && abi::property("response\0code_details").is_some_and(|details| details == b"via_upstream")
+    }
+
     fn cluster(&self, stream: StreamId) -> Option<String> {
         if !abi::set_effective_context(stream) {
             return None;

@@ -19,6 +19,8 @@ pub struct Entry {
     judged: Cell<Option<(u64, Verdict)>>,
     /// The same for another URI that it was found by last.
     judged_for: Cell<Option<(Fingerprint, (u64, Verdict))>>,
+    /// Whether a request has been compared with it by its route.
+    pub was_compared: Cell<bool>,
 }
 
 /// A verdict that was given at one head, brought up to another.
@@ -39,7 +41,12 @@ impl Entry {
     /// An entry that has not been judged yet.
     #[must_use]
     pub fn new(record: Record) -> Rc<Self> {
-        Rc::new(Entry { record, judged: Cell::new(None), judged_for: Cell::new(None) })
+        Rc::new(Entry {
+            record,
+            judged: Cell::new(None),
+            judged_for: Cell::new(None),
+            was_compared: Cell::new(false),
+        })
     }
 
     /// The verdict at journal head `head`. `judge` is asked only once for each head, and only about the records after the

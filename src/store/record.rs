@@ -57,8 +57,19 @@ pub struct Response {
     pub uri: Vec<u8>,
     /// By what it can be purged.
     pub tags: Vec<Tag>,
+    /// The route that its request took; none where no client has asked.
+    pub route: Option<TakenRoute>,
     /// The body.
     pub body: Body,
+}
+
+/// The route that a request took, told apart from others by hashes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TakenRoute {
+    /// Of its name.
+    pub name: u32,
+    /// Of the cluster that it leads to, where the request had a field that the route may have been chosen by.
+    pub cluster: Option<u32>,
 }
 
 /// The nominated fields of a URI's newest response, and the variants that are stored.
@@ -115,6 +126,7 @@ struct Facts<'a> {
     stored: Cow<'a, StoredResponse>,
     uri: &'a [u8],
     tags: Cow<'a, [Tag]>,
+    route: Option<TakenRoute>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
@@ -123,7 +135,7 @@ enum BodyPlace {
     Chunks { bytes: u64 },
 }
 
-const LAYOUT: u8 = 3;
+const LAYOUT: u8 = 4;
 /// The bytes of the layout and of the length of the head.
 const PREFIX: usize = 5;
 /// Room for most heads.
@@ -234,6 +246,7 @@ impl Record {
                 stored: Cow::Borrowed(&r.stored),
                 uri: &r.uri,
                 tags: Cow::Borrowed(&r.tags),
+                route: r.route,
             }),
             Content::Variants(variants) => Kind::Variants(Cow::Borrowed(variants)),
             Content::Search(search) => Kind::Search(Cow::Borrowed(search)),
@@ -265,9 +278,10 @@ impl Record {
         let start = bytes.len() - reader.rest().len();
         let key = key.to_vec();
         let content = match kind {
-            Kind::Response(Facts { stored, uri, tags }) => {
+            Kind::Response(Facts { stored, uri, tags, route }) => {
                 let (stored, uri, tags) = (stored.into_owned(), uri.to_vec(), tags.into_owned());
-                Content::Response(Box::new(Response { stored, uri, tags, body: Body::behind(bytes, start) }))
+                let body = Body::behind(bytes, start);
+                Content::Response(Box::new(Response { stored, uri, tags, route, body }))
             }
             Kind::Variants(variants) => Content::Variants(variants.into_owned()),
             Kind::Search(search) => Content::Search(search.into_owned()),
@@ -348,7 +362,8 @@ pub(crate) mod tests {
             vary: vec!["accept".into()],
             ..StoredResponse::default()
         };
-        let response = Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), body: body.into() };
+        let route = Some(TakenRoute { name: 1, cluster: Some(2) });
+        let response = Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), route, body: body.into() };
         let content = Content::Response(Box::new(response));
         Record { key: key.to_vec(), generation: 7, stamp: 3, asked: Monotonic(9), content }
     }

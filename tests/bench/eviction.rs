@@ -232,7 +232,7 @@ fn response(body: u64, now: Now) -> Response {
     let lifetime = Duration::from_secs(10 * 86_400);
     let stored =
         StoredResponse { status: 200, response_time: now.wall, lifetime, ..StoredResponse::default() };
-    Response { stored, uri: Vec::new(), tags: Vec::new(), body: vec![0; body as usize].into() }
+    Response { stored, uri: Vec::new(), tags: Vec::new(), route: None, body: vec![0; body as usize].into() }
 }
 
 fn ask(config: &Rc<Config>, key: u32, now: Now) -> Rc<Ask> {

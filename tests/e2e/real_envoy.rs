@@ -316,17 +316,24 @@ impl Stand for RealEnvoy {
 }
 
 fn route_yaml(route: &Route) -> String {
+    let Some((field, name)) = route.canary else { return one_route_yaml(route, "") };
+    let blue = Route { name, cluster: "blue", host: Some("blue.internal"), ..Route::default() };
+    let with_field = format!(", headers: [{{ name: {field}, present_match: true }}]");
+    one_route_yaml(&blue, &with_field) + &one_route_yaml(route, "")
+}
+
+fn one_route_yaml(route: &Route, matching: &str) -> String {
     let name = if route.name.is_empty() { String::new() } else { format!("name: {}, ", route.name) };
     if let Some(status) = route.answers {
         return format!(
-            "    - {{ {name}match: {{ prefix: / }}, direct_response: {{ status: {status} }} }}\n"
+            "    - {{ {name}match: {{ prefix: /{matching} }}, direct_response: {{ status: {status} }} }}\n"
         );
     }
     let host = route.host.map(|host| format!(", host_rewrite_literal: {host}")).unwrap_or_default();
     let added = |(name, value): &(&str, &str)| format!("{{ header: {{ key: {name}, value: {value:?} }} }}");
     let adds = route.adds.iter().map(added).collect::<Vec<_>>().join(", ");
     format!(
-        "    - {{ {name}match: {{ prefix: / }}, route: {{ cluster: {}, timeout: 0s{host} }}, request_headers_to_add: [{adds}] }}\n",
+        "    - {{ {name}match: {{ prefix: /{matching} }}, route: {{ cluster: {}, timeout: 0s{host} }}, request_headers_to_add: [{adds}] }}\n",
         route.cluster
     )
 }

@@ -23,7 +23,7 @@ fn seeds() -> [(&'static str, Vec<u8>); 3] {
     let (uri, tags, body) = (b"h/p".to_vec(), vec![Tag::new("a").unwrap()], b"body".to_vec().into());
     let (nominated, known) = (stored.vary.clone(), vec![(7, 1_800_000_000)]);
     let variants = Content::Variants(Variants { nominated, uri: uri.clone(), known });
-    let response = Content::Response(Box::new(Response { stored, uri, tags, body }));
+    let response = Content::Response(Box::new(Response { stored, uri, tags, route: None, body }));
     [("set", set_seed()), ("record", record_seed(response)), ("variants", record_seed(variants))]
 }
 

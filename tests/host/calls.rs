@@ -98,7 +98,8 @@ impl Host {
 
     /// The route takes a request that has come through the internal listener.
     fn loops(&self, request: &mut OriginRequest) -> (Cluster, Option<LocalReply>) {
-        let route = &self.settings.route;
+        let route =
+            self.settings.route.taken_by(|field| request.fields.iter().any(|(name, _)| name == field));
         if let Some(status) = route.direct_response {
             return (Cluster::RouteLoop, Some(upstream::direct_response(status)));
         }

@@ -8,7 +8,7 @@ use std::{
 use super::{headers::HeaderMap, stream::Stream};
 use crate::stand::{OriginRequest, Response};
 
-/// The one route that every request takes.
+/// The route that every request takes, but those with the field of the canary.
 #[derive(Clone, Debug)]
 pub struct Route {
     pub name: String,
@@ -33,6 +33,8 @@ pub struct Route {
     pub request_headers_max: usize,
     /// Protocols that a connection may be upgraded to (`upgrade_configs`).
     pub upgrades: Vec<String>,
+    /// A request field, and the name of the route to the cluster `blue` that requests with it take.
+    pub canary: Option<(String, String)>,
 }
 
 /// How a cluster is.
@@ -76,11 +78,27 @@ impl Default for Route {
             request_headers_bytes_max: 60 * 1024,
             request_headers_max: 100,
             upgrades: vec!["websocket".into()],
+            canary: None,
         }
     }
 }
 
 impl Route {
+    /// The route that a request takes which has the fields that this says.
+    pub fn taken_by(&self, has: impl FnOnce(&str) -> bool) -> Route {
+        match &self.canary {
+            Some((field, name)) if has(field) => Route {
+                name: name.clone(),
+                cluster: "blue".into(),
+                host_rewrite: Some("blue.internal".into()),
+                request_headers_to_add: Vec::new(),
+                direct_response: None,
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
+    }
+
     /// What the router does to the request headers before it sends them.
     pub fn rewrite(&self, headers: &mut HeaderMap) {
         let path = headers.text(":path");

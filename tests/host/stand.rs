@@ -65,6 +65,7 @@ impl Stand for Emulated {
             s.route.host_rewrite = route.host.map(str::to_owned);
             s.route.request_headers_to_add = route.adds.iter().map(owned).collect();
             s.route.direct_response = route.answers;
+            s.route.canary = route.canary.map(|(field, name)| (field.to_owned(), name.to_owned()));
         });
     }
 

@@ -222,7 +222,8 @@ impl World {
             let wanted = &h.streams[id].wanted;
             let (method, target) = (wanted.method.clone(), wanted.target.clone());
             let worker = h.streams[id].worker;
-            h.streams[id].route = h.settings.route.clone();
+            let has = |field: &str| wanted.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(field));
+            h.streams[id].route = h.settings.route.taken_by(has);
             h.tell(|| format!("exchange {id}: {method} {target} to worker {worker}"));
             ingress::request_in(&h.streams[id].wanted, &h.settings.route, request_id)
         });

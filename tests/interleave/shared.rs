@@ -234,6 +234,14 @@ impl Host for Hands<'_> {
         None
     }
 
+    fn route_name(&self, _: u32) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn is_from_upstream(&self, _: u32) -> bool {
+        true
+    }
+
     fn cluster(&self, _: u32) -> Option<String> {
         None
     }

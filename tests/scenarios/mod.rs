@@ -153,6 +153,9 @@ macro_rules! on_both_stands {
                 a_cluster_that_envoy_lacks_is_named_and_clients_fetch_meanwhile
                 where_no_call_reaches_the_routes_the_next_client_leads
                 a_refresh_goes_by_what_was_learned_of_a_route_while_that_is_certain
+                what_came_by_another_route_answers_nobody
+                who_waits_for_another_route_is_not_answered_by_it
+                that_a_request_has_no_route_is_not_stored
             }
             freshness {
                 the_most_specific_lifetime_counts

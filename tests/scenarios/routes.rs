@@ -251,3 +251,69 @@ pub fn a_refresh_goes_by_what_was_learned_of_a_route_while_that_is_certain(stand
     await_origin(stand, "/learned/c", 2);
     assert_eq!(stand.metric("dispatched"), 3);
 }
+
+/// A canary route that a field chooses: what it answers is not for those without the field, whoever asks first.
+pub fn what_came_by_another_route_answers_nobody(stand: &mut dyn Stand) {
+    for (way, collapse) in WAYS {
+        stand.configure(&with_admin(collapse)).unwrap();
+        // Known by its name alone, where the field is an ordinary one; else also where no route has a name.
+        for (field, name) in
+            [("x-canary", ""), ("x-beta", "beta"), ("cookie", "beta"), ("user-agent", "beta")]
+        {
+            let main = if name.is_empty() { "" } else { "main" };
+            stand.route(Route { name: main, canary: Some((field, name)), ..Route::default() });
+            let path = format!("/canary/{way}/{field}");
+            let plain = || Request::get(&path);
+            let canary = || Request::get(&path).field(field, "1");
+            stand.origin(&path, vec![page("of blue").field("cache-control", "max-age=600"), page("page")]);
+            assert_eq!(stand.send(0, canary()).text(), "of blue", "{path}");
+            let other = stand.send(1, plain());
+            assert_eq!(other.text(), "page", "{path}");
+            assert_eq!(other.field("cache-status"), "larder; fwd=vary-miss; stored; detail=route-miss");
+            assert_eq!(stand.send(0, plain()).text(), "page", "{path}");
+            let sent = hosts(stand, &path);
+            assert_eq!(sent, ["blue.internal", "shop.example"], "{path}");
+            expect_hit(stand, 1, &path, "page");
+        }
+    }
+}
+
+/// Who waits for a fetch by another route asks for itself.
+pub fn who_waits_for_another_route_is_not_answered_by_it(stand: &mut dyn Stand) {
+    for (way, collapse) in WAYS {
+        stand.configure(&with_admin(collapse)).unwrap();
+        stand.route(Route { canary: Some(("x-canary", "")), ..Route::default() });
+        let path = format!("/canary/{way}/waiting");
+        stand.origin(&path, vec![page("of blue").delay(Duration::from_millis(500)), page("page")]);
+        let leader = stand.start(0, Request::get(&path).field("x-canary", "1"));
+        await_origin(stand, &path, 1);
+        let others: Vec<_> = (0..6).map(|n| stand.start(n % 2, Request::get(&path))).collect();
+        assert_eq!(stand.finish(leader).text(), "of blue");
+        for exchange in others {
+            assert_eq!(stand.finish(exchange).text(), "page", "{way}");
+        }
+        let asked = hosts(stand, &path);
+        assert!(asked.len() <= 3, "{way}: {asked:?}");
+    }
+}
+
+/// A route that only exists for some: that others have none is not stored, whatever lifetime 404s have.
+pub fn that_a_request_has_no_route_is_not_stored(stand: &mut dyn Stand) {
+    for (way, collapse) in WAYS {
+        let ttl = r#""ttl": {"status": {"404": "10m"}, "default": "10m"}"#;
+        stand.configure(&with_admin(&format!("{collapse} {ttl},"))).unwrap();
+        stand.route(Route { answers: Some(404), canary: Some(("x-tenant", "")), ..Route::default() });
+        let path = format!("/tenant/{way}");
+        stand.origin(&path, vec![page("of the tenant")]);
+        for worker in [0, 1, 0] {
+            let none = get(stand, worker, &path);
+            assert_eq!(none.status, 404, "{way}");
+            assert_eq!(none.field("cache-status"), "larder; fwd=uri-miss; detail=local-reply", "{way}");
+        }
+        for worker in [0, 1] {
+            let theirs = stand.send(worker, Request::get(&path).field("x-tenant", "1"));
+            assert_eq!(theirs.text(), "of the tenant", "{way}");
+            assert_eq!(get(stand, worker, &path).status, 404, "{way}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Whether what is stored came by the route that a request takes. Where routes match on more than host, path and method (a
+//! canary by a header field), two requests with one key may go to different places, and what one of them brought is not
+//! for the other.
+//!
+//! The route of a request costs a question to Envoy, so not every hit asks it. A response whose own request had a field that
+//! nobody has heard of, by which canaries are chosen as a rule, is compared each time. Any other is compared when
+//! a worker serves it first, when the origin is to be asked, and now and then; once that has shown two routes for one key,
+//! each time for a while.
+
+use core::time::Duration;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::consider::Judged;
+use super::{Ask, Cache, Fetch, Fetcher, Host, StreamId};
+use crate::config::Options;
+use crate::http::RequestHead;
+use crate::policy::plain::is_unheard_of;
+use crate::policy::reuse::Reuse;
+use crate::store::memory::Entry;
+use crate::store::record::{Response, TakenRoute};
+use crate::time::Now;
+
+/// One in so many hits is compared in any case.
+const COMPARED: u32 = 32;
+/// So long after two routes were found for one key each hit is.
+const DIFFER_FOR: Duration = Duration::from_secs(600);
+
+/// Whether routes may match on a field of a request that nobody has heard of and that is not part of the key.
+pub(super) fn may_steer(request: &RequestHead, options: &Options) -> bool {
+    request.fields.iter().any(|(name, _)| is_unheard_of(name, options))
+}
+
+/// The route of the request of a stream. Of a request that may steer the cluster counts as well, since routes need no
+/// names; not of others, as a route with weights sends them to one cluster or another.
+pub fn taken_route(
+    host: &impl Host,
+    stream: StreamId,
+    request: &RequestHead,
+    options: &Options,
+) -> TakenRoute {
+    let cluster = || cluster_of(host, stream);
+    TakenRoute { name: number(&host.route_name(stream)), cluster: may_steer(request, options).then(cluster) }
+}
+
+/// The cluster of a route; that of one which answers by itself is like no other.
+fn cluster_of(host: &impl Host, stream: StreamId) -> u32 {
+    number(host.cluster(stream).unwrap_or_default().as_bytes())
+}
+
+fn number(text: &[u8]) -> u32 {
+    xxh3_64(text) as u32
+}
+
+impl Fetch {
+    /// The route by which its response came. What the root sends has no field that nobody has heard of.
+    pub(super) fn taken_route(&self, host: &impl Host) -> Option<TakenRoute> {
+        let taken = self.ask.taken_route(host)?;
+        Some(match self.by {
+            Fetcher::Stream => taken,
+            Fetcher::Root(_) => TakenRoute { cluster: None, ..taken },
+        })
+    }
+}
+
+impl Cache {
+    /// Whether what is stored came by another route than this request takes, as far as that is to be looked at.
+    pub(super) fn came_another_way(
+        &self,
+        host: &impl Host,
+        (entry, response): (&Entry, &Response),
+        ask: &Ask,
+        judged: &Judged,
+        now: Now,
+    ) -> bool {
+        let Some(route) = response.route else { return false };
+        let is_hit = matches!(judged, Judged::Usable { reuse: Reuse::Fresh { .. }, refresh: false });
+        let by_chance = (ask.stream ^ entry.record.generation as u32).is_multiple_of(COMPARED);
+        let is_known = entry.was_compared.get() && !by_chance && !self.routes_differ(now);
+        if is_hit && is_known && route.cluster.is_none() {
+            return false;
+        }
+        let Some(taken) = ask.taken_route(host) else { return false };
+        entry.was_compared.set(true);
+        if taken.name != route.name {
+            self.two_routes(host, now);
+            return true;
+        }
+        let cluster = || taken.cluster.unwrap_or_else(|| cluster_of(host, ask.stream));
+        route.cluster.is_some_and(|of| of != cluster())
+    }
+
+    /// Whether two routes were found for one key lately.
+    #[must_use]
+    pub fn routes_differ(&self, now: Now) -> bool {
+        self.routes_differ.get().is_some_and(|found| now.mono.since(found) < DIFFER_FOR)
+    }
+
+    fn two_routes(&self, host: &impl Host, now: Now) {
+        if !self.routes_differ(now) {
+            host.warn(
+                "larder: requests for one URL took different routes, so each is answered by its own. Name what the routes \
+                 match on in key.headers, or give them a key.partition.",
+            );
+        }
+        self.routes_differ.set(Some(now.mono));
+    }
+}
