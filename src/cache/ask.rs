@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Host;
-use super::taken_route::taken_route;
+use super::taken_route::{name_of, taken_route};
 use crate::config::{Config, Options};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
@@ -59,6 +59,8 @@ pub struct Ask {
     authenticated: OnceCell<bool>,
     /// What [`Ask::taken_route`] says, once it was asked.
     route: OnceCell<TakenRoute>,
+    /// What [`Ask::route_name`] says, once it was asked.
+    route_name: OnceCell<u32>,
 }
 
 /// The moment at which something was decided about a request.
@@ -185,6 +187,7 @@ impl Ask {
             whole: OnceCell::new(),
             authenticated: OnceCell::new(),
             route: OnceCell::new(),
+            route_name: OnceCell::new(),
         }
     }
 
@@ -209,6 +212,11 @@ impl Ask {
     pub fn taken_route(&self, host: &impl Host) -> Option<TakenRoute> {
         let taken = || taken_route(host, self.stream, &self.request, &self.options);
         (!self.is_nobodys).then(|| *self.route.get_or_init(taken))
+    }
+
+    /// The name of that route alone, as a number.
+    pub(super) fn route_name(&self, host: &impl Host) -> Option<u32> {
+        (!self.is_nobodys).then(|| *self.route_name.get_or_init(|| name_of(host, self.stream)))
     }
 
     /// The same, but that no client asks.

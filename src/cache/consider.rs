@@ -243,7 +243,10 @@ impl Cache {
             (Content::Search(_), Some(_)) => Judged::Gone,
             (Content::Response(response), Some(invalidated)) => {
                 let judged = usable(response, ask, invalidated, entry.record.generation, now);
-                if self.came_another_way(host, (entry, response), ask, &judged, now) {
+                let is_hit = matches!(judged, Judged::Usable { reuse: Reuse::Fresh { .. }, refresh: false });
+                if is_hit && self.takes_route_for_granted(entry, response, ask, now) {
+                    judged
+                } else if self.came_another_way(host, entry, response, ask, now) {
                     Judged::OfAnother(ForwardReason::RouteMiss)
                 } else {
                     judged

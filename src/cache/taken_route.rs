@@ -10,12 +10,10 @@
 use core::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::consider::Judged;
 use super::{Ask, Cache, Fetch, Fetcher, Host, StreamId};
 use crate::config::Options;
 use crate::http::RequestHead;
 use crate::policy::plain::is_unheard_of;
-use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
 use crate::store::record::{Response, TakenRoute};
 use crate::time::Now;
@@ -39,7 +37,12 @@ pub fn taken_route(
     options: &Options,
 ) -> TakenRoute {
     let cluster = || cluster_of(host, stream);
-    TakenRoute { name: number(&host.route_name(stream)), cluster: may_steer(request, options).then(cluster) }
+    TakenRoute { name: name_of(host, stream), cluster: may_steer(request, options).then(cluster) }
+}
+
+/// The name of a route, as a number.
+pub(super) fn name_of(host: &impl Host, stream: StreamId) -> u32 {
+    number(&host.route_name(stream))
 }
 
 /// The cluster of a route; that of one which answers by itself is like no other.
@@ -63,35 +66,43 @@ impl Fetch {
 }
 
 impl Cache {
-    /// Whether what is stored came by another route than this request takes, as far as that is to be looked at.
+    /// Whether a fresh response may be served without a look at the route that it came by: nearly all are.
+    #[inline]
+    pub(super) fn takes_route_for_granted(
+        &self,
+        entry: &Entry,
+        response: &Response,
+        ask: &Ask,
+        now: Now,
+    ) -> bool {
+        let by_chance = (ask.stream ^ entry.record.generation as u32).is_multiple_of(COMPARED);
+        match response.route {
+            None => true,
+            Some(TakenRoute { cluster: Some(_), .. }) => false,
+            Some(_) => entry.was_compared.get() && !by_chance && !self.routes_differ(now),
+        }
+    }
+
+    /// Whether what is stored came by another route than this request takes.
     pub(super) fn came_another_way(
         &self,
         host: &impl Host,
-        (entry, response): (&Entry, &Response),
+        entry: &Entry,
+        response: &Response,
         ask: &Ask,
-        judged: &Judged,
         now: Now,
     ) -> bool {
-        let Some(route) = response.route else { return false };
-        let is_hit = matches!(judged, Judged::Usable { reuse: Reuse::Fresh { .. }, refresh: false });
-        let by_chance = (ask.stream ^ entry.record.generation as u32).is_multiple_of(COMPARED);
-        let is_known = entry.was_compared.get() && !by_chance && !self.routes_differ(now);
-        if is_hit && is_known && route.cluster.is_none() {
-            return false;
-        }
-        let Some(taken) = ask.taken_route(host) else { return false };
+        let Some((route, name)) = response.route.zip(ask.route_name(host)) else { return false };
         entry.was_compared.set(true);
-        if taken.name != route.name {
+        if route.name != name {
             self.two_routes(host, now);
             return true;
         }
-        let cluster = || taken.cluster.unwrap_or_else(|| cluster_of(host, ask.stream));
-        route.cluster.is_some_and(|of| of != cluster())
+        route.cluster.is_some_and(|cluster| cluster != cluster_of(host, ask.stream))
     }
 
     /// Whether two routes were found for one key lately.
-    #[must_use]
-    pub fn routes_differ(&self, now: Now) -> bool {
+    fn routes_differ(&self, now: Now) -> bool {
         self.routes_differ.get().is_some_and(|found| now.mono.since(found) < DIFFER_FOR)
     }
 

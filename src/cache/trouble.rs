@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::claim::Need;
-use super::consider::{Judged, invalidated, wants_refresh};
+use super::consider::{invalidated, wants_refresh};
 use super::{Ask, Cache, Decision, Host};
 use crate::breaker::{Breakers, CLUSTERS_MAX, Change};
 use crate::metrics::{Counter, Gauge};
@@ -165,11 +165,8 @@ impl Cache {
             Content::Search(_) => return None,
         };
         let reuse = self.on_error(&entry, ask, now)?;
-        let judged = Judged::Usable { reuse, refresh: true };
-        if self.came_another_way(host, (&entry, entry.response()?), ask, &judged, now) {
-            return None;
-        }
-        Some(Decision::Serve { entry, reuse })
+        let is_another = self.came_another_way(host, &entry, entry.response()?, ask, now);
+        (!is_another).then_some(Decision::Serve { entry, reuse })
     }
 
     fn suspect(&mut self, cluster: String) {
