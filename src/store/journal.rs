@@ -8,16 +8,16 @@
 //! gone, never fresh.
 
 mod heal;
+mod segment;
 mod tail;
 
 pub use tail::Covering;
 
 use core::cell::Cell;
 
-use xxhash_rust::xxh3::xxh3_64;
+use segment::{Segment, UNNAMED, key};
 
-use super::codec::Reader;
-use super::{Cas, SharedData, TRIES};
+use super::{SharedData, TRIES};
 use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, Work, decode, encode};
 
@@ -28,25 +28,6 @@ pub const RECORDS: u64 = 64;
 /// With so many bytes of records a segment is full, however few they are: the ring takes at most 256 times these and one
 /// record of [`RECORD_BYTES_MAX`](crate::invalidation::RECORD_BYTES_MAX) more, 12 MiB.
 pub const SEGMENT_BYTES: usize = 32 << 10;
-
-const LAYOUT: u8 = 2;
-
-/// No journal gets that far: a segment with a greater number is none, and positions never overflow.
-const NO_MAX: u64 = u64::MAX >> 16;
-
-/// The nonce of a segment that may belong to any journal.
-const UNNAMED: u64 = 0;
-
-/// A segment of the ring, as read.
-#[derive(Clone, PartialEq, Debug)]
-struct Segment {
-    /// Names this journal; another nonce means that shared data was lost and began anew.
-    nonce: u64,
-    no: u64,
-    /// Everything stamped below it may be covered by a hard record that was forgotten.
-    hard_below: u64,
-    records: Vec<Vec<u8>>,
-}
 
 /// What a worker knows of the journal.
 pub struct Mirror {
@@ -250,7 +231,7 @@ impl Mirror {
                 Some(s) if s.no == cur => s,
                 old => Segment::after(old, cur, hard_below, self.nonce.unwrap_or(nonce)),
             };
-            next.records.push(record.clone());
+            next.records.push(&record);
             if deviates(Deviation::AdvancesEpochFirst) {
                 data.advance_epoch();
             }
@@ -319,69 +300,6 @@ impl Mirror {
         self.hard_below = self.hard_below.max(self.newest_hard);
         self.index.clear();
     }
-}
-
-struct Found {
-    segment: Option<Segment>,
-    cas: Cas,
-}
-
-impl Segment {
-    /// The segment that lies where `no` belongs; none when what lies there cannot be understood.
-    fn read(data: &impl SharedData, no: u64) -> Option<Found> {
-        match data.get(&key(no)) {
-            None => Some(Found { segment: None, cas: Cas::Absent }),
-            Some(found) => Some(Found { segment: Some(Segment::decode(&found.bytes)?), cas: found.cas }),
-        }
-    }
-
-    /// The empty segment `no` in the place of an older one, with what must not be forgotten of that.
-    fn after(old: Option<Segment>, no: u64, hard_below: u64, nonce: u64) -> Segment {
-        let forgotten = old.as_ref().map_or(0, |s| s.hard_below.max(s.newest_hard()));
-        let nonce = old.map(|s| s.nonce).filter(|named| *named != UNNAMED).unwrap_or(nonce);
-        Segment { nonce, no, hard_below: hard_below.max(forgotten), records: Vec::new() }
-    }
-
-    /// Whether the next record belongs into the next segment.
-    fn is_full(&self) -> bool {
-        let bytes: usize = self.records.iter().map(Vec::len).sum();
-        self.records.len() as u64 >= sizes().records || bytes >= sizes().segment_bytes
-    }
-
-    fn newest_hard(&self) -> u64 {
-        let newest = self.records.iter().rposition(|r| decode(r).mode == Mode::Hard);
-        newest.map_or(0, |n| (self.no - 1) * sizes().records + n as u64 + 1)
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut content = Vec::new();
-        for number in [self.nonce, self.no, self.hard_below] {
-            content.extend_from_slice(&number.to_le_bytes());
-        }
-        for record in &self.records {
-            content.extend_from_slice(&(record.len() as u32).to_le_bytes());
-            content.extend_from_slice(record);
-        }
-        [&[LAYOUT][..], &xxh3_64(&content).to_le_bytes(), &content].concat()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Segment> {
-        let mut bytes = Reader::new(bytes);
-        if bytes.u8()? != LAYOUT || bytes.u64()? != xxh3_64(bytes.rest()) {
-            return None;
-        }
-        let (nonce, no, hard_below) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
-        let mut records = Vec::new();
-        while !bytes.rest().is_empty() && (records.len() as u64) < sizes().records {
-            let len = bytes.u32()? as usize;
-            records.push(bytes.bytes(len)?.to_vec());
-        }
-        (1..=NO_MAX).contains(&no).then_some(Segment { nonce, no, hard_below, records })
-    }
-}
-
-fn key(no: u64) -> String {
-    format!("j/{}", no % sizes().segments)
 }
 
 #[cfg(test)]

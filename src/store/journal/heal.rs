@@ -5,7 +5,8 @@
 //! as much, at positions at least as new. To everyone who reads it, it is as if somebody had purged everything until
 //! the segment was full: nothing about the ring is special afterwards.
 
-use super::{Found, Mirror, RECORDS, SEGMENTS, Segment, UNNAMED, key};
+use super::segment::{Found, Records, Segment, UNNAMED, key};
+use super::{Mirror, RECORDS, SEGMENTS};
 use crate::store::{SharedData, Versioned};
 
 impl Mirror {
@@ -30,8 +31,7 @@ impl Mirror {
             nonce: nonce.unwrap_or(UNNAMED),
             no: damaged,
             hard_below: 0,
-            // A record that nobody can read is a hard purge of everything.
-            records: vec![Vec::new(); RECORDS as usize],
+            records: Records::unreadable(RECORDS),
         };
         if data.compare_and_set(&key(no), &healed.encode(), cas) {
             data.advance_epoch();

@@ -80,7 +80,8 @@ impl Mirror {
         segments
             .flat_map(|segment| {
                 let first = (segment.no - 1) * sizes().records + 1;
-                (first..).zip(segment.records).collect::<Vec<_>>().into_iter().rev()
+                let records = (first..).zip(segment.records.iter().map(<[u8]>::to_vec));
+                records.collect::<Vec<_>>().into_iter().rev()
             })
             .filter(move |(seq, _)| *seq <= last)
             .map(|(seq, record)| (seq, decode(&record)))
