@@ -10,7 +10,7 @@ INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-d
 
 CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 
-.PHONY: help build envoy demo run test unit wasm-test chaos fuzz soak e2e purge-chaos trap conformance bench bench-core \
+.PHONY: help build cli envoy demo run test unit wasm-test chaos fuzz soak e2e purge-chaos trap conformance bench bench-core \
   bench-eviction lint clean rust
 
 help: ## this list
@@ -23,10 +23,10 @@ run: build ## Envoy with Larder in front of your origin: make run ORIGIN=http(s)
 	@exec python3 envoy/demo/demo.py --origin "$(ORIGIN)" $(if $(PORT),--port $(PORT)) $(if $(CONFIG),--config "$(CONFIG)")
 
 build: rust ## the module to ship: dist/larder.wasm
-	cargo build --release --lib --target wasm32-wasip1
+	cargo build --release -p larder-wasm --lib --target wasm32-wasip1
 	@$(MAKE) --no-print-directory dist/larder.wasm && wc -c dist/larder.wasm
 
-dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder.wasm tools/finish.py tools/binaryen/package-lock.json
+dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder_wasm.wasm tools/finish.py tools/binaryen/package-lock.json
 	@echo "Shrinking it: this takes about a minute …"
 	python3 tools/finish.py $< $@
 
@@ -35,12 +35,12 @@ test: lint unit wasm-test e2e conformance ## everything that CI runs
 unit: rust ## tests of the crate and scenarios on the emulated host
 	@# The test of licences asks without a network about every platform's dependencies.
 	cargo fetch --locked
-	cargo test -- --skip e2e::
+	cargo test --workspace -- --skip e2e::
 
 wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-unknown under Node
 	@node=$$(python3 tools/get.py node) && set -x && PATH="$$(dirname "$$node"):$$PATH" \
 	  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(RUNNER) WASM_BINDGEN_TEST_TIMEOUT=300 \
-	  cargo test --lib --target wasm32-unknown-unknown --no-default-features
+	  cargo test --lib --target wasm32-unknown-unknown
 
 $(RUNNER):
 	@echo "Building wasm-bindgen-cli $(WASM_BINDGEN) once, into .tools: this takes some minutes …"
@@ -67,8 +67,8 @@ soak: trap ## a real Envoy with four workers under everything at once: make soak
 	python3 tools/soak.py $(or $(MINUTES),20) $(or $(RATE),250)
 
 trap: rust
-	cargo build --profile chaos --lib --target wasm32-wasip1 --features trap
-	python3 tools/finish.py $(TARGET_DIR)/wasm32-wasip1/chaos/larder.wasm $(TARGET_DIR)/trap/larder.wasm quick
+	cargo build --profile chaos -p larder-wasm --lib --target wasm32-wasip1 --features trap
+	python3 tools/finish.py $(TARGET_DIR)/wasm32-wasip1/chaos/larder_wasm.wasm $(TARGET_DIR)/trap/larder.wasm quick
 
 conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="id …": these alone, in full)
 	@envoy=$$(python3 tools/get.py envoy) && node=$$(python3 tools/get.py node) && \
@@ -77,7 +77,7 @@ conformance: build ## the public HTTP cache tests, through a real Envoy (TESTS="
 	  LARDER_ENVOY=$$envoy node --no-warnings tests/conformance/run.mjs $(TESTS)
 
 bench: build ## what the cache costs, next to others, with a report (QUICK=1: in three minutes; ONLY=text: what holds it)
-	cargo build --release --examples --target wasm32-wasip1
+	cargo build --release -p larder-wasm --examples --target wasm32-wasip1
 	@QUICK="$(QUICK)" ONLY="$(ONLY)" python3 tests/bench/bench.py
 
 bench-core: rust ## instructions that the core takes for a request, against tests/bench/core.json (UPDATE=1: write them)
@@ -86,14 +86,17 @@ bench-core: rust ## instructions that the core takes for a request, against test
 bench-eviction: rust ## what eviction costs in misses, next to libCacheSim's on the same traces (QUICK=1: fewer requests)
 	@QUICK="$(QUICK)" python3 tests/bench/eviction.py
 
+cli: rust ## the command line: target/release/larder (check FILE …: what the filter would say of a configuration)
+	cargo build --release -p larder-cli
+
 envoy: ## the path of the Envoy that demo and tests start
 	@python3 tools/get.py envoy
 
 lint: rust ## formatting, clippy and rustdoc, warnings denied
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	cargo clippy --lib --target wasm32-wasip1 --features trap -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p larder-wasm --lib --target wasm32-wasip1 --features trap -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 clean: ## removes what was built (.venv and .tools stay)
 	cargo clean

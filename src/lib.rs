@@ -7,12 +7,12 @@
 //! # The way of a request
 //!
 //! ```text
-//!  Envoy ──callbacks──► proxy::filter ──events──► exchange ──asks──► cache ──► store (shared data)
+//!  Envoy ──callbacks──► wasm::filter ──events──► exchange ──asks──► cache ──► store (shared data)
 //!        ◄──host calls──              ◄──steps───          ◄─decides─       └─► invalidation (verdicts)
 //!                                                     └──── policy (RFC 9111, pure) ────┘
 //! ```
 //!
-//! 1. [`proxy`] turns callbacks into events and steps into host calls. It is the only room that knows proxy-wasm.
+//! 1. The package `larder-wasm` (`wasm/`) turns callbacks into events and steps into host calls. It alone knows proxy-wasm.
 //! 2. [`exchange`] is the state machine of one request: event in, step out.
 //! 3. [`cache`] is what one worker remembers, who waits in it and what it fetches. One procedure,
 //!    [`cache::Cache::consider`], decides for new requests, wake-ups, sweeps and landings, and reads the journal
@@ -58,6 +58,3 @@ pub mod policy;
 mod sorting;
 pub mod store;
 pub mod time;
-
-#[cfg(all(feature = "proxy", not(test)))]
-pub mod proxy;

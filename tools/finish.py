@@ -30,7 +30,7 @@ FEATURES = [
     "simd",
 ]
 
-# Callbacks of Larder's own that take the place of the SDK's (src/proxy/exports.rs).
+# Callbacks of Larder's own that take the place of the SDK's (wasm/src/exports.rs).
 OWN = {"larder_on_queue_ready": "proxy_on_queue_ready"}
 # Callbacks that the SDK exports whether a filter has them or not, and that Larder does not have: without them the host
 # goes on as if they had agreed, and does not call into the VM for it.

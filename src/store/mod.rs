@@ -47,7 +47,8 @@ pub const TRIES: usize = 8;
 
 /// A key of shared data: the version of the layouts, a kind, and numbers. Every request that is not answered from the
 /// worker's own memory makes some, so they are made without the machinery of `format!`.
-pub(crate) fn shared_key(kind: &str, numbers: &[u32]) -> String {
+#[must_use]
+pub fn shared_key(kind: &str, numbers: &[u32]) -> String {
     let mut key = String::with_capacity(32);
     key.push_str(SCHEMA);
     key.push('/');

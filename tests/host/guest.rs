@@ -204,6 +204,6 @@ fn roots_may_be_dropped_when_their_thread_ends() {
     thread_local! {
         static KEPT: std::cell::RefCell<Option<Box<dyn RootContext>>> = const { std::cell::RefCell::new(None) };
     }
-    let keep = || KEPT.with_borrow_mut(|kept| *kept = Some(larder::proxy::root(1, larder::proxy::Vm::new())));
+    let keep = || KEPT.with_borrow_mut(|kept| *kept = Some(larder_wasm::root(1, larder_wasm::Vm::new())));
     assert!(std::thread::spawn(keep).join().is_ok());
 }

@@ -58,8 +58,8 @@ pub struct World {
 
 /// A VM of Larder.
 pub fn larder() -> NewVm {
-    let vm = larder::proxy::Vm::new();
-    Rc::new(move |id| larder::proxy::root(id, Rc::clone(&vm)))
+    let vm = larder_wasm::Vm::new();
+    Rc::new(move |id| larder_wasm::root(id, Rc::clone(&vm)))
 }
 
 impl World {

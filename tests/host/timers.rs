@@ -47,7 +47,7 @@ impl World {
                 // The toy's roots are none that Larder knows, so roots are called past Larder's own callback.
                 self.notify(vm, context, "on_queue_ready", || match is_root {
                     true => exports::proxy_on_queue_ready(context, token),
-                    false => larder::proxy::larder_on_queue_ready(context, token),
+                    false => larder_wasm::larder_on_queue_ready(context, token),
                 });
             }
             None => host(|h| h.tell(|| format!("queue {token} is ready, and nobody is there"))),

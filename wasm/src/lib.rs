@@ -1,5 +1,5 @@
-//! The adapter to proxy-wasm, the only room that knows it: callbacks are translated into events for the core, and
-//! the core's steps and effects into calls to the host.
+//! Larder as a proxy-wasm filter: callbacks are translated into events for the core ([`larder`]), and the core's steps and
+//! effects into calls to the host. Nothing else knows proxy-wasm.
 
 mod abi;
 mod bodies;

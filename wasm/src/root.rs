@@ -13,9 +13,9 @@ use super::exports::Alive;
 use super::filter::Filter;
 use super::listeners::Listeners;
 use super::vm::Vm;
-use crate::cache::{Call, Reception, Refusal};
-use crate::config::Config;
-use crate::http::{Fields, ResponseHead};
+use larder::cache::{Call, Reception, Refusal};
+use larder::config::Config;
+use larder::http::{Fields, ResponseHead};
 
 /// How often the sweep runs that makes up for lost hints, renews leases and keeps deadlines.
 const TICK: Duration = Duration::from_millis(50);

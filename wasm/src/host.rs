@@ -5,11 +5,11 @@ use core::time::Duration;
 use hashbrown::HashMap;
 
 use super::abi;
-use crate::cache::{self, Route, StreamId};
-use crate::http::{Fields, Peer};
-use crate::metrics::{Counter, Gauge, Metrics};
-use crate::store::{Cas, Fingerprint, SharedData, Versioned, shared_key, sum};
-use crate::time::{Monotonic, Now, Timestamp};
+use larder::cache::{self, Route, StreamId};
+use larder::http::{Fields, Peer};
+use larder::metrics::{Counter, Gauge, Metrics};
+use larder::store::{Cas, Fingerprint, SharedData, Versioned, shared_key, sum};
+use larder::time::{Monotonic, Now, Timestamp};
 
 /// Equal to no number that the host gives, so that only an absent key takes the value.
 const INSERT: u32 = u32::MAX;

@@ -11,11 +11,11 @@ use super::bodies::Bodies;
 use super::listeners::Listeners;
 use super::root::reception;
 use super::vm::Vm;
-use crate::admin::BodyMissing;
-use crate::cache::{Call, Reception, StreamId};
-use crate::config::Config;
-use crate::exchange::{self, Edit, Ending, Exchange, Reply, Step};
-use crate::http::{Fields, RequestHead, ResponseHead};
+use larder::admin::BodyMissing;
+use larder::cache::{Call, Reception, StreamId};
+use larder::config::Config;
+use larder::exchange::{self, Edit, Ending, Exchange, Reply, Step};
+use larder::http::{Fields, RequestHead, ResponseHead};
 
 /// More than any body that is read.
 const BODY_BYTES_MAX: usize = 16 << 20;

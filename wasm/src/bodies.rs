@@ -20,7 +20,7 @@ use core::time::Duration;
 use log::warn;
 
 use super::abi;
-use crate::time::Monotonic;
+use larder::time::Monotonic;
 
 /// How long something of a body must have been there without being shown. A filter in front may look at it meanwhile.
 const UNSEEN_FOR: Duration = Duration::from_millis(40);

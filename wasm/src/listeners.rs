@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::abi;
 use super::host::ProxyHost;
 use super::routes::Routes;
-use crate::config::{Config, Direction};
+use larder::config::{Config, Direction};
 
 /// So many streams are asked at first, and one in as many from then on, while no listener has a direction: asking takes
 /// about a third of a microsecond, and outside meshes the answer is always the same.

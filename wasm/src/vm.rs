@@ -11,12 +11,12 @@ use super::bodies::{Arrival, Bodies};
 use super::filter::perform_elsewhere;
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
-use crate::admin::{BodyMissing, Desk};
-use crate::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
-use crate::config::Config;
-use crate::exchange::{Context, Exchange, catch_up, go_on};
-use crate::store::{Fingerprint, Seed};
-use crate::time::Monotonic;
+use larder::admin::{BodyMissing, Desk};
+use larder::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
+use larder::config::Config;
+use larder::exchange::{Context, Exchange, catch_up, go_on};
+use larder::store::{Fingerprint, Seed};
+use larder::time::Monotonic;
 
 /// The most messages that one callback takes from its queue.
 const MESSAGES_MAX: usize = 64;
