@@ -129,8 +129,10 @@ fn every_word_is_produced() {
 #[test]
 fn every_counter_and_every_gauge_is_seen_in_a_test() {
     let read = |file: PathBuf| fs::read_to_string(file).unwrap();
-    let (metrics, others): (Vec<_>, Vec<_>) =
-        [sources("src"), sources("wasm/src")].concat().into_iter().partition(|file| file.ends_with("src/metrics.rs"));
+    let (metrics, others): (Vec<_>, Vec<_>) = [sources("src"), sources("wasm/src")]
+        .concat()
+        .into_iter()
+        .partition(|file| file.ends_with("src/metrics.rs"));
     let of_answers = metrics.into_iter().map(read).filter_map(|text| Some(function(&text, "of")?.to_owned()));
     let (src, tests): (String, String) =
         (others.into_iter().map(read).chain(of_answers).collect(), code().concat());

@@ -64,3 +64,51 @@ fn read(file: &Path) -> io::Result<String> {
     }
     fs::read_to_string(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a file with this text, and with which outcome.
+    fn said(name: &str, text: &str) -> (String, Outcome) {
+        let folder = std::env::temp_dir().join(format!("larder-check-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(name);
+        fs::write(&file, text).unwrap();
+        let mut out = Vec::new();
+        let outcome = check_file(&file, &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        (shown.replace(&format!("{}/", folder.display()), ""), outcome)
+    }
+
+    #[test]
+    fn a_file_is_accepted_refused_or_unreadable() {
+        for (name, text, expected, outcome) in [
+            ("fine.json", r#"{"ttl": "1m"}"#, "fine.json: accepted\n", Outcome::Accepted),
+            (
+                "odd.json",
+                r#"{"ttl": {"min": "2h", "max": "1h"}}"#,
+                "odd.json: error: ttl.min: 2h is longer than max, which is 1h\n",
+                Outcome::Refused,
+            ),
+            (
+                "wrong.yaml",
+                "wasm: [{ name: larder, code: x, config: { ttl: soon } }]",
+                "wrong.yaml: wasm[0].config: error: ttl: \"soon\" is not a duration; expected",
+                Outcome::Refused,
+            ),
+            ("none.yaml", "a: 1", "none.yaml: no plugin configuration in it", Outcome::Unreadable),
+        ] {
+            let (shown, what) = said(name, text);
+            assert!(shown.starts_with(expected), "{shown}");
+            assert!(what == outcome, "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told_and_accepted() {
+        let (shown, outcome) = said("rules.json", r#"{"rules": [{"tags": []}]}"#);
+        assert!(shown.contains("rules.json: warning: rules[0]: has no effect"), "{shown}");
+        assert!(shown.ends_with("rules.json: accepted\n") && outcome == Outcome::Accepted, "{shown}");
+    }
+}
