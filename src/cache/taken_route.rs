@@ -11,7 +11,7 @@ use core::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Ask, Cache, Fetch, Fetcher, Host, StreamId};
-use crate::config::Options;
+use crate::config::{Options, subset};
 use crate::http::RequestHead;
 use crate::policy::plain::is_unheard_of;
 use crate::store::memory::Entry;
@@ -28,7 +28,7 @@ pub(super) fn may_steer(request: &RequestHead, options: &Options) -> bool {
     request.fields.iter().any(|(name, _)| is_unheard_of(name, options))
 }
 
-/// The route of the request of a stream. Of a request that may steer the cluster counts as well, since routes need no
+/// The route of the request of a stream. Of a request that may steer it counts as well where that leads, since routes need no
 /// names; not of others, as a route with weights sends them to one cluster or another.
 pub fn taken_route(
     host: &impl Host,
@@ -36,8 +36,8 @@ pub fn taken_route(
     request: &RequestHead,
     options: &Options,
 ) -> TakenRoute {
-    let cluster = || cluster_of(host, stream);
-    TakenRoute { name: name_of(host, stream), cluster: may_steer(request, options).then(cluster) }
+    let destination = || destination_of(host, stream);
+    TakenRoute { name: name_of(host, stream), destination: may_steer(request, options).then(destination) }
 }
 
 /// The name of a route, as a number.
@@ -45,9 +45,11 @@ pub(super) fn name_of(host: &impl Host, stream: StreamId) -> u32 {
     number(&host.route_name(stream))
 }
 
-/// The cluster of a route; that of one which answers by itself is like no other.
-fn cluster_of(host: &impl Host, stream: StreamId) -> u32 {
-    number(host.cluster(stream).unwrap_or_default().as_bytes())
+/// Where a route leads: its cluster, and the endpoints of it that filters have chosen. A route that answers by itself leads
+/// nowhere.
+fn destination_of(host: &impl Host, stream: StreamId) -> u32 {
+    let metadata = host.metadata(stream);
+    number(&[host.cluster(stream).unwrap_or_default().as_bytes(), b"\0", subset(&metadata)].concat())
 }
 
 fn number(text: &[u8]) -> u32 {
@@ -60,7 +62,7 @@ impl Fetch {
         let taken = self.ask.taken_route(host)?;
         Some(match self.by {
             Fetcher::Stream => taken,
-            Fetcher::Root(_) => TakenRoute { cluster: None, ..taken },
+            Fetcher::Root(_) => TakenRoute { destination: None, ..taken },
         })
     }
 }
@@ -78,7 +80,7 @@ impl Cache {
         let by_chance = (ask.stream ^ entry.record.generation as u32).is_multiple_of(COMPARED);
         match response.route {
             None => true,
-            Some(TakenRoute { cluster: Some(_), .. }) => false,
+            Some(TakenRoute { destination: Some(_), .. }) => false,
             Some(_) => entry.was_compared.get() && !by_chance && !self.routes_differ(now),
         }
     }
@@ -98,7 +100,7 @@ impl Cache {
             self.two_routes(host, now);
             return true;
         }
-        route.cluster.is_some_and(|cluster| cluster != cluster_of(host, ask.stream))
+        route.destination.is_some_and(|destination| destination != destination_of(host, ask.stream))
     }
 
     /// Whether two routes were found for one key lately.

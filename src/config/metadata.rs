@@ -24,6 +24,13 @@ pub(super) fn message(message: &[u8]) -> Option<Json> {
     structure(message, DEPTH_MAX).filter(|value| *value != Json::Object(Vec::new()))
 }
 
+/// What filters have said of the endpoints that a request may go to (subsets of a cluster), as it is on the wire; empty when
+/// they have said nothing.
+#[must_use]
+pub fn subset(message: &[u8]) -> &[u8] {
+    entries(message, 1).find(|(name, _)| *name == b"envoy.lb").map_or(&[], |(_, subset)| subset)
+}
+
 /// The names under which there is something, whether as a struct or as another message.
 pub(super) fn namespaces(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     let structs = entries(message, 1).chain(entries(message, 2));

@@ -35,6 +35,7 @@ mod warnings;
 pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use credentials::{Credential, Credentials, is_known_credential};
 pub use error::ConfigError;
+pub use metadata::subset;
 pub use mutation::Mutation;
 pub use network::Network;
 pub use options::{Direction, Heuristics, KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};

@@ -68,8 +68,8 @@ pub struct Response {
 pub struct TakenRoute {
     /// Of its name.
     pub name: u32,
-    /// Of the cluster that it leads to, where the request had a field that the route may have been chosen by.
-    pub cluster: Option<u32>,
+    /// Of where it leads, where the request had a field that the route may have been chosen by.
+    pub destination: Option<u32>,
 }
 
 /// The nominated fields of a URI's newest response, and the variants that are stored.
@@ -362,7 +362,7 @@ pub(crate) mod tests {
             vary: vec!["accept".into()],
             ..StoredResponse::default()
         };
-        let route = Some(TakenRoute { name: 1, cluster: Some(2) });
+        let route = Some(TakenRoute { name: 1, destination: Some(2) });
         let response = Response { stored, uri: b"h/p".to_vec(), tags: Vec::new(), route, body: body.into() };
         let content = Content::Response(Box::new(response));
         Record { key: key.to_vec(), generation: 7, stamp: 3, asked: Monotonic(9), content }

@@ -160,6 +160,15 @@ pub fn authenticate(stream: &mut Stream) {
     }
 }
 
+/// What `header_to_metadata` makes of a request: the endpoints that it may go to are those whose `version` this field has.
+pub fn choose_endpoints(stream: &mut Stream, field: &str) {
+    let bytes = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
+    let entry = |name: &str, value: &[u8]| bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value)].concat());
+    if let Some(version) = stream.request.headers.get(field) {
+        stream.metadata.extend(entry("envoy.lb", &entry("version", &bytes(3, version))));
+    }
+}
+
 /// The origin's header section as the filter gets it.
 pub fn response_in(status: u16, fields: &[(String, Vec<u8>)], served_ms: u64) -> HeaderMap {
     let mut headers = HeaderMap::new();

@@ -60,6 +60,9 @@ impl World {
             if side == Side::Request && h.settings.authenticates {
                 hcm::authenticate(&mut h.streams[id]);
             }
+            if let (Side::Request, Some(field)) = (side, h.settings.chooses_endpoints_by) {
+                hcm::choose_endpoints(&mut h.streams[id], field);
+            }
             let half = h.streams[id].side(side);
             half.headers_visible = true;
             half.headers.len()

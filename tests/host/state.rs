@@ -96,6 +96,8 @@ pub struct Settings {
     /// Whether a filter before ours takes `authorization` off requests and leaves in dynamic metadata whose it was, as
     /// `jwt_authn` does.
     pub authenticates: bool,
+    /// A request field by which a filter before ours chooses endpoints, as `header_to_metadata` does for subsets.
+    pub chooses_endpoints_by: Option<&'static str>,
     /// Largest part in which a body arrives.
     pub chunk_bytes: usize,
     /// Whether the end of a body comes as a part of its own without bytes, as HTTP/1 often has it.
@@ -169,6 +171,7 @@ impl Settings {
             workers,
             route: Route::default(),
             authenticates: false,
+            chooses_endpoints_by: None,
             chunk_bytes: 16 * 1024,
             separate_end: true,
             buffer_bytes_max: 256 * 1024,

@@ -634,6 +634,24 @@ pub fn a_routes_metadata_holds_with_the_next_request(stand: &mut Emulated) {
     assert!(ttl(stand, "/route-e") > 500);
 }
 
+/// A filter chooses endpoints by a field, within one cluster and one route.
+pub fn what_other_endpoints_answer_is_for_who_is_sent_to_them(stand: &mut Emulated) {
+    stand.world.settings(|s| s.chooses_endpoints_by = Some("x-version"));
+    for (n, collapse) in [TABLE, r#""collapse": {"cluster": null},"#].into_iter().enumerate() {
+        stand.configure(&with_admin(collapse)).unwrap();
+        let path = format!("/endpoints/{n}");
+        stand.origin(&path, vec![page("of the canary"), page("page")]);
+        let canary = stand.send(0, Request::get(&path).field("x-version", "2"));
+        assert_eq!(canary.text(), "of the canary");
+        assert!(stand.send(1, Request::get(&path).field("x-version", "2")).is_hit());
+        for worker in [1, 0] {
+            assert_eq!(get(stand, worker, &path).text(), "page");
+        }
+        expect_hit(stand, 1, &path, "page");
+    }
+    stand.world.settings(|s| s.chooses_endpoints_by = None);
+}
+
 /// What a stranger is told.
 type Told = fn() -> Reply;
 

@@ -506,6 +506,7 @@ macro_rules! on_the_emulated_host_only {
                 a_configuration_that_comes_back_still_serves_and_purges
                 what_a_route_adds_is_not_doubled_on_hits
                 a_routes_metadata_holds_with_the_next_request
+                what_other_endpoints_answer_is_for_who_is_sent_to_them
                 who_is_known_to_a_filter_alone_is_not_mixed_up_with_others
                 what_a_filter_behind_adds_twice_is_taken_out_and_told
                 a_stranger_costs_others_next_to_nothing
