@@ -24,8 +24,8 @@
 //! 7. [`policy`] is RFC 9111 as pure functions; [`http`] the vocabulary of messages below it.
 //! 8. [`admin`] turns requests of the admin route into commands and outcomes into responses, in several dialects.
 //! 9. [`in_flight`] counts what requests under way hold of a worker's memory, and bounds the sum.
-//! 10. [`outcome`] names what was done and why, once, for `Cache-Status`, [`metrics`] and explanations; [`config`] is
-//!     the configuration; [`time`] makes time an argument; [`deviation`] is for tests alone.
+//! 10. [`outcome`] names what was done and why, once, for `Cache-Status`, [metrics](outcome::metrics) and explanations;
+//!     [`config`] is the configuration; [`time`] makes time an argument; [`deviation`] is for tests alone.
 //!
 //! # What holds
 //!
@@ -52,7 +52,6 @@ pub mod exchange;
 pub mod http;
 pub mod in_flight;
 pub mod invalidation;
-pub mod metrics;
 pub mod outcome;
 pub mod policy;
 mod sorting;

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use larder::cache::{Host, Route, StreamId};
 use larder::http::{Fields, Peer};
-use larder::metrics::{Counter, Gauge, Metrics};
 use larder::outcome::NotStored;
+use larder::outcome::metrics::{Counter, Gauge, Metrics};
 use larder::store::{Cas, Fingerprint, SharedData, Versioned};
 
 /// Shared data by Envoy's rules. A value is kept without the zeros at its end, so that bodies of zeros take nothing.

@@ -6,7 +6,7 @@ use super::{Ask, Cache, Fetch, Host, Landing, Place};
 use crate::config::{Config, Options, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, tags_of};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::storing::storable;
 use crate::policy::validation::{self, HeadUpdate, Unfreshened};

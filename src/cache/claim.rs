@@ -9,7 +9,7 @@ use super::trouble::{Asking, routed_to};
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Waited};
 use crate::collapse::{self, Seat};
 use crate::deviation::{Deviation, deviates};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::plain::is_odd;
 use crate::policy::reuse::Reuse;

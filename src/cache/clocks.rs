@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cache, Host};
 use crate::http::{RequestHead, ResponseHead};
-use crate::metrics::Counter;
 use crate::outcome::NotStored;
+use crate::outcome::metrics::Counter;
 use crate::policy::{apparent_age, clock_behind};
 use crate::store::record::Response;
 use crate::store::{SharedData, shared_key};

@@ -9,7 +9,7 @@ use super::{Ask, Cache, Decision, Group, Host, Place, Waited};
 use crate::collapse::mixed;
 use crate::deviation::{Deviation, deviates};
 use crate::invalidation::Verdict;
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
 use crate::policy::ahead::is_due;

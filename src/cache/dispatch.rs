@@ -8,7 +8,7 @@ use super::route::CallRoute;
 use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing, LearnedRoute};
 use crate::config::{Credential, Options};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::hygiene::is_hop_by_hop;
 use crate::policy::plain::{Passed, is_personal, may_provoke};

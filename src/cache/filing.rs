@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::variants::Listing;
 use super::{Cache, Fetch, Host, Place};
 use crate::collapse::Left;
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::key::KeyParts;
 use crate::policy::{self, StoredResponse, expires, key};

@@ -8,7 +8,7 @@ use super::trouble::routed_to;
 use super::{Cache, Effect, Fetch, Fetcher, Host};
 use crate::collapse::{self, Left, NOT_SHARED_MAX};
 use crate::deviation::Deviation;
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::store::memory::Entry;
 use crate::store::record::{Record, Response};

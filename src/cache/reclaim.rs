@@ -8,7 +8,7 @@ use super::room::Emptied;
 use super::{Cache, Host};
 use crate::collapse;
 use crate::invalidation::{CALLBACK_WORK_MAX, Verdict, Work};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Slot};
 use crate::store::set::{SetSnapshot, Way};

@@ -17,7 +17,7 @@ use super::{Ask, Cache, Host, LearnedRoute, Place};
 use crate::config::{Config, Fetch as FetchMode};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::Verdict;
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::policy::key;
 use crate::policy::partial::may_be_completed;
 use crate::store::memory::Entry;

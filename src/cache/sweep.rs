@@ -7,7 +7,7 @@ use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamI
 use crate::collapse;
 use crate::deviation::{Deviation, deviates};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::store::Fingerprint;
 use crate::store::set::SetSnapshot;

@@ -11,7 +11,7 @@ use crate::cache::{
 use crate::config::Options;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::{Arriving, GivenUp, InFlight};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{Forward, ForwardReason, NotStored, Stored};
 use crate::policy::Asked;
 use crate::policy::key;

@@ -11,7 +11,7 @@ use crate::cache::{Ask, Host, Refetch, Seen, StreamId, Survey};
 use crate::config::{Config, KeyOptions, Options, Reductions, Scope, Strangers};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject, Work};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{Local, Outcome};
 use crate::policy::key::{self, KeyParts};
 use crate::sorting::sorted;

@@ -8,8 +8,8 @@ use crate::admin::{DEBUG_FIELD, live, may_debug};
 use crate::cache::Host;
 use crate::http::RequestHead;
 use crate::invalidation::Tag;
-use crate::metrics::Counter;
 use crate::outcome::Outcome;
+use crate::outcome::metrics::Counter;
 use crate::policy::key::KeyParts;
 use crate::store::memory::Entry;
 

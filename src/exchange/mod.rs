@@ -52,7 +52,7 @@ use crate::cache::{
 };
 use crate::config::{Config, Options};
 use crate::http::{Fields, RequestHead, ResponseHead};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, Stored};
 use crate::policy::age_when_stale;
 use crate::policy::key;

@@ -11,7 +11,7 @@ use crate::cache::Host;
 use crate::config::{Mutation, Options, Rate};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector, Tag, Term};
-use crate::metrics::Counter;
+use crate::outcome::metrics::Counter;
 use crate::policy::unsafe_methods;
 use crate::time::Monotonic;
 

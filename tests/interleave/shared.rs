@@ -8,7 +8,7 @@ use corosensei::Yielder;
 use larder::cache::{Host, Route};
 use larder::deviation::sizes;
 use larder::http::{Fields, Peer};
-use larder::metrics::{Counter, Gauge, Metrics};
+use larder::outcome::metrics::{Counter, Gauge, Metrics};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
 use larder::store::{Cas, Fingerprint, SCHEMA, Seed, SharedData, Versioned};

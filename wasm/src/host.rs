@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::abi;
 use larder::cache::{self, Route, StreamId};
 use larder::http::{Fields, Peer};
-use larder::metrics::{Counter, Gauge, Metrics};
+use larder::outcome::metrics::{Counter, Gauge, Metrics};
 use larder::store::{Cas, Fingerprint, SharedData, Versioned, shared_key, sum};
 use larder::time::{Monotonic, Now, Timestamp};
 

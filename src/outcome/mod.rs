@@ -2,6 +2,8 @@
 
 use core::fmt::Write;
 
+pub mod metrics;
+
 /// How a request was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {

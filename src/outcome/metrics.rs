@@ -2,8 +2,8 @@
 //!
 //! Envoy shows them as `wasmcustom.<name>`; they are sums over all workers.
 
+use super::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, StaleReason};
 use crate::invalidation::Mode;
-use crate::outcome::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, StaleReason};
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
