@@ -24,8 +24,9 @@
 //! 7. [`policy`] is RFC 9111 as pure functions; [`http`] the vocabulary of messages below it.
 //! 8. [`admin`] turns requests of the admin route into commands and outcomes into responses, in several dialects.
 //! 9. [`in_flight`] counts what requests under way hold of a worker's memory, and bounds the sum.
-//! 10. [`outcome`] names what was done and why, once, for `Cache-Status`, [metrics](outcome::metrics) and explanations;
-//!     [`config`] is the configuration; [`time`] makes time an argument; [`deviation`] is for tests alone.
+//! 10. [`outcome`] names what was done and why, once: tables of [reasons](outcome::reasons) for `Cache-Status` and
+//!     explanations, and of [metrics](outcome::metrics). [`config`] is the configuration; [`time`] makes time an
+//!     argument; [`deviation`] is for tests alone.
 //!
 //! # What holds
 //!

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use larder::outcome::metrics::{Counter, Gauge};
-use larder::outcome::{Bypass, ForwardReason, NotStored, StaleReason};
+use larder::outcome::{Bypass, ForwardReason, Local, NotStored, StaleReason};
 
 /// The test in which a response is not stored for this reason.
 fn not_stored(why: NotStored) -> &'static str {
@@ -78,6 +78,13 @@ fn served_stale(why: StaleReason) -> &'static str {
     }
 }
 
+fn answered(what: Local) -> &'static str {
+    match what {
+        Local::OnlyIfCached => "only_if_cached_never_reaches_the_origin",
+        Local::Admin => "counters_and_answers_come_to_the_same_sums",
+    }
+}
+
 #[test]
 fn every_word_is_said_in_a_test() {
     let code = code();
@@ -90,11 +97,14 @@ fn every_word_is_said_in_a_test() {
     for why in NotStored::ALL {
         check(why.as_str(), format!("{why:?}"), not_stored(why));
     }
-    for why in ForwardReason::ALL.into_iter().chain(Bypass::ALL.map(ForwardReason::Bypass)) {
-        check(why.detail().unwrap_or(why.fwd()), format!("{why:?}"), forwarded(why));
+    for why in ForwardReason::all() {
+        check(why.as_str(), format!("{why:?}"), forwarded(why));
     }
     for why in StaleReason::ALL {
         check(why.as_str(), format!("{why:?}"), served_stale(why));
+    }
+    for what in Local::ALL {
+        check(what.as_str(), format!("{what:?}"), answered(what));
     }
 }
 
@@ -122,6 +132,9 @@ fn every_word_is_produced() {
     }
     for why in StaleReason::ALL {
         assert!(made.contains(&format!("StaleReason::{why:?}")), "{why:?} is never produced");
+    }
+    for what in Local::ALL {
+        assert!(made.contains(&format!("Local::{what:?}")), "{what:?} is never produced");
     }
 }
 

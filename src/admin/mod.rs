@@ -41,7 +41,7 @@ pub use namespaces::{Bump, NAMESPACES_MAX, Namespaces};
 pub use peer::{admits, is_guarded};
 pub use purge::{Covered, Matchers, Purge};
 pub use questions::{EntriesQuery, ExplainQuery};
-pub use reasons::{Reason, forwarded, live, not_stored, served_stale};
+pub use reasons::live;
 pub use refresh::{Refresh, Refreshed, refreshing};
 pub use response::{AdminResponse, Problem};
 pub use selectors::shown;
