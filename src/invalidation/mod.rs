@@ -105,6 +105,9 @@ impl Invalidation {
 }
 
 impl Mode {
+    /// All modes.
+    pub const ALL: [Mode; 3] = [Mode::Soft, Mode::Revalidate, Mode::Hard];
+
     /// The mode in one word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,89 +1,9 @@
-//! The closed list of counters and gauges.
+//! The closed list of counters and gauges, in one table of each.
 //!
 //! Envoy shows them as `wasmcustom.<name>`; they are sums over all workers.
 
-use super::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, StaleReason};
+use super::{Forward, ForwardReason, Local, NotStored, Outcome, StaleReason};
 use crate::invalidation::Mode;
-
-/// What is counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Counter {
-    /// A request that was answered by a fresh stored response.
-    Hit,
-    /// A request that was answered by a stale stored response.
-    HitStale(StaleReason),
-    /// A request that went to the origin.
-    Forward(ForwardReason),
-    /// A request that waited for the fetch of another.
-    Waited,
-    /// A response that had begun and of which nothing came for as long as a lease, while others waited for it.
-    Stalled,
-    /// A request that was answered by the fetch of another, for which it waited.
-    Collapsed,
-    /// A request that the cache answered by itself.
-    Local(Local),
-    /// A request that ended before there was an answer, because its client left.
-    Unanswered,
-    /// A response that was stored.
-    Stored,
-    /// An answer from the origin that was not stored.
-    NotStored(NotStored),
-    /// A fetch that others might have waited for and whose response was not stored.
-    FetchNotStored(NotStored),
-    /// A stored response that was confirmed by a 304.
-    Revalidated,
-    /// A fetch that the cache made by itself.
-    Dispatched,
-    /// A stored response that was to be refreshed before it expired, because it is in demand.
-    RefreshedAhead,
-    /// A cluster that is taken to be down from now on.
-    BreakerOpened,
-    /// A cluster that is no longer taken to be down.
-    BreakerClosed,
-    /// A fetch that was to look whether a cluster is back.
-    Probe,
-    /// A fetch by the cache itself that failed.
-    DispatchFailed,
-    /// A stored response that was evicted to make room.
-    Evicted,
-    /// A hard purged response whose room was given back.
-    Reclaimed,
-    /// An invalidation that was written.
-    Invalidation(Mode),
-    /// An invalidation that could not be written.
-    InvalidationRefused,
-    /// An invalidation beyond the rate of unsafe requests, which was gathered with others.
-    InvalidationGathered,
-    /// A damaged part of the journal that was replaced by purges of everything.
-    JournalHealed,
-    /// A compare-and-set that had to be tried again.
-    Conflict,
-    /// A wall clock that a worker has seen set back.
-    ClockSetBack,
-    /// A response that was stale when it came by its `Date` alone: its origin's clock is behind.
-    OriginClockBehind,
-    /// A set or a record in shared data that was met and was not as anybody wrote it: what was stored there is gone.
-    Damaged,
-    /// A command with a token that is not known.
-    Unauthorised,
-}
-
-/// A value that goes up and down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Gauge {
-    /// Changes with each invalidation: the clock of the journal.
-    JournalEpoch,
-    /// The bytes that are stored.
-    Bytes,
-    /// The records that are stored.
-    Entries,
-    /// The clusters that are taken to be down.
-    BreakersOpen,
-    /// The bytes of the copies that workers have of their own.
-    WorkerBytes,
-    /// The bytes that requests and responses under way hold.
-    InFlightBytes,
-}
 
 /// Where counters are counted.
 pub trait Metrics {
@@ -97,72 +17,168 @@ pub trait Metrics {
     fn warn(&self, _sentence: &str) {}
 }
 
-impl Gauge {
-    /// All gauges.
-    pub const ALL: [Gauge; 6] = [
-        Gauge::JournalEpoch,
-        Gauge::Bytes,
-        Gauge::Entries,
-        Gauge::BreakersOpen,
-        Gauge::WorkerBytes,
-        Gauge::InFlightBytes,
-    ];
-
-    /// The name, with the prefix `larder_`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Gauge::JournalEpoch => "larder_journal_epoch",
-            Gauge::Bytes => "larder_stored_bytes",
-            Gauge::Entries => "larder_stored_entries",
-            Gauge::BreakersOpen => "larder_breakers_open",
-            Gauge::WorkerBytes => "larder_worker_bytes",
-            Gauge::InFlightBytes => "larder_in_flight_bytes",
+/// Makes the counters from their tables: of those that stand alone, and of the families, whose counters are told apart by
+/// a word. A row has the name (without the prefix `larder_`), the unit, and what it means.
+macro_rules! counters {
+    (
+        alone { $($variant:ident => $name:literal, $unit:literal, $meaning:literal;)+ }
+        families {
+            $($family:ident($word:ident) in $words:expr =>
+                $family_name:literal, $family_unit:literal, $family_meaning:literal;)+
         }
+    ) => {
+        /// What is counted.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Counter {
+            $(#[doc = $meaning] $variant,)+
+            $(#[doc = $family_meaning] $family($word),)+
+        }
+
+        /// The counters that stand alone, in the order of the table.
+        enum Alone {
+            $($variant,)+
+        }
+
+        impl Counter {
+            /// All counters, in the order of [`Counter::index`].
+            pub fn all() -> impl Iterator<Item = Counter> {
+                let alone = [$(Counter::$variant),+].into_iter();
+                alone$(.chain($words.into_iter().map(Counter::$family)))+
+            }
+
+            /// The position of a counter in [`Counter::all`]; that of one that stands alone costs no search.
+            #[must_use]
+            pub fn index(self) -> usize {
+                match self {
+                    $(Counter::$variant => Alone::$variant as usize,)+
+                    $(Counter::$family(_))|+ => Self::all().position(|c| c == self).unwrap_or_default(),
+                }
+            }
+
+            /// The name without its prefix, and the word that ends it where there is one.
+            const fn name_and_word(self) -> (&'static str, &'static str) {
+                match self {
+                    $(Counter::$variant => ($name, ""),)+
+                    $(Counter::$family(word) => ($family_name, word.as_str()),)+
+                }
+            }
+
+            /// What it counts, in one word.
+            #[must_use]
+            pub const fn unit(self) -> &'static str {
+                match self {
+                    $(Counter::$variant => $unit,)+
+                    $(Counter::$family(_) => $family_unit,)+
+                }
+            }
+
+            /// What it means, as a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Counter::$variant => $meaning,)+
+                    $(Counter::$family(_) => $family_meaning,)+
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    alone {
+        Hit => "hits", "requests",
+            "Requests that were answered by a fresh stored response.";
+
+        Waited => "waited", "requests",
+            "Requests that waited for the fetch of another, whatever came of that.";
+
+        Collapsed => "collapsed", "requests",
+            "Requests that were answered by the fetch of another, for which they waited.";
+
+        Unanswered => "unanswered", "requests",
+            "Requests without an answer from cache or origin: the client left, or Envoy itself answered, as at a timeout.";
+
+        Stored => "stored", "responses",
+            "Responses that were stored; one that a 304 has confirmed counts again.";
+
+        Stalled => "stalled", "fetches",
+            "Fetches whose response had begun and of which nothing came for as long as a lease, while others waited for it.";
+
+        Revalidated => "revalidated", "responses",
+            "Stored responses that the origin has confirmed with a 304.";
+
+        Dispatched => "dispatched", "fetches",
+            "Fetches that Larder made by itself, not by a client's request.";
+
+        DispatchFailed => "dispatched_failed", "fetches",
+            "Fetches by Larder itself that failed, were answered with an error, or could not be made.";
+
+        RefreshedAhead => "refreshed_ahead", "fetches",
+            "Fetches that refresh a stored response before it expires, because it is in demand.";
+
+        BreakerOpened => "breaker_opened", "clusters",
+            "Clusters that are taken to be down from then on.";
+
+        BreakerClosed => "breaker_closed", "clusters",
+            "Clusters that are no longer taken to be down.";
+
+        Probe => "breaker_probes", "fetches",
+            "Fetches that look whether a cluster is back.";
+
+        Evicted => "evicted", "responses",
+            "Stored responses that were evicted to make room.";
+
+        Reclaimed => "reclaimed", "responses",
+            "Hard purged responses whose room was given back.";
+
+        InvalidationRefused => "invalidations_refused", "invalidations",
+            "Invalidations that could not be written: a command is told so, what an unsafe request causes is tried again.";
+
+        InvalidationGathered => "invalidations_gathered", "invalidations",
+            "Invalidations beyond the rate of unsafe requests (`unsafe_methods`), which were gathered with others.";
+
+        JournalHealed => "journal_healed", "times",
+            "Damaged parts of the journal that were replaced by purges of everything.";
+
+        Conflict => "conflicts", "times",
+            "Compare-and-sets on shared data that had to be tried again, because another worker was faster.";
+
+        ClockSetBack => "clock_set_back", "times",
+            "How often a worker has seen the wall clock set back: what is stored is validated before its next use then.";
+
+        OriginClockBehind => "origin_clock_behind", "responses",
+            "Responses that were stale when they came, by their `Date` alone: the clock of their origin is behind.";
+
+        Damaged => "damaged", "values",
+            "Values in shared data that failed their checksum: what was stored there is gone.";
+
+        Unauthorised => "admin_unauthorized", "commands",
+            "Commands with a token that is not known.";
+    }
+
+    families {
+        HitStale(StaleReason) in StaleReason::ALL => "hits_stale", "requests",
+            "Requests that were answered by a stale stored response, for this reason.";
+
+        Forward(ForwardReason) in ForwardReason::all() => "forwarded", "requests",
+            "Requests that went to the origin, for this reason; those with `bypass` did not concern the cache.";
+
+        Local(Local) in Local::ALL => "local", "requests",
+            "Requests that the cache answered by itself, without a stored response.";
+
+        NotStored(NotStored) in NotStored::ALL => "not_stored", "responses",
+            "Answers from the origin that were not stored, for this reason.";
+
+        FetchNotStored(NotStored) in NotStored::ALL => "fetches_not_stored", "fetches",
+            "Fetches that others might have waited for and whose response was not stored, for this reason: one for a fetch, \
+             however many waited, and refreshes too.";
+
+        Invalidation(Mode) in Mode::ALL => "invalidations", "invalidations",
+            "Invalidations that were written to the journal, of this mode.";
     }
 }
 
-const MODES: [Mode; 3] = [Mode::Soft, Mode::Revalidate, Mode::Hard];
-
 impl Counter {
-    /// All counters, in the order of [`Counter::index`].
-    pub fn all() -> impl Iterator<Item = Counter> {
-        let single = [
-            Counter::Hit,
-            Counter::Waited,
-            Counter::Stalled,
-            Counter::Collapsed,
-            Counter::Unanswered,
-            Counter::Stored,
-            Counter::Revalidated,
-            Counter::Dispatched,
-            Counter::RefreshedAhead,
-            Counter::BreakerOpened,
-            Counter::BreakerClosed,
-            Counter::Probe,
-            Counter::DispatchFailed,
-            Counter::Evicted,
-            Counter::Reclaimed,
-            Counter::InvalidationRefused,
-            Counter::InvalidationGathered,
-            Counter::JournalHealed,
-            Counter::Conflict,
-            Counter::ClockSetBack,
-            Counter::OriginClockBehind,
-            Counter::Damaged,
-            Counter::Unauthorised,
-        ];
-        single
-            .into_iter()
-            .chain(StaleReason::ALL.into_iter().map(Counter::HitStale))
-            .chain(ForwardReason::ALL.into_iter().map(Counter::Forward))
-            .chain(Bypass::ALL.into_iter().map(|b| Counter::Forward(ForwardReason::Bypass(b))))
-            .chain(MODES.into_iter().map(Counter::Invalidation))
-            .chain(Local::ALL.into_iter().map(Counter::Local))
-            .chain(NotStored::ALL.into_iter().map(Counter::NotStored))
-            .chain(NotStored::ALL.into_iter().map(Counter::FetchNotStored))
-    }
-
     /// What an answer counts as: what its `Cache-Status` says.
     pub fn of(outcome: &Outcome) -> impl Iterator<Item = Counter> {
         let (counter, not_stored) = match outcome {
@@ -175,63 +191,99 @@ impl Counter {
         [Some(counter), not_stored.map(Counter::NotStored)].into_iter().flatten()
     }
 
-    /// The position of a counter in [`Counter::all`]; the one of the most frequent counter costs no search.
-    #[must_use]
-    pub fn index(self) -> usize {
-        match self {
-            Counter::Hit => 0,
-            _ => Self::all().position(|c| c == self).unwrap_or_default(),
-        }
-    }
-
     /// The name, with the prefix `larder_`.
     #[must_use]
     pub fn name(self) -> String {
-        let (family, label) = match self {
-            Counter::Hit => ("hits", ""),
-            Counter::HitStale(reason) => ("hits_stale", reason.as_str()),
-            Counter::Forward(ForwardReason::Bypass(why)) => ("forwarded_bypass", why.as_str()),
-            Counter::Forward(reason) => ("forwarded", reason.as_str()),
-            Counter::Waited => ("waited", ""),
-            Counter::Stalled => ("stalled", ""),
-            Counter::Collapsed => ("collapsed", ""),
-            Counter::Local(local) => ("local", local.as_str()),
-            Counter::Unanswered => ("unanswered", ""),
-            Counter::Stored => ("stored", ""),
-            Counter::NotStored(reason) => ("not_stored", reason.as_str()),
-            Counter::FetchNotStored(reason) => ("fetches_not_stored", reason.as_str()),
-            Counter::Revalidated => ("revalidated", ""),
-            Counter::Dispatched => ("dispatched", ""),
-            Counter::RefreshedAhead => ("refreshed_ahead", ""),
-            Counter::BreakerOpened => ("breaker_opened", ""),
-            Counter::BreakerClosed => ("breaker_closed", ""),
-            Counter::Probe => ("breaker_probes", ""),
-            Counter::DispatchFailed => ("dispatched_failed", ""),
-            Counter::Evicted => ("evicted", ""),
-            Counter::Reclaimed => ("reclaimed", ""),
-            Counter::Invalidation(mode) => ("invalidations", mode.as_str()),
-            Counter::InvalidationRefused => ("invalidations_refused", ""),
-            Counter::InvalidationGathered => ("invalidations_gathered", ""),
-            Counter::JournalHealed => ("journal_healed", ""),
-            Counter::Conflict => ("conflicts", ""),
-            Counter::ClockSetBack => ("clock_set_back", ""),
-            Counter::OriginClockBehind => ("origin_clock_behind", ""),
-            Counter::Damaged => ("damaged", ""),
-            Counter::Unauthorised => ("admin_unauthorized", ""),
-        };
-        let mut name = format!("larder_{family}");
-        if !label.is_empty() {
+        let (mut name, word) = (self.stem(), self.name_and_word().1);
+        if !word.is_empty() {
             name.push('_');
-            name.extend(label.chars().map(|c| if c == '-' { '_' } else { c }));
+            name.extend(word.chars().map(|c| if c == '-' { '_' } else { c }));
         }
         name
     }
+
+    /// The name of a family, or of a counter that stands alone, with the prefix `larder_`.
+    fn stem(self) -> String {
+        let bypass = matches!(self, Counter::Forward(ForwardReason::Bypass(_)));
+        format!("larder_{}{}", self.name_and_word().0, if bypass { "_bypass" } else { "" })
+    }
+
+    /// The name, with `<reason>` or `<mode>` for the word that tells it from others of its family.
+    #[must_use]
+    pub fn family(self) -> String {
+        let word = match self {
+            Counter::Invalidation(_) => "_<mode>",
+            _ if self.name_and_word().1.is_empty() => "",
+            _ => "_<reason>",
+        };
+        self.stem() + word
+    }
+}
+
+/// Makes the gauges from their table, whose rows are like those of the counters.
+macro_rules! gauges {
+    ($($variant:ident => $name:literal, $unit:literal, $meaning:literal;)+) => {
+        /// A value that goes up and down.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Gauge {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl Gauge {
+            /// All gauges.
+            pub const ALL: [Gauge; [$($name),+].len()] = [$(Gauge::$variant),+];
+
+            /// The name, with the prefix `larder_`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Gauge::$variant => concat!("larder_", $name),)+
+                }
+            }
+
+            /// What it counts, in one word.
+            #[must_use]
+            pub const fn unit(self) -> &'static str {
+                match self {
+                    $(Gauge::$variant => $unit,)+
+                }
+            }
+
+            /// What it means, as a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Gauge::$variant => $meaning,)+
+                }
+            }
+        }
+    };
+}
+
+gauges! {
+    JournalEpoch => "journal_epoch", "",
+        "The clock of the journal, which changes with each invalidation; its value means nothing.";
+
+    Bytes => "stored_bytes", "bytes",
+        "The bytes that are stored, as `store.bytes_max` counts them.";
+
+    Entries => "stored_entries", "records",
+        "The records that are stored.";
+
+    BreakersOpen => "breakers_open", "clusters",
+        "The clusters that are taken to be down.";
+
+    WorkerBytes => "worker_bytes", "bytes",
+        "The bytes that workers have copied of stored responses into memory of their own.";
+
+    InFlightBytes => "in_flight_bytes", "bytes",
+        "The bytes that requests and responses under way hold.";
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Stored;
+    use crate::outcome::{Bypass, Stored};
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
