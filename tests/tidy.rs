@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use larder::config::reference_markdown;
+use larder::outcome::reference::{metrics_markdown, reasons_markdown};
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -50,13 +51,34 @@ fn the_vocabulary_of_messages_and_the_policy_know_nothing_of_what_is_above_them(
     for (room, above) in [
         (
             "src/http/",
-            &["crate::policy", "crate::store", "crate::cache", "crate::exchange", "crate::admin"][..],
+            &[
+                "crate::outcome",
+                "crate::policy",
+                "crate::store",
+                "crate::cache",
+                "crate::exchange",
+                "crate::admin",
+            ][..],
         ),
         (
             "src/policy/",
             &["crate::store", "crate::cache", "crate::exchange", "crate::admin", "crate::invalidation"],
         ),
-        ("src/invalidation/", &["crate::store", "crate::cache", "crate::exchange", "crate::admin"]),
+        (
+            "src/invalidation/",
+            &["crate::outcome", "crate::store", "crate::cache", "crate::exchange", "crate::admin"],
+        ),
+        (
+            "src/outcome/",
+            &[
+                "crate::config",
+                "crate::policy",
+                "crate::store",
+                "crate::cache",
+                "crate::exchange",
+                "crate::admin",
+            ],
+        ),
         ("src/store/", &["crate::cache", "crate::exchange", "crate::admin"]),
         ("src/admin/", &["crate::store", "crate::cache", "crate::exchange"]),
     ] {
@@ -81,21 +103,27 @@ fn nothing_in_src_is_a_mutable_static_or_allows_what_may_panic() {
 
 #[test]
 fn the_readme_lists_the_options_as_they_are() {
-    readme_has("end of options", &reference_markdown());
+    page_has("README.md", "end of options", &reference_markdown());
 }
 
 #[test]
 fn the_readme_lists_what_is_honoured_as_it_is() {
-    readme_has("end of what is honoured", &crate::honours::markdown());
+    page_has("README.md", "end of what is honoured", &crate::honours::markdown());
 }
 
-/// The README is rendered up to this mark, from the comment before it that says how.
-fn readme_has(end: &str, rendered: &str) {
+#[test]
+fn the_page_of_outcomes_lists_reasons_and_metrics_as_they_are() {
+    page_has("docs/outcomes.md", "end of reasons", &reasons_markdown());
+    page_has("docs/outcomes.md", "end of metrics", &metrics_markdown());
+}
+
+/// A page is rendered up to this mark, from the comment before it that says how.
+fn page_has(page: &str, end: &str, rendered: &str) {
     const START: &str = "UPDATE_README=1 cargo test --test main tidy -->\n";
-    // Both tables are written to one file.
+    // Several tables are written to one file.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let text = fs::read_to_string(&path).unwrap();
     let end = format!("<!-- {end} -->");
     let (before, after) = text.split_once(&end).unwrap();

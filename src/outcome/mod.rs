@@ -1,12 +1,13 @@
 //! What the cache did with a request and why: one enum for `Cache-Status` (RFC 9211), metrics, access log and explain.
 //!
-//! [`reasons`] has every reason with its word and its explanation, [`metrics`] every counter and gauge. Who decides for
-//! which reason is not known here.
+//! [`reasons`] has every reason with its word and its explanation, [`metrics`] every counter and gauge. They are tables of
+//! one row each, from which [`mod@reference`] renders those of `docs/outcomes.md`. Who decides for which reason is not known here.
 
 use core::fmt::Write;
 
 pub mod metrics;
 pub mod reasons;
+pub mod reference;
 
 pub use reasons::{Bypass, ForwardReason, Local, NotStored, Reason, StaleReason};
 
