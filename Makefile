@@ -37,10 +37,10 @@ unit: rust ## tests of the crate and scenarios on the emulated host
 	cargo fetch --locked
 	cargo test --workspace -- --skip e2e::
 
-wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-unknown under Node
+wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-unknown under Node, and what it takes of memory
 	@node=$$(python3 tools/get.py node) && set -x && PATH="$$(dirname "$$node"):$$PATH" \
 	  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(RUNNER) WASM_BINDGEN_TEST_TIMEOUT=300 \
-	  cargo test --lib --target wasm32-unknown-unknown
+	  cargo test --lib --test heap --target wasm32-unknown-unknown
 
 $(RUNNER):
 	@echo "Building wasm-bindgen-cli $(WASM_BINDGEN) once, into .tools: this takes some minutes …"

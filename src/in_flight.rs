@@ -10,6 +10,8 @@ use core::cmp::Reverse;
 use hashbrown::HashMap;
 use std::rc::Rc;
 
+use crate::heap::{block, with_gaps};
+
 /// The memory of a worker for what is under way.
 #[derive(Clone, Debug)]
 pub struct InFlight(Rc<RefCell<Pool>>);
@@ -54,8 +56,8 @@ pub struct GivenUp;
 
 /// What is reserved of an announced length at once. An origin that announces much and sends little takes no more.
 const RESERVED_BYTES: usize = 64 << 10;
-/// What an entry of a list, its allocations and the like take, roughly.
-const ENTRY_BYTES: u64 = 128;
+/// What the place of a body takes in a table that is filled by seven sixteenths.
+const PLACE_BYTES: u64 = ((size_of::<(u64, Body)>() + 1) * 16 / 7) as u64;
 
 impl InFlight {
     /// Memory for at most so many bytes.
@@ -76,25 +78,25 @@ impl InFlight {
         self.0.borrow().bytes
     }
 
-    /// A share of so many bytes; none when there is no room.
+    /// A share of so many bytes, and what goes with them for gaps; none when there is no room.
     #[must_use]
-    pub fn share(&self, bytes: usize) -> Option<Share> {
-        let bytes = with_gaps(bytes) + ENTRY_BYTES;
+    pub fn share(&self, bytes: u64) -> Option<Share> {
+        let bytes = with_gaps(bytes);
         self.0.borrow_mut().take(bytes).then(|| Share { of: self.clone(), bytes })
     }
 
     /// A share of so many bytes for what has to be kept, whether there is room or not.
     #[must_use]
-    pub fn share_at_any_rate(&self, bytes: usize) -> Share {
-        let bytes = with_gaps(bytes) + ENTRY_BYTES;
+    pub fn share_at_any_rate(&self, bytes: u64) -> Share {
+        let bytes = with_gaps(bytes);
         self.0.borrow_mut().bytes += bytes;
         Share { of: self.clone(), bytes }
     }
 
     /// Room for a body that will arrive, with so much beside it, for this flight if it is one's; none when there is none.
     #[must_use]
-    pub fn arriving(&self, flight: Option<u64>, beside: usize) -> Option<Arriving> {
-        let beside = with_gaps(beside) + ENTRY_BYTES;
+    pub fn arriving(&self, flight: Option<u64>, beside: u64) -> Option<Arriving> {
+        let beside = with_gaps(beside + PLACE_BYTES);
         let mut pool = self.0.borrow_mut();
         if !pool.take(beside) {
             return None;
@@ -160,9 +162,9 @@ impl Pool {
             () if needed <= have => have,
             () => needed.max(length.min((2 * have).max(RESERVED_BYTES))),
         };
-        self.take_for_body(with_gaps(capacity) - with_gaps(have));
+        self.take_for_body(buffer(capacity) - buffer(have));
         let Some(body) = self.bodies.get_mut(&number) else {
-            self.bytes -= with_gaps(capacity) - with_gaps(have);
+            self.bytes -= buffer(capacity) - buffer(have);
             return Err(GivenUp);
         };
         if body.bytes.is_empty() {
@@ -177,7 +179,7 @@ impl Pool {
 
 impl Body {
     fn held(&self) -> u64 {
-        self.beside + with_gaps(self.bytes.capacity())
+        self.beside + buffer(self.bytes.capacity())
     }
 }
 
@@ -223,10 +225,9 @@ impl Drop for Arriving {
     }
 }
 
-/// So many bytes and what the allocator is left with between them, as for stored copies.
-fn with_gaps(bytes: usize) -> u64 {
-    let bytes = bytes as u64;
-    bytes + bytes * 3 / 8
+/// A buffer with room for so many bytes.
+fn buffer(bytes: usize) -> u64 {
+    with_gaps(block(bytes))
 }
 
 #[cfg(test)]
@@ -244,11 +245,11 @@ mod tests {
         while let Some(share) = memory.share(1000) {
             shares.push(share);
         }
-        assert_eq!(shares.len(), MIB / (1375 + 128));
+        assert_eq!(shares.len(), MIB / 1375);
         assert!(memory.bytes() <= MIB as u64);
         drop(shares);
         assert_eq!(memory.bytes(), 0);
-        let _more = memory.share_at_any_rate(2 * MIB);
+        let _more = memory.share_at_any_rate(2 * MIB as u64);
         assert!(memory.bytes() > MIB as u64 && memory.share(0).is_none());
     }
 
@@ -259,8 +260,8 @@ mod tests {
         for byte in 0..200 {
             body.add(vec![byte; 1000], 200_000).unwrap();
             assert_eq!(body.len(), (usize::from(byte) + 1) * 1000);
-            assert!(memory.bytes() >= with_gaps(body.len()));
-            assert!(memory.bytes() <= with_gaps((2 * body.len()).clamp(RESERVED_BYTES, 200_000)) + 1000);
+            assert!(memory.bytes() >= buffer(body.len()));
+            assert!(memory.bytes() <= buffer((2 * body.len()).clamp(RESERVED_BYTES, 200_000)) + 1000);
         }
         let bytes = body.take().unwrap();
         assert!(bytes.chunks(1000).zip(0..).all(|(chunk, byte)| chunk == [byte; 1000]));
@@ -274,7 +275,7 @@ mod tests {
         for chunk in [Vec::with_capacity(5000), b"ab".to_vec(), Vec::with_capacity(9000), b"c".to_vec()] {
             body.add(chunk, 0).unwrap();
         }
-        assert!(memory.bytes() <= with_gaps(RESERVED_BYTES) + ENTRY_BYTES);
+        assert!(memory.bytes() <= buffer(RESERVED_BYTES) + with_gaps(PLACE_BYTES));
         assert_eq!(body.take(), Ok(b"abc".to_vec()));
         assert_eq!(memory.bytes(), 0);
     }
@@ -285,7 +286,7 @@ mod tests {
         let body = memory.arriving(None, 0).unwrap();
         body.add(vec![0; 10], 64 * MIB).unwrap();
         body.add(vec![0; 10], 64 * MIB).unwrap();
-        assert!(memory.bytes() <= with_gaps(RESERVED_BYTES) + ENTRY_BYTES, "{}", memory.bytes());
+        assert!(memory.bytes() <= buffer(RESERVED_BYTES) + with_gaps(PLACE_BYTES), "{}", memory.bytes());
     }
 
     #[test]
@@ -312,7 +313,7 @@ mod tests {
     fn a_body_finds_no_room_where_requests_take_all() {
         let memory = InFlight::new(MIB as u64);
         let body = memory.arriving(None, 0).unwrap();
-        let _requests = memory.share_at_any_rate(MIB);
+        let _requests = memory.share_at_any_rate(MIB as u64);
         assert_eq!(body.add(vec![0; 10], 0), Err(GivenUp));
         assert!(memory.arriving(None, 0).is_none());
         assert_eq!(body.take(), Err(GivenUp));

@@ -23,7 +23,8 @@
 //! 6. [`invalidation`] says what a journal record covers, and gives the verdict on a stored response.
 //! 7. [`policy`] is RFC 9111 as pure functions; [`http`] the vocabulary of messages below it.
 //! 8. [`admin`] turns requests of the admin route into commands and outcomes into responses, in several dialects.
-//! 9. [`in_flight`] counts what requests under way hold of a worker's memory, and bounds the sum.
+//! 9. [`in_flight`] counts what requests under way hold of a worker's memory, and bounds the sum; [`heap`] says what
+//!    things take of it.
 //! 10. [`outcome`] names what was done and why, once: tables of [reasons](outcome::reasons) for `Cache-Status` and
 //!     explanations, and of [metrics](outcome::metrics). [`config`] is the configuration; [`time`] makes time an
 //!     argument; [`deviation`] is for tests alone.
@@ -50,6 +51,7 @@ pub mod collapse;
 pub mod config;
 pub mod deviation;
 pub mod exchange;
+pub mod heap;
 pub mod http;
 pub mod in_flight;
 pub mod invalidation;

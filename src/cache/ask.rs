@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::Host;
 use super::taken_route::{name_of, taken_route};
 use crate::config::{Config, Options};
+use crate::heap::{counted_block, list};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::{InFlight, Share};
@@ -62,6 +63,9 @@ pub struct Ask {
     /// What [`Ask::route_name`] says, once it was asked.
     route_name: OnceCell<u32>,
 }
+
+/// What it takes where it waits, in the tables of those who do, or in its exchange where it goes by itself.
+const PLACE_BYTES: u64 = 256;
 
 /// The moment at which something was decided about a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -228,8 +232,14 @@ impl Ask {
     /// Takes its share of the worker's memory, as long as it lasts. The cache keeps nothing of a request that finds no
     /// room.
     pub fn finds_room(&self, memory: &InFlight) -> bool {
-        // Its key is kept once more where it waits, and with its fetch.
-        let bytes = || size_of::<Ask>() + self.request.fields.wire().len() + 3 * self.key.len();
+        let bytes = || {
+            let search = self.search.borrow().as_ref().map_or(0, SearchVariance::held);
+            counted_block(size_of::<Ask>())
+                + self.request.fields.held()
+                + list(&self.key)
+                + search
+                + PLACE_BYTES
+        };
         self.held.get().is_some() || memory.share(bytes()).is_some_and(|share| self.held.set(share).is_ok())
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::consider::{Best, alone, holds_for, no_room};
 use super::dispatch::as_nobody;
 use super::trouble::{Asking, routed_to};
-use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Host, Lease, Place, Waited};
+use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Held, Host, Lease, Place, Waited};
 use crate::collapse::{self, Seat};
 use crate::deviation::{Deviation, deviates};
 use crate::outcome::metrics::Counter;
@@ -135,6 +135,9 @@ impl Cache {
                 Asking::No => return serving,
             }
         }
+        let Some(held) = Held::take(&self.in_flight, place, best.entry.as_ref()) else {
+            return Some(serving.unwrap_or_else(|| no_room(ask)));
+        };
         let new = self.new_flight(place.fingerprint, now);
         let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
             return Some(serving.unwrap_or_else(|| need.alone()));
@@ -164,6 +167,7 @@ impl Cache {
             replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
             before: flight.unshared,
             by: route.map_or(Fetcher::Stream, Fetcher::Root),
+            _held: Some(held),
         };
         self.fetches.insert(flight.generation, fetch);
         if !is_dispatched {

@@ -13,6 +13,7 @@ use super::filing::is_reusable;
 use super::{Ask, Cache, Decided, Fetch, Fetcher, Host, Landing, Lease, Place};
 use crate::collapse::Left;
 use crate::deviation::{Deviation, deviates};
+use crate::heap::list;
 use crate::http::ResponseHead;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::{self, Asked, validation};
@@ -55,6 +56,12 @@ impl Captures {
 }
 
 impl Late {
+    /// The bytes of memory that it takes beside itself.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        list(&self.place.key)
+    }
+
     /// The request that it answers.
     #[must_use]
     pub fn ask(&self) -> &Rc<Ask> {
@@ -221,6 +228,7 @@ impl Fetch {
             replaces_fresh: true,
             before: None,
             by: Fetcher::Stream,
+            _held: None,
         }
     }
 }

@@ -49,8 +49,9 @@ pub use taken_route::taken_route;
 use crate::collapse::NewFlight;
 use crate::config::Config;
 use crate::deviation::{Deviation, deviates};
+use crate::heap::list;
 use crate::http::{Fields, Peer, RequestHead};
-use crate::in_flight::InFlight;
+use crate::in_flight::{InFlight, Share};
 use crate::invalidation::{Invalidation, Subject, Verdict, Work};
 use crate::outcome::NotStored;
 use crate::outcome::metrics::{Counter, Gauge, Metrics};
@@ -58,7 +59,7 @@ use crate::store::journal::{Busy, Mirror, Synced};
 use crate::store::memory::{Entry, WorkerMemory};
 use crate::store::record::{Content, Response, Search, Slot, Variants};
 use crate::store::set::WAYS;
-use crate::store::workers::{self, Held};
+use crate::store::workers;
 use crate::store::{Fingerprint, Seed, SharedData};
 use crate::time::{Monotonic, Now, Timestamp};
 
@@ -205,6 +206,28 @@ struct Fetch {
     /// Why the response to the fetch before it was not stored, as far as that is remembered.
     before: Option<NotStored>,
     by: Fetcher,
+    /// What it holds of the worker's memory; none for one that lands in the callback that it begins in.
+    _held: Option<Held>,
+}
+
+/// The share of a fetch, and that of what it validates.
+struct Held {
+    _own: Share,
+    _validated: Option<Rc<Share>>,
+}
+
+impl Held {
+    /// Takes room for a fetch for this place, and for what it validates; none when there is none.
+    fn take(memory: &InFlight, place: &Place, validated: Option<&Rc<Entry>>) -> Option<Held> {
+        // In a tree whose nodes are filled by five elevenths at least.
+        const FETCH_BYTES: u64 = (size_of::<Fetch>() * 11 / 5) as u64;
+        let own = memory.share(FETCH_BYTES + list(&place.key))?;
+        let validated = match validated {
+            Some(entry) => Some(entry.keep(memory)?),
+            None => None,
+        };
+        Some(Held { _own: own, _validated: validated })
+    }
 }
 
 impl Fetch {
@@ -313,7 +336,7 @@ impl Cache {
 
     /// Takes or keeps a place in the registry of workers that can be woken.
     pub fn register(&mut self, host: &impl Host, now: Now) -> Option<u8> {
-        let held = Held { copies: self.memory.bytes(), in_flight: self.in_flight.bytes() };
+        let held = workers::Held { copies: self.memory.bytes(), in_flight: self.in_flight.bytes() };
         let claimed = workers::claim(host, self.identity.nonce, held, now.mono);
         if let Some((_, all)) = claimed {
             host.show(Gauge::WorkerBytes, all.copies);

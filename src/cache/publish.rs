@@ -19,8 +19,11 @@ impl Cache {
         &mut self,
         place: &Place,
         (stamp, asked): (u64, Monotonic),
-        content: Content,
+        mut content: Content,
     ) -> Rc<Entry> {
+        if let Content::Response(response) = &mut content {
+            response.shrink_to_fit();
+        }
         let generation = self.next_generation();
         Entry::new(Record { key: place.key.clone(), generation, stamp, asked, content })
     }

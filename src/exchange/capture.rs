@@ -9,6 +9,7 @@ use crate::cache::{
     taken_route,
 };
 use crate::config::Options;
+use crate::heap::{block, list};
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::{Arriving, GivenUp, InFlight};
 use crate::outcome::metrics::Counter;
@@ -198,7 +199,12 @@ impl Capturing {
             Target::Flight(generation) => Some(*generation),
             Target::Late(_) | Target::Own { .. } => None,
         };
-        let beside = response.stored.fields.wire().len() + response.uri.len();
+        let of_target = match &target {
+            Target::Flight(_) => 0,
+            Target::Late(late) => late.held(),
+            Target::Own { key, .. } => list(key),
+        };
+        let beside = block(size_of::<Capturing>()) + response.held() + of_target;
         let body = memory.arriving(flight, beside).ok_or(NotStored::Memory)?;
         Ok(Capturing { target, response, body, length, limit, said: Stored::Perhaps })
     }

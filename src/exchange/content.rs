@@ -6,6 +6,7 @@ use super::{Context, Exchange, State, Step};
 use crate::admin::BodyMissing;
 use crate::cache::Host;
 use crate::config::Options;
+use crate::heap::block;
 use crate::http::RequestHead;
 use crate::in_flight::Share;
 use crate::outcome::{Bypass, ForwardReason};
@@ -85,7 +86,8 @@ impl Exchange {
         if !request.has_body {
             return self.keyed(cx, request, options, &[]);
         }
-        let Some(held) = cx.cache.in_flight().share(request.fields.wire().len()) else {
+        let Some(held) = cx.cache.in_flight().share(block(size_of::<Reading>()) + request.fields.held())
+        else {
             return self.pass(ForwardReason::Bypass(Bypass::Memory));
         };
         self.state = State::Reading(Box::new(Reading { request, options, _held: held }));

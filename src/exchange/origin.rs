@@ -7,6 +7,7 @@ use super::edits::{conditions, forwarding, validators};
 use super::{Context, Exchange, Reply, State, Step};
 use crate::cache::{Ask, Call, Confirmation, Decided, Host, Landing, is_failure};
 use crate::config::Options;
+use crate::heap::block;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::{InFlight, Share};
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
@@ -25,6 +26,8 @@ pub(super) struct Passing {
     pub(super) fallback: Option<Rc<Entry>>,
     /// Whether it asks the origin to confirm the fallback.
     validates: bool,
+    /// What the fallback holds of the worker's memory.
+    _held: Option<Rc<Share>>,
 }
 
 /// A request that may change something.
@@ -59,6 +62,7 @@ impl Exchange {
             unsafe_request: None,
             fallback: None,
             validates: false,
+            _held: None,
         }));
         Step::Continue(Vec::new())
     }
@@ -78,12 +82,13 @@ impl Exchange {
             && !options.key.unkeyed.bypasses(&request.fields);
         let mut asked = is_stored.then(|| cx.cache.decide(cx.host, cx.now)).flatten();
         let memory = cx.cache.in_flight();
-        let held = memory.share(request.fields.wire().len()).unwrap_or_else(|| {
+        let bytes = |request: &RequestHead| block(size_of::<Passing>()) + request.fields.held();
+        let held = memory.share(bytes(&request)).unwrap_or_else(|| {
             // What it invalidates must not be lost (RFC 9111 §4.4). The URI says that; rules that look at other fields
             // do not apply then. Nor is its answer stored, since nobody knows any more who asked.
             asked = None;
             request.fields.retain(|name, _| name.starts_with(b":"));
-            memory.share_at_any_rate(request.fields.wire().len())
+            memory.share_at_any_rate(bytes(&request))
         });
         if let State::Passing(passing) = &mut self.state {
             passing.unsafe_request = Some(Unsafe { request, options, asked, _held: held });
@@ -104,6 +109,12 @@ impl Exchange {
             self.pass(reason);
             return Step::Continue(edits);
         }
+        // Where there is no room for what is stored, the origin is asked for all of it.
+        let kept = fallback.as_ref().map(|entry| entry.keep(memory));
+        let (fallback, held) = match kept {
+            Some(None) => (None, None),
+            kept => (fallback, kept.flatten()),
+        };
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = validators(ask, stored);
         let validates = ask.whole().is_ok() && !validators.is_empty();
@@ -113,7 +124,8 @@ impl Exchange {
         let stored = Stored::No(why);
         let forward = Forward { reason, status: None, stored, collapsed: ask.collapsed(false) };
         let request = Some(Rc::clone(ask));
-        let passing = Passing { forward, shares, request, unsafe_request: None, fallback, validates };
+        let passing =
+            Passing { forward, shares, request, unsafe_request: None, fallback, validates, _held: held };
         self.state = State::Passing(Box::new(passing));
         Step::Continue(edits)
     }

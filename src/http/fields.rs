@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::packed;
 use super::uri::push_lower_case;
+use crate::heap::block;
 
 /// A header or trailer section: field lines in order, names in lower case, values as they came (any byte).
 ///
@@ -60,6 +61,17 @@ impl Fields {
     #[must_use]
     pub fn wire(&self) -> &[u8] {
         if self.wire.is_empty() { &[0; COUNT] } else { &self.wire }
+    }
+
+    /// The bytes of memory that it takes beside itself.
+    #[must_use]
+    pub const fn held(&self) -> u64 {
+        block(self.wire.capacity())
+    }
+
+    /// Gives back the room for further lines.
+    pub fn shrink_to_fit(&mut self) {
+        self.wire.shrink_to_fit();
     }
 
     /// How many field lines there are.

@@ -9,6 +9,7 @@ use sfv::visitor::{
 use sfv::{BareItemFromInput, KeyRef, Parser};
 
 use super::{Fields, uri};
+use crate::heap::texts;
 use crate::sorting::sort_by;
 
 /// The most parameters that a field may name; one that names more is as good as absent.
@@ -35,6 +36,14 @@ impl Default for SearchVariance {
 }
 
 impl SearchVariance {
+    /// The bytes of memory that it takes beside itself.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        match &self.params {
+            Params::AllBut(names) | Params::Only(names) => texts(names),
+        }
+    }
+
     /// What a response says; none when the whole query selects it.
     #[must_use]
     pub fn of(fields: &Fields) -> Option<Self> {

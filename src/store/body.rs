@@ -4,6 +4,8 @@ use core::fmt;
 use core::ops::Deref;
 use std::rc::Rc;
 
+use crate::heap::{counted_block, list};
+
 /// A smaller body is copied from the record that it was read with, whose head is given back.
 const COPIED_BYTES: usize = 4096;
 
@@ -26,10 +28,10 @@ impl Body {
         }
     }
 
-    /// The bytes of memory that it takes.
+    /// The bytes of memory that it takes beside itself.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.bytes.capacity()
+    pub fn held(&self) -> u64 {
+        counted_block(size_of::<Vec<u8>>()) + list(&self.bytes)
     }
 }
 
@@ -67,8 +69,9 @@ mod tests {
 
     #[test]
     fn a_body_is_what_stands_behind_its_head_and_a_small_one_leaves_that() {
-        for (len, held) in [(0, 0), (COPIED_BYTES - 1, COPIED_BYTES - 1), (COPIED_BYTES, COPIED_BYTES + 9)] {
+        for (len, kept) in [(0, 0), (COPIED_BYTES - 1, COPIED_BYTES - 1), (COPIED_BYTES, COPIED_BYTES + 9)] {
             let body = Body::behind([vec![b'h'; 9], vec![b'b'; len]].concat(), 9);
+            let held = Body::from(vec![0; kept]).held();
             assert_eq!((&*body, body.held()), (&vec![b'b'; len][..], held));
         }
         assert!(Body::behind(vec![1, 2], 3).is_empty());

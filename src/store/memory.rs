@@ -1,13 +1,15 @@
 //! L1: a worker's own decoded copies, within a byte budget. A hit here costs no shared-data call.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::ops::Range;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::Fingerprint;
 use super::record::{Content, Record, Response};
+use crate::heap::{block, counted_block, list, with_gaps};
+use crate::in_flight::{InFlight, Share};
 use crate::invalidation::Verdict;
 
 /// A record in a worker's memory, with the last verdict on it.
@@ -21,6 +23,8 @@ pub struct Entry {
     judged_for: Cell<Option<(Fingerprint, (u64, Verdict))>>,
     /// Whether a request has been compared with it by its route.
     pub was_compared: Cell<bool>,
+    /// The share of those who keep it while something is under way, as long as there are any.
+    kept: RefCell<Weak<Share>>,
 }
 
 /// A verdict that was given at one head, brought up to another.
@@ -46,6 +50,7 @@ impl Entry {
             judged: Cell::new(None),
             judged_for: Cell::new(None),
             was_compared: Cell::new(false),
+            kept: RefCell::default(),
         })
     }
 
@@ -90,26 +95,39 @@ impl Entry {
         Entry::new(Record { key, generation: *generation, stamp: *stamp, asked: *asked, content })
     }
 
-    /// The bytes of memory that it takes, roughly: its own, and three eighths more for the gaps that the VM's allocator is
-    /// left with once responses of all sizes have come and gone. (Without that a budget of 64 MiB took 96 MiB of memory
-    /// after some gigabytes of 1, 10 and 100 KB.)
+    /// The bytes of memory that it takes, with its place among others.
     #[must_use]
     pub fn bytes(&self) -> u64 {
+        with_gaps(self.held())
+    }
+
+    /// The same without gaps.
+    fn held(&self) -> u64 {
         let content = match &self.record.content {
-            Content::Response(r) => {
-                let tags: usize = r.tags.iter().map(|tag| TAG_BYTES + tag.as_str().len()).sum();
-                r.body.held() + r.stored.fields.wire().len() + r.uri.len() + tags
-            }
-            Content::Variants(v) => v.known.len() * 16 + v.nominated.len() * 32 + v.uri.len(),
-            Content::Search(s) => s.variance.len() + s.uri.len(),
+            Content::Response(response) => block(size_of::<Response>()) + response.held(),
+            Content::Variants(variants) => variants.held(),
+            Content::Search(search) => block(search.variance.capacity()) + list(&search.uri),
         };
-        let own = (content + self.record.key.len() * 2 + 400) as u64;
-        own + own * 3 / 8
+        PLACE_BYTES + counted_block(size_of::<Entry>()) + list(&self.record.key) + content
+    }
+
+    /// Its share of the memory for what is under way, for who keeps it when this callback is over: it may leave the copies
+    /// meanwhile, whose budget it is in. It is the same one for all who keep it. None when there is no room.
+    #[must_use]
+    pub fn keep(&self, memory: &InFlight) -> Option<Rc<Share>> {
+        let mut kept = self.kept.borrow_mut();
+        kept.upgrade().or_else(|| {
+            let share = Rc::new(memory.share(self.held())?);
+            *kept = Rc::downgrade(&share);
+            Some(share)
+        })
     }
 }
 
-/// What a tag takes beside its text.
-const TAG_BYTES: usize = 40;
+/// What a place takes: in the queue, which may have as many gaps as entries and room for as many more, and in a table that
+/// is filled by seven sixteenths.
+const PLACE_BYTES: u64 =
+    (4 * size_of::<Option<Node>>() + (size_of::<(Fingerprint, u64)>() + 1) * 16 / 7) as u64;
 
 /// The entries of a worker, in the order in which they came. Room is made at the front: an entry that was used since it was
 /// last there goes to the back, once, and any other leaves. So what came together leaves together, and the allocator gets
@@ -393,6 +411,19 @@ mod tests {
         for n in 0..10 {
             assert!(memory.get(Fingerprint(n), &key(n)).is_some(), "{n}");
         }
+    }
+
+    #[test]
+    fn what_several_keep_is_counted_once_and_as_long_as_any_does() {
+        let in_flight = InFlight::new(2 * entry(1, 1).bytes());
+        let [one, other, third] = [1, 2, 3].map(|n| entry(n, 1));
+        let kept = [&one, &one, &one].map(|entry| entry.keep(&in_flight).unwrap());
+        assert_eq!(in_flight.bytes(), one.bytes());
+        let _other = other.keep(&in_flight).unwrap();
+        assert!(third.keep(&in_flight).is_none());
+        drop((one, kept));
+        assert_eq!(in_flight.bytes(), other.bytes());
+        assert!(third.keep(&in_flight).is_some());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::cost::{EMPTY_BYTES, KEY_BYTES, value_bytes};
 use super::set::{LARGE_WAYS, Way};
 use super::{SharedData, shared_key};
 use crate::deviation::{Deviation, deviates, sizes};
+use crate::heap::{block, list, texts};
 use crate::invalidation::Tag;
 use crate::policy::StoredResponse;
 use crate::time::Monotonic;
@@ -90,6 +91,30 @@ pub struct Search {
     pub variance: String,
     /// The canonical URI, by which purges find it.
     pub uri: Vec<u8>,
+}
+
+impl Response {
+    /// The bytes of memory that it takes beside itself.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        let StoredResponse { fields, vary, .. } = &self.stored;
+        let tags = list(&self.tags) + self.tags.iter().map(|tag| block(tag.as_bytes().len())).sum::<u64>();
+        fields.held() + texts(vary) + list(&self.uri) + tags + self.body.held()
+    }
+
+    /// Gives back the room that was needed while it was made.
+    pub fn shrink_to_fit(&mut self) {
+        self.stored.fields.shrink_to_fit();
+        self.tags.shrink_to_fit();
+    }
+}
+
+impl Variants {
+    /// The bytes of memory that it takes beside itself.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        texts(&self.nominated) + list(&self.uri) + list(&self.known)
+    }
 }
 
 /// Where a record lies.

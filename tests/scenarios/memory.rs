@@ -42,6 +42,31 @@ pub fn requests_that_find_no_room_pass_and_hits_go_on(stand: &mut dyn Stand) {
     assert_eq!(held(stand, 0), 0);
 }
 
+/// What is to be validated may have left the copies by the time the origin answers.
+pub fn what_is_validated_holds_its_share(stand: &mut dyn Stand) {
+    little_memory(stand);
+    let large = vec![b'l'; 300_000];
+    let known = || page(&large).field("etag", "\"e\"");
+    let paths: Vec<String> = (0..6).map(|n| format!("/memory/validated/{n}")).collect();
+    for path in &paths {
+        stand.origin(path, vec![known(), known().delay(SLOW)]);
+        assert!(get(stand, 0, path).body == large);
+    }
+    let validate = |path: &String| Request::get(path).field("cache-control", "no-cache");
+    let validations: Vec<_> = paths.iter().map(|path| stand.start(0, validate(path))).collect();
+    for path in &paths {
+        await_origin(stand, path, 2);
+    }
+    let mut passed = 0;
+    for validation in validations {
+        let response = stand.finish(validation);
+        assert!(response.complete && response.body == large);
+        passed += u32::from(response.field("cache-status") == "larder; fwd=bypass; detail=memory");
+    }
+    assert_eq!(passed, 4, "there is room for two");
+    assert_eq!(held(stand, 0), 0);
+}
+
 pub fn what_waits_holds_its_share_and_no_more_may_wait(stand: &mut dyn Stand) {
     little_memory(stand);
     stand.origin("/memory/crowd", vec![page("page").delay(SLOW)]);

@@ -115,6 +115,7 @@ macro_rules! on_both_stands {
             }
             memory {
                 requests_that_find_no_room_pass_and_hits_go_on
+                what_is_validated_holds_its_share
                 what_waits_holds_its_share_and_no_more_may_wait
                 where_bodies_find_no_room_the_largest_are_not_stored
                 who_waits_for_the_root_is_not_sent_away_when_a_body_is_given_up
