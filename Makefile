@@ -10,8 +10,10 @@ INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-d
 
 CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 
-.PHONY: help build cli envoy demo run test unit wasm-test chaos fuzz soak e2e purge-chaos trap conformance bench bench-core \
-  bench-eviction lint clean rust
+MODEL := --manifest-path docs/model/Cargo.toml --target-dir $(TARGET_DIR)/model
+
+.PHONY: help build cli envoy demo run test unit model wasm-test chaos fuzz soak e2e purge-chaos trap conformance bench \
+  bench-core bench-eviction lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,12 +32,15 @@ dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder_wasm.wasm tools/fin
 	@echo "Shrinking it: this takes about a minute …"
 	python3 tools/finish.py $< $@
 
-test: lint unit wasm-test e2e conformance ## everything that CI runs
+test: lint unit model wasm-test e2e conformance ## everything that CI runs
 
 unit: rust ## tests of the crate and scenarios on the emulated host
 	@# The test of licences asks without a network about every platform's dependencies.
 	cargo fetch --locked
 	cargo test --workspace -- --skip e2e::
+
+model: rust ## every interleaving of the protocol in small settings (docs/protocol.md): RUN=P05 for some, FULL=1 for large ones, too
+	@FULL="$(FULL)" cargo run --release --locked --quiet $(MODEL) -- $(RUN)
 
 wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-unknown under Node, and what it takes of memory
 	@node=$$(python3 tools/get.py node) && set -x && PATH="$$(dirname "$$node"):$$PATH" \
@@ -96,6 +101,8 @@ lint: rust ## formatting, clippy and rustdoc, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p larder-wasm --lib --target wasm32-wasip1 --features trap -- -D warnings
+	cargo fmt --check --manifest-path docs/model/Cargo.toml
+	cargo clippy --locked $(MODEL) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 clean: ## removes what was built (.venv and .tools stay)
