@@ -88,6 +88,30 @@ pub fn who_waits_for_a_response_that_stalls_is_served_by_one_more_request(stand:
     assert_eq!(stand.metric("stalled"), 2);
 }
 
+/// The flight is another's by then, although it has the same number: what was asked for before a purge is not stored as
+/// what was asked for after it (protocol §1.7, M22).
+pub fn a_stalled_response_that_ends_after_all_brings_back_nothing_that_was_purged(stand: &mut dyn Stand) {
+    let path = "/collapse/late-end";
+    stand
+        .configure(&with_admin(
+            r#""collapse": {"cluster": "route_loop", "lease": "300ms", "wait_max": "9s"},"#,
+        ))
+        .unwrap();
+    let stalls = page("0123456789").ending(Ending::StallsAfter(4, SLOW * 2));
+    stand.origin(path, vec![stalls, page("page").delay(SLOW * 4)]);
+    let leader = stand.start(0, Request::get(path));
+    await_origin(stand, path, 1);
+    purge_url(stand, 1, path, "hard");
+    let waiter = stand.start(0, Request::get(path));
+    await_origin(stand, path, 2);
+    assert_eq!(stand.finish(leader).text(), "0123456789", "asked for before the purge");
+    assert_eq!(stand.finish(waiter).text(), "page");
+    assert_eq!(stand.origin_count(path), 2);
+    for worker in [0, 1] {
+        expect_hit(stand, worker, path, "page");
+    }
+}
+
 pub fn when_a_waiting_client_leaves_nobody_else_notices(stand: &mut dyn Stand) {
     stand.origin("/collapse/follower", vec![page("page").delay(SLOW)]);
     let mut exchanges = crowd(stand, "/collapse/follower", 8);

@@ -314,6 +314,7 @@ macro_rules! on_both_stands {
             }
             collapse {
                 who_waits_for_a_response_that_stalls_is_served_by_one_more_request
+                a_stalled_response_that_ends_after_all_brings_back_nothing_that_was_purged
                 fifty_clients_on_two_workers_make_one_origin_request
                 many_keys_at_once_make_one_origin_request_each
                 when_the_first_client_leaves_the_others_are_served_by_one_more_request
