@@ -1,4 +1,5 @@
-//! The rules of a flight: who leads, who waits, which way it may write and what is left of it when it lands.
+//! The rules of a flight: who leads, who waits, which way it may write and what is left of it when it lands (protocol
+//! §1.5 and §1.6).
 //!
 //! Pure functions on a [`SetValue`]; whoever calls them writes the outcome by compare-and-set or tries again.
 //!
@@ -199,7 +200,7 @@ pub fn led(set: &SetValue, new: NewFlight, now: Monotonic, wall: Timestamp) -> O
 pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option<(SetValue, Flight)> {
     let place = match set.flights.iter().position(|f| f.fingerprint == new.fingerprint) {
         Some(at) => at,
-        None => set.flights.iter().position(|f| is_free(f, now))?,
+        None => free_place(set, now)?,
     };
     let before = set.flights.get(place)?;
     let inherits = before.fingerprint == new.fingerprint && !deviates(Deviation::ForgetsWaiters);
@@ -220,6 +221,14 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
     let mut set = *set;
     *set.flights.get_mut(place)? = flight;
     Some((set, flight))
+}
+
+/// The place for a flight of another key: an unused one; else the memory that runs out first; else a flight whose lease
+/// has run out, for which somebody may wait yet.
+fn free_place(set: &SetValue, now: Monotonic) -> Option<usize> {
+    let free = set.flights.iter().enumerate().filter(|(_, flight)| is_free(flight, now));
+    let first = free.min_by_key(|(_, f)| (f.is_used(), f.state == FlightState::Flying, remembered_until(f)));
+    first.map(|(place, _)| place)
 }
 
 /// Whether a response that was of no use to others for this reason makes it likely that the next is of none either. A
@@ -476,6 +485,35 @@ mod tests {
             Seat::NotShared(NotStored::NoFreshness)
         );
         assert_eq!(seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| false), Seat::Lead);
+    }
+
+    #[test]
+    fn a_flight_takes_no_place_of_another_key_while_one_is_unused() {
+        let now = Monotonic::default();
+        let lead = |set: &SetValue, key: u64, now: Monotonic| {
+            let until = now.after(Duration::from_secs(2));
+            let new = NewFlight { fingerprint: Fingerprint(key), generation: key, owner: 1, until };
+            led(set, new, now, Timestamp::default()).unwrap().0
+        };
+        let left = Left { not_shared: Some((NotStored::NoStore, Monotonic(900))), ..Left::default() };
+        let remembered = landed(&flying(), GENERATION, left).unwrap().set;
+        let waited_for = registered(&flying(), KEY, 3);
+        let late = Monotonic(10_000);
+        for (set, now) in [(remembered, now), (waited_for, late)] {
+            let mut crowded = set;
+            for key in 100..107 {
+                crowded = lead(&crowded, key, now);
+                assert_eq!(crowded.flight_of(KEY), set.flight_of(KEY), "{key}");
+            }
+            assert_eq!(lead(&crowded, 107, now).flight_of(KEY), None, "there is no other place");
+        }
+        // A memory before a flight for which somebody may wait.
+        let mut both = lead(&remembered, 8, now);
+        for key in 100..106 {
+            both = lead(&both, key, late);
+        }
+        let both = lead(&both, 106, late);
+        assert!(both.flight_of(KEY).is_none() && both.flight_of(Fingerprint(8)).is_some());
     }
 
     #[test]
