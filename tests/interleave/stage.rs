@@ -302,7 +302,7 @@ impl<'a> Stage<'a> {
             (":scheme", "http"),
             (":authority", "h"),
             (":path", &path),
-            ("x-a", "1"),
+            ("accept-language", "en"),
         ]);
         let request = RequestHead { fields, has_body: false };
         let options = Rc::new(self.config.defaults.clone());
@@ -323,7 +323,7 @@ impl<'a> Stage<'a> {
             fields.push("etag", format!("\"{key}\""));
         }
         if self.setting.varies {
-            fields.push("vary", "x-a");
+            fields.push("vary", "accept-language");
         }
         let line = format!("{key} {number:03}\n");
         let (status, lines) = match answer {
