@@ -389,8 +389,15 @@ fn reserve(
     let all = ways_of(set, |flight| flight.is_live(now) && flight.fingerprint != fingerprint);
     let reserved = |way: u8| all & 1 << way != 0;
     let open = || (0u8..).zip(&set.ways).filter(|(n, _)| !reserved(*n) && avoid != Some(*n));
-    open()
-        .find(|(_, way)| way.fingerprint == fingerprint)
+    let is_own = |way: &Way| way.fingerprint == fingerprint;
+    let is_large = |way: u8| usize::from(way) < LARGE_WAYS;
+    // Who takes over what needed a large way needs one as well, and would not know later which was the old leader's.
+    let likewise = || {
+        let large = open().filter(|(n, _)| avoid.is_some_and(is_large) && is_large(*n));
+        large.min_by_key(|(_, way)| (!is_own(way), way.is_some(), worth(way, wall)))
+    };
+    likewise()
+        .or_else(|| open().find(|(_, way)| is_own(way)))
         // What was written before and is empty has its key in shared data already.
         .or_else(|| open().filter(|(_, way)| !way.is_some()).max_by_key(|(_, way)| way.bytes))
         .or_else(|| open().min_by_key(|(_, way)| worth(way, wall)))
@@ -514,6 +521,34 @@ mod tests {
         }
         let both = lead(&both, 106, late);
         assert!(both.flight_of(KEY).is_none() && both.flight_of(Fingerprint(8)).is_some());
+    }
+
+    #[test]
+    fn who_takes_over_a_large_body_writes_into_the_other_large_way() {
+        let (now, wall, late) = (Monotonic::default(), Timestamp::default(), Monotonic(10_000));
+        let until = late.after(Duration::from_secs(2));
+        for large in 0..LARGE_WAYS as u8 {
+            let old =
+                NewFlight { fingerprint: KEY, generation: GENERATION, owner: 0, until: Monotonic(2_000) };
+            let (mut set, _) = led_in(&SetValue::default(), old, large, now).unwrap();
+            // What is published of it lies in a small way, and all others have something.
+            for (n, way) in (100..).zip(&mut set.ways) {
+                *way = Way {
+                    fingerprint: Fingerprint(n),
+                    bytes: 9,
+                    expires: u32::MAX,
+                    uses: 7,
+                    ..Way::default()
+                };
+            }
+            set.ways[9].fingerprint = KEY;
+            let new = NewFlight { fingerprint: KEY, generation: 2, owner: 1, until };
+            assert_eq!(led(&set, new, late, wall).unwrap().1.way, 1 - large);
+            // Where that is another's, any will do.
+            let other = NewFlight { fingerprint: Fingerprint(8), generation: 3, owner: 1, until };
+            let (busy, _) = led_in(&set, other, 1 - large, late).unwrap();
+            assert_eq!(led(&busy, new, late, wall).unwrap().1.way, 9);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The real cache, store, journal and flights of two workers, stepped through every interleaving of their
 //! shared-data calls, for small settings: nothing that a purge covers is served after its acknowledgement (I1, I2),
 //! nobody waits for ever (I3), the origin is asked at most so often (I4), no body is torn (I5), acknowledgements name
-//! what was appended (I6, I8), no lease is left (I7).
+//! what was appended (I6, I8), no lease is left (I7), nothing older takes the place of something newer (I9): protocol §1.8.
 //!
 //! [`stage`] steps the workers, [`explore`] chooses, [`shared`] hands over. Each mistake on purpose
 //! ([`larder::deviation`]) has a setting that shows it.
@@ -137,6 +137,16 @@ fn settings() -> Vec<(&'static str, Setting)> {
         ),
         ("death", Setting { requests: ONE_EACH, deaths: 1, starts_max: 2, ..base() }),
         ("lease runs out", Setting { requests: THREE, expiries: 1, starts_max: 2, ..base() }),
+        (
+            "lease runs out, chunks",
+            Setting {
+                requests: &[(0, 0), (1, 0), (1, 0)],
+                expiries: 1,
+                chunks: true,
+                ordered: true,
+                ..base()
+            },
+        ),
         ("lost hint", Setting { requests: THREE, lost_hints: 1, starts_max: 1, ..base() }),
         ("lost call", Setting { requests: ONE_EACH, fetch: "dispatched", lost_calls: 1, ..base() }),
         ("tick renews", Setting { requests: ONE_EACH, expiries: 1, ticks: 1, starts_max: 2, ..base() }),

@@ -122,7 +122,7 @@ impl Shared {
             if let Some(order) = whole.map(|record| record.order()) {
                 let before = published.remove(&place.fingerprint.0).unwrap_or_default();
                 if before > order {
-                    self.breaks(format!("{order:?} replaces the newer {before:?}"));
+                    self.breaks(format!("I9: {order:?} replaces the newer {before:?}"));
                 }
                 there.insert(place.fingerprint.0, order);
             }

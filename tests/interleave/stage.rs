@@ -377,7 +377,8 @@ impl<'a> Stage<'a> {
         if self.left.deaths > 0 {
             choices.extend((0..2).map(Choice::Die));
         }
-        if self.left.expiries > 0 && self.sent.iter().any(|sent| sent.open) {
+        let is_busy = self.sent.iter().any(|sent| sent.open) || !(0..2).all(is_idle);
+        if self.left.expiries > 0 && is_busy {
             choices.push(Choice::Expire);
         }
         if self.left.ticks > 0 {
