@@ -1,4 +1,4 @@
-//! Mistakes on purpose, one at a time, so that tests can show that they would see them.
+//! Mistakes on purpose, one at a time, so that tests can show that they would see them (protocol §2).
 //!
 //! The shipped module has none of this: without the feature `deviations`, which only the crate's own tests turn on,
 //! `deviates` is constantly false, and the journal's ring and the chunks of bodies have their one size.

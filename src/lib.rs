@@ -31,6 +31,9 @@
 //!
 //! # What holds
 //!
+//! `docs/protocol.md` has all of it: the rules, the invariants with the tests that hold them, and the mistakes that each
+//! rule prevents; `docs/envoy-facts.md` says what Envoy really does, and `docs/glossary.md` what the words mean.
+//!
 //! - **A response is judged by its stamp.** It carries the position of the journal at which its fetch was decided,
 //!   and is subject to every invalidation after that. So a purge needs no scan, holds on every worker from its
 //!   acknowledgement on, and a fetch that was under way when it came cannot bring back what it covers.

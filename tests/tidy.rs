@@ -1,5 +1,6 @@
 //! The invariants of the house, which no compiler checks.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -246,5 +247,165 @@ fn dependencies_come_from_crates_io_under_permissive_licences() {
             // Of alternatives one will do; of what holds together each has to.
             assert!(licence.split(" AND ").all(is_allowed), "{}: {licence}", package["name"]);
         }
+    }
+}
+
+/// A document for whoever works on Larder.
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
+}
+
+/// What can be referred to in a document: its sections and numbered items, in headings and in bold.
+fn anchors(name: &str) -> BTreeSet<String> {
+    let text = document(name);
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#'));
+    let items = text.split("**").skip(1).step_by(2);
+    let first = |text: &str| text.split_whitespace().next().map(|word| word.trim_end_matches('.').to_owned());
+    headings.chain(items).filter_map(first).collect()
+}
+
+/// A source or a document as one line, without the marks of comments.
+fn in_one_line(text: &str) -> String {
+    let bare = |line: &str| line.trim().trim_start_matches(['/', '!', '-', '>']).trim().to_owned();
+    text.lines().map(bare).collect::<Vec<_>>().join(" ")
+}
+
+/// The sections that a text refers to, each with the document that is named before it, if one is. Sections that follow
+/// each other are of the same one.
+fn sections(text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut before = 0;
+    for (at, mark) in text.match_indices('§') {
+        let number = &text[at + mark.len()..];
+        let length = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
+        let (between, section) = (&text[before..at], format!("§{}", number[..length].trim_end_matches('.')));
+        let named = match between {
+            ", " | " and " | ", and " => found.last().map(|(named, _)| named.clone()).unwrap_or_default(),
+            _ => {
+                let mut words = between.split_whitespace().rev();
+                let last = words.next().unwrap_or_default().trim_start_matches(['(', '[', '"']).to_owned();
+                let rfc = words.next().is_some_and(|word| word.ends_with("RFC"));
+                if rfc { "RFC".into() } else { last }
+            }
+        };
+        before = at + section.len();
+        found.push((named, section));
+    }
+    found
+}
+
+/// The words of a text that are numbers of this kind, such as `I4` and `M07`.
+fn numbered(text: &str, kind: char) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_one = |word: &&str| {
+        word.strip_prefix(kind).is_some_and(|n| (1..=2).contains(&n.len()) && n.parse::<u8>().is_ok())
+    };
+    words.filter(is_one).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_code_and_documents_refer_to_is_in_the_documents() {
+    let (protocol, envoy) = (anchors("protocol.md"), anchors("envoy-facts.md"));
+    // There a section is of no RFC unless it says so.
+    let own = [
+        "src/store",
+        "src/cache",
+        "src/proxy",
+        "src/collapse",
+        "src/exchange",
+        "src/in_flight",
+        "tests/host",
+    ];
+    let own =
+        |path: &str| own.iter().chain(&["tests/interleave", "tests/chaos"]).any(|own| path.starts_with(own));
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for (path, text) in [sources("src"), sources("wasm/src"), sources("tests"), sources("docs/model/src")]
+        .into_iter()
+        .flatten()
+    {
+        let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_string_lossy().into_owned();
+        if path != "tests/tidy.rs" {
+            texts.push((path, in_one_line(&text)));
+        }
+    }
+    for name in ["protocol.md", "envoy-facts.md", "glossary.md", "architecture.md"] {
+        texts.push((name.into(), in_one_line(&document(name))));
+    }
+    let mut lost = Vec::new();
+    for (path, text) in &texts {
+        for (named, section) in sections(text) {
+            let is_there = match named.as_str() {
+                "protocol" => protocol.contains(&section),
+                "envoy-facts" => envoy.contains(&section),
+                "RFC" => true,
+                _ if path == "protocol.md" || path.starts_with("docs/model") => protocol.contains(&section),
+                _ if path == "envoy-facts.md" => envoy.contains(&section),
+                _ => !own(path),
+            };
+            if !is_there {
+                lost.push(format!("{path}: {named} {section}"));
+            }
+        }
+        let numbers = ['I', 'M'].into_iter().flat_map(|kind| numbered(text, kind));
+        lost.extend(numbers.filter(|n| !protocol.contains(n)).map(|n| format!("{path}: {n}")));
+    }
+    assert_eq!(lost, [""; 0], "the form is \"protocol §1.8\", \"envoy-facts §20.1\", \"I4\", \"M07\"");
+}
+
+#[test]
+fn the_protocol_names_tests_runs_and_files_that_exist() {
+    let text = document("protocol.md");
+    let code: String =
+        [sources("tests"), sources("src")].into_iter().flatten().map(|(_, text)| text).collect();
+    let runs: String = sources("docs/model/src/runs").into_iter().map(|(_, text)| text).collect();
+    for row in text.lines().filter(|line| line.starts_with("| **")) {
+        for name in row.split('`').skip(1).step_by(2).filter(|name| !name.contains(['/', '.', ' '])) {
+            let is_there = name == "ordered" || code.contains(&format!("fn {name}("));
+            assert!(is_there, "{name} is no test: {row}");
+        }
+    }
+    let searched = |kind| numbered(&runs, kind);
+    assert_eq!(numbered(&text, 'P').difference(&searched('P')).collect::<Vec<_>>(), [""; 0], "no such runs");
+    assert_eq!(
+        searched('M'),
+        numbered(&text, 'M'),
+        "each mistake is one that the model sees, and is explained"
+    );
+    let deviations =
+        sources("src").into_iter().find(|(path, _)| path.ends_with("src/deviation.rs")).unwrap().1;
+    let in_code = text.lines().filter(|line| line.starts_with("| **M") && line.ends_with("| code |"));
+    let in_code: BTreeSet<String> = in_code.flat_map(|line| numbered(&line[..9], 'M')).collect();
+    assert_eq!(in_code, numbered(&deviations, 'M'));
+    for name in ["protocol.md", "envoy-facts.md", "glossary.md"] {
+        let text = document(name);
+        let paths = text.split('`').skip(1).step_by(2).filter(|path| {
+            ["src/", "wasm/", "tests/", "docs/", "envoy/"].iter().any(|folder| path.starts_with(folder))
+        });
+        for path in paths {
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{name}: there is no {path}");
+        }
+    }
+}
+
+#[test]
+fn the_protocol_has_the_sizes_of_the_code() {
+    use larder::store::{SCHEMA, TRIES, journal, record, set, workers};
+    let text = document("protocol.md");
+    for (name, size) in [
+        ("WAYS", set::WAYS as u64),
+        ("LARGE_WAYS", set::LARGE_WAYS as u64),
+        ("FLIGHTS", set::FLIGHTS as u64),
+        ("GHOSTS", set::GHOSTS as u64),
+        ("SEGMENTS", journal::SEGMENTS),
+        ("RECORDS", journal::RECORDS),
+        ("SEGMENT_BYTES", journal::SEGMENT_BYTES as u64),
+        ("RECORD_BYTES_MAX", larder::invalidation::RECORD_BYTES_MAX as u64),
+        ("TRIES", TRIES as u64),
+        ("CHUNK_BYTES", record::CHUNK_BYTES as u64),
+        ("WORKERS_MAX", workers::WORKERS_MAX as u64),
+        ("CLUSTERS_MAX", larder::breaker::CLUSTERS_MAX as u64),
+        ("SCHEMA", SCHEMA.parse().unwrap()),
+    ] {
+        assert!(text.contains(&format!("| {size} | `{name}` |")), "{name} is {size}");
     }
 }

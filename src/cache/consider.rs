@@ -1,4 +1,4 @@
-//! Where it is decided what becomes of a request (protocol: `consider`): here by what is stored, and in [`super::claim`] where
+//! Where it is decided what becomes of a request (protocol §1.5): here by what is stored, and in [`super::claim`] where
 //! nothing simply answers.
 
 use std::borrow::Cow;

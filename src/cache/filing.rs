@@ -143,7 +143,7 @@ impl Cache {
     }
 
     /// Tells other workers that their copies may not be the newest: "a cache MUST use the most recently stored response"
-    /// (§4).
+    /// (RFC 9111 §4).
     fn tell_others(&self, host: &impl Host, fetch: &Fetch, filing: &Filing, now: Now) {
         if !fetch.replaces_fresh && filing.moved.is_none() {
             return;

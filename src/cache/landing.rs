@@ -1,4 +1,4 @@
-//! How fetches end: what is stored, what is remembered, who is woken.
+//! How fetches end: what is stored, what is remembered, who is woken (protocol §1.6 and §1.7).
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -167,7 +167,7 @@ impl Cache {
         fetch.started = now;
         fetch.deadline = deadline;
         fetch.by = Fetcher::Root(route);
-        // What was to be validated was judged under the old stamp.
+        // What was to be validated was judged under the old stamp (M28).
         fetch.validated = None;
         self.effects.push_back(Effect::Dispatch(generation));
     }

@@ -2,7 +2,7 @@
 //! The first response that is one for others after all is stored, and the memory is over.
 //!
 //! It went beside any flight, so it takes one of its own when it is complete: here as elsewhere only the owner of a flight
-//! writes. It has the stamp of when it was asked for, and never takes the place of something newer.
+//! writes. It has the stamp of when it was asked for, and never takes the place of something newer (protocol §1.6).
 
 use core::time::Duration;
 use hashbrown::HashMap;

@@ -1,4 +1,5 @@
-//! Waiting and waking: groups of parked requests, hints, and the sweep that makes up for every hint that is lost.
+//! Waiting and waking: groups of parked requests, hints, and the sweep that makes up for every hint that is lost
+//! (protocol §1.7).
 
 use core::time::Duration;
 use std::rc::Rc;

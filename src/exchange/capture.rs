@@ -242,6 +242,7 @@ impl Capturing {
         body.shrink_to_fit();
         self.response.body = body.into();
         match self.target {
+            // It would be stored with the stamp of what the root fetches: newer than it is (M22).
             Target::Flight(generation) if !cx.cache.is_streamed(generation) => {
                 Stored::No(NotStored::NoFlight)
             }
@@ -277,7 +278,7 @@ impl Capturing {
 }
 
 /// Ends a fetch whose capture has come to nothing. Not one that stalled and that the root has taken over since: others wait
-/// for what that brings.
+/// for what that brings (M23).
 fn not_stored(cx: &mut Context<'_, impl Host>, generation: u64, why: NotStored) {
     if cx.cache.is_streamed(generation) {
         cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);

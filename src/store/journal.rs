@@ -5,7 +5,7 @@
 //! them; positions that it has not used stay unused. The head is where the first segment is that is not full:
 //! there is no head key. A segment is recycled by the same compare-and-set that appends to it, and carries on the
 //! newest position of a hard record that was ever forgotten, so that forgetting makes older responses stale or
-//! gone, never fresh.
+//! gone, never fresh (protocol §1.3 and §1.4).
 
 mod heal;
 mod segment;

@@ -1,5 +1,5 @@
 //! The value of one set: directory ways and flights together, so that looking up, leading, waiting, publishing and
-//! waking are decided by compare-and-set on one key.
+//! waking are decided by compare-and-set on one key (protocol §1.1).
 //!
 //! What eviction goes by lies here as well, and nowhere else: how often each way was of use ([`Way::rank`]), and how
 //! often what was evicted lately had been ([`Ghost`]), so that what comes back is not taken for new.

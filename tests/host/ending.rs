@@ -14,7 +14,9 @@ impl World {
     pub(super) fn reply_of_filter(&mut self, vm: usize, context: u32, reply: LocalReply) {
         if host(|h| h.vms[vm].contexts.get(&context).is_some_and(|c| c.deleted)) {
             host(|h| {
-                h.violate(format!("a reply to context {context}, which the filter has dropped (§20.1)"))
+                h.violate(format!(
+                    "a reply to context {context}, which the filter has dropped (envoy-facts §20.1)"
+                ))
             });
             return;
         }

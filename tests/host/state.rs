@@ -120,7 +120,7 @@ pub struct Settings {
     pub between_parts: Duration,
     /// Time until a posted callback runs on another thread.
     pub post: Duration,
-    /// Time between a context's delete callback and its destruction (host facts §20.1).
+    /// Time between a context's delete callback and its destruction (envoy-facts §20.1).
     pub deferred_delete: Duration,
     /// How deep the host may be in what one callback deferred: each reply to another stream calls the filter again,
     /// and on its return the host goes on with the next, on the same stack. (Envoy took 125 and died of 250.)

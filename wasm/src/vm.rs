@@ -64,7 +64,7 @@ pub struct Vm {
     /// The roots with their configurations, the newest last.
     roots: RefCell<Vec<(u32, Rc<Config>)>>,
     /// The streams that wait. Only these may be answered from other callbacks: the host's own word on whether a
-    /// stream lives is not enough while it is being deleted.
+    /// stream lives is not enough while it is being deleted (envoy-facts §20.1).
     parked: RefCell<HashMap<StreamId, Rc<RefCell<Exchange>>>>,
     /// Requests whose bodies are waited for.
     held: RefCell<BTreeMap<StreamId, Held>>,

@@ -30,7 +30,7 @@ pub extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> Status {
 pub extern "C" fn proxy_set_effective_context(context: u32) -> Status {
     import("proxy_set_effective_context", |h| {
         let Some(vm) = h.frame().map(|f| f.vm) else { return Status::BadArgument };
-        // A context counts until the host destroys it, even if the filter has been told to drop it (§20.1).
+        // A context counts until the host destroys it, even if the filter has been told to drop it (envoy-facts §20.1).
         if !h.vms[vm].contexts.contains_key(&context) {
             return Status::BadArgument;
         }

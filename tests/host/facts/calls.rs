@@ -1,4 +1,4 @@
-//! Dispatched calls (§3, §19.1).
+//! Dispatched calls (envoy-facts §3, §19.1).
 
 use std::time::Duration;
 

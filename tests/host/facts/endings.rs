@@ -1,4 +1,4 @@
-//! How exchanges end, and what the filter is told (§6, §19.3).
+//! How exchanges end, and what the filter is told (envoy-facts §6, §19.3).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Canary, configuration, code, draining, traps and reloads (§0.3, §0.4, §12, §19.7, §19.9).
+//! Canary, configuration, code, draining, traps and reloads (envoy-facts §0.3, §0.4, §12, §19.7, §19.9).
 
 use std::time::Duration;
 

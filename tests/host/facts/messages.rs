@@ -1,4 +1,4 @@
-//! What header sections look like on their way through Envoy (§13), and the signals of a message's end (§6).
+//! What header sections look like on their way through Envoy (envoy-facts §13), and the signals of a message's end (envoy-facts §6).
 
 use super::{seen, world};
 use crate::stand::{Ending, Reply, Request};

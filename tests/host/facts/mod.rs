@@ -1,5 +1,5 @@
 //! The facts about the real host that Larder relies on, shown on the emulated one with a small filter.
-//! Section numbers are those of the project's notes on the host.
+//! Section numbers are those of `docs/envoy-facts.md`.
 
 mod calls;
 mod endings;

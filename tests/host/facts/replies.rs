@@ -1,4 +1,4 @@
-//! Pausing, resuming and local replies (§5, §19.2, §20.1).
+//! Pausing, resuming and local replies (envoy-facts §5, §19.2, §20.1).
 
 use std::time::Duration;
 
@@ -163,7 +163,7 @@ fn a_stream_that_is_gone_cannot_be_chosen() {
 }
 
 #[test]
-#[should_panic(expected = "which the filter has dropped (§20.1)")]
+#[should_panic(expected = "which the filter has dropped (envoy-facts §20.1)")]
 fn answering_a_stream_between_its_deletion_and_destruction_is_reported() {
     let mut world = world("tick");
     world.settings(|s| s.deferred_delete = Duration::from_secs(1));

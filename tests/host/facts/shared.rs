@@ -1,4 +1,4 @@
-//! Shared data (§1), queues (§2), timers (§7), time (§8) and metrics (§10, §20.2).
+//! Shared data, queues, timers, time and metrics (envoy-facts §1, §2, §7, §8, §10, §20.2).
 
 use std::time::Duration;
 
