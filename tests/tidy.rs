@@ -310,7 +310,7 @@ fn what_code_and_documents_refer_to_is_in_the_documents() {
     let own = [
         "src/store",
         "src/cache",
-        "src/proxy",
+        "wasm/src",
         "src/collapse",
         "src/exchange",
         "src/in_flight",
