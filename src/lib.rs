@@ -8,12 +8,14 @@
 //!
 //! ```text
 //!  Envoy ──callbacks──► wasm::filter ──events──► exchange ──asks──► cache ──► store (shared data)
-//!        ◄──host calls──              ◄──steps───          ◄─decides─       └─► invalidation (verdicts)
-//!                                                     └──── policy (RFC 9111, pure) ────┘
+//!        ◄──host calls──             ◄──steps───    │     ◄─decides─  ▲  └─► invalidation (verdicts)
+//!                                                   └──► admin ───────┘
+//!                                                  policy (RFC 9111, pure) stands below all three
 //! ```
 //!
 //! 1. The package `larder-wasm` (`wasm/`) turns callbacks into events and steps into host calls. It alone knows proxy-wasm.
-//! 2. [`exchange`] is the state machine of one request: event in, step out.
+//! 2. [`exchange`] is the state machine of one request: event in, step out. What all of them have at hand is a
+//!    [`cache::Context`].
 //! 3. [`cache`] is what one worker remembers, who waits in it and what it fetches. One procedure,
 //!    [`cache::Cache::consider`], decides for new requests, wake-ups, sweeps and landings, and reads the journal
 //!    first, every time.
@@ -22,7 +24,8 @@
 //! 5. [`store`] lays records, flights and the journal out in shared data, under a fixed set of keys.
 //! 6. [`invalidation`] says what a journal record covers, and gives the verdict on a stored response.
 //! 7. [`policy`] is RFC 9111 as pure functions; [`http`] the vocabulary of messages below it.
-//! 8. [`admin`] turns requests of the admin route into commands and outcomes into responses, in several dialects.
+//! 8. [`admin`] is the admin route: an exchange hands it the head of a request, and its body where that is asked for, and
+//!    gets the answer back. It speaks several dialects, from one table of routes, and carries commands out itself.
 //! 9. [`in_flight`] counts what requests under way hold of a worker's memory, and bounds the sum; [`heap`] says what
 //!    things take of it.
 //! 10. [`outcome`] names what was done and why, once: tables of [reasons](outcome::reasons) for `Cache-Status` and

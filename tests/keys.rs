@@ -7,10 +7,9 @@
 
 use std::rc::Rc;
 
-use larder::admin::Desk;
-use larder::cache::{Cache, Effect, Identity};
+use larder::cache::{Cache, Context, Effect, Identity};
 use larder::config::Config;
-use larder::exchange::{Context, Edit, Ending, Exchange, Step};
+use larder::exchange::{Edit, Ending, Exchange, Kept, Step};
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::store::Seed;
 use larder::time::{Monotonic, Now, Timestamp};
@@ -25,7 +24,7 @@ const NOW: Now = Now { wall: Timestamp::from_secs(1_700_000_000), mono: Monotoni
 struct Worker {
     config: Rc<Config>,
     cache: Cache,
-    desk: Desk,
+    kept: Kept,
     world: World,
     streams: u32,
 }
@@ -36,20 +35,21 @@ impl Worker {
         let mut cache = Cache::new(Rc::clone(&config), Identity { nonce: 1, seed: Seed(1, 2) });
         let world = World::default();
         cache.register(&world, NOW);
-        Worker { config, cache, desk: Desk::default(), world, streams: 0 }
+        Worker { config, cache, kept: Kept::default(), world, streams: 0 }
     }
 
     fn begin(&mut self, request: &Fields) -> (Exchange, Step) {
         self.streams += 1;
         let mut exchange = Exchange::new(self.streams);
         let request = RequestHead { fields: request.clone(), has_body: false };
-        let step = exchange.request_head(&mut self.context(), request);
+        let (mut cx, kept) = self.context();
+        let step = exchange.request_head(&mut cx, kept, request);
         (exchange, step)
     }
 
-    fn context(&mut self) -> Context<'_, World> {
-        let Worker { config, cache, desk, world, .. } = self;
-        Context { cache, config, host: world, desk, now: NOW }
+    fn context(&mut self) -> (Context<'_, World>, &mut Kept) {
+        let Worker { config, cache, kept, world, .. } = self;
+        (Context { cache, config, host: world, now: NOW }, kept)
     }
 
     /// What a request sends on; none when it is answered here.
@@ -64,12 +64,13 @@ impl Worker {
     fn answered(&mut self, mut exchange: Exchange, fields: &[(&str, &str)]) {
         let all = [("cache-control", "max-age=60"), ("content-length", "4")];
         let response = ResponseHead { status: 200, fields: all.iter().chain(fields).copied().collect() };
-        exchange.response_head(&mut self.context(), &response, false);
+        let (mut cx, kept) = self.context();
+        exchange.response_head(&mut cx, &mut kept.unsafe_methods, &response, false);
         if exchange.captures() {
-            exchange.response_body(&mut self.context(), Some(b"page".to_vec()), true);
+            exchange.response_body(&mut cx, Some(b"page".to_vec()), true);
         }
         if !exchange.is_over() {
-            exchange.end(&mut self.context(), Ending::ClientLeft);
+            exchange.end(&mut cx, Ending::ClientLeft);
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{AdminResponse, Caller, Command, Context, Purge, Recognised, command, purged, recognise};
+use super::{AdminResponse, Caller, Command, Purge, Reader, Recognised, purged, recognise};
 use crate::config::{AdminConfig, Scope, TagHierarchy, Token};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::{Invalidation, Mode, Selector, Tag};
@@ -44,10 +44,10 @@ pub fn canonical(url: &str) -> Result<Vec<u8>, &'static str> {
     Ok(format!("{host}{slash}{path}").into_bytes())
 }
 
-pub fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
+pub fn with_reader<T>(run: impl FnOnce(&Reader<'_>) -> T) -> T {
     let hierarchy = TagHierarchy::new([("user", "data")]).unwrap();
     let forms = |_: &[u8]| Vec::new();
-    run(&Context { config: &config(), canonical: &canonical, forms: &forms, hierarchy: &hierarchy, now: NOW })
+    run(&Reader { config: &config(), canonical: &canonical, forms: &forms, hierarchy: &hierarchy, now: NOW })
 }
 
 pub fn caller() -> Caller {
@@ -70,8 +70,8 @@ pub fn request(line: &str, fields: &[(&str, &str)]) -> RequestHead {
 pub fn send(line: &str, fields: &[(&str, &str)], body: &str) -> Result<Command, AdminResponse> {
     let request = request(line, fields);
     match recognise(&request, &config()) {
-        Recognised::Authorised(caller) => {
-            with_context(|context| command(&request, body.as_bytes(), &caller, context))
+        Recognised::Authorised(authorised) => {
+            with_reader(|reader| authorised.command(&request, body.as_bytes(), reader))
         }
         Recognised::Respond(response) | Recognised::Unauthorised(response) => Err(response),
         other @ (Recognised::NotForUs | Recognised::Stranger) => panic!("{line}: {other:?}"),

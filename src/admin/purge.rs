@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::url::all_forms;
-use super::{Caller, Context, Dialect, JournalBusy, Problem, Refreshed};
+use super::dialects::url::all_forms;
+use super::{Caller, Dialect, Problem, Reader, Refreshed};
 use crate::config::Scope;
 use crate::invalidation::{
     Invalidation, Matcher, Mode, Origin, RECORD_BYTES_MAX, Selector, Subject, Work, record_bytes,
@@ -33,6 +33,10 @@ impl Covered {
         format!("{}{}", self.total, if self.complete { "" } else { ";complete=?0" })
     }
 }
+
+/// The journal took no record: too many others were appending at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JournalBusy;
 
 /// Invalidations to append, in order, each acknowledged by its position in the journal.
 #[derive(Clone, PartialEq, Debug)]
@@ -67,10 +71,10 @@ impl Purge {
         mode: Mode,
         dialect: Dialect,
         caller: &Caller,
-        context: &Context<'_>,
+        reader: &Reader<'_>,
     ) -> Purge {
         let asked = asked.into_iter().map(|(value, selector)| (value, mode, selector)).collect();
-        Purge::in_modes(asked, dialect, caller, context)
+        Purge::in_modes(asked, dialect, caller, reader)
     }
 
     /// A purge of which each part has a mode of its own.
@@ -78,7 +82,7 @@ impl Purge {
         asked: Vec<(Value, Mode, Selector)>,
         dialect: Dialect,
         caller: &Caller,
-        context: &Context<'_>,
+        reader: &Reader<'_>,
     ) -> Purge {
         let mut purge = Purge {
             invalidations: Vec::new(),
@@ -94,13 +98,13 @@ impl Purge {
         };
         for (number, (asked, mode, selector)) in asked.into_iter().enumerate() {
             purge.asked.push(asked);
-            let forms = context.all_forms(selector).into_iter();
-            for selector in forms.flat_map(|selector| selector.expanded(context.hierarchy)) {
+            let forms = reader.all_forms(selector).into_iter();
+            for selector in forms.flat_map(|selector| selector.expanded(reader.hierarchy)) {
                 purge.of.push(number);
                 purge.invalidations.push(Invalidation {
                     mode,
                     selector,
-                    issued_at: context.now,
+                    issued_at: reader.now,
                     origin: Origin::Admin { token: caller.name.clone() },
                     reason: None,
                 });
@@ -258,7 +262,7 @@ impl Matchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::fixture::{caller, tags, with_context};
+    use crate::admin::fixture::{caller, tags, with_reader};
     use crate::invalidation::Tag;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -267,7 +271,7 @@ mod tests {
     fn a_receipt_is_given_when_all_its_records_are_in_the_journal() {
         let many = Selector::Tags((0..4000).filter_map(|n| Tag::new(&format!("tag:{n}"))).collect());
         let asked = vec![(Value::Null, tags(&["a"])), (Value::Null, many), (Value::Null, tags(&["b"]))];
-        let purge = with_context(|context| Purge::new(asked, Mode::Hard, Dialect::Own, &caller(), context));
+        let purge = with_reader(|reader| Purge::new(asked, Mode::Hard, Dialect::Own, &caller(), reader));
         let parts = purge.invalidations.len() - 2;
         assert!(parts > 1 && purge.fits().is_ok());
         let mut results: Vec<_> = (1..).take(parts + 2).map(Ok).collect();
@@ -283,9 +287,7 @@ mod tests {
         let long = (0..40).map(|n| Tag::new(&format!("{n:01000}")).unwrap()).collect();
         let both = Selector::And(vec![crate::invalidation::Term::is(Selector::Tags(long))]);
         let purge = |selector| {
-            with_context(|c| {
-                Purge::new(vec![(Value::Null, selector)], Mode::Hard, Dialect::Own, &caller(), c)
-            })
+            with_reader(|c| Purge::new(vec![(Value::Null, selector)], Mode::Hard, Dialect::Own, &caller(), c))
         };
         assert!(purge(both).fits().is_err());
         assert!(purge(Selector::All).fits().is_ok());

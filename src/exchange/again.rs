@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
-use super::{Context, Exchange, Reply, State, Step};
-use crate::cache::{Ask, Call, Host, Reception};
+use super::{Exchange, Reply, State, Step};
+use crate::cache::{Ask, Call, Context, Host, Reception};
 use crate::outcome::{Forward, Outcome};
 
 /// A request whose repetition is under way, and whose 304 is held meanwhile.

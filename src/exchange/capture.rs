@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::origin::{Passing, Unsafe};
-use super::{Context, Exchange, State, mutations};
+use super::passing::{Passing, Unsafe};
+use super::{Exchange, Gathered, State, mutations};
 use crate::cache::{
-    Ask, BodyLimit, Host, Landing, Late, StreamId, assessed, body_limit, is_envoys_own, is_failure,
+    Ask, BodyLimit, Context, Host, Landing, Late, StreamId, assessed, body_limit, is_envoys_own, is_failure,
     taken_route,
 };
 use crate::config::Options;
@@ -137,6 +137,7 @@ fn late(
 /// position of its own records, if nothing that covers it came before these, and nothing at all among them.
 pub(super) fn of_unsafe(
     cx: &mut Context<'_, impl Host>,
+    gathered: &mut Gathered,
     stream: StreamId,
     one: &Unsafe,
     response: &ResponseHead,
@@ -147,7 +148,7 @@ pub(super) fn of_unsafe(
         let before = cx.cache.outlived(cx.host, &stored, stamp).ok_or(NotStored::Superseded)?;
         Ok((stored, before, asked.at.mono))
     });
-    let records = mutations::invalidate(cx, &one.request, response, &one.options);
+    let records = mutations::invalidate(cx, gathered, &one.request, response, &one.options);
     let captured = posted?.and_then(|(stored, before, asked)| {
         let stamp = before + records;
         if cx.cache.outlived(cx.host, &stored, stamp) != Some(stamp) {

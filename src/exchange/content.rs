@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::{Context, Exchange, State, Step};
+use super::{Exchange, Kept, State, Step};
 use crate::admin::BodyMissing;
-use crate::cache::Host;
+use crate::cache::{Context, Host};
 use crate::config::Options;
 use crate::heap::block;
 use crate::http::RequestHead;
@@ -37,12 +37,19 @@ impl Exchange {
     pub fn request_body(
         &mut self,
         cx: &mut Context<'_, impl Host>,
+        kept: &mut Kept,
         size: usize,
         ends: bool,
         body: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Step {
         match core::mem::replace(&mut self.state, State::Idle) {
-            State::Commanding(commanding) => self.command_body(cx, commanding, size, ends, body),
+            State::Commanding(request) => match request.body(cx, &mut kept.admin, size, ends, body) {
+                Some(response) => self.answer_admin(cx, response),
+                None => {
+                    self.state = State::Commanding(request);
+                    Step::Hold
+                }
+            },
             State::Reading(reading) => {
                 let step = self.content(cx, reading, size, ends, body);
                 self.sent_on(step)
@@ -55,11 +62,16 @@ impl Exchange {
     }
 
     /// The body of a request is not waited for any more.
-    pub fn body_missing(&mut self, cx: &mut Context<'_, impl Host>, why: BodyMissing) -> Step {
+    pub fn body_missing(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        kept: &mut Kept,
+        why: BodyMissing,
+    ) -> Step {
         match &self.state {
-            State::Commanding(commanding) => {
-                let response = commanding.body_missing(cx, why);
-                self.answer_command(cx, response)
+            State::Commanding(request) => {
+                let response = request.body_missing(cx, &mut kept.admin, why);
+                self.answer_admin(cx, response)
             }
             State::Reading(_) => {
                 let step = self.pass(ForwardReason::Bypass(Bypass::RequestBody));

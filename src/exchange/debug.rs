@@ -2,10 +2,9 @@
 //!
 //! The field that asks for it holds a token, so it goes to nobody: not to the origin, not into what is replayed.
 
-use super::commands::is_admitted;
-use super::{Context, Edit, Exchange, Reply, Step};
-use crate::admin::{DEBUG_FIELD, live, may_debug};
-use crate::cache::Host;
+use super::{Edit, Exchange, Reply, Step};
+use crate::admin::{DEBUG_FIELD, is_admitted, live, may_debug};
+use crate::cache::{Context, Host};
 use crate::http::RequestHead;
 use crate::invalidation::Tag;
 use crate::outcome::Outcome;

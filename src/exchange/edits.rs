@@ -1,7 +1,7 @@
 //! Changes to header sections on their way: what the origin is asked, and what the client hears of it.
 
-use super::{Context, Exchange};
-use crate::cache::{Ask, Host};
+use super::Exchange;
+use crate::cache::{Ask, Context, Host};
 use crate::http::{ResponseHead, list};
 use crate::outcome::{Forward, Outcome};
 use crate::policy::{key, validation};

@@ -18,39 +18,35 @@
 
 mod again;
 mod capture;
-mod commands;
 mod content;
 mod debug;
 mod edits;
-mod inquiries;
 mod mutations;
 mod origin;
-mod reductions;
+mod passing;
 mod repairs;
 mod reply;
 
 use std::rc::Rc;
 
-pub use commands::go_on;
 pub use edits::Edit;
-pub use mutations::catch_up;
-pub use reductions::learn;
+pub use mutations::{Gathered, catch_up};
 pub use repairs::Passed;
 pub use reply::{Body, Reply};
 
 use again::Repeating;
 use capture::{Capturing, Target};
-use commands::Commanding;
 use content::Reading;
 use debug::Debug;
-use origin::{Fetching, Passing};
+use origin::Fetching;
+use passing::Passing;
 use repairs::Repairs;
 
-use crate::admin::Desk;
+use crate::admin::{self, AdminRequest, AdminResponse, Pending, Taken};
 use crate::cache::{
-    Ask, Cache, Call, Decision, Delivery, Host, Landing, StreamId, Waited, is_envoys_own, is_failure,
+    Ask, Call, Context, Decision, Delivery, Host, Landing, StreamId, Waited, is_envoys_own, is_failure,
 };
-use crate::config::{Config, Options};
+use crate::config::Options;
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, Stored};
@@ -60,20 +56,14 @@ use crate::policy::plain::may_provoke;
 use crate::policy::request::{Intent, intent};
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
-use crate::time::Now;
 
-/// What an event is judged with.
-pub struct Context<'a, H> {
-    /// The cache of this worker.
-    pub cache: &'a mut Cache,
-    /// The configuration of the root that the stream belongs to.
-    pub config: &'a Rc<Config>,
-    /// The world.
-    pub host: &'a H,
-    /// What this worker remembers of the admin route.
-    pub desk: &'a mut Desk,
-    /// What the clocks said when the callback began.
-    pub now: Now,
+/// What one worker keeps from one request to the next, beside its cache.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// For the admin route.
+    pub admin: Pending,
+    /// What unsafe requests have invalidated.
+    pub unsafe_methods: Gathered,
 }
 
 /// What the host has to do next for the stream.
@@ -122,7 +112,7 @@ enum State {
     Repeating(Box<Repeating>),
     /// With what makes Envoy's version of our reply right.
     Answered(Repairs),
-    Commanding(Box<Commanding>),
+    Commanding(Box<AdminRequest>),
     Reading(Box<Reading>),
     Over,
 }
@@ -142,16 +132,25 @@ impl Exchange {
     }
 
     /// The header section of the request has arrived.
-    pub fn request_head(&mut self, cx: &mut Context<'_, impl Host>, mut request: RequestHead) -> Step {
+    pub fn request_head(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        kept: &mut Kept,
+        mut request: RequestHead,
+    ) -> Step {
         self.read_debug(cx, &mut request);
-        let step = self.begin(cx, request);
+        let step = match admin::take(cx, &mut kept.admin, self.stream, &request) {
+            None => self.begin(cx, request),
+            Some(Taken::Answer(response)) => self.answer_admin(cx, response),
+            Some(Taken::Body(request)) => {
+                self.state = State::Commanding(request);
+                Step::Hold
+            }
+        };
         self.sent_on(step)
     }
 
     fn begin(&mut self, cx: &mut Context<'_, impl Host>, mut request: RequestHead) -> Step {
-        if let Some(step) = self.command(cx, &request) {
-            return step;
-        }
         let options = cx.config.rules.for_request(&request);
         self.obeys_surrogate_control = options.surrogate_control;
         let intent = intent(&request, &options);
@@ -207,10 +206,11 @@ impl Exchange {
     }
 
     /// The header section of a response is on its way to the client, from the origin or from Envoy in its stead.
-    /// `ends` says that no body follows.
+    /// `ends` says that no body follows; `gathered` takes what an unsafe request has invalidated.
     pub fn response_head(
         &mut self,
         cx: &mut Context<'_, impl Host>,
+        gathered: &mut Gathered,
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
@@ -227,7 +227,7 @@ impl Exchange {
             cx.cache.origin_answered(cx.host, cluster, is_failure(response), cx.now);
         }
         let step = match core::mem::replace(&mut self.state, State::Over) {
-            State::Passing(passing) => self.passing_head(cx, *passing, response, ends),
+            State::Passing(passing) => self.passing_head(cx, gathered, *passing, response, ends),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
             // Envoy itself answers, before or instead of us.
             State::Parked | State::Commanding(_) | State::Reading(_) => {
@@ -302,6 +302,12 @@ impl Exchange {
         key: Vec<u8>,
     ) -> Ask {
         Ask::new(self.stream, Rc::clone(cx.config), options, request, key, cx.now)
+    }
+
+    /// Answers with what the admin route says.
+    fn answer_admin(&mut self, cx: &Context<'_, impl Host>, response: AdminResponse) -> Step {
+        self.tell(cx.host, &Outcome::Local(Local::Admin), None);
+        self.reply(Reply::admin(response))
     }
 
     fn reply(&mut self, reply: Reply) -> Step {

@@ -5,19 +5,28 @@
 //! beyond it is not lost, since what was changed must not be served as if it had not been: it is gathered, and written
 //! with the next tick, as a few records that cover it all.
 
-use super::Context;
-use crate::admin::Desk;
-use crate::cache::Host;
+use crate::admin::Limiter;
+use crate::cache::{Context, Host};
 use crate::config::{Mutation, Options, Rate};
 use crate::http::{RequestHead, ResponseHead};
-use crate::invalidation::{Invalidation, Mode, Origin, Selector, Tag, Term};
+use crate::invalidation::{Backlog, Invalidation, Mode, Origin, Selector, Tag, Term};
 use crate::outcome::metrics::Counter;
 use crate::policy::unsafe_methods;
 use crate::time::Monotonic;
 
+/// What one worker remembers of the invalidations that strangers' requests cause.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// How many there were, by rule; by no rule under the empty name.
+    rates: Limiter,
+    /// Those that are still to be written.
+    backlog: Backlog,
+}
+
 /// Writes to the journal what the answer to an unsafe request says has changed. How many records that is.
 pub(super) fn invalidate(
     cx: &mut Context<'_, impl Host>,
+    gathered: &mut Gathered,
     request: &RequestHead,
     response: &ResponseHead,
     options: &Options,
@@ -26,12 +35,12 @@ pub(super) fn invalidate(
     // An error has changed nothing.
     let Some(target) = uris.first().cloned() else { return 0 };
     let selectors = uris.into_iter().map(Selector::Uri).collect();
-    let mut records = write(cx, "", &Origin::UnsafeMethod, selectors);
-    records += write(cx, "", &Origin::CacheGroup, groups(&target, response).into_iter().collect());
+    let mut records = write(cx, gathered, "", &Origin::UnsafeMethod, selectors);
+    records += write(cx, gathered, "", &Origin::CacheGroup, groups(&target, response).into_iter().collect());
     let content_type = response.fields.get("content-type").unwrap_or_default();
     for mutation in cx.config.rules.mutations(request, response.status, content_type) {
         let selectors = of_rule(&mutation, request, options);
-        records += write(cx, &mutation.rule, &Origin::MutationRule, selectors);
+        records += write(cx, gathered, &mutation.rule, &Origin::MutationRule, selectors);
     }
     records
 }
@@ -56,7 +65,13 @@ fn of_rule(mutation: &Mutation, request: &RequestHead, options: &Options) -> Vec
     selectors
 }
 
-fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: &Origin, selectors: Vec<Selector>) -> u64 {
+fn write(
+    cx: &mut Context<'_, impl Host>,
+    gathered: &mut Gathered,
+    rule: &str,
+    origin: &Origin,
+    selectors: Vec<Selector>,
+) -> u64 {
     let mut records = 0;
     let parents = &cx.config.tags.parents;
     for selector in selectors.into_iter().flat_map(|selector| selector.expanded(parents)) {
@@ -67,11 +82,11 @@ fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: &Origin, selectors
             origin: origin.clone(),
             reason: (!rule.is_empty()).then(|| rule.to_owned()),
         };
-        if !has_room(cx.desk, &invalidation, cx.config.unsafe_methods, cx.now.mono) {
+        if !gathered.has_room(&invalidation, cx.config.unsafe_methods, cx.now.mono) {
             cx.host.count(Counter::InvalidationGathered);
-            cx.desk.backlog.add(invalidation);
+            gathered.backlog.add(invalidation);
         } else if cx.cache.invalidate(cx.host, &invalidation).is_err() {
-            cx.desk.backlog.add(invalidation);
+            gathered.backlog.add(invalidation);
         } else {
             records += 1;
         }
@@ -80,18 +95,20 @@ fn write(cx: &mut Context<'_, impl Host>, rule: &str, origin: &Origin, selectors
 }
 
 /// Writes what could not be written at once.
-pub fn catch_up(cx: &mut Context<'_, impl Host>) {
-    let mut backlog = core::mem::take(&mut cx.desk.backlog);
-    let waiting = backlog.take(|one| has_room(cx.desk, one, cx.config.unsafe_methods, cx.now.mono));
+pub fn catch_up(cx: &mut Context<'_, impl Host>, gathered: &mut Gathered) {
+    let mut backlog = core::mem::take(&mut gathered.backlog);
+    let waiting = backlog.take(|one| gathered.has_room(one, cx.config.unsafe_methods, cx.now.mono));
     for invalidation in waiting {
         if cx.cache.invalidate(cx.host, &invalidation).is_err() {
-            cx.desk.backlog.add(invalidation);
+            gathered.backlog.add(invalidation);
         }
     }
 }
 
-/// Whether the rule that caused an invalidation may write one more record; by no rule under the empty name.
-fn has_room(desk: &mut Desk, invalidation: &Invalidation, rate: Rate, now: Monotonic) -> bool {
-    let rule = invalidation.reason.as_deref().unwrap_or_default();
-    desk.unsafe_methods.take(rule, 1, rate, now).is_ok()
+impl Gathered {
+    /// Whether the rule that caused an invalidation may write one more record.
+    fn has_room(&mut self, invalidation: &Invalidation, rate: Rate, now: Monotonic) -> bool {
+        let rule = invalidation.reason.as_deref().unwrap_or_default();
+        self.rates.take(rule, 1, rate, now).is_ok()
+    }
 }

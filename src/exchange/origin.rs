@@ -4,41 +4,16 @@ use std::rc::Rc;
 
 use super::capture;
 use super::edits::{conditions, forwarding, validators};
-use super::{Context, Exchange, Reply, State, Step};
-use crate::cache::{Ask, Call, Confirmation, Decided, Host, Landing, is_failure};
+use super::passing::{Passing, Unsafe};
+use super::{Exchange, Gathered, Reply, State, Step};
+use crate::cache::{Ask, Call, Confirmation, Context, Host, Landing, is_failure};
 use crate::config::Options;
 use crate::heap::block;
 use crate::http::{RequestHead, ResponseHead};
-use crate::in_flight::{InFlight, Share};
+use crate::in_flight::InFlight;
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
-
-/// A request that goes to the origin for itself.
-pub(super) struct Passing {
-    pub(super) forward: Forward,
-    /// Whether its response may be stored all the same if it is one for others.
-    pub(super) shares: bool,
-    /// The request, where its response may have consequences.
-    pub(super) request: Option<Rc<Ask>>,
-    pub(super) unsafe_request: Option<Unsafe>,
-    /// What is stored.
-    pub(super) fallback: Option<Rc<Entry>>,
-    /// Whether it asks the origin to confirm the fallback.
-    validates: bool,
-    /// What the fallback holds of the worker's memory.
-    _held: Option<Rc<Share>>,
-}
-
-/// A request that may change something.
-pub(super) struct Unsafe {
-    pub(super) request: RequestHead,
-    pub(super) options: Rc<Options>,
-    /// When it was sent on, where its answer may be stored.
-    pub(super) asked: Option<Decided>,
-    /// What it holds of the worker's memory.
-    _held: Share,
-}
 
 /// A request that goes to the origin for all who ask for the same.
 pub(super) struct Fetching {
@@ -150,6 +125,7 @@ impl Exchange {
     pub(super) fn passing_head(
         &mut self,
         cx: &mut Context<'_, impl Host>,
+        gathered: &mut Gathered,
         passing: Passing,
         response: &ResponseHead,
         ends: bool,
@@ -166,7 +142,7 @@ impl Exchange {
             return self.passing_confirmed(cx, &passing, ask, stored, response);
         }
         let captured = match &passing.unsafe_request {
-            Some(request) => capture::of_unsafe(cx, self.stream, request, response),
+            Some(request) => capture::of_unsafe(cx, gathered, self.stream, request, response),
             None => capture::alone(cx, self.stream, &passing, response),
         };
         let mut forward = passing.forward;

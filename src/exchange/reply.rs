@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::Edit;
 use super::repairs::Repairs;
-use super::{Context, Edit};
 use crate::admin::AdminResponse;
-use crate::cache::{Ask, Host};
+use crate::cache::{Ask, Context, Host};
 use crate::config::Config;
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::{Local, Outcome};

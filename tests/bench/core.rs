@@ -6,10 +6,9 @@
 use core::hint::black_box;
 use std::rc::Rc;
 
-use larder::admin::Desk;
-use larder::cache::{Cache, Identity};
+use larder::cache::{Cache, Context, Identity};
 use larder::config::Config;
-use larder::exchange::{Context, Ending, Exchange, Step};
+use larder::exchange::{Ending, Exchange, Kept, Step};
 use larder::http::cache_control::CacheControl;
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::invalidation::{Invalidation, Mode, Origin, Part, Selector, Tag};
@@ -155,7 +154,7 @@ fn purges(n: usize) {
 struct Worker {
     config: Rc<Config>,
     cache: Cache,
-    desk: Desk,
+    kept: Kept,
     world: World,
     streams: u32,
 }
@@ -167,19 +166,19 @@ impl Worker {
         let mut cache = Cache::new(Rc::clone(&config), identity);
         let world = World::default();
         cache.register(&world, now());
-        Worker { config, cache, desk: Desk::default(), world, streams: 0 }
+        Worker { config, cache, kept: Kept::default(), world, streams: 0 }
     }
 
-    fn exchange(&mut self) -> (Exchange, Context<'_, World>) {
+    fn exchange(&mut self) -> (Exchange, Context<'_, World>, &mut Kept) {
         self.streams += 1;
-        let Worker { config, cache, desk, world, .. } = self;
-        (Exchange::new(self.streams), Context { cache, config, host: world, desk, now: now() })
+        let Worker { config, cache, kept, world, .. } = self;
+        (Exchange::new(self.streams), Context { cache, config, host: world, now: now() }, kept)
     }
 
     /// A request that is answered from the cache; the status.
     fn answer(&mut self, raw: &[u8]) -> u16 {
-        let (mut exchange, mut cx) = self.exchange();
-        let Step::Reply(reply) = exchange.request_head(&mut cx, head(raw)) else { return 0 };
+        let (mut exchange, mut cx, kept) = self.exchange();
+        let Step::Reply(reply) = exchange.request_head(&mut cx, kept, head(raw)) else { return 0 };
         black_box((reply.fields.wire(), reply.body.bytes()));
         exchange.own_reply(reply.fields.len(), Fields::new);
         reply.status
@@ -187,11 +186,11 @@ impl Worker {
 
     /// A request that goes to the origin, all the way.
     fn fetch(&mut self, path: &str, response: &[u8]) {
-        let (mut exchange, mut cx) = self.exchange();
-        let step = exchange.request_head(&mut cx, head(&request(path, &[])));
+        let (mut exchange, mut cx, kept) = self.exchange();
+        let step = exchange.request_head(&mut cx, kept, head(&request(path, &[])));
         assert!(matches!(step, Step::Continue(_)));
         let response = ResponseHead::from_fields(Fields::from_wire(response.to_vec())).unwrap();
-        black_box(exchange.response_head(&mut cx, &response, false));
+        black_box(exchange.response_head(&mut cx, &mut kept.unsafe_methods, &response, false));
         if exchange.captures() {
             exchange.response_body(&mut cx, Some(vec![b'x'; 1024]), true);
         }

@@ -1,6 +1,6 @@
 //! Commands of the admin route, in all dialects: a request in lines, an empty line, a body.
 
-use larder::admin::{self, Command, Context, Recognised};
+use larder::admin::{self, Command, Reader, Recognised};
 use larder::config::{Config, KeyOptions};
 use larder::invalidation::{decode, encode, record_bytes};
 use larder::policy;
@@ -25,16 +25,16 @@ fn carried_out(config: &Config, bytes: &[u8]) {
     let stranger = admin::recognise(&request, &config.admin);
     assert!(!matches!(stranger, Recognised::Authorised(_)), "nobody has said who asks");
     request.fields.set("authorization", "Bearer secret");
-    let Recognised::Authorised(caller) = admin::recognise(&request, &config.admin) else { return };
+    let Recognised::Authorised(authorised) = admin::recognise(&request, &config.admin) else { return };
     let key = KeyOptions::default();
-    let context = Context {
+    let reader = Reader {
         config: &config.admin,
         canonical: &|url| policy::uri_of(url, &key),
         forms: &|_| Vec::new(),
         hierarchy: &config.tags.parents,
         now: Timestamp::from_secs(1_700_000_000),
     };
-    let answer = match admin::command(&request, body, &caller, &context) {
+    let answer = match authorised.command(&request, body, &reader) {
         Err(refusal) => {
             assert!((400..500).contains(&refusal.status), "{refusal:?}");
             return;

@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 use log::warn;
-use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::traits::{Context as _, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
 
@@ -12,9 +12,9 @@ use super::listeners::Listeners;
 use super::root::reception;
 use super::vm::Vm;
 use larder::admin::BodyMissing;
-use larder::cache::{Call, Reception, StreamId};
+use larder::cache::{Call, Context, Reception, StreamId};
 use larder::config::Config;
-use larder::exchange::{self, Edit, Ending, Exchange, Reply, Step};
+use larder::exchange::{Edit, Ending, Exchange, Reply, Step};
 use larder::http::{Fields, RequestHead, ResponseHead};
 
 /// More than any body that is read.
@@ -47,7 +47,7 @@ impl Filter {
     /// Says once what filters behind this one do twice. Without names: some of them may be the origin's.
     fn tell_twice(&self, what: Vec<String>) {
         if !what.is_empty()
-            && self.vm.with_cache(&self.config, |cx| cx.cache.found_twice(what, cx.now)) == Some(true)
+            && self.vm.with_cache(&self.config, |cx, _| cx.cache.found_twice(what, cx.now)) == Some(true)
         {
             warn!(
                 "a filter behind larder changes what comes from the cache once more: list it before larder; \
@@ -91,15 +91,15 @@ impl Filter {
 
     fn answered_again(&self, reception: Option<Reception>) -> Option<Step> {
         let answered =
-            |cx: &mut exchange::Context<'_, _>| self.exchange.borrow_mut().answered_again(cx, reception);
+            |cx: &mut Context<'_, _>, _: &mut _| self.exchange.borrow_mut().answered_again(cx, reception);
         self.vm.with_cache(&self.config, answered).flatten()
     }
 
     /// Waits for more of the request's body, unless it will not come.
     fn hold(&self, map: Map) -> Action {
         let held = self.vm.hold(self.stream, &self.config, &self.exchange, &self.bodies);
-        let missing = |cx: &mut exchange::Context<'_, _>| {
-            self.exchange.borrow_mut().body_missing(cx, BodyMissing::KeptBack)
+        let missing = |cx: &mut Context<'_, _>, kept: &mut _| {
+            self.exchange.borrow_mut().body_missing(cx, kept, BodyMissing::KeptBack)
         };
         let step = if held { None } else { self.vm.with_cache(&self.config, missing) };
         match step {
@@ -148,7 +148,7 @@ fn send(reply: &Reply) {
     abi::reply(reply.status, reply.details, reply.fields.wire(), reply.body.bytes());
 }
 
-impl Context for Filter {
+impl proxy_wasm::traits::Context for Filter {
     fn on_http_call_response(&mut self, _token: u32, fields: usize, body_size: usize, _trailers: usize) {
         let step = self.answered_again(Some(reception(fields, body_size)));
         self.perform(Map::Response, step);
@@ -166,8 +166,9 @@ impl HttpContext for Filter {
         if request.fields.contains("x-larder-trap") {
             core::arch::wasm32::unreachable();
         }
-        let step =
-            self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().request_head(cx, request));
+        let step = self
+            .vm
+            .with_cache(&self.config, |cx, kept| self.exchange.borrow_mut().request_head(cx, kept, request));
         self.perform(Map::Request, step)
     }
 
@@ -178,9 +179,9 @@ impl HttpContext for Filter {
         self.bodies.shown();
         self.vm.unpark(self.stream);
         let body = || abi::body(Buffer::RequestBody, size);
-        let step = self
-            .vm
-            .with_cache(&self.config, |cx| self.exchange.borrow_mut().request_body(cx, size, ends, body));
+        let step = self.vm.with_cache(&self.config, |cx, kept| {
+            self.exchange.borrow_mut().request_body(cx, kept, size, ends, body)
+        });
         self.perform(Map::Request, step)
     }
 
@@ -194,9 +195,9 @@ impl HttpContext for Filter {
         self.vm.unpark(self.stream);
         let body = abi::buffer(Buffer::RequestBody, 0, BODY_BYTES_MAX);
         let size = body.as_ref().map_or(0, Vec::len);
-        let step = self
-            .vm
-            .with_cache(&self.config, |cx| self.exchange.borrow_mut().request_body(cx, size, true, || body));
+        let step = self.vm.with_cache(&self.config, |cx, kept| {
+            self.exchange.borrow_mut().request_body(cx, kept, size, true, || body)
+        });
         self.perform(Map::Request, step)
     }
 
@@ -209,16 +210,17 @@ impl HttpContext for Filter {
             return Action::Continue;
         }
         let Some(response) = ResponseHead::from_fields(fields()) else { return Action::Continue };
-        let step = self
-            .vm
-            .with_cache(&self.config, |cx| self.exchange.borrow_mut().response_head(cx, &response, ends));
+        let step = self.vm.with_cache(&self.config, |cx, kept| {
+            self.exchange.borrow_mut().response_head(cx, &mut kept.unsafe_methods, &response, ends)
+        });
         self.perform(Map::Response, step)
     }
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
         if self.exchange.borrow().captures() {
             let chunk = abi::body(Buffer::ResponseBody, size);
-            self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().response_body(cx, chunk, ends));
+            self.vm
+                .with_cache(&self.config, |cx, _| self.exchange.borrow_mut().response_body(cx, chunk, ends));
             self.vm.kick();
         }
         Action::Continue
@@ -226,7 +228,7 @@ impl HttpContext for Filter {
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         if self.exchange.borrow().captures() {
-            self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().response_end(cx));
+            self.vm.with_cache(&self.config, |cx, _| self.exchange.borrow_mut().response_end(cx));
             self.vm.kick();
         }
         Action::Continue
@@ -238,7 +240,7 @@ impl HttpContext for Filter {
         }
         self.vm.unpark(self.stream);
         let ending = if self.exchange.borrow().is_fetching() { ending() } else { Ending::ClientLeft };
-        self.vm.with_cache(&self.config, |cx| self.exchange.borrow_mut().end(cx, ending));
+        self.vm.with_cache(&self.config, |cx, _| self.exchange.borrow_mut().end(cx, ending));
         self.vm.kick();
     }
 }

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use super::abi;
 use super::host::{self, ProxyHost};
+use larder::cache::reductions::learn;
 use larder::config::Config;
-use larder::exchange::learn;
 
 /// The most different metadata that are remembered.
 const KNOWN_MAX: usize = 1024;

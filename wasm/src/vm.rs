@@ -11,10 +11,10 @@ use super::bodies::{Arrival, Bodies};
 use super::filter::perform_elsewhere;
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
-use larder::admin::{BodyMissing, Desk};
-use larder::cache::{Ask, Cache, Decision, Effect, Identity, Reception, StreamId};
+use larder::admin::{self, BodyMissing};
+use larder::cache::{Ask, Cache, Context, Decision, Effect, Identity, Reception, StreamId};
 use larder::config::Config;
-use larder::exchange::{Context, Exchange, catch_up, go_on};
+use larder::exchange::{Exchange, Kept, catch_up};
 use larder::store::{Fingerprint, Seed};
 use larder::time::Monotonic;
 
@@ -60,7 +60,7 @@ impl Held {
 pub struct Vm {
     host: ProxyHost,
     cache: RefCell<Option<Cache>>,
-    desk: RefCell<Desk>,
+    kept: RefCell<Kept>,
     /// The roots with their configurations, the newest last.
     roots: RefCell<Vec<(u32, Rc<Config>)>>,
     /// The streams that wait. Only these may be answered from other callbacks: the host's own word on whether a
@@ -86,7 +86,7 @@ impl Vm {
         Rc::new(Vm {
             host: ProxyHost::default(),
             cache: RefCell::new(None),
-            desk: RefCell::default(),
+            kept: RefCell::default(),
             roots: RefCell::default(),
             parked: RefCell::default(),
             held: RefCell::default(),
@@ -139,12 +139,12 @@ impl Vm {
     pub(super) fn with_cache<T>(
         &self,
         config: &Rc<Config>,
-        event: impl FnOnce(&mut Context<'_, ProxyHost>) -> T,
+        event: impl FnOnce(&mut Context<'_, ProxyHost>, &mut Kept) -> T,
     ) -> Option<T> {
         let mut cache = self.cache.borrow_mut();
         let cache = cache.as_mut()?;
-        let desk = &mut *self.desk.borrow_mut();
-        Some(event(&mut Context { cache, config, host: &self.host, desk, now: host::now() }))
+        let cx = &mut Context { cache, config, host: &self.host, now: host::now() };
+        Some(event(cx, &mut self.kept.borrow_mut()))
     }
 
     /// A stream waits.
@@ -226,7 +226,10 @@ impl Vm {
             if why == BodyMissing::Late {
                 held.bodies.missed();
             }
-            let step = self.with_cache(&held.config, |cx| held.exchange.borrow_mut().body_missing(cx, why));
+            let missing = |cx: &mut Context<'_, _>, kept: &mut _| {
+                held.exchange.borrow_mut().body_missing(cx, kept, why)
+            };
+            let step = self.with_cache(&held.config, missing);
             if let Some(step) = step {
                 perform_elsewhere(self, stream, &held.exchange, step);
             }
@@ -276,9 +279,9 @@ impl Vm {
         }
         let newest = self.roots.borrow().last().map(|(_, config)| Rc::clone(config));
         newest.and_then(|config| {
-            self.with_cache(&config, |cx| {
-                catch_up(cx);
-                go_on(cx);
+            self.with_cache(&config, |cx, kept| {
+                catch_up(cx, &mut kept.unsafe_methods);
+                admin::run_jobs(cx, &mut kept.admin);
             })
         });
         self.look_for_bodies();
@@ -320,7 +323,7 @@ impl Vm {
             }
             return;
         };
-        let step = self.with_cache(&ask.config, |cx| exchange.borrow_mut().decided(cx, ask, decision));
+        let step = self.with_cache(&ask.config, |cx, _| exchange.borrow_mut().decided(cx, ask, decision));
         if let Some(step) = step {
             perform_elsewhere(self, ask.stream, &exchange, step);
         }

@@ -42,7 +42,8 @@ pub fn learn(data: &impl SharedData, reductions: &Reductions) -> bool {
 }
 
 /// How all routes so far count queries.
-pub(super) fn learned(data: &impl SharedData) -> Reductions {
+#[must_use]
+pub fn learned(data: &impl SharedData) -> Reductions {
     data.get(TABLE).map(|found| decode(&found.bytes)).unwrap_or_default()
 }
 

@@ -5,8 +5,9 @@ use core::time::Duration;
 use serde_json::{Value, json};
 
 use super::entries::Entry;
-use super::reasons::{Reason, forwarded, not_stored};
-use super::{AdminResponse, view};
+use super::json::{breaker, explained, record};
+use super::response::AdminResponse;
+use crate::admin::{forwarded, not_stored};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::{NamesWindow, Source, StoredResponse, clock_behind, only_s_maxage_forbids_stale};
@@ -70,13 +71,13 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
             "entry": entry.map(|entry| entry.shown(now)),
             "hit": forward.is_none() && entry.is_some(),
             "why": why,
-            "invalidations": invalidations.iter().map(|(seq, record)| view::record(*seq, record)).collect::<Vec<_>>(),
+            "invalidations": invalidations.iter().map(|(seq, one)| record(*seq, one)).collect::<Vec<_>>(),
             "invalidations_complete": explanation.invalidations_complete,
             "fetching": explanation.fetching,
             "failures": explanation.failures.0,
             "rests_ms": u64::try_from(explanation.failures.1.as_millis()).unwrap_or(u64::MAX),
-            "cluster": explanation.cluster.map(|(name, is_down)| json!({ "name": name, "breaker": state(*is_down) })),
-            "last_not_stored": last_not_stored.map(|reason| shown(not_stored(reason))),
+            "cluster": explanation.cluster.map(|(name, is_down)| json!({ "name": name, "breaker": breaker(*is_down) })),
+            "last_not_stored": last_not_stored.map(|reason| explained(not_stored(reason))),
             "lifetime": entry.map(|entry| lifetime(entry.stored)),
             "origin_clock_behind": explanation.origin_clock.map(|(behind, _)| behind.as_secs()),
             "advice": advice,
@@ -182,15 +183,6 @@ fn stale(stored: &StoredResponse) -> Option<&'static str> {
     }
 }
 
-/// The state of a breaker in a word.
-pub(super) fn state(is_open: bool) -> &'static str {
-    if is_open { "open" } else { "closed" }
-}
-
-fn shown(reason: Reason) -> Value {
-    json!({ "reason": reason.word, "section": reason.section, "why": reason.why, "advice": reason.advice })
-}
-
 /// Why an entry is fresh or stale, and what may be done with it.
 fn why(entry: &Entry<'_>, now: Timestamp) -> Vec<String> {
     let stored = entry.stored;
@@ -273,7 +265,7 @@ fn window(what: &str, secs: u64, ttl: i64, section: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::entries::tests::{stored, with_entry};
+    use crate::admin::answers::entries::tests::{stored, with_entry};
     use crate::admin::fixture::{NOW, body, body as body_of, tags};
     use crate::http::Fields;
     use crate::invalidation::{Mode, Origin};

@@ -10,9 +10,10 @@
 use serde_json::Value;
 
 use super::json::Node;
-use super::url::{bare_path, path_of, percent_decoded};
+use super::reader::{Asked, Reader};
+use super::url::percent_decoded;
 use super::varnish::tag_list;
-use super::{AdminResponse, Caller, Command, Context, Dialect, EntriesQuery, Problem, Purge, Shape};
+use crate::admin::{AdminResponse, Command, Dialect, EntriesQuery, Problem, Purge, Shape};
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Part, Pattern, Selector, Tag, groups_of};
 
@@ -20,75 +21,67 @@ use crate::invalidation::{Mode, Part, Pattern, Selector, Tag, groups_of};
 const KEYS_MAX: usize = 1000;
 
 /// Where Souin has its API unless configured.
-const BASE: &str = "/souin-api/souin";
+pub const BASE: &str = "/souin-api/souin";
 
 /// Whether a path is one of this dialect.
-pub(super) fn speaks(path: &[u8]) -> bool {
+pub fn speaks(path: &[u8]) -> bool {
     path.strip_prefix(BASE.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
 }
 
-/// What works where bodies are not shown.
-pub(super) fn without_body(prefix: &str) -> String {
-    format!("use PURGE here, or POST {prefix}purge?tag=…&mode=hard without a body")
+/// Reads a question for all keys.
+pub fn keys(_: &Asked<'_>) -> Result<Command, Problem> {
+    Ok(entries(Selector::All, Shape::Keys))
 }
 
-/// Reads a command.
-pub(super) fn command(
-    request: &RequestHead,
-    body: &[u8],
-    caller: &Caller,
-    context: &Context<'_>,
-) -> Result<Command, Problem> {
-    let path = path_of(request)?;
-    match request.method() {
-        b"POST" => draft(body, caller, context),
-        // Where Souin drops what it knows of keys that are gone.
-        b"PURGE" if bare_path(path) == format!("{BASE}/mapping") => {
-            Ok(Command::Respond(AdminResponse::empty(204)))
-        }
-        b"PURGE" => Ok(command_of("purge", Mode::Hard, purge(request, path, context)?, caller, context)),
-        _ => keys(path),
-    }
+/// Reads a question for all keys by their tags.
+pub fn keys_by_tag(_: &Asked<'_>) -> Result<Command, Problem> {
+    Ok(entries(Selector::All, Shape::KeysByTag))
 }
 
-fn command_of(
-    what: &str,
-    mode: Mode,
-    selectors: Vec<Selector>,
-    caller: &Caller,
-    context: &Context<'_>,
-) -> Command {
-    let asked = selectors.into_iter().map(|selector| (Value::from(what), selector)).collect();
-    Command::Purge(Purge::new(asked, mode, Dialect::Souin, caller, context))
+/// Reads a question for the keys that a regular expression matches.
+pub fn keys_like(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let regex = percent_decoded(asked.name)?;
+    Pattern::regex(&regex).map_err(Problem::bad)?;
+    Ok(entries(Selector::Regex(Part::Url, regex.into()), Shape::Keys))
 }
 
-fn keys(path: &str) -> Result<Command, Problem> {
-    let what = bare_path(path).strip_prefix(BASE).unwrap_or_default().trim_start_matches('/');
-    let (selector, shape) = match what {
-        "" => (Selector::All, Shape::Keys),
-        "surrogate_keys" => (Selector::All, Shape::KeysByTag),
-        regex => {
-            let regex = percent_decoded(regex)?;
-            Pattern::regex(&regex).map_err(Problem::bad)?;
-            (Selector::Regex(Part::Url, regex.into()), Shape::Keys)
-        }
-    };
-    Ok(Command::Entries(EntriesQuery { selector, cursor: None, limit: KEYS_MAX, shape }))
+fn entries(selector: Selector, shape: Shape) -> Command {
+    Command::Entries(EntriesQuery { selector, cursor: None, limit: KEYS_MAX, shape })
 }
 
-fn purge(request: &RequestHead, path: &str, context: &Context<'_>) -> Result<Vec<Selector>, Problem> {
-    // A key may have a query, so the whole path counts.
-    let key = path.strip_prefix(BASE).unwrap_or_default().trim_start_matches('/');
-    match bare_path(key) {
-        "" => tags(request, context).map(|tags| vec![Selector::Tags(tags)]),
-        "flush" => Ok(vec![Selector::All]),
-        _ => one_or_pattern(&percent_decoded(key)?, context).map(|selector| vec![selector]),
-    }
+/// Reads a purge of the tags that fields name.
+pub fn tags(asked: &Asked<'_>) -> Result<Command, Problem> {
+    named_tags(asked.request, asked.reader).map(|tags| purge(asked, Selector::Tags(tags)))
+}
+
+/// Reads a purge of everything.
+pub fn flush(asked: &Asked<'_>) -> Result<Command, Problem> {
+    Ok(purge(asked, Selector::All))
+}
+
+/// Where Souin drops what it knows of keys that are gone.
+pub fn mapping(_: &Asked<'_>) -> Result<Command, Problem> {
+    Ok(Command::Respond(AdminResponse::empty(204)))
+}
+
+/// Reads a purge of a key, whose URL may have a query, or of what a regular expression matches.
+pub fn key(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let key = percent_decoded(asked.name_and_query)?;
+    one_or_pattern(&key, asked.reader).map(|selector| purge(asked, selector))
+}
+
+fn purge(asked: &Asked<'_>, selector: Selector) -> Command {
+    command("purge", Mode::Hard, vec![selector], asked)
+}
+
+fn command(what: &str, mode: Mode, selectors: Vec<Selector>, asked: &Asked<'_>) -> Command {
+    let selectors = selectors.into_iter().map(|selector| (Value::from(what), selector)).collect();
+    Command::Purge(Purge::new(selectors, mode, Dialect::Souin, asked.caller, asked.reader))
 }
 
 /// The tags that a purge names, by the fields that responses name theirs by.
-fn tags(request: &RequestHead, context: &Context<'_>) -> Result<Vec<Tag>, Problem> {
-    let max = context.config.selectors_max;
+fn named_tags(request: &RequestHead, reader: &Reader<'_>) -> Result<Vec<Tag>, Problem> {
+    let max = reader.config.selectors_max;
     let mut tags: Vec<Tag> =
         groups_of(&request.fields, "cache-groups").iter().filter_map(|group| Tag::new(group)).collect();
     for name in ["surrogate-key", "edge-cache-tag", "cache-tags", "cache-tag"] {
@@ -105,8 +98,8 @@ fn tags(request: &RequestHead, context: &Context<'_>) -> Result<Vec<Tag>, Proble
 }
 
 /// A key of Souin's, `GET-https-host-/path`, or a regular expression over URLs.
-fn one_or_pattern(key: &str, context: &Context<'_>) -> Result<Selector, Problem> {
-    if let Some(uri) = key_url(key).and_then(|url| context.uri(&url).ok()) {
+fn one_or_pattern(key: &str, reader: &Reader<'_>) -> Result<Selector, Problem> {
+    if let Some(uri) = key_url(key).and_then(|url| reader.uri(&url).ok()) {
         return Ok(Selector::Uri(uri));
     }
     Pattern::regex(key).map_err(Problem::bad)?;
@@ -123,13 +116,14 @@ fn key_url(key: &str) -> Option<String> {
 }
 
 /// Reads the JSON of the draft.
-pub(super) fn draft(body: &[u8], caller: &Caller, context: &Context<'_>) -> Result<Command, Problem> {
-    let mut object = Node::parse(body)?.object()?;
+pub fn draft(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let reader = asked.reader;
+    let mut object = Node::parse(asked.body)?.object()?;
     let kind = object.require("type", "\"uri\", \"uri-prefix\", \"origin\" or \"group\"")?;
     let gone = object.take("purge").map_or(Ok(false), |node| node.bool())?;
     let read: Read = match kind.string()? {
-        "uri" => |text, context| context.uri(text).map(Selector::Uri),
-        "uri-prefix" => |text, context| context.prefix(text),
+        "uri" => |text, reader| reader.uri(text).map(Selector::Uri),
+        "uri-prefix" => |text, reader| reader.prefix(text),
         "origin" => origin,
         "group" => {
             |text, _| Tag::new(text).map(|t| Selector::Tags(vec![t])).ok_or_else(|| "expected a group".into())
@@ -142,20 +136,20 @@ pub(super) fn draft(body: &[u8], caller: &Caller, context: &Context<'_>) -> Resu
         None => object.require("selectors", "a list of selectors")?,
     };
     let mut selectors = Vec::new();
-    for (node, text) in list.strings(context.config.selectors_max)? {
-        selectors.push(read(&text, context).map_err(|why| Problem::at(node.path(), why))?);
+    for (node, text) in list.strings(reader.config.selectors_max)? {
+        selectors.push(read(&text, reader).map_err(|why| Problem::at(node.path(), why))?);
     }
     object.end("type, selectors, groups, purge")?;
     // The draft's invalidation is that of RFC 9111 §4.4.
     let mode = if gone { Mode::Hard } else { Mode::Revalidate };
-    Ok(command_of("draft", mode, selectors, caller, context))
+    Ok(command("draft", mode, selectors, asked))
 }
 
-type Read = fn(&str, &Context<'_>) -> Result<Selector, String>;
+type Read = fn(&str, &Reader<'_>) -> Result<Selector, String>;
 
 /// An origin, `https://host:port`; the scheme is not looked at.
-fn origin(text: &str, context: &Context<'_>) -> Result<Selector, String> {
-    let mut uri = context.uri(text)?;
+fn origin(text: &str, reader: &Reader<'_>) -> Result<Selector, String> {
+    let mut uri = reader.uri(text)?;
     match (uri.pop(), uri.contains(&b'/')) {
         (Some(b'/'), false) => Ok(Selector::Host(uri)),
         _ => Err(format!("expected an origin such as \"https://host\", found \"{text}\"")),
@@ -163,7 +157,7 @@ fn origin(text: &str, context: &Context<'_>) -> Result<Selector, String> {
 }
 
 /// The answer to a purge: Souin has nothing to say.
-pub(super) fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
+pub fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
     let receipt = positions.last().map(u64::to_string).unwrap_or_default();
     let draft = purge.asked.iter().any(|what| what == "draft");
     AdminResponse::empty(if draft { 200 } else { 204 }).with("larder-receipt", receipt)

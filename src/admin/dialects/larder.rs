@@ -3,12 +3,10 @@
 use serde_json::{Value, json};
 
 use super::json::{Node, Object};
+use super::parameters;
+use super::reader::Asked;
 use super::selectors::read;
-use super::url::{bare_path, path_of};
-use super::{
-    AdminResponse, Bump, Caller, Command, Context, Dialect, JournalBusy, Problem, Purge, Refresh, parameters,
-    questions, souin,
-};
+use crate::admin::{AdminResponse, Bump, Command, Dialect, JournalBusy, Problem, Purge, Refresh};
 use crate::config::AdminConfig;
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Selector};
@@ -23,54 +21,10 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 const NAMESPACE_BYTES_MAX: usize = 1024;
 
 /// Whether a path is one of this dialect: below the prefix, or the prefix without its slash.
-pub(super) fn speaks(path: &[u8], config: &AdminConfig) -> bool {
+pub fn speaks(path: &[u8], config: &AdminConfig) -> bool {
     let prefix = config.path.as_bytes();
     let bare = prefix.strip_suffix(b"/").unwrap_or(prefix);
     path.strip_prefix(bare).is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
-}
-
-/// The methods of a path.
-pub(super) fn allowed(path: &[u8]) -> &'static str {
-    let bare = path.split(|b| *b == b'?').next().unwrap_or_default();
-    let name = bare.rsplit(|b| *b == b'/').next().unwrap_or_default();
-    match name {
-        b"purge" | b"refresh" | b"invalidate" => "POST",
-        b"explain" | b"namespaces" => "GET, POST",
-        b"" | b"stats" | b"health" | b"config" | b"journal" | b"entries" | b"entry" => "GET",
-        _ => "GET, POST",
-    }
-}
-
-/// Reads a command.
-pub(super) fn command(
-    request: &RequestHead,
-    body: &[u8],
-    caller: &Caller,
-    context: &Context<'_>,
-) -> Result<Command, Problem> {
-    let path = path_of(request)?;
-    // Without its slash the prefix is what it is with it.
-    let name = bare_path(path).strip_prefix(&context.config.path).unwrap_or_default();
-    match (request.method(), name) {
-        (b"GET", "") => Ok(questions::index(context)),
-        (b"POST", "purge") => purge(&Said::of(path, body)?, caller, context).map(Command::Purge),
-        (b"POST", "refresh") => refresh(&Said::of(path, body)?, context).map(Command::Refresh),
-        (b"POST", "explain") => questions::explain_body(body, context),
-        (b"POST", "namespaces") => namespace(&Said::of(path, body)?, caller, context).map(Command::Namespace),
-        (b"POST", "invalidate") => souin::draft(body, caller, context),
-        (b"GET", "stats") => Ok(Command::Stats),
-        (b"GET", "health") => Ok(Command::Health),
-        (b"GET", "config") => Ok(Command::Config),
-        (b"GET", "namespaces") => Ok(Command::Namespaces),
-        (b"GET", "journal") => questions::journal(path),
-        (b"GET", "entries") => questions::entries(path, context),
-        (b"GET", "entry") => questions::entry(path, context),
-        (b"GET", "explain") => questions::explain(path, context),
-        (b"GET", name) if name.starts_with("receipts/") => {
-            questions::receipt(path, name.trim_start_matches("receipts/"))
-        }
-        _ => Err(Problem::new(404, format!("nothing is at {}", bare_path(path)))),
-    }
 }
 
 /// How a command is said.
@@ -82,10 +36,10 @@ enum Said {
 }
 
 impl Said {
-    fn of(path: &str, body: &[u8]) -> Result<Said, Problem> {
-        let members = parameters::members(path)?;
-        match (members.is_empty(), body.is_empty()) {
-            (true, false) => Node::parse(body).map(Said::Json),
+    fn of(asked: &Asked<'_>) -> Result<Said, Problem> {
+        let members = parameters::members(asked.path)?;
+        match (members.is_empty(), asked.body.is_empty()) {
+            (true, false) => Node::parse(asked.body).map(Said::Json),
             (false, true) => Ok(Said::Query(Node::new(members.into()))),
             (true, true) => {
                 Err(Problem::bad("expected a body in JSON, or parameters in the query such as ?tag=…"))
@@ -101,36 +55,19 @@ impl Said {
 }
 
 /// The complaint about a command that is said twice: one of the two would be left out.
-fn either() -> Problem {
+pub fn either() -> Problem {
     Problem::bad("expected either a body or parameters in the query, not both")
 }
 
-/// Whether a command says something in its body.
-pub(super) fn reads_body(request: &RequestHead, prefix: &str) -> bool {
-    let name = path_of(request).map(|path| bare_path(path).strip_prefix(prefix).unwrap_or_default());
-    request.method() == b"POST"
-        && matches!(name, Ok("purge" | "refresh" | "namespaces" | "explain" | "invalidate"))
+/// Whether the query of a command says something.
+pub fn has_parameters(request: &RequestHead) -> bool {
+    request.path().split(|b| *b == b'?').nth(1).is_some_and(|query| !query.is_empty())
 }
 
-/// Where bodies are not shown, what to do instead; or what is wrong all the same.
-pub(super) fn without_body(request: &RequestHead, prefix: &str) -> Result<String, Problem> {
-    let path = path_of(request)?;
-    let name = bare_path(path).strip_prefix(prefix).unwrap_or_default();
-    let example = match name {
-        "purge" => "purge?tag=…&mode=hard",
-        "refresh" => "refresh?url=…",
-        "namespaces" => "namespaces?prefix=…",
-        "explain" => return Ok(format!("GET {prefix}explain?url=… works")),
-        _ => return Ok(format!("POST {prefix}purge?tag=…&mode=hard works, without a body")),
-    };
-    if path.len() > bare_path(path).len() + 1 {
-        return Err(either());
-    }
-    Ok(format!("say it in the query and send no body: POST {prefix}{example}"))
-}
-
-fn purge(said: &Said, caller: &Caller, context: &Context<'_>) -> Result<Purge, Problem> {
+/// Reads a purge.
+pub fn purge(asked: &Asked<'_>) -> Result<Command, Problem> {
     const KNOWN: &str = "selectors, mode, reason, dry_run, refresh, idempotency_key";
+    let (said, reader) = (&Said::of(asked)?, asked.reader);
     let mut object = said.members()?;
     let mode = mode(&mut object)?;
     let reason = bounded(&mut object, "reason", REASON_BYTES_MAX)?;
@@ -141,19 +78,21 @@ fn purge(said: &Said, caller: &Caller, context: &Context<'_>) -> Result<Purge, P
         Said::Json(_) => {
             let selectors = object.require("selectors", "a list of selectors")?;
             object.end(KNOWN)?;
-            selectors.list(context.config.selectors_max)?
+            selectors.list(reader.config.selectors_max)?
         }
     };
-    let asked = |node: Node| Ok((node.value().clone(), read(node, context)?));
-    let asked = selectors.into_iter().map(asked).collect::<Result<Vec<_>, Problem>>()?;
-    let mut purge = Purge::new(asked, mode, Dialect::Own, caller, context);
+    let read = |node: Node| Ok((node.value().clone(), read(node, reader)?));
+    let selectors = selectors.into_iter().map(read).collect::<Result<Vec<_>, Problem>>()?;
+    let mut purge = Purge::new(selectors, mode, Dialect::Own, asked.caller, reader);
     purge.invalidations.iter_mut().for_each(|record| record.reason.clone_from(&reason));
     (purge.dry_run, purge.refresh, purge.idempotency_key) = (dry_run, refresh, idempotency_key);
-    Ok(purge)
+    Ok(Command::Purge(purge))
 }
 
-fn namespace(said: &Said, caller: &Caller, context: &Context<'_>) -> Result<Bump, Problem> {
+/// Reads the wish to change the version of a namespace.
+pub fn namespace(asked: &Asked<'_>) -> Result<Command, Problem> {
     const KNOWN: &str = "namespace, version, mode";
+    let (said, reader) = (&Said::of(asked)?, asked.reader);
     let mut object = said.members()?;
     let to = object.take("version").map(|node| node.number()).transpose()?;
     // Under a new version nothing is left of the old one.
@@ -171,16 +110,16 @@ fn namespace(said: &Said, caller: &Caller, context: &Context<'_>) -> Result<Bump
         }
     };
     let wrong = node.expected("a selector of one prefix, one host or one tag, at most 1024 bytes long");
-    let asked = node.value().clone();
-    let selector = read(node, context)?;
+    let shown = node.value().clone();
+    let selector = read(node, reader)?;
     match &selector {
         Selector::Prefix(name) | Selector::Host(name) | Selector::Hostname(name)
             if name.len() <= NAMESPACE_BYTES_MAX => {}
         Selector::Tags(tags) if tags.len() == 1 => {}
         _ => return Err(wrong),
     }
-    let purge = Purge::new(vec![(asked, selector.clone())], mode, Dialect::Own, caller, context);
-    Ok(Bump { selector, to, invalidations: purge.invalidations })
+    let purge = Purge::new(vec![(shown, selector.clone())], mode, Dialect::Own, asked.caller, reader);
+    Ok(Command::Namespace(Bump { selector, to, invalidations: purge.invalidations }))
 }
 
 fn hard_or_soft(node: &Node) -> Result<bool, Problem> {
@@ -214,7 +153,9 @@ fn bounded(object: &mut Object, name: &str, max: usize) -> Result<Option<String>
     Ok(Some(text.to_owned()))
 }
 
-fn refresh(said: &Said, context: &Context<'_>) -> Result<Refresh, Problem> {
+/// Reads the wish to have URLs fetched again.
+pub fn refresh(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let (said, reader) = (&Said::of(asked)?, asked.reader);
     let mut object = said.members()?;
     let urls = match said {
         Said::Query(_) => {
@@ -226,16 +167,17 @@ fn refresh(said: &Said, context: &Context<'_>) -> Result<Refresh, Problem> {
         Said::Json(_) => {
             let urls = object.require("urls", "a list of URLs")?;
             object.end("urls")?;
-            urls.strings(context.config.selectors_max)?
+            urls.strings(reader.config.selectors_max)?
         }
     };
-    let uri = |(node, url): (Node, String)| context.uri(&url).map_err(|why| Problem::at(node.path(), why));
-    Ok(Refresh { uris: urls.into_iter().map(uri).collect::<Result<_, _>>()?, dialect: Dialect::Own })
+    let uri = |(node, url): (Node, String)| reader.uri(&url).map_err(|why| Problem::at(node.path(), why));
+    let uris = urls.into_iter().map(uri).collect::<Result<_, _>>()?;
+    Ok(Command::Refresh(Refresh { uris, dialect: Dialect::Own }))
 }
 
 /// The answer to a purge, given the receipt of each of those asked for: where the journal did not take all records,
 /// those that it took hold.
-pub(super) fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
+pub fn purged(purge: &Purge, results: &[Result<u64, JournalBusy>]) -> AdminResponse {
     let selectors: Vec<Value> = purge
         .asked
         .iter()
@@ -458,7 +400,7 @@ mod tests {
             assert_eq!(found, status, "{field:?}");
         }
         for (line, allow) in
-            [("OPTIONS /_larder/purge", "POST, OPTIONS"), ("OPTIONS /_larder", "GET, POST, OPTIONS")]
+            [("OPTIONS /_larder/purge", "POST, OPTIONS"), ("OPTIONS /_larder", "GET, OPTIONS")]
         {
             let answer = send(line, &[], "").unwrap_err();
             assert_eq!((answer.status, answer.fields.get("allow")), (204, Some(allow.as_bytes())), "{line}");

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Problem;
 use super::url::{raw_parameters, unescaped};
+use crate::admin::Problem;
 
 /// Parameters that are true or false.
 const FLAGS: [&str; 3] = ["all", "dry_run", "refresh"];

@@ -5,7 +5,7 @@ use core::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::Problem;
+use crate::admin::Problem;
 
 /// A value and where in the body it stands.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::AdminResponse;
+use super::response::AdminResponse;
 use crate::http::Fields;
 use crate::invalidation::{Subject, Tag, Verdict};
 use crate::policy::StoredResponse;

@@ -1,8 +1,9 @@
 //! What the path of a purge names: a URL, or what a star, `.*` or a field makes of it.
 
 use super::tags::is_anything;
-use crate::admin::selectors::{combined, covers_everything};
-use crate::admin::{Context, Problem};
+use crate::admin::Problem;
+use crate::admin::dialects::reader::Reader;
+use crate::admin::dialects::selectors::{combined, covers_everything};
 use crate::http::RequestHead;
 use crate::invalidation::{Part, Pattern, Selector, Term};
 
@@ -46,23 +47,23 @@ pub(super) fn purge(
     request: &RequestHead,
     path: &str,
     by: By,
-    context: &Context<'_>,
+    reader: &Reader<'_>,
 ) -> Result<Selector, Problem> {
     match by {
-        By::Regex => regex(request, path, context),
-        By::Wildcard => wildcard(request, path, context),
-        By::Looks if path.contains(".*") => regex(request, path, context),
+        By::Regex => regex(request, path, reader),
+        By::Wildcard => wildcard(request, path, reader),
+        By::Looks if path.contains(".*") => regex(request, path, reader),
         By::Looks => match path.strip_suffix('*') {
-            Some(start) => beginning(request, start, context),
-            None => context.target(request, path).map(Selector::Uri),
+            Some(start) => beginning(request, start, reader),
+            None => reader.target(request, path).map(Selector::Uri),
         },
-        By::Url | By::Tags | By::BanRegex => context.target(request, path).map(Selector::Uri),
+        By::Url | By::Tags | By::BanRegex => reader.target(request, path).map(Selector::Uri),
     }
 }
 
 /// What a `BAN` covers by its path: a regular expression that is looked for anywhere, on the request's host.
-pub(super) fn ban(request: &RequestHead, path: &str, context: &Context<'_>) -> Result<Selector, Problem> {
-    let host = own_host(request, path, context)?;
+pub(super) fn ban(request: &RequestHead, path: &str, reader: &Reader<'_>) -> Result<Selector, Problem> {
+    let host = own_host(request, path, reader)?;
     let path = after_host(path);
     if path == "/" || is_anything(path) {
         return Ok(host);
@@ -72,7 +73,7 @@ pub(super) fn ban(request: &RequestHead, path: &str, context: &Context<'_>) -> R
         && !start.contains(META)
         && !start.ends_with('.')
     {
-        return beginning(request, start, context);
+        return beginning(request, start, reader);
     }
     Ok(combined(vec![Term::is(host), Term::is(pattern(path, Part::Url)?)]))
 }
@@ -82,9 +83,9 @@ pub(super) fn own_urls(
     request: &RequestHead,
     path: &str,
     expression: &str,
-    context: &Context<'_>,
+    reader: &Reader<'_>,
 ) -> Result<Selector, Problem> {
-    let host = own_host(request, path, context)?;
+    let host = own_host(request, path, reader)?;
     if is_anything(expression) {
         return Ok(host);
     }
@@ -98,8 +99,8 @@ pub(super) fn pattern(expression: &str, part: Part) -> Result<Selector, Problem>
 }
 
 /// What begins like this, on the request's host.
-fn beginning(request: &RequestHead, start: &str, context: &Context<'_>) -> Result<Selector, Problem> {
-    let uri = context.target(request, start)?;
+fn beginning(request: &RequestHead, start: &str, reader: &Reader<'_>) -> Result<Selector, Problem> {
+    let uri = reader.target(request, start)?;
     if uri.ends_with(b"/") && !uri.contains(&b'?') {
         return Ok(Selector::Prefix(uri));
     }
@@ -107,13 +108,13 @@ fn beginning(request: &RequestHead, start: &str, context: &Context<'_>) -> Resul
 }
 
 /// Any path in which stars stand for anything; without any star it is a URL.
-fn wildcard(request: &RequestHead, path: &str, context: &Context<'_>) -> Result<Selector, Problem> {
+fn wildcard(request: &RequestHead, path: &str, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let mut pieces = path.split('*');
-    let uri = context.target(request, pieces.next().unwrap_or_default())?;
+    let uri = reader.target(request, pieces.next().unwrap_or_default())?;
     let rest: Vec<&str> = pieces.flat_map(|piece| ["*", piece]).collect();
     match rest[..] {
         [] => Ok(Selector::Uri(uri)),
-        ["*", ""] => beginning(request, path.trim_end_matches('*'), context),
+        ["*", ""] => beginning(request, path.trim_end_matches('*'), reader),
         _ => glob(uri, &rest),
     }
 }
@@ -132,16 +133,16 @@ fn glob(uri: Vec<u8>, rest: &[&str]) -> Result<Selector, Problem> {
 const META: [char; 10] = ['\\', '^', '$', '+', '(', ')', '[', ']', '{', '|'];
 
 /// What a path covers that is a regular expression: a URL begins with its path, and so does what is meant by one.
-fn regex(request: &RequestHead, path: &str, context: &Context<'_>) -> Result<Selector, Problem> {
+fn regex(request: &RequestHead, path: &str, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let start = path.strip_suffix(".*").unwrap_or(path);
     // Most have nothing but `.*` at their end, and what begins alike is found without holding it against everything.
     if !start.contains(META) && !start.contains('*') {
         return match after_host(start) {
-            "/" | "" => own_host(request, path, context),
-            _ => beginning(request, start, context),
+            "/" | "" => own_host(request, path, reader),
+            _ => beginning(request, start, reader),
         };
     }
-    let host = own_host(request, path, context)?;
+    let host = own_host(request, path, reader)?;
     let urls = pattern(&format!("^(?:{})", after_host(path)), Part::Url)?;
     if covers_everything(&urls) {
         return Ok(host);
@@ -150,13 +151,9 @@ fn regex(request: &RequestHead, path: &str, context: &Context<'_>) -> Result<Sel
 }
 
 /// The host that a request is for.
-pub(super) fn own_host(
-    request: &RequestHead,
-    path: &str,
-    context: &Context<'_>,
-) -> Result<Selector, Problem> {
+pub(super) fn own_host(request: &RequestHead, path: &str, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let start = path.get(..path.len() - after_host(path).len()).unwrap_or_default();
-    let mut uri = context.target(request, &format!("{start}/"))?;
+    let mut uri = reader.target(request, &format!("{start}/"))?;
     uri.pop();
     Ok(Selector::Host(uri))
 }

@@ -7,63 +7,74 @@
 use serde_json::{Map, Value, json};
 
 use super::json::Node;
-use super::url::{bare_path, path_of, percent_decoded};
+use super::reader::{Asked, Reader};
+use super::url::percent_decoded;
 use super::varnish::{self, tag_list};
-use super::{AdminResponse, Caller, Command, Context, Dialect, Problem, Purge};
+use crate::admin::{AdminResponse, Command, Dialect, Problem, Purge};
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Selector, Tag};
 
 /// Whether a request is in this dialect.
-pub(super) fn speaks(request: &RequestHead) -> bool {
-    let path = request.path();
-    let keyed = request.fields.contains("fastly-key");
+pub fn speaks(request: &RequestHead) -> bool {
+    let (path, has) = (request.path(), |name| request.fields.contains(name));
     match request.method() {
-        b"PURGE" => keyed || request.fields.contains("fastly-soft-purge"),
-        b"POST" | b"PUT" => keyed && (path.starts_with(b"/service/") || path.starts_with(b"/purge/")),
-        _ => false,
+        b"PURGE" => has("fastly-key") || has("fastly-soft-purge"),
+        _ => (path.starts_with(b"/service/") || path.starts_with(b"/purge/")) && has("fastly-key"),
     }
 }
 
-/// What works where bodies are not shown.
-pub(super) const WITHOUT_BODY: &str =
-    "send the keys in the field Surrogate-Key, or one at a time to /service/{id}/purge/{key}";
-
-/// Whether the keys of a command are in its body.
-pub(super) fn reads_body(request: &RequestHead) -> bool {
-    let path = path_of(request).map(bare_path).unwrap_or_default();
-    let what = path.strip_prefix("/service/").and_then(|service| service.split_once('/'));
-    matches!(what, Some((_, "purge" | "purge/"))) && !request.fields.contains("surrogate-key")
-}
-
-/// Reads a command.
-pub(super) fn command(
-    request: &RequestHead,
-    body: &[u8],
-    caller: &Caller,
-    context: &Context<'_>,
-) -> Result<Command, Problem> {
-    let path = path_of(request)?;
-    let asked = if let Some(service) = path.strip_prefix("/service/") {
-        service_purge(service, request, body, context)?
-    } else if let (Some(url), b"POST" | b"PUT") = (path.strip_prefix("/purge/"), request.method()) {
-        url_purge(url, context)?
-    } else if varnish::selects(request)? {
+/// Reads the purge of a URL by its own method.
+pub fn purge(asked: &Asked<'_>) -> Result<Command, Problem> {
+    if varnish::selects(asked.request)? {
         return Err(Problem::bad("fields that select need admin.methods: nothing has been purged"));
-    } else {
-        vec![(Value::Null, Selector::Uri(context.target(request, path)?))]
-    };
-    let soft = request.fields.get("fastly-soft-purge").is_some_and(|value| value.trim_ascii() != b"0");
-    let mode = if soft { Mode::Soft } else { Mode::Hard };
-    Ok(Command::Purge(Purge::new(asked, mode, Dialect::Fastly, caller, context)))
+    }
+    let uri = asked.reader.target(asked.request, asked.path)?;
+    Ok(command(asked, vec![(Value::Null, Selector::Uri(uri))]))
 }
 
-type Asked = Vec<(Value, Selector)>;
+/// Reads the purge of a URL in the path.
+pub fn url(asked: &Asked<'_>) -> Result<Command, Problem> {
+    url_purge(asked.name_and_query, asked.reader).map(|urls| command(asked, urls))
+}
+
+/// Reads the purge of everything.
+pub fn everything(asked: &Asked<'_>) -> Result<Command, Problem> {
+    Ok(command(asked, vec![(Value::Null, Selector::All)]))
+}
+
+/// Reads the purge of a key in the path.
+pub fn key(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let name = percent_decoded(asked.name)?;
+    let tag = Tag::new(&name).ok_or_else(|| Problem::bad(format!("\"{name}\" cannot be a key")))?;
+    Ok(command(asked, vec![(Value::Null, Selector::Tags(vec![tag]))]))
+}
+
+/// Reads the purge of keys in a field or in the body.
+pub fn keys(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let tags = match asked.request.fields.combined("surrogate-key") {
+        Some(value) => {
+            let value = String::from_utf8(value).map_err(|_| Problem::bad("surrogate-key is not UTF-8"))?;
+            tag_list("surrogate-key", &value, asked.reader.config.selectors_max)?
+        }
+        None => keys_of_body(asked.body, asked.reader)?,
+    };
+    let keys = tags.into_iter().map(|tag| (Value::from(tag.as_str()), Selector::Tags(vec![tag])));
+    Ok(command(asked, keys.collect()))
+}
+
+fn command(asked: &Asked<'_>, selectors: Selectors) -> Command {
+    let soft = asked.request.fields.get("fastly-soft-purge").is_some_and(|value| value.trim_ascii() != b"0");
+    let mode = if soft { Mode::Soft } else { Mode::Hard };
+    Command::Purge(Purge::new(selectors, mode, Dialect::Fastly, asked.caller, asked.reader))
+}
+
+type Selectors = Vec<(Value, Selector)>;
 
 /// Clients disagree on whether the URL in the path is encoded once more: then both readings are purged.
-fn url_purge(url: &str, context: &Context<'_>) -> Result<Asked, Problem> {
-    let mut uris = vec![context.uri(url).map_err(Problem::bad)?];
+fn url_purge(url: &str, reader: &Reader<'_>) -> Result<Selectors, Problem> {
+    let mut uris = vec![reader.uri(url).map_err(Problem::bad)?];
     if let Ok(decoded) = percent_decoded(url)
-        && let Ok(uri) = context.uri(&decoded)
+        && let Ok(uri) = reader.uri(&decoded)
         && !uris.contains(&uri)
     {
         uris.push(uri);
@@ -71,51 +82,16 @@ fn url_purge(url: &str, context: &Context<'_>) -> Result<Asked, Problem> {
     Ok(uris.into_iter().map(|uri| (Value::Null, Selector::Uri(uri))).collect())
 }
 
-fn service_purge(
-    service: &str,
-    request: &RequestHead,
-    body: &[u8],
-    context: &Context<'_>,
-) -> Result<Asked, Problem> {
-    let missing = || {
-        Problem::new(
-            404,
-            "expected /service/{id}/purge, /service/{id}/purge/{key} or /service/{id}/purge_all",
-        )
-    };
-    let (_, what) = bare_path(service).split_once('/').ok_or_else(missing)?;
-    match what.strip_prefix("purge").ok_or_else(missing)? {
-        "_all" => Ok(vec![(Value::Null, Selector::All)]),
-        "" | "/" => many_keys(request, body, context),
-        key => {
-            let name = percent_decoded(key.strip_prefix('/').ok_or_else(missing)?)?;
-            let tag = Tag::new(&name).ok_or_else(|| Problem::bad(format!("\"{name}\" cannot be a key")))?;
-            Ok(vec![(Value::Null, Selector::Tags(vec![tag]))])
-        }
-    }
-}
-
-fn many_keys(request: &RequestHead, body: &[u8], context: &Context<'_>) -> Result<Asked, Problem> {
-    let tags = match request.fields.combined("surrogate-key") {
-        Some(value) => {
-            let value = String::from_utf8(value).map_err(|_| Problem::bad("surrogate-key is not UTF-8"))?;
-            tag_list("surrogate-key", &value, context.config.selectors_max)?
-        }
-        None => keys_of_body(body, context)?,
-    };
-    Ok(tags.into_iter().map(|tag| (Value::from(tag.as_str()), Selector::Tags(vec![tag]))).collect())
-}
-
-fn keys_of_body(body: &[u8], context: &Context<'_>) -> Result<Vec<Tag>, Problem> {
+fn keys_of_body(body: &[u8], reader: &Reader<'_>) -> Result<Vec<Tag>, Problem> {
     let mut object = Node::parse(body)?.object()?;
-    let keys = object.require("surrogate_keys", "a list of keys")?.strings(context.config.selectors_max)?;
+    let keys = object.require("surrogate_keys", "a list of keys")?.strings(reader.config.selectors_max)?;
     object.end("surrogate_keys")?;
     let tag = |(node, name): (Node, String)| Tag::new(&name).ok_or_else(|| node.expected("a key"));
     keys.into_iter().map(tag).collect()
 }
 
 /// The answer to a purge. With many keys each has its own receipt; they are strings.
-pub(super) fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
+pub fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
     let mut ids = Map::new();
     for (asked, position) in purge.asked.iter().zip(positions) {
         if let Some(key) = asked.as_str() {
@@ -130,7 +106,7 @@ pub(super) fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
 }
 
 /// The answer to a command that is not carried out.
-pub(super) fn problem(problem: &Problem) -> AdminResponse {
+pub fn problem(problem: &Problem) -> AdminResponse {
     let body = json!({ "msg": problem.message, "detail": problem.path });
     problem.complete(AdminResponse::json(problem.status, &body))
 }
@@ -139,6 +115,7 @@ pub(super) fn problem(problem: &Problem) -> AdminResponse {
 mod tests {
     use super::*;
     use crate::admin::fixture::{answer, asked, body, config, request, send, tags};
+    use crate::admin::recognise::dialect;
     use crate::admin::{Recognised, recognise};
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -241,9 +218,6 @@ mod tests {
         assert_eq!(asked("PURGE /a", &[KEY, ("xkey", "a")], ""), (Mode::Hard, vec![tags(&["a"])]));
         assert_eq!(send("PURGE /a", &[KEY, ("x-tags", "a")], "").unwrap_err().status, 400);
         let off = crate::config::AdminConfig { methods: false, ..config() };
-        assert_eq!(
-            super::super::dialect(&request("PURGE /a", &[KEY, ("xkey", "a")]), &off),
-            Some(Dialect::Fastly)
-        );
+        assert_eq!(dialect(&request("PURGE /a", &[KEY, ("xkey", "a")]), &off), Some(Dialect::Fastly));
     }
 }

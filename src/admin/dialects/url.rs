@@ -1,13 +1,14 @@
 //! URLs, paths and queries as callers write them.
 
-use super::{Context, Problem};
+use super::reader::Reader;
+use crate::admin::Problem;
 use crate::http::RequestHead;
 use crate::invalidation::{Selector, Term, hostname};
 
 /// The most query parameters that are read.
 const PARAMETERS_MAX: usize = 32;
 
-impl Context<'_> {
+impl Reader<'_> {
     /// The canonical URI of an absolute URL; without a scheme it is taken for `http`.
     ///
     /// # Errors
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn urls_become_canonical_uris() {
-        fixture::with_context(|context| {
+        fixture::with_reader(|reader| {
             let cases = [
                 ("https://Shop.Example:443/a?b=c", Some("shop.example/a?b=c")),
                 ("shop.example/a", Some("shop.example/a")),
@@ -212,7 +213,7 @@ mod tests {
                 ("", None),
             ];
             for (url, expected) in cases {
-                let uri = context.uri(url).ok();
+                let uri = reader.uri(url).ok();
                 assert_eq!(uri.as_deref(), expected.map(str::as_bytes), "{url}");
             }
         });
@@ -234,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_host_without_a_port_means_all_ports() {
-        fixture::with_context(|context| {
+        fixture::with_reader(|reader| {
             let cases = [
                 ("Shop.Example", Some(Selector::Hostname(b"shop.example".to_vec()))),
                 ("shop.example:8080", Some(Selector::Host(b"shop.example:8080".to_vec()))),
@@ -244,7 +245,7 @@ mod tests {
                 ("*.example", None),
             ];
             for (host, expected) in cases {
-                assert_eq!(context.host(host).ok(), expected, "{host}");
+                assert_eq!(reader.host(host).ok(), expected, "{host}");
             }
         });
     }

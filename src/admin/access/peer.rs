@@ -1,18 +1,23 @@
 //! From where the admin route may be used: networks, and names in client certificates.
 
+use crate::cache::{Context, Host};
 use crate::config::AdminConfig;
 use crate::http::Peer;
 
+/// Whether the other end of the connection may be a caller.
+pub fn is_admitted(cx: &Context<'_, impl Host>) -> bool {
+    let config = &cx.config.admin;
+    !is_guarded(config) || admits(config, &cx.host.peer())
+}
+
 /// Whether a configuration looks at the other end of the connection at all.
-#[must_use]
-pub fn is_guarded(config: &AdminConfig) -> bool {
+fn is_guarded(config: &AdminConfig) -> bool {
     !config.networks.is_empty() || !config.client_names.is_empty()
 }
 
 /// Whether the peer may use the admin route, beside having a token. One that may not gets what it would get without
 /// a token (`unknown`).
-#[must_use]
-pub fn admits(config: &AdminConfig, peer: &Peer) -> bool {
+fn admits(config: &AdminConfig, peer: &Peer) -> bool {
     let near = config.networks.is_empty()
         || peer.ip().is_some_and(|address| config.networks.iter().any(|network| network.contains(address)));
     near && (config.client_names.is_empty()

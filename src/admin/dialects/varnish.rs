@@ -16,9 +16,9 @@ pub(super) use tags::list as tag_list;
 
 use serde_json::json;
 
+use super::reader::{Asked, Reader};
 use super::selectors::{combined, shown};
-use super::url::path_of;
-use super::{AdminResponse, Caller, Command, Context, Dialect, Problem, Purge, Refresh};
+use crate::admin::{AdminResponse, Command, Dialect, Problem, Purge, Refresh};
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Part, Selector, Tag, Term, fact};
 use fields::{Says, Selecting};
@@ -26,7 +26,7 @@ use path::By;
 use tags::Tags;
 
 /// Whether a method is one of this dialect.
-pub(super) fn speaks(method: &[u8]) -> bool {
+pub fn speaks(method: &[u8]) -> bool {
     matches!(method, b"PURGE" | b"PURGEKEYS" | b"PURGETAGS" | b"BAN" | b"REFRESH")
 }
 
@@ -34,27 +34,23 @@ pub(super) fn speaks(method: &[u8]) -> bool {
 ///
 /// # Errors
 /// When one of them is not known.
-pub(super) fn selects(request: &RequestHead) -> Result<bool, Problem> {
+pub fn selects(request: &RequestHead) -> Result<bool, Problem> {
     fields::selecting(request).map(|fields| fields.iter().any(|field| field.says != Says::Softly))
 }
 
 /// Reads a command.
-pub(super) fn command(
-    request: &RequestHead,
-    caller: &Caller,
-    context: &Context<'_>,
-) -> Result<Command, Problem> {
-    let path = path_of(request)?;
+pub fn command(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let Asked { request, path, caller, reader, .. } = *asked;
     let fields = fields::selecting(request)?;
     if request.method() == b"REFRESH" {
-        let uris = vec![context.target(request, path)?];
+        let uris = vec![reader.target(request, path)?];
         return Ok(Command::Refresh(Refresh { uris, dialect: Dialect::Varnish }));
     }
-    let selection = Selection::read(&fields, context)?;
+    let selection = Selection::read(&fields, reader)?;
     let bans = request.method() == b"BAN";
     let selectors = match request.method() {
-        b"BAN" => selection.ban(request, path, context)?,
-        b"PURGE" => selection.purge(request, path, context)?,
+        b"BAN" => selection.ban(request, path, reader)?,
+        b"PURGE" => selection.purge(request, path, reader)?,
         _ => selection.keys()?,
     };
     let name = if bans { "ban" } else { "purge" };
@@ -62,7 +58,7 @@ pub(super) fn command(
     let asked = selectors
         .into_iter()
         .map(|(mode, selector)| (json!({ name: shown(&selector) }), softly(mode), selector));
-    let mut purge = Purge::in_modes(asked.collect(), Dialect::Varnish, caller, context);
+    let mut purge = Purge::in_modes(asked.collect(), Dialect::Varnish, caller, reader);
     let is_host = |purge: &Purge| purge.invalidations.iter().any(|i| matches!(i.selector, Selector::Host(_)));
     purge.or_everything = bans && selection.is_empty() && is_host(&purge);
     Ok(Command::Purge(purge))
@@ -91,9 +87,9 @@ struct Selection {
 }
 
 impl Selection {
-    fn read(fields: &[Selecting], context: &Context<'_>) -> Result<Selection, Problem> {
+    fn read(fields: &[Selecting], reader: &Reader<'_>) -> Result<Selection, Problem> {
         let mut selection = Selection::default();
-        let max = context.config.selectors_max;
+        let max = reader.config.selectors_max;
         for field in fields {
             let at = |problem: Problem| Problem::bad(format!("{}: {}", field.name, problem.message));
             match field.says {
@@ -166,7 +162,7 @@ impl Selection {
         &self,
         request: &RequestHead,
         path: &str,
-        context: &Context<'_>,
+        reader: &Reader<'_>,
     ) -> Result<Vec<(Mode, Selector)>, Problem> {
         let tags = !self.tags().is_empty() || self.any_tags;
         let selects_by_path = self.path_goes_on || matches!(self.by, Some(By::Regex | By::Wildcard));
@@ -182,9 +178,9 @@ impl Selection {
         }
         let selector = match &self.own_urls {
             _ if self.everything => Selector::All,
-            Some(expression) => path::own_urls(request, path, expression, context)?,
-            None if self.path_goes_on => path::purge(request, &format!("{path}.*"), By::Regex, context)?,
-            None => path::purge(request, path, self.by.unwrap_or(By::Looks), context)?,
+            Some(expression) => path::own_urls(request, path, expression, reader)?,
+            None if self.path_goes_on => path::purge(request, &format!("{path}.*"), By::Regex, reader)?,
+            None => path::purge(request, path, self.by.unwrap_or(By::Looks), reader)?,
         };
         Ok(vec![(Mode::Hard, selector)])
     }
@@ -204,7 +200,7 @@ impl Selection {
         &self,
         request: &RequestHead,
         path: &str,
-        context: &Context<'_>,
+        reader: &Reader<'_>,
     ) -> Result<Vec<(Mode, Selector)>, Problem> {
         check_patterns(&self.patterns)?;
         self.check_by(!self.tags().is_empty() || self.any_tags)?;
@@ -242,14 +238,14 @@ impl Selection {
             return Ok(vec![(Mode::Hard, with(None))]);
         }
         let selector = match self.by {
-            Some(By::Url) => context.target(request, path).map(Selector::Uri)?,
-            Some(by @ (By::Regex | By::Wildcard)) => path::purge(request, path, by, context)?,
+            Some(By::Url) => reader.target(request, path).map(Selector::Uri)?,
+            Some(by @ (By::Regex | By::Wildcard)) => path::purge(request, path, by, reader)?,
             _ if self.is_of_a_site && !path.contains('*') => {
                 return Err(Problem::bad(
                     "x-acquia-purge: expected x-acquia-purge-tags beside it, or a URL with a star",
                 ));
             }
-            _ => path::ban(request, path, context)?,
+            _ => path::ban(request, path, reader)?,
         };
         Ok(vec![(Mode::Hard, selector)])
     }
@@ -298,7 +294,7 @@ fn typo3(fields: &[Selecting], max: usize) -> Result<Vec<Selector>, Problem> {
 }
 
 /// The answer to a purge or a ban.
-pub(super) fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
+pub fn purged(purge: &Purge, positions: &[u64]) -> AdminResponse {
     let banned = purge.asked.iter().any(|asked| asked.get("ban").is_some());
     let receipt = positions.last().map(u64::to_string).unwrap_or_default();
     AdminResponse::text(200, if banned { "Ban added" } else { "Purged" }).with("larder-receipt", receipt)

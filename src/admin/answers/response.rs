@@ -63,7 +63,7 @@ pub struct Problem {
     /// What is wrong, as a sentence.
     pub message: String,
     /// The methods that are allowed, with 405.
-    pub allow: Option<&'static str>,
+    pub allow: Option<String>,
     /// After how many seconds to try again, with 429 and 503.
     pub retry_after_secs: Option<u64>,
 }
@@ -89,8 +89,9 @@ impl Problem {
 
     /// A method that means nothing here.
     #[must_use]
-    pub fn method(allow: &'static str) -> Problem {
-        Problem { allow: Some(allow), ..Problem::new(405, format!("expected one of the methods {allow}")) }
+    pub fn method(allow: String) -> Problem {
+        let problem = Problem::new(405, format!("expected one of the methods {allow}"));
+        Problem { allow: Some(allow), ..problem }
     }
 
     /// A token without this scope.
@@ -132,7 +133,7 @@ impl Problem {
     /// Adds the fields that go with the status code to an answer.
     #[must_use]
     pub fn complete(&self, mut response: AdminResponse) -> AdminResponse {
-        if let Some(allow) = self.allow {
+        if let Some(allow) = &self.allow {
             response.fields.push("allow", allow);
         }
         if self.status == 401 {
@@ -175,6 +176,6 @@ mod tests {
     fn what_can_be_tried_again_says_when() {
         assert_eq!(Problem::busy().response().fields.get("retry-after"), Some(&b"1"[..]));
         assert_eq!(Problem::too_many(7).response().fields.get("retry-after"), Some(&b"7"[..]));
-        assert_eq!(Problem::method("GET").response().fields.get("allow"), Some(&b"GET"[..]));
+        assert_eq!(Problem::method("GET".into()).response().fields.get("allow"), Some(&b"GET"[..]));
     }
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::json::Node;
-use super::{Context, Problem};
+use super::reader::Reader;
+use crate::admin::Problem;
 use crate::invalidation::{Matcher, Part, Pattern, Selector, Subject, Tag, Term, media_range, said, status};
 use crate::time::Timestamp;
 
@@ -15,7 +16,7 @@ const KNOWN: &str = "url, url_any_query, prefix, host, tag, tags, tags_all, glob
 ///
 /// # Errors
 /// When it is wrong, or covers everything without saying so.
-pub fn read(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
+pub fn read(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let path = node.path().to_owned();
     let shown =
         node.expected("a selector that does not cover everything, or \"all\": true beside it to confirm");
@@ -30,9 +31,9 @@ pub fn read(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
                 }
                 all = true;
             }
-            "not" => terms.push(Term { negated: true, selector: read_negated(member, context)? }),
-            "tags_all" => terms.extend(read_tags(member, context)?.into_iter().map(|t| Term::is(one_tag(t)))),
-            _ => terms.push(Term::is(read_member(&name, &member, context)?)),
+            "not" => terms.push(Term { negated: true, selector: read_negated(member, reader)? }),
+            "tags_all" => terms.extend(read_tags(member, reader)?.into_iter().map(|t| Term::is(one_tag(t)))),
+            _ => terms.push(Term::is(read_member(&name, &member, reader)?)),
         }
     }
     if terms.is_empty() && !all {
@@ -133,26 +134,26 @@ fn covers(matcher: &Matcher, text: &str) -> bool {
     })
 }
 
-fn read_negated(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
+fn read_negated(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let wrong = node.expected("an object with one member");
     let mut object = node.object()?;
     match object.take_any() {
         Some((name, member)) if object.is_empty() && !matches!(&name[..], "not" | "all" | "tags_all") => {
-            read_member(&name, &member, context)
+            read_member(&name, &member, reader)
         }
         _ => Err(wrong),
     }
 }
 
-fn read_member(name: &str, member: &Node, context: &Context<'_>) -> Result<Selector, Problem> {
+fn read_member(name: &str, member: &Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let wrong = |why: String| Problem::at(member.path(), why);
     match name {
-        "url" => context.uri(member.string()?).map(Selector::Uri).map_err(wrong),
-        "url_any_query" => context.any_query(member.string()?).map_err(wrong),
-        "prefix" => context.prefix(member.string()?).map_err(wrong),
-        "host" => context.host(member.string()?).map_err(wrong),
+        "url" => reader.uri(member.string()?).map(Selector::Uri).map_err(wrong),
+        "url_any_query" => reader.any_query(member.string()?).map_err(wrong),
+        "prefix" => reader.prefix(member.string()?).map_err(wrong),
+        "host" => reader.host(member.string()?).map_err(wrong),
         "tag" => read_tag(member).map(one_tag),
-        "tags" => Ok(Selector::Tags(read_tags(member.clone(), context)?)),
+        "tags" => Ok(Selector::Tags(read_tags(member.clone(), reader)?)),
         "glob" => glob(Part::Url, member),
         "host_glob" => glob(Part::Host, member),
         "regex" => regex(Part::Url, member),
@@ -168,7 +169,7 @@ fn read_member(name: &str, member: &Node, context: &Context<'_>) -> Result<Selec
         "older_than" => {
             let age = duration_ms(member.string()?)
                 .ok_or_else(|| member.expected("a duration such as \"90s\" or \"12h\""))?;
-            Ok(Selector::StoredBefore(Timestamp(context.now.0.saturating_sub(age))))
+            Ok(Selector::StoredBefore(Timestamp(reader.now.0.saturating_sub(age))))
         }
         "stored_before" => member.number().map(|secs| Selector::StoredBefore(Timestamp::from_secs(secs))),
         _ => Err(Problem::at(member.path(), format!("is not known: expected some of {KNOWN}"))),
@@ -183,8 +184,8 @@ fn read_tag(node: &Node) -> Result<Tag, Problem> {
     Tag::new(node.string()?).ok_or_else(|| node.expected("a tag: printable text of at most 1024 bytes"))
 }
 
-fn read_tags(node: Node, context: &Context<'_>) -> Result<Vec<Tag>, Problem> {
-    node.list(context.config.selectors_max)?.iter().map(read_tag).collect()
+fn read_tags(node: Node, reader: &Reader<'_>) -> Result<Vec<Tag>, Problem> {
+    node.list(reader.config.selectors_max)?.iter().map(read_tag).collect()
 }
 
 fn glob(part: Part, node: &Node) -> Result<Selector, Problem> {
@@ -279,9 +280,9 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn check(text: &str) -> Result<Selector, String> {
-        fixture::with_context(|context| {
+        fixture::with_reader(|reader| {
             let node = Node::parse(text.as_bytes()).unwrap();
-            read(node, context).map_err(|problem| problem.sentence())
+            read(node, reader).map_err(|problem| problem.sentence())
         })
     }
 

@@ -1,50 +1,19 @@
 //! What can be asked in Larder's own language, with `GET` and query parameters, or `POST` where there is more to say.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::entries::Shape;
 use super::json::Node;
-use super::selectors;
+use super::reader::{Asked, Reader};
 use super::url::parameters as decoded_parameters;
-use super::{AdminResponse, Command, Context, Problem, parameters};
+use super::{parameters, selectors};
+use crate::admin::{Command, EntriesQuery, ExplainQuery, Problem, Shape};
 use crate::http::{Fields, RequestHead, uri};
-use crate::invalidation::Selector;
 
 /// How many entries or records a page has unless asked otherwise, and at most.
 const PAGE: (u64, u64) = (100, 1000);
 
 /// The most request fields of a question for an explanation.
 const FIELDS_MAX: usize = 64;
-
-/// Which entries are asked for.
-#[derive(Clone, PartialEq, Debug)]
-pub struct EntriesQuery {
-    /// Only those that this covers.
-    pub selector: Selector,
-    /// Where the last page ended; none for the first page.
-    pub cursor: Option<u64>,
-    /// The most entries of the page.
-    pub limit: usize,
-    /// The shape of the answer.
-    pub shape: Shape,
-}
-
-/// A request that somebody wants explained.
-#[derive(Clone, Debug)]
-pub struct ExplainQuery {
-    /// The URL as it was asked about.
-    pub url: String,
-    /// Its canonical URI.
-    pub uri: Vec<u8>,
-    /// The request.
-    pub request: RequestHead,
-}
-
-impl PartialEq for ExplainQuery {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.url, &self.request.fields) == (&other.url, &other.request.fields)
-    }
-}
 
 /// The parameters of a query, taken out one by one.
 struct Parameters(Vec<(String, String)>);
@@ -86,46 +55,27 @@ impl Parameters {
     }
 }
 
-/// What there is.
-pub(super) fn index(context: &Context<'_>) -> Command {
-    let prefix = &context.config.path;
-    let paths = |names: &[&str]| names.iter().map(|name| format!("{prefix}{name}")).collect::<Vec<_>>();
-    Command::Respond(AdminResponse::json(
-        200,
-        &json!({
-            "GET": paths(&[
-                "stats", "health", "config", "journal?before=&limit=", "receipts/{receipt}?cursor=",
-                "entries?tag=&prefix=&host=&limit=&cursor=", "entry?url=", "explain?url=", "namespaces",
-            ]),
-            "POST": paths(&[
-                "purge", "purge?tag=&prefix=&host=&mode=", "refresh", "refresh?url=", "explain", "namespaces",
-                "namespaces?prefix=&version=", "invalidate",
-            ]),
-        }),
-    ))
-}
-
 /// The journal's tail.
-pub(super) fn journal(path: &str) -> Result<Command, Problem> {
-    let mut query = Parameters::of(path)?;
+pub fn journal(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let mut query = Parameters::of(asked.path)?;
     let (before, limit) = (query.number("before")?, query.limit()?);
     query.end()?;
     Ok(Command::Journal { before, limit })
 }
 
 /// A receipt.
-pub(super) fn receipt(path: &str, number: &str) -> Result<Command, Problem> {
-    let wrong = || Problem::new(404, format!("expected the number of a receipt, found \"{number}\""));
-    let seq = number.parse().map_err(|_| wrong())?;
-    let mut query = Parameters::of(path)?;
+pub fn receipt(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let wrong = || Problem::new(404, format!("expected the number of a receipt, found \"{}\"", asked.name));
+    let seq = asked.name.parse().map_err(|_| wrong())?;
+    let mut query = Parameters::of(asked.path)?;
     let cursor = query.number("cursor")?;
     query.end()?;
     Ok(Command::Receipt { seq, cursor })
 }
 
 /// Entries that a selector covers; its members are query parameters.
-pub(super) fn entries(path: &str, context: &Context<'_>) -> Result<Command, Problem> {
-    let mut members = parameters::members(path)?;
+pub fn entries(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let mut members = parameters::members(asked.path)?;
     let mut query = Parameters(Vec::new());
     for name in ["limit", "cursor"] {
         let value = members.remove(name).and_then(|value| value.as_str().map(str::to_owned));
@@ -134,21 +84,21 @@ pub(super) fn entries(path: &str, context: &Context<'_>) -> Result<Command, Prob
     let (limit, cursor) = (query.limit()?, query.number("cursor")?);
     // A page of everything is nothing to be careful about.
     members.insert("all".into(), true.into());
-    let selector = selectors::read(Node::new(Value::Object(members)), context)?;
+    let selector = selectors::read(Node::new(Value::Object(members)), asked.reader)?;
     Ok(Command::Entries(EntriesQuery { selector, cursor, limit, shape: Shape::Own }))
 }
 
 /// All stored responses of one URL in full.
-pub(super) fn entry(path: &str, context: &Context<'_>) -> Result<Command, Problem> {
-    let mut query = Parameters::of(path)?;
+pub fn entry(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let mut query = Parameters::of(asked.path)?;
     let url = query.require("url")?;
     query.end()?;
-    Ok(Command::Entry { uri: context.uri(&url).map_err(|why| Problem::at("url", why))? })
+    Ok(Command::Entry { uri: asked.reader.uri(&url).map_err(|why| Problem::at("url", why))? })
 }
 
 /// What a GET of a URL would find, with the fields `header=name:value`.
-pub(super) fn explain(path: &str, context: &Context<'_>) -> Result<Command, Problem> {
-    let mut query = Parameters::of(path)?;
+pub fn explain(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let mut query = Parameters::of(asked.path)?;
     let url = query.require("url")?;
     let mut fields = Vec::new();
     while let Some(line) = query.take("header") {
@@ -157,12 +107,12 @@ pub(super) fn explain(path: &str, context: &Context<'_>) -> Result<Command, Prob
         fields.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     query.end()?;
-    question(&url, "GET", fields, context)
+    question(&url, "GET", fields, asked.reader)
 }
 
 /// What a request would find, in JSON: `{"url": …, "method": …, "headers": {…}}`.
-pub(super) fn explain_body(body: &[u8], context: &Context<'_>) -> Result<Command, Problem> {
-    let mut object = Node::parse(body)?.object()?;
+pub fn explain_body(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let mut object = Node::parse(asked.body)?.object()?;
     let url = object.require("url", "an absolute URL")?.string()?.to_owned();
     let method =
         object.take("method").map_or(Ok("GET".to_owned()), |node| node.string().map(str::to_owned))?;
@@ -174,16 +124,16 @@ pub(super) fn explain_body(body: &[u8], context: &Context<'_>) -> Result<Command
         }
     }
     object.end("url, method, headers")?;
-    question(&url, &method, fields, context)
+    question(&url, &method, fields, asked.reader)
 }
 
 fn question(
     url: &str,
     method: &str,
     lines: Vec<(String, String)>,
-    context: &Context<'_>,
+    reader: &Reader<'_>,
 ) -> Result<Command, Problem> {
-    let canonical = context.uri(url).map_err(|why| Problem::at("url", why))?;
+    let canonical = reader.uri(url).map_err(|why| Problem::at("url", why))?;
     if lines.len() > FIELDS_MAX {
         return Err(Problem::at("headers", format!("expected at most {FIELDS_MAX}")));
     }
@@ -208,8 +158,8 @@ fn question(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::fixture::{body, send, tags};
-    use crate::invalidation::Term;
+    use crate::admin::fixture::{send, tags};
+    use crate::invalidation::{Selector, Term};
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -290,11 +240,5 @@ mod tests {
             let found = ask(what).unwrap_err();
             assert!(found.starts_with(expected), "{what}: {found}");
         }
-    }
-
-    #[test]
-    fn the_index_lists_what_there_is() {
-        let Ok(Command::Respond(response)) = ask("") else { panic!() };
-        assert_eq!(body(&response)["GET"][0], "/_larder/stats");
     }
 }

@@ -1,9 +1,11 @@
 //! What the admin route shows: numbers and facts that the adapter supplies, as JSON.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{AdminResponse, Problem, Purge, explain, shown};
-use crate::invalidation::{Invalidation, Origin};
+use super::json::{breaker, object, record};
+use super::response::{AdminResponse, Problem};
+use crate::admin::Purge;
+use crate::invalidation::Invalidation;
 
 /// Where the journal stands, as a worker's mirror knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -59,7 +61,7 @@ pub fn health(
     let shown = |cluster: &ClusterInTrouble| {
         json!({
             "name": cluster.name,
-            "breaker": explain::state(cluster.probe_in_ms.is_some()),
+            "breaker": breaker(cluster.probe_in_ms.is_some()),
             "failures": cluster.failures,
             "probe_in_ms": cluster.probe_in_ms,
         })
@@ -73,11 +75,6 @@ pub fn health(
         "facts": object(numbers),
     });
     AdminResponse::json(status, &body)
-}
-
-fn object(numbers: &[(&str, u64)]) -> Value {
-    let members = numbers.iter().map(|(name, number)| ((*name).to_owned(), (*number).into()));
-    Value::Object(members.collect::<Map<_, _>>())
 }
 
 /// The answer to a question for the journal's tail: its newest records, in ascending order.
@@ -95,26 +92,6 @@ pub fn journal(state: JournalState, records: &[(u64, Invalidation)]) -> AdminRes
             "before": older,
         }),
     )
-}
-
-/// A record of the journal as JSON.
-pub(super) fn record(seq: u64, invalidation: &Invalidation) -> Value {
-    let mut shown = json!({
-        "receipt": seq,
-        "mode": invalidation.mode.as_str(),
-        "selector": shown(&invalidation.selector),
-        "issued_at": invalidation.issued_at.secs(),
-        "origin": invalidation.origin.as_str(),
-    });
-    if let Some(members) = shown.as_object_mut() {
-        if let Origin::Admin { token } = &invalidation.origin {
-            members.insert("token".into(), token.as_str().into());
-        }
-        if let Some(reason) = &invalidation.reason {
-            members.insert("reason".into(), reason.as_str().into());
-        }
-    }
-    shown
 }
 
 /// The answer to a question for a receipt. `invalidation` is the record, while it is remembered; `touched` how many
@@ -182,7 +159,7 @@ pub fn configuration(pushed: &[u8]) -> AdminResponse {
 mod tests {
     use super::*;
     use crate::admin::fixture::{NOW, body, purge, tags};
-    use crate::invalidation::{Mode, Selector};
+    use crate::invalidation::{Mode, Origin, Selector};
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -1,13 +1,13 @@
 //! Questions of the admin route: what is stored, what the journal says, what a request would find. Nothing changes.
 
-use super::Context;
-use super::commands::{ask_for, forms, get};
+use super::pending::Pending;
+use super::requests::{ask_for, forms, get};
 use crate::admin::{
     self, AdminResponse, ClusterInTrouble, Covered, EntriesQuery, Entry, ExplainQuery, Explanation,
     JournalState, Problem, Purge, Shape, Touched,
 };
 use crate::breaker::Breakers;
-use crate::cache::{Host, Page, Seen, StreamId, Survey};
+use crate::cache::{Context, Host, Page, Seen, StreamId, Survey};
 use crate::invalidation::{CALLBACK_WORK_MAX, Matcher, Selector, Subject, Verdict, Work};
 use crate::outcome::{Bypass, ForwardReason};
 use crate::policy::key::KeyParts;
@@ -32,7 +32,7 @@ const PAGES_MAX: usize = 4;
 const RECORDS_MAX: usize = 20;
 
 /// Whether the cache can do its work, and a few facts.
-pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
+pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
     let state = cx.cache.journal_state(cx.host);
     let wrong = if state.is_some() { &[][..] } else { &["the journal cannot be read"] };
     let (head, floor, _) = state.unwrap_or_default();
@@ -74,13 +74,13 @@ pub(super) fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
 }
 
 /// The journal's tail.
-pub(super) fn journal(cx: &mut Context<'_, impl Host>, before: Option<u64>, limit: usize) -> AdminResponse {
+pub fn journal(cx: &mut Context<'_, impl Host>, before: Option<u64>, limit: usize) -> AdminResponse {
     let Some(state) = journal_state(cx) else { return unreadable() };
     admin::journal(state, &cx.cache.journal_tail(cx.host, before, limit))
 }
 
 /// What became of a purge.
-pub(super) fn receipt(cx: &mut Context<'_, impl Host>, seq: u64, cursor: Option<u64>) -> AdminResponse {
+pub fn receipt(cx: &mut Context<'_, impl Host>, seq: u64, cursor: Option<u64>) -> AdminResponse {
     let Some(state) = journal_state(cx) else { return unreadable() };
     let tail = cx.cache.journal_tail(cx.host, seq.checked_add(1), 1);
     let record = tail.first().filter(|(at, _)| *at == seq).map(|(_, record)| record);
@@ -97,7 +97,12 @@ pub(super) fn receipt(cx: &mut Context<'_, impl Host>, seq: u64, cursor: Option<
 
 /// How many stored responses a purge covers that are not gone yet. Where they can be found by their keys these are all;
 /// else as many are looked at as this worker may look at now, so that no purge is slow for it.
-pub(super) fn covered(cx: &mut Context<'_, impl Host>, stream: StreamId, purge: &Purge) -> Covered {
+pub fn covered(
+    cx: &mut Context<'_, impl Host>,
+    pending: &mut Pending,
+    stream: StreamId,
+    purge: &Purge,
+) -> Covered {
     let none = Covered { each: vec![0; purge.asked.len()], total: 0, complete: false };
     if journal_state(cx).is_none() {
         return none;
@@ -106,7 +111,7 @@ pub(super) fn covered(cx: &mut Context<'_, impl Host>, stream: StreamId, purge: 
         return covered_by_url(cx, stream, &urls, none);
     }
     let matchers = purge.matchers();
-    let looks = cx.desk.counting.left(cx.now.mono);
+    let looks = pending.counting.left(cx.now.mono);
     let may = Survey {
         bytes_max: COUNTED_BYTES_MAX,
         work: Work::of(looks * WORK_PER_LOOK),
@@ -115,7 +120,7 @@ pub(super) fn covered(cx: &mut Context<'_, impl Host>, stream: StreamId, purge: 
     let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
     let Some(page) = cx.cache.survey(cx.host, 0, &may, wanted) else { return none };
     // Sets that hold nothing cost something as well.
-    cx.desk.counting.spend(page.looked_at + may.work.spent() / WORK_PER_LOOK + SURVEY_COSTS);
+    pending.counting.spend(page.looked_at + may.work.spent() / WORK_PER_LOOK + SURVEY_COSTS);
     let there: Vec<Shown<'_>> = page
         .seen
         .iter()
@@ -147,7 +152,7 @@ fn covered_by_url(
 }
 
 /// How many stored responses a purge would cover.
-pub(super) fn would_purge(cx: &mut Context<'_, impl Host>, purge: &Purge) -> AdminResponse {
+pub fn would_purge(cx: &mut Context<'_, impl Host>, purge: &Purge) -> AdminResponse {
     let matchers = purge.matchers();
     let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
     let Some(page) = cx.cache.survey(cx.host, 0, &Survey::of(usize::MAX, LOOKS_MAX), wanted) else {
@@ -160,7 +165,7 @@ pub(super) fn would_purge(cx: &mut Context<'_, impl Host>, purge: &Purge) -> Adm
 }
 
 /// Whether anything is stored that a purge covers, as far as a few pages tell.
-pub(super) fn is_any_stored(cx: &mut Context<'_, impl Host>, purge: &Purge) -> bool {
+pub fn is_any_stored(cx: &mut Context<'_, impl Host>, purge: &Purge) -> bool {
     let matchers = purge.matchers();
     let mut from = Some(0);
     for _ in 0..PAGES_MAX {
@@ -176,7 +181,7 @@ pub(super) fn is_any_stored(cx: &mut Context<'_, impl Host>, purge: &Purge) -> b
 }
 
 /// A page of stored responses.
-pub(super) fn entries(cx: &mut Context<'_, impl Host>, query: &EntriesQuery) -> AdminResponse {
+pub fn entries(cx: &mut Context<'_, impl Host>, query: &EntriesQuery) -> AdminResponse {
     let matcher = Matcher::new(&query.selector);
     let wanted = |subject: &Subject<'_>, _, work: &Work| matcher.covers_within(subject, work);
     let may = Survey::of(query.limit, LOOKS_MAX);
@@ -189,7 +194,7 @@ pub(super) fn entries(cx: &mut Context<'_, impl Host>, query: &EntriesQuery) -> 
 }
 
 /// The stored responses of one URL in full.
-pub(super) fn entry(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> AdminResponse {
+pub fn entry(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> AdminResponse {
     let page = stored_at(cx, stream, uri);
     let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, Shape::Own)).collect();
     let entries: Vec<Entry<'_>> = shown.iter().map(Shown::entry).collect();
@@ -197,11 +202,7 @@ pub(super) fn entry(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8
 }
 
 /// What a request would find, and why.
-pub(super) fn explain(
-    cx: &mut Context<'_, impl Host>,
-    stream: StreamId,
-    query: ExplainQuery,
-) -> AdminResponse {
+pub fn explain(cx: &mut Context<'_, impl Host>, stream: StreamId, query: ExplainQuery) -> AdminResponse {
     let ask = ask_for(cx, stream, query.request);
     let Some(found) = cx.cache.find(cx.host, &ask, cx.now) else { return unreadable() };
     let forward = match intent(&ask.request, &ask.options) {
@@ -257,7 +258,7 @@ fn keyed_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> (V
 }
 
 /// The stored responses of one canonical URI: those that a plain GET leads to, else those that a survey finds.
-pub(super) fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> Page {
+pub fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> Page {
     let (seen, keyed) = keyed_at(cx, stream, uri);
     let mut page = Page { seen, ..Page::default() };
     if !page.seen.is_empty() && !keyed {

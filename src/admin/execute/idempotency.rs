@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{AdminResponse, Caller, Problem};
+use crate::admin::{AdminResponse, Caller, Problem};
+use crate::store::{Cas, SharedData, TRIES};
 use crate::time::Monotonic;
 
 /// How many answers are remembered.
@@ -20,6 +21,9 @@ const BYTES_MAX: usize = 256 << 10;
 
 /// For how long.
 const KEPT: Duration = Duration::from_secs(600);
+
+/// Where the table lies in shared data.
+const TABLE: &str = "answers";
 
 /// The first byte of the table.
 const VERSION: u8 = 1;
@@ -41,6 +45,32 @@ struct Answer {
 }
 
 impl Answers {
+    /// The table in shared data, and what it is to be replaced by compare-and-set with.
+    pub fn load(data: &impl SharedData) -> (Answers, Cas) {
+        match data.get(TABLE) {
+            Some(found) => (Answers::decode(&found.bytes), found.cas),
+            None => (Answers::default(), Cas::Absent),
+        }
+    }
+
+    /// Remembers the answer to what was said under this key. Where others change the table all the time, a repetition will
+    /// be carried out once more.
+    pub fn remember(
+        data: &impl SharedData,
+        caller: &Caller,
+        (key, said): (&str, &[u8]),
+        answer: &AdminResponse,
+        now: Monotonic,
+    ) {
+        for _ in 0..TRIES {
+            let (mut table, cas) = Answers::load(data);
+            table.keep(caller, key, said, answer, now);
+            if data.compare_and_set(TABLE, &table.encode(), cas) {
+                break;
+            }
+        }
+    }
+
     /// The table in these bytes; an empty one when they are none.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Answers {

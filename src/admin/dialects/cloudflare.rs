@@ -5,57 +5,48 @@
 use serde_json::{Value, json};
 
 use super::json::Node;
-use super::{AdminResponse, Caller, Command, Context, Dialect, Problem, Purge};
-use crate::http::RequestHead;
+use super::reader::{Asked, Reader};
+use crate::admin::{AdminResponse, Command, Dialect, Problem, Purge};
 use crate::invalidation::{Mode, Selector, Tag};
 
 /// Whether a path is one of this dialect.
-pub(super) fn speaks(path: &[u8]) -> bool {
+pub fn speaks(path: &[u8]) -> bool {
     let bare = path.split(|b| *b == b'?').next().unwrap_or_default();
     bare.strip_prefix(b"/client/v4/zones/")
         .and_then(|rest| rest.strip_suffix(b"/purge_cache"))
         .is_some_and(|zone| !zone.is_empty() && !zone.contains(&b'/'))
 }
 
-/// What works where bodies are not shown.
-pub(super) fn without_body(prefix: &str) -> String {
-    format!("no client of Cloudflare's works: use POST {prefix}purge?tag=…&mode=hard instead, without a body")
-}
-
 /// Reads a command.
-pub(super) fn command(
-    _: &RequestHead,
-    body: &[u8],
-    caller: &Caller,
-    context: &Context<'_>,
-) -> Result<Command, Problem> {
+pub fn command(asked: &Asked<'_>) -> Result<Command, Problem> {
+    let reader = asked.reader;
     const KNOWN: &str = "files, tags, hosts, prefixes or purge_everything";
-    let mut object = Node::parse(body)?.object()?;
-    let mut asked = Vec::new();
-    let max = context.config.selectors_max;
+    let mut object = Node::parse(asked.body)?.object()?;
+    let mut selectors = Vec::new();
+    let max = reader.config.selectors_max;
     if let Some(node) = object.take("purge_everything") {
         if !node.bool()? {
             return Err(node.expected("true"));
         }
-        asked.push((Value::Null, Selector::All));
+        selectors.push((Value::Null, Selector::All));
     }
     let lists: [(&str, Read); 4] = [("files", file), ("tags", tag), ("hosts", host), ("prefixes", prefix)];
     for (name, read) in lists {
         let Some(list) = object.take(name) else { continue };
         for node in list.list(max)? {
-            asked.push((Value::Null, read(node, context)?));
+            selectors.push((Value::Null, read(node, reader)?));
         }
     }
     object.end(KNOWN)?;
-    if !(1..=max).contains(&asked.len()) {
+    if !(1..=max).contains(&selectors.len()) {
         return Err(Problem::bad(format!("expected {KNOWN}, with 1 to {max} elements together")));
     }
-    Ok(Command::Purge(Purge::new(asked, Mode::Hard, Dialect::Cloudflare, caller, context)))
+    Ok(Command::Purge(Purge::new(selectors, Mode::Hard, Dialect::Cloudflare, asked.caller, reader)))
 }
 
-type Read = fn(Node, &Context<'_>) -> Result<Selector, Problem>;
+type Read = fn(Node, &Reader<'_>) -> Result<Selector, Problem>;
 
-fn file(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
+fn file(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let url = match node.value() {
         Value::Object(_) => {
             let mut object = node.object()?;
@@ -68,31 +59,31 @@ fn file(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
         }
         _ => node,
     };
-    context.uri(url.string()?).map(Selector::Uri).map_err(|why| Problem::at(url.path(), why))
+    reader.uri(url.string()?).map(Selector::Uri).map_err(|why| Problem::at(url.path(), why))
 }
 
-fn tag(node: Node, _: &Context<'_>) -> Result<Selector, Problem> {
+fn tag(node: Node, _: &Reader<'_>) -> Result<Selector, Problem> {
     let tag = Tag::new(node.string()?).ok_or_else(|| node.expected("a tag"))?;
     Ok(Selector::Tags(vec![tag]))
 }
 
-fn host(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
-    context.host(node.string()?).map_err(|why| Problem::at(node.path(), why))
+fn host(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
+    reader.host(node.string()?).map_err(|why| Problem::at(node.path(), why))
 }
 
-fn prefix(node: Node, context: &Context<'_>) -> Result<Selector, Problem> {
-    context.prefix(node.string()?).map_err(|why| Problem::at(node.path(), why))
+fn prefix(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
+    reader.prefix(node.string()?).map_err(|why| Problem::at(node.path(), why))
 }
 
 /// The answer to a purge.
-pub(super) fn purged(positions: &[u64]) -> AdminResponse {
+pub fn purged(positions: &[u64]) -> AdminResponse {
     let id = positions.last().map(u64::to_string).unwrap_or_default();
     let body = json!({ "success": true, "errors": [], "messages": [], "result": { "id": id } });
     AdminResponse::json(200, &body)
 }
 
 /// The answer to a command that is not carried out.
-pub(super) fn problem(problem: &Problem) -> AdminResponse {
+pub fn problem(problem: &Problem) -> AdminResponse {
     let error = json!({ "code": problem.status, "message": problem.sentence() });
     let body = json!({ "success": false, "errors": [error], "messages": [], "result": null });
     problem.complete(AdminResponse::json(problem.status, &body))

@@ -1,24 +1,18 @@
-//! What one worker remembers between commands: who sent how many, and what is still to be written
-//! and fetched.
+//! What one worker remembers between commands: who sent how many, and what is still to be fetched again.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::{Limiter, Matchers};
-use crate::invalidation::Backlog;
+use crate::admin::{Limiter, Matchers};
 use crate::time::Monotonic;
 
 /// A worker's memory of the admin route. Limits count on each worker by itself.
 #[derive(Debug, Default)]
-pub struct Desk {
+pub struct Pending {
     /// How many commands each token has sent.
     pub commands: Limiter,
-    /// How many invalidations strangers' requests have caused, by rule; by no rule under the empty name.
-    pub unsafe_methods: Limiter,
-    /// Those of them that are still to be written.
-    pub backlog: Backlog,
     /// What purges still have to be fetched again, one after the other.
-    pub rounds: VecDeque<Round>,
+    pub jobs: VecDeque<RefreshJob>,
     /// How many stored responses may be looked at to count what purges cover.
     pub counting: Allowance,
     /// Commands with a token that is not known.
@@ -77,11 +71,11 @@ impl Seldom {
 }
 
 /// The most purges whose responses are still being fetched again.
-pub const ROUNDS_MAX: usize = 16;
+pub const JOBS_MAX: usize = 16;
 
 /// What a purge covers is fetched again bit by bit, so that a purge of very much is no stampede to the origin.
 #[derive(Debug)]
-pub struct Round {
+pub struct RefreshJob {
     /// What is covered.
     pub matchers: Matchers,
     /// Since which position of the journal it is.

@@ -6,12 +6,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{AdminResponse, shown};
+use crate::admin::{AdminResponse, shown};
 use crate::invalidation::{Invalidation, Selector};
+use crate::store::{Cas, SharedData};
 use crate::time::Timestamp;
 
 /// The most namespaces whose versions are remembered; the one changed the longest ago is forgotten first.
 pub const NAMESPACES_MAX: usize = 256;
+
+/// Where the table lies in shared data.
+const TABLE: &str = "namespaces";
 
 /// The first byte of the table.
 const VERSION: u8 = 1;
@@ -43,6 +47,19 @@ pub struct Bump {
 }
 
 impl Namespaces {
+    /// The table in shared data, and what it is to be replaced by compare-and-set with.
+    pub fn load(data: &impl SharedData) -> (Namespaces, Cas) {
+        match data.get(TABLE) {
+            Some(found) => (Namespaces::decode(&found.bytes), found.cas),
+            None => (Namespaces::default(), Cas::Absent),
+        }
+    }
+
+    /// Puts the table in the place of the one that was loaded; false when that has changed meanwhile.
+    pub fn save(&self, data: &impl SharedData, cas: Cas) -> bool {
+        data.compare_and_set(TABLE, &self.encode(), cas)
+    }
+
     /// The table in these bytes; an empty one when they are none.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Namespaces {
@@ -90,7 +107,7 @@ impl Namespaces {
         AdminResponse::json(200, &json!({ "namespaces": entries }))
     }
 
-    /// The answer to a [`Bump`]: the namespace as it is now.
+    /// The answer to a wish to change a version: the namespace as it is now.
     #[must_use]
     pub fn bumped(&self, bump: &Bump) -> AdminResponse {
         match self.entries.iter().find(|entry| entry.selector == bump.selector) {

@@ -1,0 +1,5 @@
+//! Who may use the admin route, from where, and how often.
+
+pub mod auth;
+pub mod peer;
+pub mod rate_limit;

@@ -1,0 +1,265 @@
+//! Commands are carried out.
+
+use std::rc::Rc;
+
+use super::idempotency::Answers;
+use super::namespaces::{Bump, Namespaces};
+use super::pending::{JOBS_MAX, Pending, RefreshJob};
+use super::queries;
+use super::refetch::{LOOKS_AT_FIRST, refetch, run_job};
+use super::requests::{forms, forms_with};
+use crate::admin::{
+    AdminResponse, Authorised, Caller, Command, JournalBusy, Problem, Purge, Reader, Refresh, Refreshed,
+    configuration, purged, refreshing, shown, stats,
+};
+use crate::cache::{Context, Host, Seen, StreamId, reductions};
+use crate::config::{KeyOptions, Scope};
+use crate::http::RequestHead;
+use crate::invalidation::{Invalidation, Mode, Origin, Selector};
+use crate::policy::key;
+use crate::sorting::sorted;
+use crate::store::TRIES;
+
+/// A request of the admin route whose caller is known.
+pub struct AdminRequest {
+    /// The stream that it came on.
+    pub stream: StreamId,
+    /// Its head.
+    pub head: RequestHead,
+    /// Who sends it, and what it is for.
+    pub authorised: Authorised,
+}
+
+impl AdminRequest {
+    /// Reads the command, body and all, and does what it wants.
+    pub fn execute(
+        &self,
+        cx: &mut Context<'_, impl Host>,
+        pending: &mut Pending,
+        body: &[u8],
+    ) -> AdminResponse {
+        let config = Rc::clone(cx.config);
+        let plain = KeyOptions::default();
+        let canonical = |url: &str| key::uri_of(url, &plain);
+        let forms = |uri: &[u8]| forms(&config, uri);
+        let reader = Reader {
+            config: &config.admin,
+            canonical: &canonical,
+            forms: &forms,
+            hierarchy: &config.tags.parents,
+            now: cx.now.wall,
+        };
+        let command = self.authorised.command(&self.head, body, &reader);
+        let cost = command.as_ref().map_or(1, Command::cost);
+        match pending.commands.take(&self.caller().name, cost, config.admin.rate, cx.now.mono) {
+            Err(secs) => self.refuse(&Problem::too_many(secs)),
+            Ok(()) => {
+                command.map_or_else(|refusal| refusal, |command| self.carry_out(cx, pending, command, body))
+            }
+        }
+    }
+
+    fn carry_out(
+        &self,
+        cx: &mut Context<'_, impl Host>,
+        pending: &mut Pending,
+        command: Command,
+        body: &[u8],
+    ) -> AdminResponse {
+        // What makes two commands the same: without a body, all is in the path.
+        let said = if body.is_empty() { self.head.path() } else { body };
+        match command {
+            Command::Purge(purge) => self.purge_once(cx, pending, purge, said),
+            Command::Refresh(refresh) => self.refresh(cx, &refresh),
+            Command::Namespace(bump) => self.bump(cx, &bump),
+            Command::Stats => stats(&borrowed(&cx.host.values())),
+            Command::Health => queries::health(cx),
+            Command::Config => configuration(&cx.config.source.json),
+            Command::Journal { before, limit } => queries::journal(cx, before, limit),
+            Command::Receipt { seq, cursor } => queries::receipt(cx, seq, cursor),
+            Command::Entries(query) => queries::entries(cx, &query),
+            Command::Entry { uri } => queries::entry(cx, self.stream, &uri),
+            Command::Explain(query) => queries::explain(cx, self.stream, query),
+            Command::Namespaces => Namespaces::load(cx.host).0.answer(),
+            Command::Respond(response) => response,
+        }
+    }
+
+    fn caller(&self) -> &Caller {
+        &self.authorised.caller
+    }
+
+    fn refuse(&self, problem: &Problem) -> AdminResponse {
+        self.authorised.refuse(problem)
+    }
+
+    /// A purge, unless it has been carried out before under the same idempotency key.
+    fn purge_once(
+        &self,
+        cx: &mut Context<'_, impl Host>,
+        pending: &mut Pending,
+        purge: Purge,
+        said: &[u8],
+    ) -> AdminResponse {
+        let Some(key) = purge.idempotency_key.clone() else { return self.purge_or_say(cx, pending, purge) };
+        match Answers::load(cx.host).0.find(self.caller(), &key, said, cx.now.mono) {
+            Err(problem) => return self.refuse(&problem),
+            Ok(Some(answer)) => return answer,
+            Ok(None) => {}
+        }
+        let answer = self.purge_or_say(cx, pending, purge);
+        // A command that failed has to be sent again.
+        if answer.status < 500 {
+            Answers::remember(cx.host, self.caller(), (&key, said), &answer, cx.now.mono);
+        }
+        answer
+    }
+
+    fn purge_or_say(
+        &self,
+        cx: &mut Context<'_, impl Host>,
+        pending: &mut Pending,
+        purge: Purge,
+    ) -> AdminResponse {
+        if purge.dry_run { queries::would_purge(cx, &purge) } else { self.purge(cx, pending, purge) }
+    }
+
+    fn purge(
+        &self,
+        cx: &mut Context<'_, impl Host>,
+        pending: &mut Pending,
+        mut purge: Purge,
+    ) -> AdminResponse {
+        if purge.or_everything
+            && !queries::is_any_stored(cx, &purge)
+            && let Err(problem) = purge.widen(self.caller())
+        {
+            return self.refuse(&problem);
+        }
+        if let Err(problem) = self.has_room(cx, &purge) {
+            return self.refuse(&problem);
+        }
+        let covered = queries::covered(cx, pending, self.stream, &purge);
+        let mut results = append(cx, &purge.invalidations);
+        results.extend(append_learned(cx, &mut purge));
+        purge.covered = Some(covered);
+        if purge.refresh
+            && let Some(last) = results.iter().filter_map(|result| result.ok()).max()
+        {
+            let mut job = RefreshJob { matchers: purge.matchers(), receipt: last, cursor: 0 };
+            let done = run_job(cx, &mut job, LOOKS_AT_FIRST);
+            let continues = !done.as_ref().is_none_or(|done| done.complete) && pending.jobs.len() < JOBS_MAX;
+            purge.refreshed = done.map(|done| Refreshed { continues, ..done });
+            let answer = purged(&purge, &results);
+            if continues {
+                pending.jobs.push_back(job);
+            }
+            return answer;
+        }
+        purged(&purge, &results)
+    }
+
+    /// Whether the journal has room for what of a purge has to be held against responses one by one. Where it has none it
+    /// forgets, and everything that is stored has to be asked for again: that is for those to cause who may purge
+    /// everything, so they have a part of the room for themselves.
+    fn has_room(&self, cx: &mut Context<'_, impl Host>, purge: &Purge) -> Result<(), Problem> {
+        if self.caller().may(Scope::PurgeAll) || cx.cache.journal_has_room_for(cx.host, &purge.invalidations)
+        {
+            return Ok(());
+        }
+        Err(Problem::new(
+            429,
+            "the journal holds as many patterns and conditions as it may of tokens without the scope `purge_all`: name \
+             tags, URLs, prefixes or hosts, or have everything purged by a token with that scope",
+        ))
+    }
+
+    /// Marks URLs stale and has them fetched again.
+    fn refresh(&self, cx: &mut Context<'_, impl Host>, refresh: &Refresh) -> AdminResponse {
+        let (token, now) = (self.caller().name.clone(), cx.now.wall);
+        let soft = |uri: &Vec<u8>| Invalidation {
+            mode: Mode::Soft,
+            selector: Selector::Uri(uri.clone()),
+            issued_at: now,
+            origin: Origin::Admin { token: token.clone() },
+            reason: Some("refresh".into()),
+        };
+        let found: Vec<_> = refresh.uris.iter().map(|uri| queries::stored_at(cx, self.stream, uri)).collect();
+        // By `No-Vary-Search` it may have been stored for another URL. What is not stored needs no record.
+        let stored = found.iter().flat_map(|page| &page.seen).filter_map(Seen::response);
+        let there = refresh.uris.iter().zip(&found);
+        let there =
+            there.filter(|(_, page)| !page.seen.is_empty() || page.next.is_some()).map(|(uri, _)| uri);
+        let uris = sorted(there.chain(stored.map(|response| &response.uri)));
+        let records: Vec<_> = uris.into_iter().map(soft).collect();
+        let results = append(cx, &records);
+        if results.iter().any(Result::is_err) {
+            return self.refuse(&Problem::busy());
+        }
+        let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
+        for (uri, page) in refresh.uris.iter().zip(&found) {
+            let Refreshed { started, left, .. } = refetch(cx, self.stream, &page.seen);
+            refreshed.complete &= page.next.is_none();
+            if page.seen.is_empty() {
+                let uri = String::from_utf8_lossy(uri).into_owned();
+                refreshed.left.push((uri, "nothing is stored for it".into()));
+            }
+            refreshed.started.extend(started);
+            refreshed.left.extend(left);
+        }
+        refreshed.receipt = results.into_iter().flatten().max();
+        refreshing(refresh, &refreshed)
+    }
+
+    /// Changes the version of a namespace. The journal makes it true; the table only remembers the number.
+    fn bump(&self, cx: &mut Context<'_, impl Host>, bump: &Bump) -> AdminResponse {
+        let mut written = None;
+        for _ in 0..TRIES {
+            let (mut table, cas) = Namespaces::load(cx.host);
+            let Some(version) = table.next(bump) else { return table.bumped(bump) };
+            let seq = match written {
+                Some(seq) => seq,
+                None => {
+                    let results = append(cx, &bump.invalidations);
+                    match results.into_iter().collect::<Result<Vec<_>, _>>() {
+                        Ok(positions) => positions.into_iter().max().unwrap_or_default(),
+                        Err(JournalBusy) => return self.refuse(&Problem::busy()),
+                    }
+                }
+            };
+            written = Some(seq);
+            table.set(&bump.selector, version, seq, cx.now.wall);
+            if table.save(cx.host, cas) {
+                return table.bumped(bump);
+            }
+        }
+        let problem = Problem { retry_after_secs: Some(1), ..Problem::new(503, busy_table(bump)) };
+        self.refuse(&problem)
+    }
+}
+
+fn busy_table(bump: &Bump) -> String {
+    format!(
+        "everything under {} is invalidated, but others changed the table of versions all the time",
+        shown(&bump.selector)
+    )
+}
+
+fn append(cx: &mut Context<'_, impl Host>, records: &[Invalidation]) -> Vec<Result<u64, JournalBusy>> {
+    records.iter().map(|record| cx.cache.invalidate(cx.host, record).map_err(|_| JournalBusy)).collect()
+}
+
+/// Appends records for what URLs come to by the metadata of routes, which only those know that have met them.
+fn append_learned(cx: &mut Context<'_, impl Host>, purge: &mut Purge) -> Vec<Result<u64, JournalBusy>> {
+    let learned = reductions::learned(cx.host);
+    if learned.is_empty() {
+        return Vec::new();
+    }
+    let config = Rc::clone(cx.config);
+    let from = purge.also(&|uri: &[u8]| forms_with(&config, uri, &learned));
+    append(cx, purge.invalidations.get(from..).unwrap_or_default())
+}
+
+fn borrowed(values: &[(String, u64)]) -> Vec<(&str, u64)> {
+    values.iter().map(|(name, value)| (name.as_str(), *value)).collect()
+}

@@ -1,0 +1,70 @@
+//! Fetching again what a purge or a refresh covers, at once and bit by bit.
+
+use super::pending::{Pending, RefreshJob};
+use super::requests::asked_by;
+use crate::admin::Refreshed;
+use crate::cache::{Context, Host, Refetch, Seen, StreamId, Survey};
+use crate::invalidation::{Subject, Work};
+use crate::policy::key::KeyParts;
+
+/// The stream of requests that the cache makes for itself; the host gives no stream this number.
+const NOBODY: StreamId = 0;
+/// Records of stored responses that are looked at in one callback in search of what a purge covers, in the beginning and
+/// from then on.
+pub const LOOKS_AT_FIRST: u64 = 10_000;
+const LOOKS_PER_RUN: u64 = 1_000;
+
+/// Time has passed: what purges have covered is fetched again as far as there is room for fetches.
+pub fn run_jobs(cx: &mut Context<'_, impl Host>, pending: &mut Pending) {
+    let Some(mut job) = pending.jobs.pop_front() else { return };
+    if run_job(cx, &mut job, LOOKS_PER_RUN).is_some_and(|done| !done.complete) {
+        pending.jobs.push_front(job);
+    }
+}
+
+/// Why something is not fetched again by itself.
+const BY_CLIENTS: &str = "clients fetch it with their own requests: what Larder fetches by itself needs collapse.cluster, and is not to be refused";
+
+/// Has so much of what a purge covers fetched again as there is room for. None when the journal cannot be read.
+pub fn run_job(cx: &mut Context<'_, impl Host>, job: &mut RefreshJob, looks: u64) -> Option<Refreshed> {
+    if cx.config.collapse.cluster.is_none() {
+        let left = vec![("what was purged".to_owned(), BY_CLIENTS.to_owned())];
+        return Some(Refreshed { left, complete: true, ..Refreshed::default() });
+    }
+    let (_, running) = cx.cache.waiting_and_fetching();
+    let room = (cx.config.collapse.refresh_concurrency_max as usize).saturating_sub(running);
+    if room == 0 {
+        return Some(Refreshed::default());
+    }
+    let covered =
+        |subject: &Subject<'_>, stamp, work: &Work| stamp < job.receipt && job.matchers.cover(subject, work);
+    let page = cx.cache.survey(cx.host, job.cursor, &Survey::of(room, looks), covered)?;
+    job.cursor = page.next.unwrap_or(job.cursor);
+    Some(Refreshed { complete: page.next.is_none(), ..refetch(cx, NOBODY, &page.seen) })
+}
+
+/// Has stored responses fetched again, as far as a request can be made for them.
+pub fn refetch(cx: &mut Context<'_, impl Host>, stream: StreamId, seen: &[Seen]) -> Refreshed {
+    let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
+    for seen in seen {
+        let key = &seen.entry.record.key;
+        let shown = KeyParts::of(key).map(|parts| parts.shown()).unwrap_or_default();
+        let why = match asked_by(cx, stream, key) {
+            None => "only a client's own request asks for it: by cookies, credentials or content".to_owned(),
+            Some(ask) => match cx.cache.refetch(cx.host, &ask, cx.now) {
+                Refetch::Started => {
+                    refreshed.started.push(shown);
+                    continue;
+                }
+                Refetch::NoRoute => BY_CLIENTS.to_owned(),
+                Refetch::Recently(reason) => {
+                    format!("a fetch has just come to nothing: {}", reason.as_str())
+                }
+                Refetch::Busy => "too many fetches run already".to_owned(),
+                Refetch::NotNeeded => "it has been fetched meanwhile".to_owned(),
+            },
+        };
+        refreshed.left.push((shown, why));
+    }
+    refreshed
+}

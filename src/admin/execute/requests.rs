@@ -1,0 +1,76 @@
+//! Requests that nobody has sent: to look for what is stored, to fetch it again, and to find what else a URL comes to.
+
+use std::rc::Rc;
+
+use crate::cache::{Ask, Context, Host, StreamId};
+use crate::config::{Config, Options, Reductions};
+use crate::http::{Fields, RequestHead};
+use crate::invalidation::Selector;
+use crate::policy::key::{self, KeyParts};
+use crate::sorting::sorted;
+
+/// A request on whose behalf what lies under a key may be fetched; none when no request of ours has that key.
+pub fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Option<Rc<Ask>> {
+    let parts = KeyParts::of(key)?;
+    let request = parts.request()?;
+    let mut options = cx.config.rules.for_request(&request);
+    // The command may have come through another listener.
+    if options.key.direction != parts.direction() {
+        Rc::make_mut(&mut options).key.direction = parts.direction();
+    }
+    let ask = ask_with(cx, stream, request, options);
+    let nominated: Vec<String> =
+        parts.variant.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+    cx.cache.comes_to(cx.host, &ask, key, &nominated).then(|| Rc::new(ask))
+}
+
+/// What a request would ask of the cache.
+pub fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, mut request: RequestHead) -> Ask {
+    // Envoy tells the scheme of each request, unless the client has.
+    if !request.fields.contains("x-forwarded-proto") {
+        let scheme = request.scheme().to_vec();
+        request.fields.push("x-forwarded-proto", scheme);
+    }
+    let options = cx.config.rules.for_request(&request);
+    ask_with(cx, stream, request, options)
+}
+
+fn ask_with(
+    cx: &Context<'_, impl Host>,
+    stream: StreamId,
+    mut request: RequestHead,
+    options: Rc<Options>,
+) -> Ask {
+    key::withhold(&mut request, &options);
+    let key = key::primary(&request, &options);
+    Ask::new(stream, Rc::clone(cx.config), options, request, key, cx.now).of_nobody()
+}
+
+/// The request that a URL would be asked with, for the rules that its key depends on.
+pub fn get(url: &str) -> RequestHead {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let at = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, "/"));
+    let mut fields = Fields::from_iter([(":method", "GET"), (":scheme", scheme), (":authority", authority)]);
+    fields.push(":path", if path.is_empty() { "/" } else { path });
+    RequestHead { fields, has_body: false }
+}
+
+/// What else a canonical URI comes to, by rules that let less of its query count.
+pub fn forms(config: &Config, uri: &[u8]) -> Vec<Selector> {
+    forms_with(config, uri, &Reductions::default())
+}
+
+/// The same by rules that routes have beside those.
+pub fn forms_with(config: &Config, uri: &[u8], learned: &Reductions) -> Vec<Selector> {
+    let Some(query) = uri.iter().position(|b| *b == b'?') else { return Vec::new() };
+    let mut reductions = config.rules.reductions(&get(&String::from_utf8_lossy(uri)));
+    reductions.merge(learned);
+    match reductions.keys() {
+        None => vec![Selector::UriAnyQuery(uri.get(..query).unwrap_or_default().to_vec())],
+        Some(keys) => {
+            let forms = sorted(keys.iter().map(|options| key::reduced(uri, options)));
+            forms.into_iter().filter(|form| form != uri).map(Selector::Uri).collect()
+        }
+    }
+}
