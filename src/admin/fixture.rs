@@ -4,9 +4,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{AdminResponse, Caller, Command, Purge, Reader, Recognised, purged, recognise};
-use crate::config::{AdminConfig, Scope, TagHierarchy, Token};
+use crate::config::{AdminConfig, KeyOptions, Scope, TagHierarchy, Token};
 use crate::http::{Fields, RequestHead};
-use crate::invalidation::{Invalidation, Mode, Selector, Tag};
+use crate::invalidation::{Invalidation, Mode, Selector, Tag, decode, encode};
+use crate::policy;
 use crate::time::Timestamp;
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -29,19 +30,9 @@ pub fn config() -> AdminConfig {
     }
 }
 
-/// Lower-cases the host, drops default ports, adds a missing path.
+/// As the product does it.
 pub fn canonical(url: &str) -> Result<Vec<u8>, &'static str> {
-    let (scheme, rest) = url.split_once("://").ok_or("no scheme")?;
-    let port = if scheme == "https" { ":443" } else { ":80" };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (host, path) = rest.split_at(end);
-    let host = host.to_ascii_lowercase();
-    let host = host.strip_suffix(port).unwrap_or(&host);
-    if host.is_empty() || host.contains('@') {
-        return Err("a host was expected");
-    }
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    Ok(format!("{host}{slash}{path}").into_bytes())
+    policy::uri_of(url, &KeyOptions::default())
 }
 
 pub fn with_reader<T>(run: impl FnOnce(&Reader<'_>) -> T) -> T {
@@ -92,6 +83,13 @@ pub fn asked(line: &str, fields: &[(&str, &str)], body: &str) -> (Mode, Vec<Sele
     let mode = purge.invalidations.first().unwrap().mode;
     assert!(purge.invalidations.iter().all(|i| i.mode == mode && i.issued_at == NOW));
     assert_eq!(purge.asked.len(), purge.invalidations.len());
+    for one in &purge.invalidations {
+        assert_eq!(
+            decode(&encode(one)).selector,
+            one.selector,
+            "{line} {fields:?} {body}: another in the journal"
+        );
+    }
     (mode, purge.invalidations.into_iter().map(|i: Invalidation| i.selector).collect())
 }
 

@@ -328,3 +328,20 @@ pub fn tags_may_stand_in_a_field_of_ones_own(stand: &mut dyn Stand) {
     let hits = ["/commas", "/blanks", "/other"].map(|path| is_hit(stand, 1, path));
     assert_eq!(hits, [false, false, true]);
 }
+
+/// A page of one site among several, of what a pattern finds: the fields hold together, and what they do not cover stays.
+pub fn a_ban_of_a_page_and_its_site_and_a_url_covers_no_more(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true"#, "");
+    for (path, pid, site) in
+        [("/a/this", "7", "s"), ("/a/other", "8", "s"), ("/b/this", "7", "s"), ("/a/far", "7", "t")]
+    {
+        stand.origin(path, vec![fresh("v").field("typo3-pid", pid).field("typo3-sitename", site)]);
+        stand.send(0, Request::get(path));
+    }
+    let fields = [("varnish-ban-typo3-pid", "7"), ("varnish-ban-typo3-sitename", "s"), ("x-url", "^/a/")];
+    let ban = fields.iter().fold(Request::new("BAN", "/"), |ban, (name, value)| ban.field(name, *value));
+    let answer = stand.send(1, ban.field("authorization", "Bearer purge"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let hits = ["/a/this", "/a/other", "/b/this", "/a/far"].map(|path| is_hit(stand, 1, path));
+    assert_eq!(hits, [false, true, true, true]);
+}

@@ -423,6 +423,7 @@ macro_rules! on_both_stands {
                 a_field_that_is_not_known_purges_nothing
                 a_page_may_have_a_thousand_tags_and_so_may_a_purge
                 tags_may_stand_in_a_field_of_ones_own
+                a_ban_of_a_page_and_its_site_and_a_url_covers_no_more
             }
             dialects {
                 varnish_foshttpcache_and_nginx_purge

@@ -47,9 +47,15 @@ pub fn read(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
     Ok(selector)
 }
 
-/// The selector that is covered by all of these terms.
+/// The selector that is covered by all of these terms. A conjunction among them is taken apart: a record of the journal
+/// with one within another could not be read, and would be taken for a purge of everything.
 #[must_use]
-pub fn combined(mut terms: Vec<Term>) -> Selector {
+pub fn combined(terms: Vec<Term>) -> Selector {
+    let apart = |term| match term {
+        Term { negated: false, selector: Selector::And(terms) } => terms,
+        term => vec![term],
+    };
+    let mut terms: Vec<Term> = terms.into_iter().flat_map(apart).collect();
     match terms.pop() {
         None => Selector::All,
         Some(Term { negated: false, selector }) if terms.is_empty() => selector,

@@ -490,6 +490,16 @@ mod tests {
                 &[("varnish-ban-typo3-pid", "7"), ("varnish-ban-typo3-sitename", "s")],
                 vec![typo3("typo3-pid:7", "typo3-sitename:s"), typo3("pageId_7", "siteId_s")],
             ),
+            (
+                "BAN /",
+                &[("varnish-ban-typo3-pid", "7"), ("varnish-ban-typo3-sitename", "s"), ("x-url", "^/a")],
+                ["typo3-pid:7 typo3-sitename:s", "pageId_7 siteId_s"]
+                    .map(|names| {
+                        let names = names.split(' ').map(|name| tags(&[name]));
+                        and([regex(Part::Url, "^/a")].into_iter().chain(names).collect())
+                    })
+                    .into(),
+            ),
             ("BAN /", &[("varnish-ban-typo3-pid", "7")], vec![tags(&["typo3-pid:7"]), tags(&["pageId_7"])]),
             (
                 "BAN /",
