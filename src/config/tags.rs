@@ -171,20 +171,24 @@ impl TagHierarchy {
     /// All tags that are part of `tag`, at any depth, each once, in no order, without `tag` itself.
     #[must_use]
     pub fn descendants<'t>(&'t self, tag: &str) -> Vec<&'t str> {
-        let mut seen = HashSet::new();
-        let mut open: Vec<&str> = self.children(tag).collect();
-        let mut found = Vec::new();
+        self.below([tag]).into_iter().collect()
+    }
+
+    /// All tags that are part of any of these, at any depth.
+    #[must_use]
+    pub fn below(&self, tags: impl IntoIterator<Item: AsRef<str>>) -> HashSet<&str> {
+        let mut found = HashSet::new();
+        let mut open: Vec<&str> = tags.into_iter().flat_map(|tag| self.children(tag.as_ref())).collect();
         // Bounded by the number of pairs: the children of a tag are looked at once.
         while let Some(tag) = open.pop() {
-            if seen.insert(tag) {
-                found.push(tag);
+            if found.insert(tag) {
                 open.extend(self.children(tag));
             }
         }
         found
     }
 
-    fn children(&self, tag: &str) -> impl Iterator<Item = &str> {
+    fn children(&self, tag: &str) -> impl Iterator<Item = &str> + use<'_> {
         self.children.get(tag).into_iter().flatten().map(String::as_str)
     }
 

@@ -593,3 +593,100 @@ pub fn what_is_stored_is_shown_without_what_identifies_a_client(stand: &mut dyn 
         assert!(!answer.text().contains("s3cret"), "{}", answer.text());
     }
 }
+
+/// Each path says which methods it has, whatever is sent to it; an example of each kind of path.
+pub fn a_wrong_method_is_told_the_methods_of_its_path(stand: &mut dyn Stand) {
+    configure(stand, r#", "methods": true"#, "");
+    let receipt = purge(stand, "hard", r#"{"tag": "never"}"#);
+    let receipts = format!("/_larder/receipts/{receipt}");
+    for (method, target, body, allow) in [
+        ("POST", &receipts[..], "", "GET"),
+        ("POST", &receipts, r#"{"cursor": 7}"#, "GET"),
+        ("DELETE", &receipts, "", "GET"),
+        ("PUT", "/_larder/stats", "", "GET"),
+        ("POST", "/_larder/", "", "GET"),
+        ("GET", "/_larder/purge?tag=never", "", "POST"),
+        ("DELETE", "/_larder/namespaces", "", "GET, POST"),
+        ("DELETE", "/souin-api/souin/flush", "", "GET, POST, PURGE"),
+        ("GET", "/client/v4/zones/z/purge_cache", "", "POST"),
+    ] {
+        let answer = command(stand, method, target, body);
+        let allowed = (answer.status, answer.field("allow"));
+        assert_eq!(allowed, (405, allow.to_owned()), "{method} {target}: {}", answer.text());
+        let options = command(stand, "OPTIONS", target, "");
+        assert_eq!((options.status, options.field("allow")), (204, format!("{allow}, OPTIONS")), "{target}");
+    }
+    for target in ["/service/s/purge_all", "/service/s/purge/never", "/purge/shop.example/never"] {
+        let answer = stand.send(1, Request::new("GET", target).field("fastly-key", "all"));
+        assert_eq!((answer.status, answer.field("allow")), (405, "POST, PUT".to_owned()), "{target}");
+        assert_eq!(stand.origin_count(target), 0, "{target}: the token is left at the origin");
+    }
+    for method in ["GET", "POST", "DELETE", "OPTIONS"] {
+        assert_eq!(command(stand, method, "/_larder/nothing", "").status, 404, "{method}");
+    }
+    let index = told(stand, "GET", "/_larder/", "");
+    assert!(
+        index["GET"].as_array().unwrap().contains(&json!("/_larder/receipts/{receipt}?cursor=")),
+        "{index}"
+    );
+}
+
+/// A selector that the journal or a receipt shows can be sent as one, and covers the same.
+pub fn what_the_journal_shows_can_be_sent_back(stand: &mut dyn Stand) {
+    let parents = r#", "tags": {"parents": {"b1": "blog", "b2": "blog", "blog": "site"}}"#;
+    configure(stand, r#", "methods": true"#, parents);
+    stand.origin("/back/in", vec![page("v", "b1, x")]);
+    stand.origin("/back/out", vec![page("v", "other")]);
+    let mut receipts = Vec::new();
+    for selector in [
+        r#"{"tag": "site", "host": "shop.example", "not": {"tag": "other"}}"#,
+        r#"{"tags_all": ["site", "x"], "status": "2xx"}"#,
+        r#"{"and": [{"tag": "site"}, {"not": {"url": "http://shop.example/back/out"}}]}"#,
+        r#"{"tag_glob": "b?"}"#,
+        r#"{"tag": "site"}"#,
+        r#"{"all": true, "stored_before": 9000000000.5, "not": {"tag": "other"}}"#,
+        r#"{"prefix": "http://shop.example/back/in"}"#,
+    ] {
+        fill(stand, &["/back/in", "/back/out"]);
+        receipts.push(purge(stand, "hard", selector));
+        assert!(!is_hit(stand, 1, "/back/in"), "{selector}");
+        assert!(is_hit(stand, 1, "/back/out"), "{selector}");
+    }
+    let ban = [("x-host", "^shop"), ("x-url", "^/back/i"), ("x-cache-tags", "b1")];
+    let ban = ban.iter().fold(Request::new("BAN", "/"), |ban, (name, value)| ban.field(name, *value));
+    let answer = stand.send(1, ban.field("authorization", "Bearer all"));
+    receipts.push(answer.field("larder-receipt").parse().unwrap());
+    for receipt in receipts {
+        fill(stand, &["/back/in", "/back/out"]);
+        assert!(is_hit(stand, 0, "/back/in"));
+        let record = told(stand, "GET", &format!("/_larder/receipts/{receipt}"), "")["record"].clone();
+        let again = purge(stand, "hard", &record["selector"].to_string());
+        assert!(!is_hit(stand, 1, "/back/in"), "{record}");
+        assert!(is_hit(stand, 1, "/back/out"), "{record}");
+        let journal = told(stand, "GET", &format!("/_larder/journal?before={}&limit=1", again + 1), "");
+        assert_eq!(journal["records"][0]["selector"], record["selector"]);
+    }
+}
+
+/// No form of a selector lets a token purge everything that may purge what it names.
+pub fn no_form_of_everything_is_for_a_limited_token(stand: &mut dyn Stand) {
+    configure(stand, "", "");
+    stand.origin("/kept", vec![page("v", "t")]);
+    fill(stand, &["/kept"]);
+    for (selector, status) in [
+        (r#"{"and": []}"#, 400),
+        (r#"{"and": [], "all": true}"#, 400),
+        (r#"{"and": [{"all": true}], "all": true}"#, 403),
+        (r#"{"and": [{"glob": "*"}]}"#, 400),
+        (r#"{"and": [{"glob": "*"}, {"tag_glob": "*"}], "all": true}"#, 403),
+        (r#"{"and": [{"not": {"tag": "nobody's"}}], "all": true}"#, 403),
+        (r#"{"tag_glob": "*", "all": true}"#, 403),
+        (r#"{"type_glob": "*", "all": true}"#, 403),
+    ] {
+        let body = format!(r#"{{"selectors": [{selector}], "mode": "hard"}}"#);
+        let request = Request::new("POST", "/_larder/purge").field("authorization", "Bearer purge");
+        let answer = stand.send(0, request.body(&*body));
+        assert_eq!(answer.status, status, "{selector}: {}", answer.text());
+        assert!(is_hit(stand, 1, "/kept"), "{selector}");
+    }
+}

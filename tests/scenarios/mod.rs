@@ -402,6 +402,9 @@ macro_rules! on_both_stands {
                 a_url_is_purged_by_whatever_rule_it_was_stored
                 what_is_stored_is_shown_without_what_identifies_a_client
                 a_purge_is_followed_by_its_receipt
+                a_wrong_method_is_told_the_methods_of_its_path
+                what_the_journal_shows_can_be_sent_back
+                no_form_of_everything_is_for_a_limited_token
                 a_command_needs_no_body
                 a_refresh_and_a_namespace_need_no_body
                 a_dry_run_purges_nothing

@@ -13,9 +13,10 @@ const NUMBERS: [&str; 2] = ["stored_before", "version"];
 /// Parameters that are lists, with a comma between two elements.
 const LISTS: [&str; 2] = ["tags", "tags_all"];
 /// Parameters in which a plus sign is one. Forms write blanks so, which no URL has; people write what they see.
-const URLS: [&str; 5] = ["url", "url_any_query", "prefix", "host", "path"];
+const URLS: [&str; 6] = ["url", "url_any_query", "prefix", "host", "authority", "path"];
 /// Parameters in which a plus sign may be meant as either, and the wrong guess would purge something else.
-const PATTERNS: [&str; 6] = ["glob", "regex", "host_glob", "host_regex", "type_regex", "tag_regex"];
+const PATTERNS: [&str; 8] =
+    ["glob", "regex", "host_glob", "host_regex", "type_glob", "type_regex", "tag_glob", "tag_regex"];
 
 /// The parameters of the query of a path as members of an object, each of the type that JSON has for its name. The
 /// member of a `not` is written `not.tag=…`; `host` with `path` is a `url`.
@@ -54,12 +55,20 @@ fn typed(name: &str, raw: &str) -> Result<Value, String> {
     if FLAGS.contains(&name) {
         text.parse::<bool>().map(Value::from).map_err(|_| format!("expected true or false, found \"{text}\""))
     } else if NUMBERS.contains(&name) {
-        text.parse::<u64>().map(Value::from).map_err(|_| format!("expected a whole number, found \"{text}\""))
+        number(&text).ok_or_else(|| format!("expected a whole number, found \"{text}\""))
     } else if LISTS.contains(&name) {
         Ok(text.split(',').map(|element| Value::from(element.trim())).collect())
     } else {
         Ok(text.into())
     }
+}
+
+/// A whole number, or one with decimals, of which the reader of the member says whether it may have some.
+fn number(text: &str) -> Option<Value> {
+    let whole = || text.parse::<u64>().ok().map(Value::from);
+    let is_decimal = text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    whole().or_else(|| text.parse::<f64>().ok().filter(|_| is_decimal).map(Value::from))
 }
 
 /// Makes a URL of a host and a path.
@@ -111,6 +120,7 @@ mod tests {
             ("?tags_all=a", json!({"tags_all": ["a"]})),
             ("?all=true&dry_run=false&refresh=true", json!({"all": true, "dry_run": false, "refresh": true})),
             ("?stored_before=5&version=7", json!({"stored_before": 5, "version": 7})),
+            ("?stored_before=5.25", json!({"stored_before": 5.25})),
             ("?status=404&older_than=1m", json!({"status": "404", "older_than": "1m"})),
             ("?not.tag=keep", json!({"not": {"tag": "keep"}})),
             ("?not.tags=a,b", json!({"not": {"tags": ["a", "b"]}})),
@@ -137,6 +147,8 @@ mod tests {
             ("?refresh=1", "refresh: expected true or false"),
             ("?version=-1", "version: expected a whole number"),
             ("?stored_before=soon", "stored_before: expected a whole number"),
+            ("?stored_before=inf", "stored_before: expected a whole number"),
+            ("?stored_before=1e9", "stored_before: expected a whole number"),
             ("?tag=%zz", "tag: \"%zz\" is not percent-encoded"),
             ("?tag=%ff", "tag: \"%ff\" is not percent-encoded"),
             ("?t%zg=a", "\"t%zg\" is not percent-encoded"),

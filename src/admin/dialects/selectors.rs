@@ -5,12 +5,28 @@ use serde_json::{Value, json};
 use super::json::Node;
 use super::reader::Reader;
 use crate::admin::Problem;
-use crate::invalidation::{Matcher, Part, Pattern, Selector, Subject, Tag, Term, media_range, said, status};
+use crate::invalidation::{
+    Matcher, Part, Pattern, Selector, Subject, Tag, Term, hostname, media_range, said, status,
+};
 use crate::time::Timestamp;
 
 /// The members that a selector may have.
-const KNOWN: &str = "url, url_any_query, prefix, host, tag, tags, tags_all, glob, regex, host_glob, host_regex, \
-                     type, type_regex, tag_regex, status, rule, older_than, stored_before, all, not";
+const KNOWN: &str = "url, url_any_query, prefix, host, authority, tag, tags, tags_all, glob, regex, host_glob, \
+                     host_regex, type, type_glob, type_regex, tag_glob, tag_regex, status, rule, older_than, \
+                     stored_before, all, not, and";
+
+/// The most tags in a list, descendants included: more do not fit into a record.
+const TAGS_MAX: usize = 4096;
+
+/// The most conditions of an `and`, beside as many as `admin.selectors_max`: what a selector says in members is shown as
+/// an `and`, and has to be read again.
+const MEMBERS_MAX: usize = 32;
+
+/// The most patterns in a selector: all are held against one response.
+const PATTERNS_MAX: usize = 32;
+
+/// The latest time in milliseconds that a JSON number holds to the millisecond.
+const TIME_MAX: u64 = 1 << 53;
 
 /// Reads a selector. Its tags are not expanded yet.
 ///
@@ -20,9 +36,32 @@ pub fn read(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let path = node.path().to_owned();
     let shown =
         node.expected("a selector that does not cover everything, or \"all\": true beside it to confirm");
+    let Members { terms, all } = read_members(node, reader, true)?;
+    if terms.is_empty() && !all {
+        return Err(Problem::at(&path, format!("is empty: expected some of {KNOWN}")));
+    }
+    if terms.iter().filter(|term| is_pattern(&term.selector)).count() > PATTERNS_MAX {
+        return Err(Problem::at(&path, format!("expected at most {PATTERNS_MAX} patterns in a selector")));
+    }
+    let selector = combined(terms);
+    // Nobody purges everything by a slip of a wildcard.
+    if !all && covers_everything(&selector) {
+        return Err(shown);
+    }
+    Ok(selector)
+}
+
+/// The members of a selector.
+struct Members {
+    terms: Vec<Term>,
+    /// Whether `"all": true` is among them.
+    all: bool,
+}
+
+/// Reads what must all hold. The journal has no conjunction within another, so only the outermost may have an `and`.
+fn read_members(node: Node, reader: &Reader<'_>, is_outermost: bool) -> Result<Members, Problem> {
     let mut object = node.object()?;
-    let mut terms = Vec::new();
-    let mut all = false;
+    let (mut terms, mut all) = (Vec::new(), false);
     while let Some((name, member)) = object.take_any() {
         match &name[..] {
             "all" => {
@@ -33,18 +72,33 @@ pub fn read(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
             }
             "not" => terms.push(Term { negated: true, selector: read_negated(member, reader)? }),
             "tags_all" => terms.extend(read_tags(member, reader)?.into_iter().map(|t| Term::is(one_tag(t)))),
+            "and" if is_outermost => terms.extend(read_and(member, reader)?),
+            "and" => {
+                return Err(Problem::at(member.path(), "stands within another: write its elements there"));
+            }
             _ => terms.push(Term::is(read_member(&name, &member, reader)?)),
         }
     }
-    if terms.is_empty() && !all {
-        return Err(Problem::at(&path, format!("is empty: expected some of {KNOWN}")));
+    Ok(Members { terms, all })
+}
+
+/// Reads a list of conditions, each an object whose members must all hold.
+fn read_and(node: Node, reader: &Reader<'_>) -> Result<Vec<Term>, Problem> {
+    let mut terms = Vec::new();
+    for element in node.list(reader.config.selectors_max.saturating_add(MEMBERS_MAX))? {
+        let empty = element.expected("a condition");
+        let members = read_members(element, reader, false)?;
+        match (members.terms.is_empty(), members.all) {
+            (true, true) => terms.push(Term::is(Selector::All)),
+            (true, false) => return Err(empty),
+            (false, _) => terms.extend(members.terms),
+        }
     }
-    let selector = combined(terms);
-    // Nobody purges everything by a slip of a wildcard.
-    if !all && covers_everything(&selector) {
-        return Err(shown);
-    }
-    Ok(selector)
+    Ok(terms)
+}
+
+const fn is_pattern(selector: &Selector) -> bool {
+    matches!(selector, Selector::Glob(..) | Selector::Regex(..))
 }
 
 /// The selector that is covered by all of these terms. A conjunction among them is taken apart: a record of the journal
@@ -144,7 +198,9 @@ fn read_negated(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let wrong = node.expected("an object with one member");
     let mut object = node.object()?;
     match object.take_any() {
-        Some((name, member)) if object.is_empty() && !matches!(&name[..], "not" | "all" | "tags_all") => {
+        Some((name, member))
+            if object.is_empty() && !matches!(&name[..], "not" | "all" | "tags_all" | "and") =>
+        {
             read_member(&name, &member, reader)
         }
         _ => Err(wrong),
@@ -158,10 +214,13 @@ fn read_member(name: &str, member: &Node, reader: &Reader<'_>) -> Result<Selecto
         "url_any_query" => reader.any_query(member.string()?).map_err(wrong),
         "prefix" => reader.prefix(member.string()?).map_err(wrong),
         "host" => reader.host(member.string()?).map_err(wrong),
+        "authority" => read_authority(member, reader),
         "tag" => read_tag(member).map(one_tag),
         "tags" => Ok(Selector::Tags(read_tags(member.clone(), reader)?)),
         "glob" => glob(Part::Url, member),
         "host_glob" => glob(Part::Host, member),
+        "type_glob" => glob(Part::ContentType, member),
+        "tag_glob" => glob(Part::Tags, member),
         "regex" => regex(Part::Url, member),
         "host_regex" => regex(Part::Host, member),
         "type_regex" => regex(Part::ContentType, member),
@@ -177,7 +236,7 @@ fn read_member(name: &str, member: &Node, reader: &Reader<'_>) -> Result<Selecto
                 .ok_or_else(|| member.expected("a duration such as \"90s\" or \"12h\""))?;
             Ok(Selector::StoredBefore(Timestamp(reader.now.0.saturating_sub(age))))
         }
-        "stored_before" => member.number().map(|secs| Selector::StoredBefore(Timestamp::from_secs(secs))),
+        "stored_before" => read_time(member).map(Selector::StoredBefore),
         _ => Err(Problem::at(member.path(), format!("is not known: expected some of {KNOWN}"))),
     }
 }
@@ -190,8 +249,48 @@ fn read_tag(node: &Node) -> Result<Tag, Problem> {
     Tag::new(node.string()?).ok_or_else(|| node.expected("a tag: printable text of at most 1024 bytes"))
 }
 
+/// A list of tags. What is part of another one in it does not count: a purge of that one comes with it by itself, and is
+/// shown so.
 fn read_tags(node: Node, reader: &Reader<'_>) -> Result<Vec<Tag>, Problem> {
-    node.list(reader.config.selectors_max)?.iter().map(read_tag).collect()
+    let (path, max) = (node.path().to_owned(), reader.config.selectors_max);
+    let tags = node.list(TAGS_MAX.max(max))?.iter().map(read_tag).collect::<Result<Vec<_>, _>>()?;
+    if tags.len() > max {
+        let below = reader.hierarchy.below(tags.iter().map(Tag::as_str));
+        let found = tags.iter().filter(|tag| !below.contains(tag.as_str())).count();
+        if found > max {
+            return Err(Problem::at(&path, format!("expected 1 to {max} elements, found {found}")));
+        }
+    }
+    Ok(tags)
+}
+
+/// A host on one port, as it stands in URLs: none for the default one of the scheme.
+fn read_authority(node: &Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
+    let authority = node.string()?.to_ascii_lowercase();
+    let stands_so = |scheme: &str| {
+        let uri = (reader.canonical)(&format!("{scheme}://{authority}/"));
+        uri.is_ok_and(|uri| uri.strip_suffix(b"/") == Some(authority.as_bytes()))
+    };
+    if authority.contains(['/', '?', '#', '@', ' ', '*']) || !(stands_so("http") || stands_so("https")) {
+        return Err(node.expected("a host with its port, or without where that is the default of the scheme"));
+    }
+    Ok(Selector::Host(authority.into_bytes()))
+}
+
+/// A time in seconds, with decimals down to the millisecond.
+fn read_time(node: &Node) -> Result<Timestamp, Problem> {
+    let value = node.value();
+    let ms = match (value.as_u64(), value.as_f64()) {
+        (Some(secs), _) => secs.checked_mul(1_000),
+        (None, Some(secs)) => {
+            let ms = (secs * 1_000.0).round();
+            ((0.0..=TIME_MAX as f64).contains(&ms) && (secs * 1_000.0 - ms).abs() < 0.01).then_some(ms as u64)
+        }
+        (None, None) => None,
+    };
+    ms.filter(|ms| *ms <= TIME_MAX)
+        .map(Timestamp)
+        .ok_or_else(|| node.expected("a time in seconds, with at most three decimals"))
 }
 
 fn glob(part: Part, node: &Node) -> Result<Selector, Problem> {
@@ -201,10 +300,12 @@ fn glob(part: Part, node: &Node) -> Result<Selector, Problem> {
 }
 
 /// A glob whose host is in lower case and without a scheme, as in canonical URIs.
-#[must_use]
-pub fn url_glob(part: Part, text: &str) -> Selector {
-    if part != Part::Url {
-        return Selector::Glob(part, text.to_ascii_lowercase().into());
+fn url_glob(part: Part, text: &str) -> Selector {
+    match part {
+        Part::Url => {}
+        Part::Host | Part::ContentType => return Selector::Glob(part, text.to_ascii_lowercase().into()),
+        // Tags are told apart by case.
+        Part::Tags => return Selector::Glob(part, text.into()),
     }
     let text = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
     let host = text.find('/').unwrap_or(text.len());
@@ -241,47 +342,80 @@ fn duration_ms(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(ms)
 }
 
-/// A selector as this language writes it, for receipts, the journal and explanations.
+/// A selector as this language writes it, for receipts, the journal and explanations: [`read`] reads it again.
 #[must_use]
 pub fn shown(selector: &Selector) -> Value {
+    let mut shown = shown_alone(selector);
+    // What covers everything is read with a confirmation alone. Only what needs it costs the test.
+    if !is_particular(selector)
+        && covers_everything(selector)
+        && let Some(members) = shown.as_object_mut()
+    {
+        members.insert("all".into(), true.into());
+    }
+    shown
+}
+
+fn shown_alone(selector: &Selector) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let pattern = |url: &str, host: &str, kind: &str, tag: &str, part: &Part, pattern: &str| match part {
-        Part::Url => json!({ url: pattern }),
-        Part::Host => json!({ host: pattern }),
-        Part::ContentType => json!({ kind: pattern }),
-        Part::Tags => json!({ tag: pattern }),
+    let pattern = |names: [&str; 4], part: &Part, pattern: &str| {
+        let [url, host, kind, tag] = names;
+        let name = match part {
+            Part::Url => url,
+            Part::Host => host,
+            Part::ContentType => kind,
+            Part::Tags => tag,
+        };
+        json!({ name: pattern })
     };
     match selector {
         Selector::All => json!({ "all": true }),
-        Selector::Uri(uri) => json!({ "url": text(uri) }),
-        Selector::UriAnyQuery(uri) => json!({ "url_any_query": text(uri) }),
-        Selector::Prefix(uri) => json!({ "prefix": text(uri) }),
-        Selector::Host(host) | Selector::Hostname(host) => json!({ "host": text(host) }),
+        Selector::Uri(uri) => json!({ "url": url(uri) }),
+        Selector::UriAnyQuery(uri) => json!({ "url_any_query": url(uri) }),
+        Selector::Prefix(uri) => json!({ "prefix": url(uri) }),
+        Selector::Host(host) if is_read_as_host(host) => json!({ "host": text(host) }),
+        Selector::Host(host) => json!({ "authority": text(host) }),
+        Selector::Hostname(host) => json!({ "host": text(host) }),
         Selector::Tags(tags) => match &tags[..] {
             [tag] => json!({ "tag": tag.as_str() }),
             tags => json!({ "tags": tags.iter().map(Tag::as_str).collect::<Vec<_>>() }),
         },
-        Selector::Glob(part, glob) => pattern("glob", "host_glob", "type_glob", "tag_glob", part, glob),
+        Selector::Glob(part, glob) => pattern(["glob", "host_glob", "type_glob", "tag_glob"], part, glob),
         Selector::Regex(part, regex) => {
-            pattern("regex", "host_regex", "type_regex", "tag_regex", part, regex)
+            pattern(["regex", "host_regex", "type_regex", "tag_regex"], part, regex)
         }
         Selector::ContentType(range) => json!({ "type": range }),
         Selector::Status(status) => json!({ "status": status }),
         Selector::StatusClass(class) => json!({ "status": format!("{class}xx") }),
-        Selector::StoredBefore(time) => json!({ "stored_before": time.secs() }),
+        Selector::StoredBefore(time) if time.0 % 1_000 == 0 => json!({ "stored_before": time.secs() }),
+        Selector::StoredBefore(time) => json!({ "stored_before": time.0 as f64 / 1_000.0 }),
         Selector::And(terms) => json!({ "and": terms.iter().map(shown_term).collect::<Vec<_>>() }),
     }
 }
 
 fn shown_term(term: &Term) -> Value {
-    let selector = shown(&term.selector);
+    let selector = shown_alone(&term.selector);
     if term.negated { json!({ "not": selector }) } else { selector }
+}
+
+/// A canonical URI as a URL: without a scheme, unless it would be read as another then.
+fn url(uri: &[u8]) -> String {
+    let authority = uri.split(|b| *b == b'/').next().unwrap_or_default();
+    let scheme = if authority.ends_with(b":80") { "https://" } else { "" };
+    format!("{scheme}{}", String::from_utf8_lossy(uri))
+}
+
+/// Whether the member `host` means a host on this one port: it has one, which is no scheme's default.
+fn is_read_as_host(authority: &[u8]) -> bool {
+    let has_port = hostname(authority).len() < authority.len();
+    has_port && !authority.ends_with(b":80") && !authority.ends_with(b":443")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::admin::fixture;
+    use crate::config::TagHierarchy;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -315,6 +449,26 @@ mod tests {
             (r#"{"regex":"\\.css$"}"#, Selector::Regex(Part::Url, "\\.css$".into())),
             (r#"{"host_regex":"^www\\."}"#, Selector::Regex(Part::Host, "^www\\.".into())),
             (r#"{"host_glob":"*.Example"}"#, Selector::Glob(Part::Host, "*.example".into())),
+            (r#"{"type_glob":"Text/*;*"}"#, Selector::Glob(Part::ContentType, "text/*;*".into())),
+            (r#"{"tag_glob":"User:*"}"#, Selector::Glob(Part::Tags, "User:*".into())),
+            (r#"{"authority":"H"}"#, Selector::Host(b"h".to_vec())),
+            (r#"{"authority":"h:80"}"#, Selector::Host(b"h:80".to_vec())),
+            (r#"{"host":"h:81"}"#, Selector::Host(b"h:81".to_vec())),
+            (
+                r#"{"and":[{"host":"h"},{"not":{"tag":"a"}},{"status":404,"rule":"r"}]}"#,
+                Selector::And(vec![
+                    Term::is(Selector::Hostname(b"h".to_vec())),
+                    Term { negated: true, selector: tags(&["a"]) },
+                    Term::is(tags(&["rule:r"])),
+                    Term::is(Selector::Status(404)),
+                ]),
+            ),
+            (r#"{"and":[{"tag":"a"}]}"#, tags(&["a"])),
+            (
+                r#"{"and":[{"tag":"a"}],"tag":"b"}"#,
+                Selector::And(vec![Term::is(tags(&["a"])), Term::is(tags(&["b"]))]),
+            ),
+            (r#"{"all":true,"stored_before":5.25}"#, Selector::StoredBefore(Timestamp(5_250))),
             (r#"{"type":"Image/*"}"#, Selector::ContentType("image/*".into())),
             (r#"{"status":404}"#, Selector::Status(404)),
             (r#"{"status":"5xx"}"#, Selector::StatusClass(5)),
@@ -353,6 +507,21 @@ mod tests {
             (r#"{"status":null}"#, "status: expected a status code"),
             (r#"{"type":"html"}"#, "type: expected a media type"),
             (r#"{"older_than":"soon"}"#, "older_than: expected a duration"),
+            (r#"{"and":[]}"#, "and: expected 1 to "),
+            (r#"{"and":{"tag":"a"}}"#, "and: expected a list"),
+            (r#"{"and":[{}]}"#, "and[0]: expected a condition"),
+            (r#"{"and":[{"tag":"a"},{"tga":"b"}]}"#, "and[1].tga: is not known"),
+            (r#"{"and":[{"and":[{"tag":"a"}]}]}"#, "and[0].and: stands within another"),
+            (r#"{"host":"h","not":{"and":[{"tag":"a"}]}}"#, "not: expected an object with one member"),
+            (r#"{"and":[{"all":false}]}"#, "and[0].all: expected true"),
+            (r#"{"authority":"h/"}"#, "authority: expected a host with its port"),
+            (r#"{"authority":"h:080"}"#, "authority: expected a host with its port"),
+            (r#"{"tag_glob":""}"#, "tag_glob: expected a string"),
+            (r#"{"stored_before":-1}"#, "stored_before: expected a time"),
+            (r#"{"stored_before":0.0001}"#, "stored_before: expected a time"),
+            (r#"{"stored_before":1e300}"#, "stored_before: expected a time"),
+            (r#"{"stored_before":18446744073709551615}"#, "stored_before: expected a time"),
+            (r#"{"stored_before":"5"}"#, "stored_before: expected a time"),
             (r#"{"all":false}"#, "all: expected true"),
             (r#"{"host":"h","not":{"all":true}}"#, "not: expected an object with one member"),
             (r#"{"host":"h","not":{"tag":"a","status":404}}"#, "not: expected an object with one member"),
@@ -379,6 +548,11 @@ mod tests {
             r#"{"tag_regex":"[a-z0-9]"}"#,
             r#"{"older_than":"0s"}"#,
             r#"{"not":{"tag":"a"}}"#,
+            r#"{"tag_glob":"*"}"#,
+            r#"{"and":[{"glob":"*"}]}"#,
+            r#"{"and":[{"all":true}]}"#,
+            r#"{"and":[{"all":true},{"older_than":"0s"}]}"#,
+            r#"{"and":[{"not":{"tag":"a"}},{"glob":"*"}]}"#,
         ] {
             assert!(check(slip).unwrap_err().contains("\"all\": true"), "{slip}");
             assert!(check(&slip.replacen('{', r#"{"all":true,"#, 1)).is_ok(), "{slip}");
@@ -443,6 +617,15 @@ mod tests {
             (r#"{"all":true,"glob":"*.*"}"#, false),
             (r#"{"all":true,"host_regex":"[a-z0-9.:]+"}"#, false),
             (r#"{"tag_regex":"[a-z]{2}"}"#, false),
+            (r#"{"tag_glob":"user:*"}"#, true),
+            (r#"{"tag_glob":"?*"}"#, false),
+            (r#"{"type_glob":"image/*"}"#, true),
+            (r#"{"type_glob":"*/*"}"#, false),
+            (r#"{"authority":"h"}"#, true),
+            (r#"{"and":[{"host":"h"},{"glob":"*"}]}"#, true),
+            (r#"{"and":[{"all":true},{"tag":"a"}]}"#, true),
+            (r#"{"and":[{"glob":"*"},{"tag_glob":"*"}]}"#, false),
+            (r#"{"and":[{"status":200},{"not":{"tag":"a"}}]}"#, false),
         ] {
             let confirmed = text.replacen('{', r#"{"all":true,"#, 1);
             let confirmed = if text.contains(r#""all""#) { text } else { &confirmed };
@@ -460,10 +643,181 @@ mod tests {
             r#"{"glob":"/a*"}"#,
             r#"{"status":"5xx"}"#,
             r#"{"all":true}"#,
+            r#"{"authority":"h"}"#,
+            r#"{"host":"h:81"}"#,
+            r#"{"url":"https://h:80/p"}"#,
+            r#"{"all":true,"stored_before":5}"#,
+            r#"{"all":true,"glob":"*"}"#,
         ] {
             assert_eq!(shown(&check(text).unwrap()).to_string(), text);
         }
         let both = shown(&check(r#"{"host":"h","not":{"tag":"a"}}"#).unwrap());
         assert_eq!(both, json!({"and": [{"host": "h"}, {"not": {"tag": "a"}}]}));
+    }
+
+    /// A stream of numbers that its seed decides.
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % end
+        }
+
+        fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+            of[self.below(of.len())]
+        }
+
+        fn some(&mut self, of: &[&str], max: usize) -> Vec<String> {
+            (0..=self.below(max)).map(|_| self.pick(of).to_owned()).collect()
+        }
+    }
+
+    const HOSTS: [&str; 9] = [
+        "h",
+        "a.example",
+        "h:80",
+        "h:443",
+        "h:8080",
+        "[::1]",
+        "[::1]:80",
+        "[::1]:8443",
+        "xn--bcher-kva.example",
+    ];
+    const PATHS: [&str; 7] = ["/", "/a", "/a/", "/%C3%BC/%2F", "/a//b", "/http://x/y", "/a%25b"];
+    const QUERIES: [&str; 6] = ["", "?", "?a", "?a=b&c=d", "?u=https://x/?y", "?a=%26"];
+    const PATTERNS: [&str; 8] = ["/img/*.png", "*", "A*b", "h.example/A*", "\\*?", "x", "*://*", "abc,d"];
+    const REGEXES: [&str; 7] = ["\\.css$", ".*", "^/a", "[a-z]", "(?i)abc", "e", "\u{e9}+"];
+    const TAGS: [&str; 9] =
+        ["a", "user:42", "User 42", "status:404", "host:h", "rule:r", "a,b", "\u{fc}", "type:x/y"];
+
+    /// A selector as one can lie in the journal: what a dialect, a rule or an unsafe request makes.
+    fn any(chance: &mut Chance) -> Selector {
+        let parts = [Part::Url, Part::Host, Part::ContentType, Part::Tags];
+        let uri = |chance: &mut Chance| format!("{}{}", chance.pick(&HOSTS), chance.pick(&PATHS));
+        match chance.below(14) {
+            0 => Selector::All,
+            1 | 2 => Selector::Uri((uri(chance) + chance.pick(&QUERIES)).into_bytes()),
+            3 => Selector::UriAnyQuery(uri(chance).into_bytes()),
+            4 => Selector::Prefix(uri(chance).into_bytes()),
+            5 => Selector::Host(chance.pick(&HOSTS).into()),
+            6 => Selector::Hostname(chance.pick(&["h", "a.example", "[::1]"]).into()),
+            7 | 8 => Selector::Tags(chance.some(&TAGS, 4).iter().filter_map(|name| Tag::new(name)).collect()),
+            9 => url_glob(parts[chance.below(4)], chance.pick(&PATTERNS)),
+            10 => Selector::Regex(parts[chance.below(4)], chance.pick(&REGEXES).into()),
+            11 => media_range(chance.pick(&["image/*", "text/html", "application/ld+json"])).unwrap(),
+            12 => status(chance.pick(&["404", "200", "5xx", "1xx"])).unwrap(),
+            _ => Selector::StoredBefore(Timestamp(chance.below(1 << 30) as u64 * 1_699)),
+        }
+    }
+
+    fn any_term(chance: &mut Chance) -> Term {
+        let selector = any(chance);
+        Term { negated: selector != Selector::All && chance.below(3) == 0, selector }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_sent_back() {
+        for seed in 0..4_000 {
+            let chance = &mut Chance(seed);
+            let selector = match chance.below(2) {
+                0 => any(chance),
+                _ => combined((0..=chance.below(5)).map(|_| any_term(chance)).collect()),
+            };
+            let text = shown(&selector).to_string();
+            assert_eq!(check(&text), Ok(selector), "seed {seed}: {text}");
+        }
+    }
+
+    /// Whatever the own language says in members is shown in a form that it reads.
+    #[test]
+    fn what_is_read_is_shown_so_that_it_can_be_sent_back() {
+        let many: Vec<String> = (0..4).map(|n| format!("t{n}")).collect();
+        let many = json!({
+            "tags_all": many, "host": "h", "glob": "/a*", "regex": "a", "type": "a/b", "status": 404, "older_than": "1s",
+            "not": {"tag": "x"}, "prefix": "h/", "url": "h/a", "rule": "r", "tag": "y", "type_glob": "*", "tag_glob": "*",
+        });
+        for text in [
+            many.to_string(),
+            r#"{"all":true,"older_than":"1500ms"}"#.to_owned(),
+            r#"{"all":true,"not":{"tag":"a"}}"#.to_owned(),
+            r#"{"all":true,"regex":"[a-z]"}"#.to_owned(),
+        ] {
+            let selector = check(&text).unwrap();
+            assert_eq!(check(&shown(&selector).to_string()), Ok(selector), "{text}");
+        }
+    }
+
+    /// A purge of a tag lies in the journal with all that is part of it, however many these are.
+    #[test]
+    fn a_purge_with_all_descendants_of_a_tag_can_be_sent_back() {
+        let config = fixture::config();
+        let parents: Vec<String> = (0..40).map(|n| format!("part:{n:02}")).collect();
+        let hierarchy = TagHierarchy::new(parents.iter().map(|tag| (tag.as_str(), "whole"))).unwrap();
+        let forms = |_: &[u8]| Vec::new();
+        let reader = Reader {
+            config: &config,
+            canonical: &fixture::canonical,
+            forms: &forms,
+            hierarchy: &hierarchy,
+            now: fixture::NOW,
+        };
+        let whole = tags(&["whole"]).expanded(&hierarchy).remove(0);
+        let read = |value: Value| read(Node::new(value), &reader).map_err(|problem| problem.sentence());
+        assert_eq!(read(shown(&whole)), Ok(whole));
+        let strangers = read(json!({"tags": ["a", "b", "c", "d", "e"]}));
+        assert_eq!(strangers, Err("tags: expected 1 to 4 elements, found 5".into()));
+    }
+
+    #[test]
+    fn a_selector_has_so_many_patterns_and_no_more() {
+        let globs = |count: usize| {
+            let globs: Vec<Value> = (0..count).map(|n| json!({"glob": format!("/img/{n}*")})).collect();
+            check(&json!({"and": globs}).to_string())
+        };
+        assert!(globs(PATTERNS_MAX).is_ok());
+        assert_eq!(globs(PATTERNS_MAX + 1).unwrap_err(), "expected at most 32 patterns in a selector");
+        let long: Vec<Value> = (0..4 + MEMBERS_MAX + 1).map(|n| json!({"tag": format!("t{n}")})).collect();
+        assert_eq!(
+            check(&json!({"and": long}).to_string()).unwrap_err(),
+            "and: expected 1 to 36 elements, found 37"
+        );
+    }
+
+    #[test]
+    fn a_token_without_purge_all_cannot_purge_everything_in_any_form() {
+        let send = |selector: &str| {
+            let body = format!(r#"{{"selectors":[{selector}],"mode":"hard"}}"#);
+            fixture::send("POST /_larder/purge", &[("authorization", "Bearer purge")], &body)
+        };
+        for (selector, status) in [
+            (r#"{"and":[]}"#, 400),
+            (r#"{"and":[],"all":true}"#, 400),
+            (r#"{"and":[{}]}"#, 400),
+            (r#"{"and":[{"all":true}]}"#, 400),
+            (r#"{"and":[{"all":true}],"all":true}"#, 403),
+            (r#"{"and":[{"glob":"*"}]}"#, 400),
+            (r#"{"and":[{"glob":"*"}],"all":true}"#, 403),
+            (r#"{"and":[{"glob":"*"},{"tag_glob":"*"},{"host_glob":"*"}],"all":true}"#, 403),
+            (r#"{"and":[{"not":{"tag":"nothing has it"}}],"all":true}"#, 403),
+            (r#"{"and":[{"not":{"tag_glob":"nothing has it"}},{"status":"2xx"}]}"#, 403),
+            (r#"{"and":[{"stored_before":9000000000}],"all":true}"#, 403),
+            (r#"{"tag_glob":"*"}"#, 400),
+            (r#"{"tag_glob":"*","all":true}"#, 403),
+            (r#"{"tag_glob":"*?*"}"#, 400),
+            (r#"{"tag_glob":"*?*","all":true}"#, 403),
+            (r#"{"type_glob":"*/*"}"#, 403),
+            (r#"{"type_glob":"*","all":true}"#, 403),
+            (r#"{"host_glob":"*","all":true}"#, 403),
+            (r#"{"stored_before":9000000000.5,"all":true}"#, 403),
+        ] {
+            let sent = send(selector).map_or_else(|refused| refused.status, |_| 200);
+            assert_eq!(sent, status, "{selector}");
+        }
+        for selector in
+            [r#"{"and":[{"host":"h"},{"glob":"*"}]}"#, r#"{"tag_glob":"user:*"}"#, r#"{"authority":"h"}"#]
+        {
+            assert!(send(selector).is_ok(), "{selector}");
+        }
     }
 }
