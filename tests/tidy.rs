@@ -335,6 +335,33 @@ fn the_page_of_the_admin_route_lists_its_routes_as_they_are() {
     page_has("envoy/ADMIN.md", "end of routes", &markdown(&AdminConfig::default().path));
 }
 
+/// The page of the admin route shows what Larder says: a sample stands for what differs from run to run, and for no more.
+#[test]
+fn samples_in_pages_keep_what_does_not_differ() {
+    let table = [
+        ("cache-status: larder; hit; ttl=42", "cache-status: larder; hit; ttl=59"),
+        ("larder; hit; ttl=0; detail=soft-purged", "larder; hit; ttl=-1; detail=soft-purged"),
+        ("larder; hit; ttl=-13; detail=soft-purged", "larder; hit; ttl=-1; detail=soft-purged"),
+        (r#"{"age":7,"bytes":812,"ttl":53}"#, r#"{"age":1,"bytes":812,"ttl":59}"#),
+        (r#"{"age":70,"ttl":-10}"#, r#"{"age":1,"ttl":-1}"#),
+        (r#"{"ttl":0}"#, r#"{"ttl":-1}"#),
+        (
+            "Its age of 3 s is below 60 s: fresh for another 57 s.",
+            "Its age of 1 s is below 60 s: fresh for another 59 s.",
+        ),
+        ("stale for 3 s", "stale for 3 s"),
+        ("larder-receipt: 9", "larder-receipt: 9"),
+    ];
+    for (said, shown) in table {
+        let mut run = std::process::Command::new("python3");
+        run.args(["-c", "import sys, transcript; print(transcript.sampled(sys.argv[1]), end='')", said]);
+        run.env("PYTHONDONTWRITEBYTECODE", "1");
+        let ran = run.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/demo")).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(String::from_utf8(ran.stdout).unwrap(), shown, "{said}");
+    }
+}
+
 /// A page is rendered up to this mark, from the comment before it that says how.
 fn page_has(page: &str, end: &str, rendered: &str) {
     const START: &str = "UPDATE_README=1 cargo test --test main tidy -->\n";
