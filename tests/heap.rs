@@ -11,10 +11,9 @@
 
 use std::rc::Rc;
 
-use larder::admin::Desk;
-use larder::cache::{Cache, Identity};
+use larder::cache::{Cache, Context, Identity};
 use larder::config::Config;
-use larder::exchange::{Context, Ending, Exchange, Step};
+use larder::exchange::{Ending, Exchange, Kept, Step};
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::store::Seed;
 use larder::time::{Monotonic, Now, Timestamp};
@@ -258,7 +257,7 @@ fn wrong(name: &str, (counted, taken): (u64, u64)) -> Option<String> {
 struct Worker<'a> {
     config: Rc<Config>,
     cache: Cache,
-    desk: Desk,
+    kept: Kept,
     world: &'a World,
     under_way: Vec<Exchange>,
     streams: u32,
@@ -274,7 +273,7 @@ impl<'a> Worker<'a> {
         Worker {
             config,
             cache,
-            desk: Desk::default(),
+            kept: Kept::default(),
             world,
             under_way: Vec::with_capacity(COUNT + 1),
             streams: 0,
@@ -284,13 +283,14 @@ impl<'a> Worker<'a> {
     fn begin(&mut self, request: RequestHead) -> (Exchange, Step) {
         self.streams += 1;
         let mut exchange = Exchange::new(self.streams);
-        let step = exchange.request_head(&mut self.context(), request);
+        let (mut cx, kept) = self.context();
+        let step = exchange.request_head(&mut cx, kept, request);
         (exchange, step)
     }
 
-    fn context(&mut self) -> Context<'_, World> {
-        let Worker { config, cache, desk, world, .. } = self;
-        Context { cache, config, host: world, desk, now: now() }
+    fn context(&mut self) -> (Context<'_, World>, &mut Kept) {
+        let Worker { config, cache, kept, world, .. } = self;
+        (Context { cache, config, host: world, now: now() }, kept)
     }
 
     /// A request that is answered from the cache.
@@ -303,12 +303,13 @@ impl<'a> Worker<'a> {
         let (mut exchange, step) = self.begin(shape.request(n, more));
         assert!(matches!(step, Step::Continue(_)), "{}: {step:?}", shape.name);
         let response = shape.response(n);
-        exchange.response_head(&mut self.context(), &response, shape.body == 0);
+        let (mut cx, kept) = self.context();
+        exchange.response_head(&mut cx, &mut kept.unsafe_methods, &response, shape.body == 0);
         let mut left = shape.body;
         while left > 0 {
             let chunk = left.min(64 << 10);
             left -= chunk;
-            exchange.response_body(&mut self.context(), Some(vec![b'x'; chunk]), left == 0);
+            exchange.response_body(&mut self.context().0, Some(vec![b'x'; chunk]), left == 0);
         }
     }
 
@@ -335,11 +336,12 @@ impl<'a> Worker<'a> {
         assert!(is_right, "{}, {way:?}: {step:?}", shape.name);
         if matches!(way, UnderWay::Capture | UnderWay::LateCapture) {
             let response = shape.response(n);
-            exchange.response_head(&mut self.context(), &response, false);
+            let (mut cx, kept) = self.context();
+            exchange.response_head(&mut cx, &mut kept.unsafe_methods, &response, false);
             assert!(exchange.captures(), "{}, {way:?}", shape.name);
             let some = vec![b'x'; shape.body / 3];
             for chunk in some.chunks(40_000) {
-                exchange.response_body(&mut self.context(), Some(chunk.to_vec()), false);
+                exchange.response_body(&mut self.context().0, Some(chunk.to_vec()), false);
             }
         }
         self.under_way.push(exchange);
@@ -350,7 +352,7 @@ impl<'a> Worker<'a> {
         let counted = self.cache.memory_bytes() + self.cache.in_flight().bytes();
         let mut empty = Worker::new(self.world, 9);
         let (mut exchange, _) = empty.begin(shape("empty").request(0, &[("cache-control", "no-cache")]));
-        exchange.end(&mut empty.context(), Ending::ClientLeft);
+        exchange.end(&mut empty.context().0, Ending::ClientLeft);
         drop(exchange);
         (counted, (given_back(self) - given_back(empty)).saturating_sub(ONCE))
     }

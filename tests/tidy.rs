@@ -551,15 +551,8 @@ fn numbered(text: &str, kind: char) -> BTreeSet<String> {
 fn what_code_and_documents_refer_to_is_in_the_documents() {
     let (protocol, envoy) = (anchors("protocol.md"), anchors("envoy-facts.md"));
     // There a section is of no RFC unless it says so.
-    let own = [
-        "src/store",
-        "src/cache",
-        "wasm/src",
-        "src/collapse",
-        "src/exchange",
-        "src/in_flight",
-        "tests/host",
-    ];
+    let own =
+        ["src/store", "src/cache", "wasm/src", "src/collapse", "src/exchange", "src/in_flight", "tests/host"];
     let own =
         |path: &str| own.iter().chain(&["tests/interleave", "tests/chaos"]).any(|own| path.starts_with(own));
     let mut texts: Vec<(String, String)> = Vec::new();
