@@ -61,7 +61,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("outcome", &["invalidation"]),
     ("policy", &["config", "http", "outcome", "sorting", "time"]),
     ("deviation", &[]),
-    ("store", &["deviation", "heap", "invalidation", "outcome", "policy", "time"]),
+    ("store", &["deviation", "heap", "in_flight", "invalidation", "outcome", "policy", "time"]),
     ("breaker", &["config", "store", "time"]),
     ("collapse", &["deviation", "outcome", "store", "time"]),
     (
