@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use larder::outcome::metrics::Gauge;
 use larder::store::set::{SetSnapshot, SetValue, WAYS};
 use larder::store::{Cas, Fingerprint, SCHEMA, SharedData, Versioned};
 use larder::time::Monotonic;
@@ -117,6 +118,7 @@ fn is_known(key: &str, sets: u32) -> bool {
     let below = |text: &str, end: u64| text.parse::<u64>().is_ok_and(|n| n < end);
     match parts[..] {
         ["workers" | "seed" | "epoch" | "searches"] => true,
+        ["shown", gauge] => Gauge::ALL.iter().any(|known| known.name() == gauge),
         [SCHEMA, "breakers" | "bytes" | "entries" | "sets"] => true,
         ["j", n] => below(n, 256),
         [SCHEMA, "s", set] => below(set, sets.into()),
