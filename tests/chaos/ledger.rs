@@ -2,7 +2,7 @@
 //!
 //! Each resource that everyone may share has an account (each variant its own). A fetch takes one reason from it. A
 //! reason is: it was never asked for; what was fetched last is not fresh any more; it was invalidated; the client of
-//! a fetch left; a VM died; a value was lost. After a fetch of no use to others, and for whoever has waited for as
+//! a fetch left; a VM died; a value was lost; requests take another route. After a fetch of no use to others, and for whoever has waited for as
 //! long as anybody may, asking is free: these go alone (protocol §1.8, I4).
 
 use std::collections::BTreeMap;
@@ -35,8 +35,10 @@ pub enum Reason {
     Invalidated(Selector),
     /// For one resource.
     Of(Key),
-    /// For everything.
+    /// For everything: a value was lost.
     Fault,
+    /// For everything: requests take another route.
+    Rerouted,
 }
 
 /// How long what the seed's configurations allow takes.
@@ -226,7 +228,7 @@ impl Reason {
         match self {
             Reason::Invalidated(what) => what.covers(key),
             Reason::Of(own) => own == key,
-            Reason::Fault => true,
+            Reason::Fault | Reason::Rerouted => true,
         }
     }
 }

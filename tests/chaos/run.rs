@@ -381,6 +381,8 @@ impl<'a> Stage<'a> {
             s.route.host_rewrite = blue.then(|| BLUE.into());
         });
         self.model.hosts.push((self.world.now(), host));
+        // Requests have a field that a route may match on: what came by the other one answers them no more.
+        self.ledger.note(self.world.now(), Reason::Rerouted);
     }
 
     /// Damages a value that proves itself. (The registry only loses its own; the journal is left alone.)
