@@ -22,7 +22,7 @@ impl Cache {
         mut content: Content,
     ) -> Rc<Entry> {
         if let Content::Response(response) = &mut content {
-            response.shrink_to_fit();
+            response.shrink();
         }
         let generation = self.next_generation();
         Entry::new(Record { key: place.key.clone(), generation, stamp, asked, content })

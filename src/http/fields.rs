@@ -69,9 +69,9 @@ impl Fields {
         block(self.wire.capacity())
     }
 
-    /// Gives back the room for further lines.
-    pub fn shrink_to_fit(&mut self) {
-        self.wire.shrink_to_fit();
+    /// Gives back the room for further lines, where that is much.
+    pub fn shrink(&mut self) {
+        self.wire.shrink_to(self.wire.len() / 4 * 5);
     }
 
     /// How many field lines there are.

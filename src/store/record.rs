@@ -102,10 +102,10 @@ impl Response {
         fields.held() + texts(vary) + list(&self.uri) + tags + self.body.held()
     }
 
-    /// Gives back the room that was needed while it was made.
-    pub fn shrink_to_fit(&mut self) {
-        self.stored.fields.shrink_to_fit();
-        self.tags.shrink_to_fit();
+    /// Gives back the room that was needed while it was made, where that is much.
+    pub fn shrink(&mut self) {
+        self.stored.fields.shrink();
+        self.tags.shrink_to(self.tags.len() / 4 * 5 + 4);
     }
 }
 
