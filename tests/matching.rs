@@ -67,6 +67,23 @@ fn a_round_through_the_store_stops_when_it_has_matched_enough_and_goes_on_later(
 }
 
 #[test]
+fn a_tick_takes_little_however_long_the_urls_are() {
+    let (world, mut worker) = worker(8 << 10);
+    let matchers: Vec<Matcher> = (0..256).map(|n| Matcher::new(&pattern(n))).collect();
+    let covers = |subject: &Subject<'_>, _, work: &Work| {
+        matchers.iter().any(|matcher| matcher.covers_within(subject, work)) && !work.is_done()
+    };
+    let (mut from, mut looked_at, mut ticks) = (Some(0), 0, 0);
+    while let Some(at) = from {
+        let may = Survey::of_a_tick(usize::MAX, 1_000);
+        let page = worker.survey(&world, at, &may, covers).expect("the journal can be read");
+        assert!(page.looked_at <= 2 && page.seen.is_empty(), "{page:?}");
+        (from, looked_at, ticks) = (page.next, looked_at + page.looked_at, ticks + 1);
+    }
+    assert!(looked_at == u64::from(PAGES) && ticks >= PAGES / 2, "{looked_at}, {ticks}");
+}
+
+#[test]
 fn what_is_purged_among_many_patterns_is_given_back_bit_by_bit() {
     let (world, mut worker) = worker(60);
     (0..300).for_each(|n| purge(&world, &mut worker, Mode::Soft, pattern(n)));

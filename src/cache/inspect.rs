@@ -8,7 +8,9 @@ use super::consider::invalidated;
 use super::{Ask, Cache, Decision, Host, Landing, LearnedRoute, Place, Waited, subject};
 use crate::breaker::Breakers;
 use crate::collapse::{failures, rests_until};
-use crate::invalidation::{CALLBACK_WORK_MAX, Invalidation, Subject, Verdict, Work};
+use crate::invalidation::{
+    CALLBACK_WORK_MAX, Invalidation, Subject, TICK_WORK_MAX, VERDICT_WORK_MAX, Verdict, Work,
+};
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::{Reuse, reuse};
 use crate::store::journal::Covering;
@@ -44,13 +46,28 @@ pub struct Survey {
     pub bytes_max: u64,
     /// The matching that it may do.
     pub work: Work,
+    /// The most of it for one stored response.
+    pub look_work_max: u64,
 }
 
 impl Survey {
-    /// A survey that finds so many, looks at so many and does what one callback may do.
+    /// The same with what one tick may do.
+    #[must_use]
+    pub const fn of_a_tick(found_max: usize, looked_max: u64) -> Survey {
+        let may = Survey::of(found_max, looked_max);
+        Survey { work: Work::of(TICK_WORK_MAX), look_work_max: TICK_WORK_MAX, ..may }
+    }
+
+    /// A survey that finds so many, looks at so many and does what one command may do.
     #[must_use]
     pub const fn of(found_max: usize, looked_max: u64) -> Survey {
-        Survey { found_max, looked_max, bytes_max: BYTES_MAX, work: Work::of(CALLBACK_WORK_MAX) }
+        Survey {
+            found_max,
+            looked_max,
+            bytes_max: BYTES_MAX,
+            work: Work::of(CALLBACK_WORK_MAX),
+            look_work_max: VERDICT_WORK_MAX,
+        }
     }
 }
 
@@ -173,7 +190,7 @@ impl Cache {
                 bytes += way.bytes;
                 let Some(record) = response_in(host, Slot { set: number, way: n as u8 }) else { continue };
                 page.looked_at += 1;
-                let work = Work::of_a_verdict();
+                let work = Work::of(may.look_work_max);
                 if wanted(&subject(&record.content), record.stamp, &work) {
                     page.seen.push(self.judged_within(Entry::new(record), Some(way.bytes), &work));
                 }

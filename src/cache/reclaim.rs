@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::room::Emptied;
 use super::{Cache, Host};
 use crate::collapse;
-use crate::invalidation::{CALLBACK_WORK_MAX, Verdict, Work};
+use crate::invalidation::{Pace, Verdict, Work};
 use crate::outcome::metrics::Counter;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Slot};
@@ -35,6 +35,7 @@ pub(super) struct Reclaiming {
     hand: u32,
     /// When the next round may begin.
     rests_until: Monotonic,
+    pace: Pace,
 }
 
 /// One round over everything.
@@ -68,9 +69,8 @@ impl Reclaiming {
 impl Cache {
     /// Goes on with giving back the room of what is hard purged.
     pub(super) fn reclaim(&mut self, host: &impl Host, now: Now) {
-        if !self.sync(host) {
-            return;
-        }
+        let work = self.reclaiming.pace.tick();
+        let Some(work) = work.filter(|_| self.sync(host)) else { return };
         let newest = self.mirror.newest_hard();
         let sets = self.sets();
         let Some(mut round) = self.reclaiming.round.take().filter(|round| round.sets == sets).or_else(|| {
@@ -82,12 +82,7 @@ impl Cache {
         }) else {
             return;
         };
-        let mut budget = Budget {
-            sets: SETS_PER_TICK,
-            ways: WAYS_PER_TICK,
-            bytes: BYTES_PER_TICK,
-            work: Work::of(CALLBACK_WORK_MAX),
-        };
+        let mut budget = Budget { sets: SETS_PER_TICK, ways: WAYS_PER_TICK, bytes: BYTES_PER_TICK, work };
         self.reclaim_copies(&budget);
         while round.left > 0 && budget.is_some() {
             if self.reclaim_set(host, &mut round, &mut budget, now) {
@@ -96,6 +91,7 @@ impl Cache {
                 budget.sets -= 1;
             }
         }
+        self.reclaiming.pace.took(&budget.work);
         if round.left > 0 || !self.memory.is_inspected() {
             self.reclaiming.round = Some(round);
         } else if round.again {

@@ -4,24 +4,51 @@
 use core::cell::Cell;
 
 /// What one verdict on one response may take. It is enough for 500 regular expressions on a URL of usual length, and
-/// takes a few milliseconds at the worst. Whoever finds nothing left takes what is still to be matched for covered.
+/// takes ten milliseconds in a VM, thirty at the worst. Whoever finds nothing left takes what is still to be matched for
+/// covered.
 pub const VERDICT_WORK_MAX: u64 = 256 << 10;
 
-/// What one callback may take for all responses that it looks at, give or take one verdict.
+/// What one command may take for all responses that it looks at, give or take one verdict.
 pub const CALLBACK_WORK_MAX: u64 = 256 << 10;
+
+/// What one tick may take for all responses that it looks at, give or take one verdict: there are twenty a second, and as
+/// long as it takes nobody gets an answer from this worker.
+pub const TICK_WORK_MAX: u64 = 32 << 10;
 
 /// Work that may still be done. One unit is a byte of text run through the smallest regular expression.
 #[derive(Debug)]
 pub struct Work {
     left: Cell<u64>,
     spent: Cell<u64>,
+    /// What was done all the same although nothing was left.
+    over: Cell<u64>,
+}
+
+/// The work of ticks that one verdict may exceed: what one of them takes too much the next ones do without.
+#[derive(Debug, Default)]
+pub struct Pace {
+    owed: u64,
+}
+
+impl Pace {
+    /// The work of the next tick; none where those before have taken it.
+    pub fn tick(&mut self) -> Option<Work> {
+        let owed = self.owed.min(TICK_WORK_MAX);
+        self.owed -= owed;
+        (owed < TICK_WORK_MAX).then(|| Work::of(TICK_WORK_MAX - owed))
+    }
+
+    /// So much was done in it.
+    pub fn took(&mut self, work: &Work) {
+        self.owed += work.over.get();
+    }
 }
 
 impl Work {
     /// So much work.
     #[must_use]
     pub const fn of(units: u64) -> Work {
-        Work { left: Cell::new(units), spent: Cell::new(0) }
+        Work { left: Cell::new(units), spent: Cell::new(0), over: Cell::new(0) }
     }
 
     /// The work of one verdict.
@@ -47,7 +74,9 @@ impl Work {
 
     /// Takes what something has taken that counted for itself: it is done even if that was more than there was.
     pub fn take_for(&self, done: &Work) {
-        let _ = self.take(done.spent().min(self.left.get()));
+        let within = done.spent().min(self.left.get());
+        let _ = self.take(within);
+        self.over.set(self.over.get() + done.spent() - within);
     }
 
     /// Whether nothing is left.
@@ -60,5 +89,30 @@ impl Work {
     #[must_use]
     pub fn spent(&self) -> u64 {
         self.spent.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn ticks_take_no_more_than_their_share_in_the_long_run() {
+        let (mut pace, mut done) = (Pace::default(), 0);
+        for ticks in 1..=1000 {
+            if let Some(work) = pace.tick() {
+                while !work.is_done() {
+                    let verdict = Work::of_a_verdict();
+                    assert!(verdict.take(100_000));
+                    work.take_for(&verdict);
+                    done += verdict.spent();
+                }
+                pace.took(&work);
+            }
+            assert!(done <= ticks * TICK_WORK_MAX + 100_000, "{ticks}: {done}");
+        }
+        assert!(done > 999 * TICK_WORK_MAX, "nothing of it is lost");
     }
 }

@@ -6,7 +6,7 @@ use super::idempotency::Answers;
 use super::namespaces::{Bump, Namespaces};
 use super::pending::{JOBS_MAX, Pending, RefreshJob};
 use super::queries;
-use super::refetch::{LOOKS_AT_FIRST, refetch, run_job};
+use super::refetch::{begin_job, refetch};
 use super::requests::{forms, forms_with};
 use crate::admin::{
     AdminResponse, Authorised, Caller, Command, JournalBusy, Problem, Purge, Reader, Refresh, Refreshed,
@@ -147,7 +147,7 @@ impl AdminRequest {
             && let Some(last) = results.iter().filter_map(|result| result.ok()).max()
         {
             let mut job = RefreshJob { matchers: purge.matchers(), receipt: last, cursor: 0 };
-            let done = run_job(cx, &mut job, LOOKS_AT_FIRST);
+            let done = begin_job(cx, &mut job);
             let continues = !done.as_ref().is_none_or(|done| done.complete) && pending.jobs.len() < JOBS_MAX;
             purge.refreshed = done.map(|done| Refreshed { continues, ..done });
             let answer = purged(&purge, &results);

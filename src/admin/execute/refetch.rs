@@ -11,13 +11,14 @@ use crate::policy::key::KeyParts;
 const NOBODY: StreamId = 0;
 /// Records of stored responses that are looked at in one callback in search of what a purge covers, in the beginning and
 /// from then on.
-pub const LOOKS_AT_FIRST: u64 = 10_000;
+const LOOKS_AT_FIRST: u64 = 10_000;
 const LOOKS_PER_RUN: u64 = 1_000;
 
 /// Time has passed: what purges have covered is fetched again as far as there is room for fetches.
 pub fn run_jobs(cx: &mut Context<'_, impl Host>, pending: &mut Pending) {
     let Some(mut job) = pending.jobs.pop_front() else { return };
-    if run_job(cx, &mut job, LOOKS_PER_RUN).is_some_and(|done| !done.complete) {
+    if run_job(cx, &mut job, |room| Survey::of_a_tick(room, LOOKS_PER_RUN)).is_some_and(|done| !done.complete)
+    {
         pending.jobs.push_front(job);
     }
 }
@@ -25,8 +26,17 @@ pub fn run_jobs(cx: &mut Context<'_, impl Host>, pending: &mut Pending) {
 /// Why something is not fetched again by itself.
 const BY_CLIENTS: &str = "clients fetch it with their own requests: what Larder fetches by itself needs collapse.cluster, and is not to be refused";
 
-/// Has so much of what a purge covers fetched again as there is room for. None when the journal cannot be read.
-pub fn run_job(cx: &mut Context<'_, impl Host>, job: &mut RefreshJob, looks: u64) -> Option<Refreshed> {
+/// Begins a job: has so much of what a purge covers fetched again as there is room for. None when the journal cannot be
+/// read.
+pub fn begin_job(cx: &mut Context<'_, impl Host>, job: &mut RefreshJob) -> Option<Refreshed> {
+    run_job(cx, job, |room| Survey::of(room, LOOKS_AT_FIRST))
+}
+
+fn run_job(
+    cx: &mut Context<'_, impl Host>,
+    job: &mut RefreshJob,
+    survey: impl FnOnce(usize) -> Survey,
+) -> Option<Refreshed> {
     if cx.config.collapse.cluster.is_none() {
         let left = vec![("what was purged".to_owned(), BY_CLIENTS.to_owned())];
         return Some(Refreshed { left, complete: true, ..Refreshed::default() });
@@ -36,9 +46,11 @@ pub fn run_job(cx: &mut Context<'_, impl Host>, job: &mut RefreshJob, looks: u64
     if room == 0 {
         return Some(Refreshed::default());
     }
-    let covered =
-        |subject: &Subject<'_>, stamp, work: &Work| stamp < job.receipt && job.matchers.cover(subject, work);
-    let page = cx.cache.survey(cx.host, job.cursor, &Survey::of(room, looks), covered)?;
+    // What it takes too much to tell of is left to who asks for it: it may not be meant at all.
+    let covered = |subject: &Subject<'_>, stamp, work: &Work| {
+        stamp < job.receipt && job.matchers.cover(subject, work) && !work.is_done()
+    };
+    let page = cx.cache.survey(cx.host, job.cursor, &survey(room), covered)?;
     job.cursor = page.next.unwrap_or(job.cursor);
     Some(Refreshed { complete: page.next.is_none(), ..refetch(cx, NOBODY, &page.seen) })
 }
