@@ -68,8 +68,8 @@ purge-chaos: build trap ## purges raced against all else on a real Envoy: make p
 	@envoy=$$(python3 tools/get.py envoy) && set -x && \
 	  LARDER_ENVOY=$$envoy PURGES=$(PURGES) cargo test --test main e2e::purge_chaos -- --nocapture
 
-soak: trap ## a real Envoy with four workers under everything at once: make soak MINUTES=20 [RATE=250]
-	python3 tools/soak.py $(or $(MINUTES),20) $(or $(RATE),250)
+soak: trap ## a real Envoy with four workers under everything at once, and then under attack too: make soak MINUTES=20 [RATE=250] [ATTACKS="ranges tags": these alone]
+	ATTACKS="$(ATTACKS)" python3 tools/soak/soak.py $(or $(MINUTES),20) $(or $(RATE),250)
 
 trap: rust
 	cargo build --profile chaos -p larder-wasm --lib --target wasm32-wasip1 --features trap

@@ -1,34 +1,34 @@
-"""A bounded soak on loopback: a real Envoy with four workers, mixed traffic, and everything that goes wrong in
-production at once: soak.py [MINUTES [REQUESTS_PER_SECOND]]
+"""A bounded soak on loopback: a real Envoy with four workers, mixed traffic, everything that goes wrong in production at
+once, and everything that attackers have: soak.py [MINUTES [REQUESTS_PER_SECOND]]
 
-Purges all the time, a configuration every few seconds, an origin that restarts, workers whose VM dies (with the build
-of the module that has the feature `trap`). Afterwards: no request hangs, no VM was reloaded but those that were killed,
-memory is flat, and what was answered agrees with the origin's log. Writes target/soak/report.svg; exits with 1 when
-something does not hold.
+There are three parts. All the time there are purges, a configuration every few seconds, and an origin that restarts. In the
+first part, workers' VMs die as well (with the build of the module that has the feature `trap`). The second is the measure:
+how long hits take. In the third the same goes on beside attackers (attacks.py). Afterwards: no request hangs, no VM died but
+those that were killed, memory is flat, hits took no more than twice as long beside attackers and were as many, and what was
+answered agrees with the origin's log. Writes target/soak/report.svg; exits with 1 when something does not hold.
 """
 
 import asyncio
 import json
+import os
 import pathlib
 import random
-import re
-import subprocess
 import sys
 import time
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUT = ROOT / "target/soak"
-MODULE = ROOT / "target/trap/larder.wasm"
-WORKERS = 4
+from edge import IDLE, OUT, TOKEN, Envoy, cpu_seconds, machine_seconds
+from report import growth, plot, quantile, steady, table
+from wire import Client, read_head
+
+ATTACKS = pathlib.Path(__file__).with_name("attacks.py")
+# The parts, and how much of the time each has.
+PARTS = {"trouble": 0.4, "calm": 0.2, "attacks": 0.4}
 CLIENTS = 48
 PUSH_EVERY, PURGE_EVERY, TRAP_EVERY, RESTART_EVERY, SAMPLE_EVERY = 4.0, 0.5, 20.0, 30.0, 2.0
-# The plugin configuration as it stands in envoy.yaml.
-SHIPPED = 'value: |\n                    { "collapse": { "cluster": "route_loop" } }\n'
-# A request that waits in a VM that dies ends by Envoy's silence timeout (envoy/envoy.yaml), which is shorter here.
-IDLE, HANGS_AFTER = 8.0, 25.0
-TOKEN = "secret"
-DIGEST = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+# Longer than Envoy's patience with silence.
+HANGS_AFTER = 25.0
+# Attackers, and those who measure, run on the processors that Envoy runs on: hits may wait that much longer for one.
+WAIT_MS = 5.0
 # Seconds for which each kind of resource may be answered from the cache, stale windows and grace included.
 KINDS = {"fresh": 5, "stale": 11, "varied": 5, "large": 5, "private": 0, "nostore": 0, "failing": 31}
 CONTROL = {
@@ -74,6 +74,8 @@ class Origin:
     def answer(self, start, fields):
         path = start.split()[1].split("?")[0]
         kind, variant = path.split("/")[1], fields.get("x-variant", "-")
+        if kind not in CONTROL:
+            return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
         if kind == "failing" and random.random() < 0.3:
             return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
         number = len(self.made)
@@ -88,131 +90,13 @@ class Origin:
         return head.encode() + (b"Vary: x-variant\r\n" if kind == "varied" else b"") + b"\r\n" + body
 
 
-async def read_head(reader):
-    raw = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
-    if not raw:
-        return None
-    start, *lines = raw.decode("latin-1").split("\r\n")
-    fields = dict(line.split(": ", 1) for line in lines if ": " in line)
-    return start, {name.lower(): value for name, value in fields.items()}
-
-
-class Envoy:
-    """Envoy with its listener in a file of its own, so that configurations can be pushed."""
-
-    def __init__(self, origin_port):
-        OUT.mkdir(parents=True, exist_ok=True)
-        found = subprocess.run([sys.executable, ROOT / "tools/get.py", "envoy"], stdout=subprocess.PIPE, check=True)
-        yaml = (ROOT / "envoy/envoy.yaml").read_text()
-        for old, new in {
-            "address: 127.0.0.1, port_value: 9901": "address: 127.0.0.1, port_value: 0",
-            "address: 0.0.0.0, port_value: 10000": "address: 127.0.0.1, port_value: 0",
-            "port_value: 8000": f"port_value: {origin_port}",
-            "filename: dist/larder.wasm": f"filename: {json.dumps(str(MODULE))}",
-            "stream_idle_timeout: 60s": f"stream_idle_timeout: {IDLE}s",
-        }.items():
-            assert yaml.count(old) == 1, f"envoy/envoy.yaml should have this exactly once: {old!r}"
-            yaml = yaml.replace(old, new)
-        before, rest = yaml.split("  listeners:\n")
-        self.listener, clusters = rest.split("  clusters:\n")
-        source = f"dynamic_resources: {{ lds_config: {{ path_config_source: {{ path: {OUT}/listener.yaml }} }} }}\n"
-        (OUT / "envoy.yaml").write_text(f"{before}  clusters:\n{clusters}{source}")
-        self.pushes = 0
-        self.push({})
-        (OUT / "admin").unlink(missing_ok=True)
-        command = [found.stdout.decode().strip(), "--config-path", OUT / "envoy.yaml", "--admin-address-path"]
-        command += [OUT / "admin", "--concurrency", str(WORKERS), "--disable-hot-restart", "--log-level", "warning"]
-        command += ["--drain-time-s", "5", "--service-node", "soak", "--service-cluster", "soak"]
-        with open(OUT / "log", "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
-
-    def push(self, configuration):
-        """No two are alike: Envoy takes up one that it knows as it was."""
-        self.pushes += 1
-        admin = {"tokens": [{"name": "ops", "sha256": DIGEST}]}
-        collapse = {"cluster": "route_loop", **configuration.pop("collapse", {})}
-        whole = {"admin": admin, "collapse": collapse, **configuration}
-        quoted = json.dumps(json.dumps(whole) + " " * self.pushes)
-        typed = '  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: larder\n'
-        numbered = f"    metadata: {{ filter_metadata: {{ push: {{ number: {self.pushes} }} }} }}\n    address:"
-        yaml = self.listener.replace("  - name: larder\n    address:", typed + numbered)
-        assert yaml.count(SHIPPED) == 1, f"envoy/envoy.yaml should have this exactly once: {SHIPPED!r}"
-        yaml = yaml.replace(SHIPPED, f"value: {quoted}\n")
-        looped = typed.replace("larder", "route_loop")
-        yaml = yaml.replace("  - name: route_loop\n    internal", f"{looped}    internal")
-        (OUT / "next.yaml").write_text(f"resources:\n{yaml}")
-        (OUT / "next.yaml").rename(OUT / "listener.yaml")
-
-    async def ready(self):
-        for _ in range(600):
-            try:
-                self.admin = (OUT / "admin").read_text().strip()
-                found = re.search(r"^larder::(\S+):(\d+)", self.get("/listeners"), re.MULTILINE)
-                if found and self.get("/ready").strip() == "LIVE":
-                    self.port = int(found[2])
-                    # The port stays the same over all pushes.
-                    self.listener = self.listener.replace("127.0.0.1, port_value: 0", f"127.0.0.1, port_value: {self.port}", 1)
-                    return
-            except OSError:
-                pass
-            await asyncio.sleep(0.1)
-        sys.exit("Envoy was not ready within 60 seconds")
-
-    def get(self, target):
-        with urllib.request.urlopen(f"http://{self.admin}{target}", timeout=20) as response:
-            return response.read().decode()
-
-    def stats(self, names):
-        lines = self.get(f"/stats?filter={names}").splitlines()
-        return {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
-
-    def memory(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s*(\d+)", status)[1]) / 1024
-
-
-class Client:
-    """One connection, opened again whenever Envoy closes it."""
-
-    def __init__(self, port):
-        self.port, self.writer = port, None
-
-    async def send(self, method, path, fields=None, body=b""):
-        """(status, fields, body); none when the connection ended before a response began."""
-        lines = [f"{method} {path} HTTP/1.1", "Host: shop.example", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in (fields or {}).items()]
-        if not body:
-            lines.pop(2)
-        try:
-            if self.writer is None:
-                self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-            self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-            head = await read_head(self.reader)
-            length = int(head[1].get("content-length", 0)) if head else 0
-            body = await self.reader.readexactly(length)
-        except (OSError, asyncio.IncompleteReadError):
-            head = None
-        if head is None:
-            self.close()
-            return None
-        start, fields = head
-        if fields.get("connection") == "close":
-            self.close()
-        return int(start.split()[1]), fields, body
-
-    def close(self):
-        if self.writer:
-            self.writer.transport.abort()
-        self.writer = None
-
-
 class Soak:
     def __init__(self, minutes, rate):
-        self.end, self.rate = time.monotonic() + minutes * 60, rate
-        self.begin = time.monotonic()
+        self.seconds, self.rate = minutes * 60, rate
         self.count = dict.fromkeys(("requests", "hits", "stale", "collapsed", "forwarded", "unanswered", "5xx"), 0)
         self.count |= dict.fromkeys(("purges", "pushes", "traps", "restarts", "left"), 0)
-        self.wrong, self.hung, self.purges, self.samples, self.last_trap = [], [], {}, [], 0.0
+        self.wrong, self.hung, self.purges, self.samples = [], [], {}, []
+        self.parts = {}
 
     def runs(self):
         return time.monotonic() < self.end
@@ -251,6 +135,8 @@ class Soak:
         tags = (kind, path.split("/")[2])
         purged = [max(self.purges.get((tag, mode), 0) for tag in tags) for mode in ("soft", "hard")]
         self.count["requests"] += 1
+        self.part.requests += 1
+        sent = time.monotonic()
         try:
             found = await asyncio.wait_for(client.send("GET", path, {"x-variant": variant}), HANGS_AFTER)
         except TimeoutError:
@@ -261,6 +147,8 @@ class Soak:
             return
         status, fields, body = found
         verdict = fields.get("cache-status", "")
+        if "; hit" in verdict:
+            self.part.hits.append(client.begun - sent)
         if status != 200:
             self.count["5xx"] += status >= 500
             if status < 500:
@@ -314,9 +202,12 @@ class Soak:
         self.envoy.push(random.choice([
             {}, {"collapse": {"fetch": "dispatched", "cluster": "origin"}}, {"collapse": {"fetch": "inline"}},
             {"store": {"worker_bytes_max": "1MiB"}}, {"store": {"bytes_max": "8MiB"}},
+            {"store": {"in_flight_bytes_max": "8MiB"}},
         ]))
 
     async def trap(self):
+        if self.part.name != "trouble":
+            return
         self.count["traps"] += 1
         client = Client(self.envoy.port)
         await asyncio.wait([asyncio.create_task(client.send("GET", "/fresh/1", {"x-larder-trap": "1"}))], timeout=5)
@@ -337,65 +228,109 @@ class Soak:
     async def run(self):
         self.origin = Origin()
         await self.origin.start()
-        self.envoy = Envoy(self.origin.port)
+        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+        self.attackers = await asyncio.create_subprocess_exec(sys.executable, ATTACKS, **pipes)
         try:
-            await self.envoy.ready()
-            acts = [(PURGE_EVERY, self.purge), (PUSH_EVERY, self.push), (TRAP_EVERY, self.trap),
-                    (RESTART_EVERY, self.restart), (SAMPLE_EVERY, self.sample)]
-            await asyncio.gather(*map(self.client, range(CLIENTS)), *(self.every(*act) for act in acts))
-            return await self.settled()
+            self.envoy = Envoy(self.origin.port, int(await self.attackers.stdout.readline()))
+            try:
+                await self.envoy.ready()
+                self.begin = time.monotonic()
+                self.end = self.begin + self.seconds
+                acts = [(PURGE_EVERY, self.purge), (PUSH_EVERY, self.push), (TRAP_EVERY, self.trap),
+                        (RESTART_EVERY, self.restart), (SAMPLE_EVERY, self.sample)]
+                self.enter("trouble")
+                await asyncio.gather(self.go_on(), *map(self.client, range(CLIENTS)), *(self.every(*act) for act in acts))
+                return await self.settled()
+            finally:
+                self.envoy.process.terminate()
+                self.envoy.process.wait()
         finally:
-            self.envoy.process.terminate()
-            self.envoy.process.wait()
+            if self.attackers.returncode is None:
+                self.attackers.kill()
+
+    def enter(self, name):
+        self.part = self.parts[name] = Part(name, self.seconds_taken(), self.envoy.died())
+
+    async def go_on(self):
+        """From part to part."""
+        for name, share in PARTS.items():
+            if name == "attacks":
+                orders = json.dumps([self.envoy.port, f"Bearer {TOKEN}"])
+                self.attackers.stdin.write(f"{orders}\n".encode())
+            if name != "trouble":
+                self.enter(name)
+            await asyncio.sleep(share * self.seconds)
+            self.part.ends(self.seconds_taken(), self.envoy.died())
+
+    def seconds_taken(self):
+        """What the processors have done: for Envoy, for the attackers, for the others with their origin, and at all."""
+        pids = (self.envoy.process.pid, self.attackers.pid, os.getpid())
+        return [*map(cpu_seconds, pids), machine_seconds()]
 
     async def settled(self):
         """What must hold when all is over; a list of what does not."""
+        self.attackers.stdin.close()
+        done, _ = await self.attackers.communicate()
+        attacks = json.loads(done)
         await asyncio.sleep(IDLE + 12)
-        active = self.envoy.stats("(http.larder.downstream|cluster.origin.upstream)_rq_active$")
+        active = self.envoy.stats("(http.larder.downstream|cluster.(origin|attacked).upstream)_rq_active$")
         # Each listener that still drains reloads a VM that died for itself, so reloads say less than what Envoy logs.
         reloads = self.envoy.stats("wasm.larder.vm_reload_success")
-        died = len(re.findall(r"Function: \w+ failed", (OUT / "log").read_text(errors="replace")))
-        first, last = steady([sample[1] for sample in self.samples])
+        died = self.envoy.died()
+        calm, attacked = self.parts["calm"], self.parts["attacks"]
+        first, last = steady([sample[1] for sample in self.samples if sample[0] < attacked.began - self.begin])
+        under_attack = [sample for sample in self.samples if sample[0] >= attacked.began - self.begin]
+        grows, usual = growth(under_attack), quantile([sample[1] for sample in under_attack], 0.5)
+        minutes = (under_attack[-1][0] - under_attack[0][0]) / 60
         print(json.dumps(self.count), f"origin answered {len(self.origin.made)}", sep="\n")
-        print(f"VMs died: {died}; reloads: {sum(reloads.values())}; resident memory {first:.0f} MiB after a third, {last:.0f} MiB at the end")
+        print(table([Part.TITLES, *(part.row() for part in self.parts.values())]))
+        print(table([("attack", "sent", "answered", "ended", "hung"),
+                     *((kind, *map(str, count.values())) for kind, count in attacks.items())]))
+        print(f"VMs died: {died}; reloads: {sum(reloads.values())}; resident memory {first:.0f} MiB after a third, {last:.0f} MiB "
+              f"before the attacks, {usual:.0f} MiB during them, {grows:+.1f} MiB a minute")
         (OUT / "report.svg").write_text(plot(self.samples))
+        hung = {kind: count["hung"] for kind, count in attacks.items() if count["hung"]}
+        slower = {name: (attacked.hit_ms(part), calm.hit_ms(part)) for name, part in (("half", 0.5), ("99 of 100", 0.99))}
         return [what for what, holds in {
             f"{len(self.hung)} requests hang: {self.hung[:9]}": not self.hung,
+            f"attackers' requests hang: {hung}": not hung,
             f"requests are still under way: {active}": not any(active.values()),
             f"{died} VMs died, of which {self.count['traps']} were killed": died <= self.count["traps"],
+            f"{attacked.died} VMs died under attack": not attacked.died,
             f"memory grows from {first:.0f} to {last:.0f} MiB": last < first * 1.15 + 16,
+            f"memory grows by {grows:.1f} MiB a minute under attack": grows * minutes * 2 / 3 < usual * 0.15 + 16,
             f"{len(self.wrong)} answers are wrong": not self.wrong,
             "nothing was ever answered from the cache": self.count["hits"] > self.count["requests"] / 10,
+            f"{attacked.hit_ratio():.0%} are hits under attack, of {calm.hit_ratio():.0%}": attacked.hit_ratio() > calm.hit_ratio() * 0.8,
+            **{f"{name} of the hits begin within {now:.1f} ms under attack, and {before:.1f} ms without": now <= 2 * before + WAIT_MS
+               for name, (now, before) in slower.items()},
         }.items() if not holds]
 
 
-def steady(values):
-    """The median of the second third and of the last tenth: the first third is for filling up."""
-    median = lambda part: sorted(part)[len(part) // 2]
-    third, tenth = len(values) // 3, max(1, len(values) // 10)
-    return median(values[third:2 * third]), median(values[-tenth:])
+class Part:
+    """What went on in a part of the time."""
 
+    TITLES = ("part", "seconds", "requests", "hits", "median", "99 %", "99.9 %", "CPU: Envoy", "attackers", "clients", "machine", "VMs died")
 
-def plot(samples):
-    """Resident memory, what Envoy has allocated, and what is stored, over time."""
-    width, height, left, top = 720, 260, 60, 20
-    last, most = samples[-1][0], max(max(sample[1:4]) for sample in samples) * 1.1
-    lines = []
-    for nth, (name, colour) in enumerate((("resident", "#b3402a"), ("allocated", "#2a6fb3"), ("stored", "#3a8f4a")), 1):
-        points = " ".join(
-            f"{left + sample[0] / last * width:.1f},{top + height - sample[nth] / most * height:.1f}" for sample in samples
-        )
-        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        lines.append(f'<text x="{left + 8 + 110 * (nth - 1)}" y="{top + 14}" fill="{colour}">{name}</text>')
-    for part in range(5):
-        y = top + height - height * part / 4
-        lines.append(f'<line x1="{left}" x2="{left + width}" y1="{y}" y2="{y}" stroke="#ccc"/>')
-        lines.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{most * part / 4:.0f} MiB</text>')
-        lines.append(f'<text x="{left + width * part / 4}" y="{top + height + 18}" text-anchor="middle">{last / 60 * part / 4:.1f} min</text>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 40} {top + height + 30}" '
-        f'font-family="sans-serif" font-size="11">{"".join(lines)}</svg>\n'
-    )
+    def __init__(self, name, taken, died):
+        self.name, self.taken, self.died = name, taken, died
+        self.began, self.requests, self.hits = time.monotonic(), 0, []
+
+    def ends(self, taken, died):
+        self.seconds = time.monotonic() - self.began
+        self.taken = [now - before for now, before in zip(taken, self.taken)]
+        self.died = died - self.died
+
+    def hit_ms(self, part):
+        return 1000 * quantile(self.hits, part)
+
+    def hit_ratio(self):
+        return len(self.hits) / max(1, self.requests)
+
+    def row(self):
+        times = [f"{self.hit_ms(part):.1f} ms" for part in (0.5, 0.99, 0.999)]
+        cpu = [f"{seconds / self.seconds:.0%}" for seconds in self.taken]
+        return (self.name, f"{self.seconds:.0f}", str(self.requests), f"{self.hit_ratio():.0%}", *times, *cpu, str(self.died))
 
 
 def main():
