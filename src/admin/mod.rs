@@ -14,8 +14,7 @@
 //! - [`take`] is where a request comes in, [`AdminRequest`] what waits for its body.
 //! - `access` says who may do what and how often; [`recognise`] whether a request is for us at all.
 //! - `routes` is the table of all routes: from it come dispatch, methods, the index and the list for operators.
-//! - `dialects` read commands; `execute` carries them out and is the only folder that sees the cache; `answers` are what
-//!   they show.
+//! - `dialects` read commands; `execute` carries them out in the cache; `answers` are what they show.
 
 mod access;
 mod answers;

@@ -18,8 +18,8 @@ const KNOWN: &str = "url, url_any_query, prefix, host, authority, tag, tags, tag
 /// The most tags in a list, descendants included: more do not fit into a record.
 const TAGS_MAX: usize = 4096;
 
-/// The most conditions of an `and`, beside as many as `admin.selectors_max`: what a selector says in members is shown as
-/// an `and`, and has to be read again.
+/// The most conditions of a selector, beside as many as `admin.selectors_max`: so many tags and all other members are shown
+/// as one `and`, which has to be read again.
 const MEMBERS_MAX: usize = 32;
 
 /// The most patterns in a selector: all are held against one response.
@@ -39,6 +39,10 @@ pub fn read(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
     let Members { terms, all } = read_members(node, reader, true)?;
     if terms.is_empty() && !all {
         return Err(Problem::at(&path, format!("is empty: expected some of {KNOWN}")));
+    }
+    let max = conditions_max(reader);
+    if terms.len() > max {
+        return Err(Problem::at(&path, format!("expected at most {max} conditions in a selector")));
     }
     if terms.iter().filter(|term| is_pattern(&term.selector)).count() > PATTERNS_MAX {
         return Err(Problem::at(&path, format!("expected at most {PATTERNS_MAX} patterns in a selector")));
@@ -85,7 +89,7 @@ fn read_members(node: Node, reader: &Reader<'_>, is_outermost: bool) -> Result<M
 /// Reads a list of conditions, each an object whose members must all hold.
 fn read_and(node: Node, reader: &Reader<'_>) -> Result<Vec<Term>, Problem> {
     let mut terms = Vec::new();
-    for element in node.list(reader.config.selectors_max.saturating_add(MEMBERS_MAX))? {
+    for element in node.list(conditions_max(reader))? {
         let empty = element.expected("a condition");
         let members = read_members(element, reader, false)?;
         match (members.terms.is_empty(), members.all) {
@@ -95,6 +99,11 @@ fn read_and(node: Node, reader: &Reader<'_>) -> Result<Vec<Term>, Problem> {
         }
     }
     Ok(terms)
+}
+
+/// The most conditions of a selector.
+const fn conditions_max(reader: &Reader<'_>) -> usize {
+    reader.config.selectors_max.saturating_add(MEMBERS_MAX)
 }
 
 const fn is_pattern(selector: &Selector) -> bool {
@@ -777,6 +786,9 @@ mod tests {
         };
         assert!(globs(PATTERNS_MAX).is_ok());
         assert_eq!(globs(PATTERNS_MAX + 1).unwrap_err(), "expected at most 32 patterns in a selector");
+        let twice = json!({"tags_all": ["a", "b", "c", "d"]});
+        let many = json!({"and": vec![twice; 10]});
+        assert_eq!(check(&many.to_string()).unwrap_err(), "expected at most 36 conditions in a selector");
         let long: Vec<Value> = (0..4 + MEMBERS_MAX + 1).map(|n| json!({"tag": format!("t{n}")})).collect();
         assert_eq!(
             check(&json!({"and": long}).to_string()).unwrap_err(),
