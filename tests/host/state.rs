@@ -20,6 +20,7 @@ use super::{
     origin::Origin,
     shared::{Queues, SharedData},
     stream::{Side, Stream},
+    timers::Posts,
     vm::{ContextKind, Filter, Thread, Vm},
 };
 
@@ -62,6 +63,7 @@ pub struct Host {
     pub frames: Vec<Frame>,
     pub shared: SharedData,
     pub queues: Queues,
+    pub posts: Posts,
     pub metrics: Metrics,
     pub streams: Vec<Stream>,
     pub calls: BTreeMap<u32, Call>,
@@ -213,6 +215,7 @@ impl Host {
             frames: Vec::new(),
             shared: SharedData::new(),
             queues: Queues::default(),
+            posts: Posts::default(),
             metrics: Metrics::default(),
             streams: Vec::new(),
             calls: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! Callbacks that no stream causes: timers and queues.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{
@@ -9,6 +10,41 @@ use super::{
     state::{Host, host},
     vm::{Context, ContextKind, Thread, Tick},
 };
+
+/// So many posted callbacks in a row that have posted another one are taken for a chain without end.
+const POSTS_IN_A_ROW_MAX: u32 = 900;
+
+/// What posted callbacks post. Envoy runs it before the thread sees to its sockets and timers again, so a chain without
+/// an end stops the thread for ever.
+#[derive(Default)]
+pub struct Posts {
+    /// The thread whose posted callback runs, and whether that has posted for it again.
+    running: Option<(Thread, bool)>,
+    in_a_row: HashMap<Thread, u32>,
+}
+
+impl Posts {
+    /// A callback is posted for this thread.
+    pub fn posted(&mut self, to: Thread) {
+        if let Some((thread, again)) = &mut self.running {
+            *again |= *thread == to;
+        }
+    }
+
+    fn enter(&mut self, thread: Thread) {
+        self.running = Some((thread, false));
+    }
+
+    fn leave(&mut self) {
+        let Some((thread, again)) = self.running.take() else { return };
+        let in_a_row = self.in_a_row.entry(thread).or_default();
+        *in_a_row = if again { *in_a_row + 1 } else { 0 };
+        assert!(
+            *in_a_row < POSTS_IN_A_ROW_MAX,
+            "{thread:?} does nothing but run callbacks that post the next"
+        );
+    }
+}
 
 impl World {
     /// A timer fires, and is armed again after the callback.
@@ -44,11 +80,13 @@ impl World {
                     let name = h.vms[vm].name();
                     h.tell(|| format!("{name}: queue {token} is ready"));
                 });
+                host(|h| h.posts.enter(thread));
                 // The toy's roots are none that Larder knows, so roots are called past Larder's own callback.
                 self.notify(vm, context, "on_queue_ready", || match is_root {
                     true => exports::proxy_on_queue_ready(context, token),
                     false => larder_wasm::larder_on_queue_ready(context, token),
                 });
+                host(|h| h.posts.leave());
             }
             None => host(|h| h.tell(|| format!("queue {token} is ready, and nobody is there"))),
         }

@@ -16,7 +16,7 @@ pub type NewVm = Rc<dyn Fn(u32) -> Box<dyn RootContext>>;
 pub type Filter = fn() -> NewVm;
 
 /// A thread of Envoy.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Thread {
     Main,
     Worker(usize),

@@ -117,6 +117,7 @@ impl Host {
     fn enqueue(&mut self, token: u32, message: &[u8]) -> Status {
         let Some(queue) = self.queues.get(token) else { return Status::NotFound };
         let (name, thread, code, root) = (queue.name.clone(), queue.thread, queue.code, queue.root);
+        self.posts.posted(thread);
         let harm = self.faults.message(&name, &mut self.random);
         if let Some(harm) = harm {
             self.tell(|| format!("a message to {} is harmed: {harm:?}", String::from_utf8_lossy(&name)));
