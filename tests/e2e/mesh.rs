@@ -101,6 +101,25 @@ fn nothing_stalls_where_bodies_are_kept_back_until_they_are_not() {
     edge.check_settled();
 }
 
+/// As many as one callback gives up, and a few more or less: the worker has to know when nothing is left to do, or it
+/// never looks at its sockets again.
+#[test]
+fn a_worker_goes_on_when_it_has_given_up_on_a_callback_full_of_bodies() {
+    for count in [31, 32, 33, 64] {
+        let edge = Edge::start(&Setup { replaced: vec![(FLAG, NO_FLAG)], ..Setup::default() });
+        edge.origin.answer_by(|_| page("found"));
+        let clients = edge.clients_of(0, count).into_iter().enumerate();
+        let answers = edge.ask(clients.map(|(n, client)| (client, query(&format!("/full/{n}")))).collect());
+        for (n, answer) in answers.into_iter().enumerate() {
+            let answer = answer.unwrap_or_else(|error| panic!("{n} of {count}: {error}"));
+            assert!(is_bypass(&answer), "{n} of {count}: {}", answer.field("cache-status"));
+        }
+        let client = edge.clients_of(0, 1).remove(0);
+        assert_eq!(edge.ask(vec![(client, Request::get("/after"))]).remove(0).unwrap().status, 200);
+        edge.check_settled();
+    }
+}
+
 /// Sends a request to a listener of its own connection.
 fn send(to: SocketAddr, method: &str, target: &str, authorization: &str) -> (String, String) {
     let mut stream = TcpStream::connect(to).unwrap();

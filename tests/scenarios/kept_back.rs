@@ -65,6 +65,20 @@ pub fn a_post_that_asks_waits_no_longer_where_its_content_is_kept_back(stand: &m
     assert!(get(stand, 1, "/graphql").is_hit());
 }
 
+/// As many as one callback gives up: with the last of them nothing is left to do, and the worker has to know.
+pub fn a_worker_goes_on_when_it_has_given_up_on_a_callback_full_of_bodies(stand: &mut Emulated) {
+    for count in 30..35 {
+        stand.world.settings(|s| s.body_while_headers_held = false);
+        stand.configure(&format!("{{}}{}", " ".repeat(count))).unwrap(); // A root that knows nothing.
+        stand.origin("/full", vec![page("found")]);
+        let exchanges: Vec<_> = (0..count).map(|_| stand.start(0, query("/full"))).collect();
+        exchanges.into_iter().for_each(|exchange| expect_bypass(&stand.finish(exchange), "found"));
+        let before = stand.world.now();
+        stand.pass(Duration::from_secs(1));
+        assert_eq!(stand.world.now() - before, 1_000_000_000);
+    }
+}
+
 pub fn a_command_whose_body_is_kept_back_is_told_what_to_do(stand: &mut Emulated) {
     keep_back(stand);
     for (n, worker) in [0, 0, 1, 1].into_iter().enumerate() {

@@ -520,6 +520,7 @@ macro_rules! on_the_emulated_host_only {
             kept_back {
                 a_query_whose_content_is_kept_back_goes_to_the_origin
                 a_post_that_asks_waits_no_longer_where_its_content_is_kept_back
+                a_worker_goes_on_when_it_has_given_up_on_a_callback_full_of_bodies
                 a_command_whose_body_is_kept_back_is_told_what_to_do
                 a_command_that_reads_no_body_is_carried_out_without_it
                 commands_in_the_query_work_where_bodies_are_kept_back

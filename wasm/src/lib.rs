@@ -5,6 +5,7 @@ mod abi;
 mod bodies;
 mod exports;
 mod filter;
+mod held;
 mod host;
 mod listeners;
 mod root;

@@ -1,22 +1,20 @@
 //! What the roots and streams of one VM share: the cache of this worker, the streams that wait, the calls under way.
 
 use core::cell::{Cell, RefCell};
-use core::ops::Bound::{Excluded, Unbounded};
 use hashbrown::HashMap;
 use log::{error, info};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::bodies::{Arrival, Bodies};
+use super::bodies::Bodies;
 use super::filter::perform_elsewhere;
+use super::held::HeldRequests;
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
-use larder::admin::{self, BodyMissing};
+use larder::admin;
 use larder::cache::{Ask, Cache, Context, Decision, Effect, Identity, Reception, StreamId};
 use larder::config::Config;
 use larder::exchange::{Exchange, Kept, catch_up};
 use larder::store::{Fingerprint, Seed};
-use larder::time::Monotonic;
 
 /// The most messages that one callback takes from its queue.
 const MESSAGES_MAX: usize = 64;
@@ -25,36 +23,10 @@ const MESSAGES_MAX: usize = 64;
 /// would overflow it, which kills the VM.
 const EFFECTS_MAX: usize = 32;
 
-/// How many of the requests that wait for their bodies are looked at on a tick: each takes two calls to the host.
-const LOOKS_MAX: usize = 64;
-
-/// A request whose body is waited for.
-struct Held {
-    until: Monotonic,
-    config: Rc<Config>,
-    exchange: Rc<RefCell<Exchange>>,
-    bodies: Rc<Bodies>,
-    arrival: Arrival,
-    /// It is held to see whether bodies that were kept back come now.
-    is_look: bool,
-    /// Its body is there and is not shown.
-    is_unseen: bool,
-}
-
-impl Held {
-    /// Why its body is not waited for any more.
-    fn missing(&self, now: Monotonic) -> Option<BodyMissing> {
-        if self.is_unseen || (self.bodies.are_kept_back() && !self.is_look) {
-            Some(BodyMissing::KeptBack)
-        } else if self.until > now {
-            None
-        } else if self.is_look {
-            Some(BodyMissing::KeptBack)
-        } else {
-            Some(BodyMissing::Late)
-        }
-    }
-}
+/// The most times in a row that we have ourselves called back at once, until the next tick. Envoy does so before it sees to
+/// the sockets and timers of the thread again (envoy-facts §0.11): should something be due for ever, the worker would do
+/// nothing else.
+const KICKS_MAX: u32 = 1000;
 
 /// A worker's VM.
 pub struct Vm {
@@ -67,16 +39,14 @@ pub struct Vm {
     /// stream lives is not enough while it is being deleted (envoy-facts §20.1).
     parked: RefCell<HashMap<StreamId, Rc<RefCell<Exchange>>>>,
     /// Requests whose bodies are waited for.
-    held: RefCell<BTreeMap<StreamId, Held>>,
-    /// Which of them was looked at last.
-    looked_at: Cell<StreamId>,
-    /// Some of them are to be given up in the next callback of the root.
-    gives_up: Cell<bool>,
+    held: RefCell<HeldRequests>,
     calls: RefCell<HashMap<u32, u64>>,
     /// Whether this VM serves streams at all; the main thread's and the canary's do not.
     serves: Cell<bool>,
     /// This worker's queue and the root that receives from it.
     queue: Cell<Option<(u32, u32)>>,
+    /// How often it has been kicked since the last tick.
+    kicks: Cell<u32>,
 }
 
 impl Vm {
@@ -90,11 +60,10 @@ impl Vm {
             roots: RefCell::default(),
             parked: RefCell::default(),
             held: RefCell::default(),
-            looked_at: Cell::default(),
-            gives_up: Cell::new(false),
             calls: RefCell::default(),
             serves: Cell::new(false),
             queue: Cell::new(None),
+            kicks: Cell::new(0),
         })
     }
 
@@ -155,7 +124,7 @@ impl Vm {
     /// A stream does not wait any more.
     pub(super) fn unpark(&self, stream: StreamId) {
         self.parked.borrow_mut().remove(&stream);
-        self.held.borrow_mut().remove(&stream);
+        self.held.borrow_mut().release(stream);
     }
 
     /// Waits for the body of the request at hand; false when it will not come, and the request shall go on without.
@@ -166,71 +135,19 @@ impl Vm {
         exchange: &Rc<RefCell<Exchange>>,
         bodies: &Rc<Bodies>,
     ) -> bool {
-        let now = host::now().mono;
-        let is_look = bodies.are_kept_back();
-        let within = bodies.hold(now);
-        // A command is answered, but not before Envoy has taken in what came along with its head: many clients break off
-        // when they are answered before they have sent everything.
-        let is_unseen = within.is_none() && exchange.borrow().is_commanded();
-        if within.is_none() && !is_unseen {
-            return false;
-        }
-        self.gives_up.set(self.gives_up.get() || is_unseen);
-        let held = Held {
-            until: now.after(within.unwrap_or_default()),
-            config: Rc::clone(config),
-            exchange: Rc::clone(exchange),
-            bodies: Rc::clone(bodies),
-            arrival: if bodies.are_shown() { Arrival::default() } else { Arrival::of_head() },
-            is_look,
-            is_unseen,
-        };
-        self.held.borrow_mut().insert(stream, held);
-        true
-    }
-
-    /// Looks whether bodies that are waited for are there and are not shown: again at a few of which something was there,
-    /// and at others in turn.
-    fn look_for_bodies(&self) {
-        let mut held = self.held.borrow_mut();
-        if held.is_empty() {
-            return;
-        }
-        let now = host::now().mono;
-        let last = self.looked_at.get();
-        let unsure = |(stream, held): (&StreamId, &Held)| (!held.bodies.are_shown()).then_some(*stream);
-        let arrived = |(_, held): &(&StreamId, &Held)| held.arrival.has_begun();
-        let mut streams: Vec<StreamId> =
-            held.iter().filter(arrived).filter_map(unsure).take(LOOKS_MAX / 2).collect();
-        let in_turn = held.range((Excluded(last), Unbounded)).chain(held.range(..=last));
-        let others = in_turn.filter(|entry| !arrived(entry)).filter_map(unsure);
-        streams.extend(others.take(LOOKS_MAX - streams.len()));
-        for stream in streams {
-            self.looked_at.set(stream);
-            if let Some(held) = held.get_mut(&stream).filter(|_| abi::set_effective_context(stream)) {
-                held.is_unseen = held.arrival.look(&held.bodies, now);
-            }
-        }
+        self.held.borrow_mut().hold(stream, config, exchange, bodies, host::now().mono)
     }
 
     fn give_up_missing_bodies(&self) {
         if self.held.borrow().is_empty() {
             return;
         }
-        let now = host::now().mono;
-        let due = |(stream, held): (&StreamId, &Held)| Some((*stream, held.missing(now)?));
-        let missing: Vec<_> = self.held.borrow().iter().filter_map(due).take(EFFECTS_MAX).collect();
-        self.gives_up.set(missing.len() == EFFECTS_MAX);
-        for (stream, why) in missing {
-            let Some(held) = self.held.borrow_mut().remove(&stream) else { continue };
-            if why == BodyMissing::Late {
-                held.bodies.missed();
-            }
+        let given_up = self.held.borrow_mut().give_up(host::now().mono, EFFECTS_MAX);
+        for (stream, held, why) in given_up {
             let missing = |cx: &mut Context<'_, _>, kept: &mut _| {
                 held.exchange.borrow_mut().body_missing(cx, kept, why)
             };
-            let step = self.with_cache(&held.config, missing);
-            if let Some(step) = step {
+            if let Some(step) = self.with_cache(&held.config, missing) {
                 perform_elsewhere(self, stream, &held.exchange, step);
             }
         }
@@ -238,8 +155,11 @@ impl Vm {
 
     /// Sees to it that what is due happens in a callback of the root, soon.
     pub(super) fn kick(&self) {
-        let is_settled = !self.gives_up.get() && self.cache.borrow().as_ref().is_none_or(Cache::is_settled);
-        if let (false, Some((queue, _))) = (is_settled, self.queue.get()) {
+        let is_settled =
+            !self.held.borrow().are_due() && self.cache.borrow().as_ref().is_none_or(Cache::is_settled);
+        if let (false, true, Some((queue, _))) = (is_settled, self.kicks.get() < KICKS_MAX, self.queue.get())
+        {
+            self.kicks.set(self.kicks.get() + 1);
             abi::enqueue(queue, &[]);
         }
     }
@@ -274,6 +194,7 @@ impl Vm {
 
     /// Time has passed.
     pub(super) fn tick(&self) {
+        self.kicks.set(0);
         if let Some(cache) = &mut *self.cache.borrow_mut() {
             cache.tick(&self.host, host::now());
         }
@@ -284,7 +205,9 @@ impl Vm {
                 admin::run_jobs(cx, &mut kept.admin);
             })
         });
-        self.look_for_bodies();
+        if !self.held.borrow().is_empty() {
+            self.held.borrow_mut().look(host::now().mono);
+        }
         self.host.report();
     }
 
