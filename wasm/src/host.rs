@@ -250,9 +250,8 @@ impl Metrics for ProxyHost {
     /// gauge is the sum of all.
     fn show(&self, gauge: Gauge, value: u64) {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
-        let Some(before) = sum::replace(self, &shown(gauge), value) else { return };
-        if let (Some(id), true) = (self.gauge(gauge), value != before) {
-            abi::add_to_metric(id, value - before);
+        if let Some(id) = self.gauge(gauge) {
+            sum::mirror(self, &shown(gauge), value, |by| abi::add_to_metric(id, by));
         }
     }
 
