@@ -30,7 +30,7 @@
 //!    things take of it.
 //! 10. [`outcome`] names what was done and why, once: tables of [reasons](outcome::reasons) for `Cache-Status` and
 //!     explanations, and of [metrics](outcome::metrics). [`config`] is the configuration; [`time`] makes time an
-//!     argument; [`deviation`] is for tests alone.
+//!     argument, and a [`turn`] carries it with the host; [`deviation`] is for tests alone.
 //!
 //! # What holds
 //!
@@ -66,3 +66,4 @@ pub mod policy;
 mod sorting;
 pub mod store;
 pub mod time;
+pub mod turn;

@@ -40,7 +40,7 @@ fn what_is_said_to_be_stored_is_what_the_sets_hold_and_never_more_than_the_budge
                         wall: Timestamp(now.wall.0 + step.as_millis() as u64),
                         mono: now.mono.after(step),
                     };
-                    workers.iter_mut().for_each(|worker| worker.tick(&world, now));
+                    workers.iter_mut().for_each(|worker| worker.tick(world.at(now)));
                 }
                 1..=3 if !flying.is_empty() => {
                     let (worker, generation) = flying.swap_remove(chance.below(flying.len() as u64) as usize);
@@ -51,12 +51,12 @@ fn what_is_said_to_be_stored_is_what_the_sets_hold_and_never_more_than_the_budge
                         1 => Landing::Dropped(NotStored::NoStore),
                         _ => Landing::Stored(Box::new(response(chance.below(largest), now))),
                     };
-                    workers[worker].land(&world, generation, landing, now);
+                    workers[worker].land(world.at(now), generation, landing);
                 }
                 _ => {
                     let ask = ask(&workers[worker], chance.below(200) as u32, now);
                     if let Decision::Fetch { generation, .. } =
-                        workers[worker].consider(&world, &ask, true, now)
+                        workers[worker].consider(world.at(now), &ask, true)
                     {
                         flying.push((worker, generation));
                     }
@@ -88,12 +88,12 @@ fn a_host_takes_no_more_than_its_share_and_makes_room_for_itself() {
             let worker = &mut workers[chance.below(2) as usize];
             let key = chance.below(200) as u32;
             let ask = ask(worker, key, now);
-            let Decision::Fetch { generation, .. } = worker.consider(&world, &ask, true, now) else {
+            let Decision::Fetch { generation, .. } = worker.consider(world.at(now), &ask, true) else {
                 continue;
             };
             let uri = [hosts[key as usize % 3], &key.to_le_bytes()].concat();
             let landing = Landing::Stored(Box::new(Response { uri, ..response(chance.below(20_000), now) }));
-            worker.land(&world, generation, landing, now);
+            worker.land(world.at(now), generation, landing);
             missing += u32::from(ask.home.get().is_none());
             for host in hosts {
                 let bucket = HostBucket::of(Seed(seed, 1), host);
@@ -138,13 +138,13 @@ fn what_finds_no_room_is_not_stored_for_that_reason() {
     let mut worker = Cache::new(config(4 << 20, 4096), Identity { nonce: 1, seed: Seed(1, 1) });
     for key in 0..1_800 {
         let ask = ask(&worker, key, now);
-        let Decision::Fetch { generation, .. } = worker.consider(&world, &ask, true, now) else { panic!() };
-        worker.land(&world, generation, Landing::Stored(Box::new(response(1_900, now))), now);
+        let Decision::Fetch { generation, .. } = worker.consider(world.at(now), &ask, true) else { panic!() };
+        worker.land(world.at(now), generation, Landing::Stored(Box::new(response(1_900, now))));
     }
     assert_eq!(world.not_stored(), None);
     let ask = ask(&worker, 10_000, now);
-    let Decision::Fetch { generation, .. } = worker.consider(&world, &ask, true, now) else { panic!() };
-    worker.land(&world, generation, Landing::Stored(Box::new(response(1 << 20, now))), now);
+    let Decision::Fetch { generation, .. } = worker.consider(world.at(now), &ask, true) else { panic!() };
+    worker.land(world.at(now), generation, Landing::Stored(Box::new(response(1 << 20, now))));
     assert_eq!((world.not_stored(), ask.home.get()), (Some(NotStored::NoRoom), None));
 }
 
@@ -154,7 +154,7 @@ fn what_is_older_than_what_is_there_is_superseded() {
     let mut worker = Cache::new(config(8 << 20, 1024), Identity { nonce: 1, seed: Seed(1, 1) });
     let ask = ask(&worker, 1, now);
     let limit = body_limit(&ask.config, &ask.request, &ResponseHead::default());
-    let mut keep = |order| worker.keep(&world, &ask.key, order, response(900, now), limit, now).err();
+    let mut keep = |order| worker.keep(world.at(now), &ask.key, order, response(900, now), limit).err();
     assert_eq!(keep((7, now.mono)), None);
     assert_eq!(keep((6, now.mono)), Some(NotStored::Superseded));
 }
@@ -184,7 +184,7 @@ fn what_lies_beyond_a_smaller_number_of_entries_is_given_up_in_time() {
         store(&mut workers[key as usize % 2], &world, key, now);
     }
     let ask = ask(&workers[0], 500, now);
-    let Decision::Fetch { generation, .. } = workers[0].consider(&world, &ask, true, now) else { panic!() };
+    let Decision::Fetch { generation, .. } = workers[0].consider(world.at(now), &ask, true) else { panic!() };
     let (near, beyond) = (entries_in(&world, 0..8), entries_in(&world, 8..64));
     assert!(beyond > 300);
     for worker in &mut workers {
@@ -193,9 +193,9 @@ fn what_lies_beyond_a_smaller_number_of_entries_is_given_up_in_time() {
         worker.configure(config(64 << 20, 128)); // As when the root before is gone.
     }
     for n in 0..20 {
-        workers.iter_mut().for_each(|worker| worker.tick(&world, now));
+        workers.iter_mut().for_each(|worker| worker.tick(world.at(now)));
         if n == 10 {
-            workers[0].land(&world, generation, Landing::Stored(Box::new(response(9000, now))), now);
+            workers[0].land(world.at(now), generation, Landing::Stored(Box::new(response(9000, now))));
         }
     }
     assert_eq!(entries_in(&world, 8..64), 0, "and what was being fetched for a place beyond as well");
@@ -216,15 +216,17 @@ fn who_never_had_more_entries_gives_up_what_lies_beyond_as_well() {
     }
     let near = entries_in(&world, 0..8);
     assert!(entries_in(&world, 8..64) > 100);
-    (0..10).for_each(|_| after.tick(&world, now));
+    (0..10).for_each(|_| after.tick(world.at(now)));
     assert_eq!((entries_in(&world, 0..8), entries_in(&world, 8..64)), (near, 0));
 }
 
 /// Fetches a key that is not stored; where its response lies then.
 pub fn store(worker: &mut Cache, world: &World, key: u32, now: Now) -> Option<Fingerprint> {
     let ask = ask(worker, key, now);
-    let Decision::Fetch { generation, .. } = worker.consider(world, &ask, true, now) else { panic!("{key}") };
-    worker.land(world, generation, Landing::Stored(Box::new(response(9000, now))), now);
+    let Decision::Fetch { generation, .. } = worker.consider(world.at(now), &ask, true) else {
+        panic!("{key}")
+    };
+    worker.land(world.at(now), generation, Landing::Stored(Box::new(response(9000, now))));
     ask.home.get()
 }
 

@@ -269,7 +269,7 @@ impl<'a> Worker<'a> {
             "tags": {"count_max": 1024, "length_max": 1024}, "collapse": {"waiters_max": 100000}, "variants_max": 1000}"#;
         let config = Rc::new(Config::parse(json.as_bytes()).unwrap());
         let mut cache = Cache::new(Rc::clone(&config), Identity { nonce, seed: Seed(1, 2) });
-        cache.register(world, now());
+        cache.register(world.at(now()));
         Worker {
             config,
             cache,
@@ -290,7 +290,7 @@ impl<'a> Worker<'a> {
 
     fn context(&mut self) -> (Context<'_, World>, &mut Kept) {
         let Worker { config, cache, kept, world, .. } = self;
-        (Context { cache, config, host: world, now: now() }, kept)
+        (Context { cache, config, turn: world.at(now()) }, kept)
     }
 
     /// A request that is answered from the cache.

@@ -34,7 +34,7 @@ impl Worker {
         let config = Rc::new(Config::parse(config.as_bytes()).unwrap_or_else(|e| panic!("{config}: {e}")));
         let mut cache = Cache::new(Rc::clone(&config), Identity { nonce: 1, seed: Seed(1, 2) });
         let world = World::default();
-        cache.register(&world, NOW);
+        cache.register(world.at(NOW));
         Worker { config, cache, kept: Kept::default(), world, streams: 0 }
     }
 
@@ -49,7 +49,7 @@ impl Worker {
 
     fn context(&mut self) -> (Context<'_, World>, &mut Kept) {
         let Worker { config, cache, kept, world, .. } = self;
-        (Context { cache, config, host: world, now: NOW }, kept)
+        (Context { cache, config, turn: world.at(NOW) }, kept)
     }
 
     /// What a request sends on; none when it is answered here.
@@ -79,7 +79,7 @@ impl Worker {
         self.begin(request);
         while let Some(effect) = self.cache.next_effect() {
             if let Effect::Dispatch(generation) = effect {
-                let call = self.cache.call(&self.world, generation, NOW)?;
+                let call = self.cache.call(self.world.at(NOW), generation)?;
                 return Some(call.fields.iter().map(|(name, value)| (name, value)).collect());
             }
         }

@@ -24,12 +24,12 @@ fn worker(url_bytes: usize) -> (World, Cache) {
     let mut worker = Cache::new(Rc::clone(&config), Identity { nonce: 1, seed: Seed(1, 1) });
     for key in 0..PAGES {
         let ask = ask(&worker, key, NOW);
-        let Decision::Fetch { generation, .. } = worker.consider(&world, &ask, true, NOW) else {
+        let Decision::Fetch { generation, .. } = worker.consider(world.at(NOW), &ask, true) else {
             panic!("{key}")
         };
         let uri = format!("shop.example/{key}/{}", "a".repeat(url_bytes)).into_bytes();
         let stored = Response { uri, ..response(700, NOW) };
-        worker.land(&world, generation, Landing::Stored(Box::new(stored)), NOW);
+        worker.land(world.at(NOW), generation, Landing::Stored(Box::new(stored)));
     }
     (world, worker)
 }
@@ -94,7 +94,7 @@ fn what_is_purged_among_many_patterns_is_given_back_bit_by_bit() {
     for _ in 0..200 {
         let step = Duration::from_millis(50);
         now = Now { wall: now.wall.after(step), mono: now.mono.after(step) };
-        worker.tick(&world, now);
+        worker.tick(world.at(now));
     }
     assert_eq!(before - world.entries(), 11, "those and no others");
 }

@@ -46,7 +46,7 @@ impl Stage {
 
     fn pass(&mut self, time: Duration) {
         self.now = Now { wall: self.now.wall.after(time), mono: self.now.mono.after(time) };
-        self.cache.tick(&self.world, self.now);
+        self.cache.tick(self.world.at(self.now));
     }
 
     /// A request that has come through a listener.
@@ -57,7 +57,7 @@ impl Stage {
         let options = config.rules.for_request(&request);
         let key = key::primary(&request, &options);
         let ask = Rc::new(Ask::new(1, config, options, request, key, self.now));
-        self.cache.consider(&self.world, &ask, true, self.now)
+        self.cache.consider(self.world.at(self.now), &ask, true)
     }
 
     /// A response that is stored, and stale by now.
@@ -66,7 +66,7 @@ impl Stage {
         let mut response = response(500, self.now);
         response.stored.stale_while_revalidate = Duration::from_secs(3600);
         let landing = Landing::Stored(Box::new(response));
-        self.cache.land(&self.world, generation, landing, self.now);
+        self.cache.land(self.world.at(self.now), generation, landing);
         self.pass(Duration::from_secs(100));
     }
 
@@ -94,7 +94,7 @@ fn each_listener_refreshes_by_its_own_way_whichever_configuration_came_last() {
             };
             assert!(matches!(decision, Decision::Serve { .. }), "{last} {listener}: {decision:?}");
             let generation = stage.dispatched().expect("a refresh");
-            let call = stage.cache.call(&stage.world, generation, stage.now).expect("a call");
+            let call = stage.cache.call(stage.world.at(stage.now), generation).expect("a call");
             assert_eq!((call.cluster.as_str(), call.timeout.as_secs()), (cluster, seconds), "{last}");
         }
     }
@@ -111,9 +111,9 @@ fn each_listener_whose_cluster_is_not_there_is_told_once() {
             stage.ask(listener, &path);
             // It is tried again after a while, and that is no news.
             let generation = stage.dispatched().expect("an attempt");
-            let call = stage.cache.call(&stage.world, generation, stage.now).expect("a call");
+            let call = stage.cache.call(stage.world.at(stage.now), generation).expect("a call");
             let (world, now) = (&stage.world, stage.now);
-            told.push(stage.cache.call_refused(world, generation, &call, Refusal::NoCluster, now));
+            told.push(stage.cache.call_refused(world.at(now), generation, &call, Refusal::NoCluster));
         }
         let lacked = stage.configs.iter().map(|config| stage.cache.lacked_cluster(config));
         assert_eq!(lacked.collect::<Vec<_>>(), [Some("a"), Some("b"), None]);

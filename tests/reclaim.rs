@@ -39,12 +39,12 @@ impl Stage {
         let worker = key as usize % self.workers.len();
         let worker = &mut self.workers[worker];
         let ask = ask(worker, key, self.now);
-        let Decision::Fetch { generation, .. } = worker.consider(&self.world, &ask, true, self.now) else {
+        let Decision::Fetch { generation, .. } = worker.consider(self.world.at(self.now), &ask, true) else {
             panic!("{key}")
         };
         let tags = vec![Tag::new(if key.is_multiple_of(2) { "even" } else { "odd" }).unwrap()];
         let landing = Landing::Stored(Box::new(Response { tags, ..response(bytes, self.now) }));
-        worker.land(&self.world, generation, landing, self.now);
+        worker.land(self.world.at(self.now), generation, landing);
     }
 
     fn purge(&mut self, selector: Selector, mode: Mode) {
@@ -56,7 +56,7 @@ impl Stage {
     fn tick(&mut self) {
         let step = Duration::from_millis(50);
         self.now = Now { wall: self.now.wall.after(step), mono: self.now.mono.after(step) };
-        self.workers.iter_mut().for_each(|worker| worker.tick(&self.world, self.now));
+        self.workers.iter_mut().for_each(|worker| worker.tick(self.world.at(self.now)));
     }
 
     /// Ticks until so many records are left; how many ticks that took.
@@ -80,7 +80,7 @@ impl Stage {
 
     fn why_not(&mut self, key: u32) -> Option<ForwardReason> {
         let ask = ask(&self.workers[0], key, self.now);
-        self.workers[0].find(&self.world, &ask, self.now).unwrap().forward
+        self.workers[0].find(self.world.at(self.now), &ask).unwrap().forward
     }
 }
 
@@ -151,7 +151,7 @@ fn copies_in_the_worker_go_as_well() {
         for worker in &mut stage.workers {
             for _ in 0..2 {
                 let ask = ask(worker, key, stage.now);
-                worker.consider(&stage.world, &ask, true, stage.now);
+                worker.consider(stage.world.at(stage.now), &ask, true);
             }
         }
     }
@@ -173,14 +173,15 @@ fn what_is_being_fetched_is_left_to_who_fetches_it() {
     (0..10).for_each(|key| stage.store(key, 700));
     stage.purge(Selector::All, Mode::Hard);
     let asked = ask(&stage.workers[0], 3, stage.now);
-    let Decision::Fetch { generation, .. } = stage.workers[0].consider(&stage.world, &asked, true, stage.now)
+    let Decision::Fetch { generation, .. } =
+        stage.workers[0].consider(stage.world.at(stage.now), &asked, true)
     else {
         panic!("it is purged")
     };
     (0..30).for_each(|_| stage.tick());
     assert_eq!(stage.world.entries(), 1, "its way is taken");
     let landing = Landing::Stored(Box::new(response(500, stage.now)));
-    stage.workers[0].land(&stage.world, generation, landing, stage.now);
+    stage.workers[0].land(stage.world.at(stage.now), generation, landing);
     (0..300).for_each(|_| stage.tick());
     assert_eq!((stage.world.entries(), stage.world.bytes()), stage.held());
     assert_eq!(stage.why_not(3), None, "what was fetched after the purge stays");

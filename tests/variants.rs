@@ -45,7 +45,7 @@ impl Stage {
     /// Begins a request; the fetch that it leads, or none when it is a hit.
     fn begin(&mut self, worker: usize, variant: u64) -> Option<u64> {
         let ask = self.ask(worker, variant);
-        match self.workers[worker].consider(&self.world, &ask, true, self.now) {
+        match self.workers[worker].consider(self.world.at(self.now), &ask, true) {
             Decision::Fetch { generation, .. } => Some(generation),
             Decision::Serve { .. } => None,
             other => panic!("{other:?}"),
@@ -56,7 +56,7 @@ impl Stage {
         let mut response = response(500, self.now);
         response.stored.vary = vec!["x-variant".into()];
         let landing = Landing::Stored(Box::new(Response { uri: b"h/p".to_vec(), ..response }));
-        self.workers[worker].land(&self.world, generation, landing, self.now);
+        self.workers[worker].land(self.world.at(self.now), generation, landing);
     }
 
     /// A request from beginning to end; whether it was a hit.
@@ -71,7 +71,7 @@ impl Stage {
     fn tick(&mut self) {
         let step = Duration::from_millis(50);
         self.now = Now { wall: self.now.wall.after(step), mono: self.now.mono.after(step) };
-        self.workers.iter_mut().for_each(|worker| worker.tick(&self.world, self.now));
+        self.workers.iter_mut().for_each(|worker| worker.tick(self.world.at(self.now)));
     }
 
     /// The records that are stored, the list of variants among them.
@@ -130,7 +130,7 @@ fn variants_that_land_at_once_are_bounded_as_well() {
             } else {
                 let worker = chance.below(3) as usize;
                 let ask = stage.ask(worker, chance.below(40));
-                let decision = stage.workers[worker].consider(&stage.world, &ask, true, stage.now);
+                let decision = stage.workers[worker].consider(stage.world.at(stage.now), &ask, true);
                 if let Decision::Fetch { generation, .. } = decision {
                     flying.push((worker, generation));
                 }

@@ -9,6 +9,8 @@ use larder::http::{Fields, Peer};
 use larder::outcome::NotStored;
 use larder::outcome::metrics::{Counter, Gauge, Metrics};
 use larder::store::{Cas, Fingerprint, SharedData, Versioned};
+use larder::time::Now;
+use larder::turn::Turn;
 
 /// Shared data by Envoy's rules. A value is kept without the zeros at its end, so that bodies of zeros take nothing.
 #[derive(Default)]
@@ -29,6 +31,11 @@ struct Kept {
 }
 
 impl World {
+    /// The world at this time.
+    pub fn at(&self, now: Now) -> Turn<'_, World> {
+        Turn { host: self, now }
+    }
+
     /// Why the last response that was not stored was not.
     pub fn not_stored(&self) -> Option<NotStored> {
         self.not_stored.take()

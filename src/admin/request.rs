@@ -36,9 +36,10 @@ pub fn take(
             turned_away(request, config)
         }
         Recognised::Unauthorised(response) => {
-            cx.host.count(Counter::Unauthorised);
-            if let Some(times) = pending.unauthorised.note(cx.now.mono) {
-                cx.host
+            cx.turn.host.count(Counter::Unauthorised);
+            if let Some(times) = pending.unauthorised.note(cx.turn.now.mono) {
+                cx.turn
+                    .host
                     .warn(&format!("larder: {times} commands with a token that is not known were refused"));
             }
             response

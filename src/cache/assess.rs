@@ -16,6 +16,7 @@ use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::store::set::SetSnapshot;
 use crate::time::{Now, Timestamp};
+use crate::turn::Turn;
 
 /// What a 304 says of the stored response that was to be validated (RFC 9111 §4.3.4).
 #[derive(Debug)]
@@ -37,21 +38,20 @@ impl Cache {
     /// Why it may not be stored.
     pub fn assess(
         &self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         response: &ResponseHead,
-        now: Now,
     ) -> Result<Response, NotStored> {
         let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
         let (config, uri) = (&fetch.ask.config, fetch.ask.uri());
         let request = &fetch.request();
         let options = options_for(config, request, response);
-        let times = (fetch.started.wall, now.wall);
-        let asked = Asked { request, metadata: &|| fetch.metadata(host) };
+        let times = (fetch.started.wall, turn.now.wall);
+        let asked = Asked { request, metadata: &|| fetch.metadata(turn.host) };
         let assessed = assessed_by(config, &options, asked, response, uri, times);
-        self.watch_origin_clock(host, request, response, &assessed, now);
-        let assessed = Response { route: fetch.taken_route(host), ..assessed? };
-        self.is_admitted(host, &fetch.lease.place, options.min_uses)
+        self.watch_origin_clock(turn, request, response, &assessed);
+        let assessed = Response { route: fetch.taken_route(turn.host), ..assessed? };
+        self.is_admitted(turn.host, &fetch.lease.place, options.min_uses)
             .then_some(assessed)
             .ok_or(NotStored::Admission)
     }
@@ -69,10 +69,9 @@ impl Cache {
     #[must_use]
     pub fn confirmation(
         &self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         response: &ResponseHead,
-        now: Now,
     ) -> Confirmation {
         let fetch = self.fetches.get(&generation);
         let old = fetch.and_then(|fetch| fetch.validated.as_deref()).and_then(Entry::response);
@@ -82,13 +81,13 @@ impl Cache {
         // Tags of old and new: a purge of either must find it.
         let more = old.tags.iter().map(Tag::as_str).chain(options.tags.iter().map(String::as_str));
         let tags = tags(&fetch.ask.config.tags, response, more);
-        let route = fetch.taken_route(host);
+        let route = fetch.taken_route(turn.host);
         let updated = |stored, tags| {
             Box::new(Response { body: old.body.clone(), route, ..response_of(fetch, stored, tags) })
         };
         let started = fetch.started.wall;
-        let asked = Asked { request, metadata: &|| fetch.metadata(host) };
-        match (validation::freshened(&old.stored, asked, response, &options, started, now.wall), tags) {
+        let asked = Asked { request, metadata: &|| fetch.metadata(turn.host) };
+        match (validation::freshened(&old.stored, asked, response, &options, started, turn.now.wall), tags) {
             (Ok(stored), Ok(tags)) => Confirmation::Updated(updated(stored, tags)),
             (Ok(once), Err(why)) => Confirmation::Dropped(updated(once, Vec::new()), why),
             (Err(Unfreshened::Drop { once, why }), _) => {
@@ -124,16 +123,15 @@ impl Cache {
     /// asked, none when the 304 was about something else, and why it is not stored if it is not.
     pub fn land_confirmed(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         confirmation: Confirmation,
-        now: Now,
     ) -> (Option<Rc<Entry>>, Stored) {
         let old = self.validated(generation);
         let (response, landing, why) = match confirmation {
             Confirmation::Updated(response) => {
-                host.count(Counter::Revalidated);
-                let landed = self.land(host, generation, Landing::Stored(response), now);
+                turn.host.count(Counter::Revalidated);
+                let landed = self.land(turn, generation, Landing::Stored(response));
                 return match landed {
                     Some((entry, stored)) => (Some(entry), stored),
                     None => (None, Stored::No(NotStored::NoFlight)),
@@ -143,7 +141,7 @@ impl Cache {
             Confirmation::Dropped(response, why) => (Some(response), Landing::Dropped(why), why),
             Confirmation::OfAnother => (None, Landing::Dropped(NotStored::Status), NotStored::Status),
         };
-        self.land(host, generation, landing, now);
+        self.land(turn, generation, landing);
         let once = response.zip(old).map(|(response, old)| old.with(response));
         (once, Stored::No(why))
     }
@@ -168,16 +166,15 @@ fn tags<'a>(
 
 /// What the answer to a HEAD makes of the stored response to a GET (RFC 9111 §4.3.5); none when that stays as it is.
 pub(super) fn told_by_head(
-    host: &impl Host,
+    turn: Turn<'_, impl Host>,
     ask: &Ask,
     old: &Response,
     response: &ResponseHead,
-    now: Now,
 ) -> Option<Response> {
     let content_type = old.stored.fields.get("content-type").unwrap_or_default();
     let options = ask.config.rules.for_response(&ask.request, old.stored.status, content_type);
-    let (bytes, times) = (old.body.len() as u64, (ask.arrived.wall, now.wall));
-    let asked = Asked { request: &ask.request, metadata: &|| host.metadata(ask.stream) };
+    let (bytes, times) = (old.body.len() as u64, (ask.arrived.wall, turn.now.wall));
+    let asked = Asked { request: &ask.request, metadata: &|| turn.host.metadata(ask.stream) };
     match validation::updated_by_head(&old.stored, bytes, asked, response, &options, times) {
         HeadUpdate::Freshened(stored) => {
             // Tags of old and new, as for a 304.

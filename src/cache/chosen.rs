@@ -14,27 +14,26 @@ use crate::http::coding::Coding;
 use crate::policy::key;
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
-use crate::time::Now;
+use crate::turn::Turn;
 
 impl Cache {
     /// What the origin would choose for a request, as the fresh variant tells that was chosen from all codings; for who
     /// has no fresh variant of its own.
     pub(super) fn chosen_from_more(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         ask: &Ask,
         nominated: &[String],
-        now: Now,
     ) -> Option<(Place, Rc<Entry>, Reuse)> {
         if !nominated.iter().any(|name| name == "accept-encoding") {
             return None;
         }
         let (more, accepted) = key::accepting_all(&ask.request, &ask.options)?;
-        let place = self.place(host, key::variant(&ask.base_key(), nominated, &more, &ask.options));
-        let entry = self.stored(host, &place)?;
+        let place = self.place(turn.host, key::variant(&ask.base_key(), nominated, &more, &ask.options));
+        let entry = self.stored(turn.host, &place)?;
         let mut lines = entry.response()?.stored.fields.get_all("content-encoding");
         let coding = lines.next().and_then(Coding::named).filter(|_| lines.next().is_none())?;
-        match self.judge(host, &entry, ask, now) {
+        match self.judge(turn, &entry, ask) {
             Judged::Usable { reuse, refresh: false } if accepted.contains(coding) => {
                 Some((place, Rc::clone(&entry), reuse))
             }

@@ -15,6 +15,7 @@ use crate::policy::plain::is_odd;
 use crate::policy::reuse::Reuse;
 use crate::store::set::SetSnapshot;
 use crate::time::Now;
+use crate::turn::Turn;
 
 /// A request that nothing simply answers, and why.
 #[derive(Clone, Copy)]
@@ -41,21 +42,20 @@ impl Cache {
     /// refreshed. None when the set changed meanwhile.
     pub(super) fn claim(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         need: &Need<'_>,
         set: &SetSnapshot,
         serving: Option<Decision>,
-        now: Now,
     ) -> Option<Decision> {
         let ask = need.ask;
-        let rests = collapse::rests(&set.value, need.place.fingerprint, now.mono);
+        let rests = collapse::rests(&set.value, need.place.fingerprint, turn.now.mono);
         let serving = serving
-            .or_else(|| rests.then(|| self.makes_do(need, now)).flatten())
-            .or_else(|| self.outage(host, need, now));
+            .or_else(|| rests.then(|| self.makes_do(need, turn.now)).flatten())
+            .or_else(|| self.outage(turn, need));
         if let Some(serve) = serving {
-            return match self.seat(host, need, set, now) {
-                Seat::Lead if !rests && self.may_refresh(need, now) => {
-                    self.lead(host, need, set, Some(serve), now)
+            return match self.seat(turn, need, set) {
+                Seat::Lead if !rests && self.may_refresh(need, turn.now) => {
+                    self.lead(turn, need, set, Some(serve))
                 }
                 // Somebody refreshes it, or it was tried a moment ago.
                 Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
@@ -68,35 +68,35 @@ impl Cache {
             return Some(no_room(ask));
         }
         let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
-        match self.seat(host, need, set, now) {
-            Seat::Lead => self.lead(host, need, set, None, now),
+        match self.seat(turn, need, set) {
+            Seat::Lead => self.lead(turn, need, set, None),
             Seat::NotShared(why) => {
                 if need.best.is_nothing() && !why.is_failure() {
-                    self.unshared.remember(need.place.fingerprint, why, now.mono);
+                    self.unshared.remember(need.place.fingerprint, why, turn.now.mono);
                 }
-                Some(self.after_failure(need, why, now))
+                Some(self.after_failure(need, why, turn.now))
             }
-            Seat::Wait if may_wait => Some(self.join(host, need, now)),
+            Seat::Wait if may_wait => Some(self.join(turn, need)),
             Seat::Register
                 if may_wait && ask.waited.get().is_some() && deviates(Deviation::WaitsUnregistered) =>
             {
-                Some(self.join(host, need, now))
+                Some(self.join(turn, need))
             }
             Seat::Register if may_wait => {
                 let value = collapse::registered(&set.value, need.place.fingerprint, self.worker?);
-                let set = set.again_if(Deviation::RegistersBlindly, host);
-                set.replace(host, &value).then(|| self.join(host, need, now))
+                let set = set.again_if(Deviation::RegistersBlindly, turn.host);
+                set.replace(turn.host, &value).then(|| self.join(turn, need))
             }
             Seat::Full => Some(need.forward(NotStored::NoFlight)),
             Seat::Wait | Seat::Register => Some(need.alone()),
         }
     }
 
-    fn seat(&self, host: &impl Host, need: &Need<'_>, set: &SetSnapshot, now: Now) -> Seat {
+    fn seat(&self, turn: Turn<'_, impl Host>, need: &Need<'_>, set: &SetSnapshot) -> Seat {
         let is_fetching = |generation| self.fetches.contains_key(&generation);
         // Who leads waits for its own fetch, whatever became of the one before.
-        let holds = |reason| holds_for(host, reason, need.ask) && !self.leads(need, set);
-        collapse::seat(&set.value, need.place.fingerprint, self.worker, now.mono, is_fetching, holds)
+        let holds = |reason| holds_for(turn.host, reason, need.ask) && !self.leads(need, set);
+        collapse::seat(&set.value, need.place.fingerprint, self.worker, turn.now.mono, is_fetching, holds)
     }
 
     /// Whether the fetch under way is made on behalf of this very request.
@@ -106,21 +106,20 @@ impl Cache {
         fetch.is_some_and(|fetch| Rc::ptr_eq(&fetch.ask, need.ask))
     }
 
-    fn join(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Decision {
-        self.park(host, need.ask, need.place, Waited { reason: need.reason, leads: false }, now)
+    fn join(&mut self, turn: Turn<'_, impl Host>, need: &Need<'_>) -> Decision {
+        self.park(turn, need.ask, need.place, Waited { reason: need.reason, leads: false })
     }
 
     /// Takes the flight, and fetches. None when somebody else was faster.
     fn lead(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         need: &Need<'_>,
         set: &SetSnapshot,
         serving: Option<Decision>,
-        now: Now,
     ) -> Option<Decision> {
         let Need { ask, place, best, reason } = *need;
-        let route = self.call_route(host, need, &set.value, serving.is_some(), now);
+        let route = self.call_route(turn, need, &set.value, serving.is_some());
         // A call of the root needs no client, but a client that waits for it needs a place.
         let route = route.filter(|_| serving.is_some() || self.has_room_for(place));
         let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
@@ -129,7 +128,7 @@ impl Cache {
         }
         let mut timeout = ask.config.collapse.fetch_timeout;
         if serving.is_some() {
-            match self.asking(host, ask, now) {
+            match self.asking(turn, ask) {
                 Asking::Yes => {}
                 Asking::Probe => timeout = timeout.min(self.config.breaker.probe_interval),
                 Asking::No => return serving,
@@ -138,30 +137,30 @@ impl Cache {
         let Some(held) = Held::take(&self.in_flight, place, best.entry.as_ref()) else {
             return Some(serving.unwrap_or_else(|| no_room(ask)));
         };
-        let new = self.new_flight(place.fingerprint, now);
-        let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
+        let new = self.new_flight(place.fingerprint, turn.now);
+        let Some((value, flight)) = collapse::led(&set.value, new, turn.now.mono, turn.now.wall) else {
             return Some(serving.unwrap_or_else(|| need.alone()));
         };
-        if !set.replace(host, &value) {
+        if !set.replace(turn.host, &value) {
             return None;
         }
         if is_ahead {
-            host.count(Counter::RefreshedAhead);
+            turn.host.count(Counter::RefreshedAhead);
         }
         let is_dispatched = route.is_some();
         // Now, as requests that find its response will be compared then: a filter behind the cache may choose another.
-        let _ = ask.taken_route(host);
+        let _ = ask.taken_route(turn.host);
         // Its own stream may be gone when the call comes back.
-        let cluster = route.as_ref().and_then(|_| routed_to(host, ask));
+        let cluster = route.as_ref().and_then(|_| routed_to(turn.host, ask));
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight, &set.value),
             stamp: self.mirror.head(),
             timeout,
-            deadline: now.mono.after(timeout),
+            deadline: turn.now.mono.after(timeout),
             cluster,
             validated: best.entry.clone(),
             ask: Rc::clone(ask),
-            started: now,
+            started: turn.now,
             progress: None,
             is_refresh: is_dispatched && serving.is_some(),
             replaces_fresh: is_ahead || reason == ForwardReason::Request && best.entry.is_some(),
@@ -175,7 +174,7 @@ impl Cache {
         }
         self.effects.push_back(Effect::Dispatch(flight.generation));
         let waited = Waited { reason, leads: true };
-        Some(serving.unwrap_or_else(|| self.park(host, ask, place, waited, now)))
+        Some(serving.unwrap_or_else(|| self.park(turn, ask, place, waited)))
     }
 
     /// Whether a request whose answer is served stale may lead a refresh. What is odd may make the origin fail: that is

@@ -12,7 +12,8 @@ use crate::outcome::metrics::Counter;
 use crate::policy::{apparent_age, clock_behind};
 use crate::store::record::Response;
 use crate::store::{SharedData, shared_key};
-use crate::time::{Now, Timestamp};
+use crate::time::Timestamp;
+use crate::turn::Turn;
 
 /// The most hosts whose clocks are remembered.
 const HOSTS_MAX: usize = 16;
@@ -36,26 +37,25 @@ impl Cache {
     /// for whoever asks.
     pub(super) fn watch_origin_clock(
         &self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         request: &RequestHead,
         response: &ResponseHead,
         assessed: &Result<Response, NotStored>,
-        now: Now,
     ) {
         let behind = match assessed {
             Ok(response) => clock_behind(&response.stored),
-            Err(NotStored::ClockBehind) => Some(apparent_age(&response.fields, now.wall)),
+            Err(NotStored::ClockBehind) => Some(apparent_age(&response.fields, turn.now.wall)),
             Err(_) => None,
         };
         let Some(behind) = behind else { return };
-        host.count(Counter::OriginClockBehind);
+        turn.host.count(Counter::OriginClockBehind);
         let clock = Clock {
             host: request.authority().to_ascii_lowercase(),
             behind_secs: behind.as_secs(),
-            seen: now.wall,
+            seen: turn.now.wall,
         };
         if clock.host.len() <= HOST_BYTES_MAX {
-            note(host, clock);
+            note(turn.host, clock);
         }
     }
 
@@ -63,11 +63,11 @@ impl Cache {
     #[must_use]
     pub fn origin_clock(
         &self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         request: &RequestHead,
-        now: Now,
     ) -> Option<(Duration, Timestamp)> {
-        let clocks = read(host).into_iter().filter(|clock| now.wall.since(clock.seen) < REMEMBERED_FOR);
+        let clocks =
+            read(turn.host).into_iter().filter(|clock| turn.now.wall.since(clock.seen) < REMEMBERED_FOR);
         let clock = clocks.into_iter().find(|clock| clock.host.eq_ignore_ascii_case(request.authority()))?;
         Some((Duration::from_secs(clock.behind_secs), clock.seen))
     }

@@ -20,6 +20,7 @@ use crate::store::record::{Content, Record, Response, Slot};
 use crate::store::set::SetSnapshot;
 use crate::store::{Fingerprint, TRIES};
 use crate::time::Now;
+use crate::turn::Turn;
 
 /// The best stored response for a request, as far as it was looked for.
 #[derive(Default)]
@@ -66,15 +67,15 @@ enum Level {
 
 impl Cache {
     /// Decides about a request. `newcomer` says that it has not waited yet.
-    pub fn consider(&mut self, host: &impl Host, ask: &Rc<Ask>, newcomer: bool, now: Now) -> Decision {
+    pub fn consider(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>, newcomer: bool) -> Decision {
         let unavailable = ForwardReason::Bypass(Bypass::Unavailable);
-        if !self.sync(host) {
+        if !self.sync(turn.host) {
             return alone(ask, unavailable, None);
         }
-        ask.decided.set(self.decided(now));
-        let (base, fingerprint) = self.base(host, ask);
+        ask.decided.set(self.decided(turn.now));
+        let (base, fingerprint) = self.base(turn.host, ask);
         let look = Look { key: &base, fingerprint, missing: ForwardReason::UriMiss, nominated: &[] };
-        let nominated = match self.level(host, ask, &look, newcomer, now) {
+        let nominated = match self.level(turn, ask, &look, newcomer) {
             Level::Decided(decision) => return decision,
             Level::Nominated(nominated) => nominated,
         };
@@ -83,9 +84,9 @@ impl Cache {
         };
         let nominated = &variants.nominated;
         let variant = ask.variant_key(nominated);
-        let (fingerprint, missing) = (self.seed(host).fingerprint(&variant), ForwardReason::VaryMiss);
+        let (fingerprint, missing) = (self.seed(turn.host).fingerprint(&variant), ForwardReason::VaryMiss);
         let look = Look { key: &variant, fingerprint, missing, nominated };
-        match self.level(host, ask, &look, newcomer, now) {
+        match self.level(turn, ask, &look, newcomer) {
             Level::Decided(decision) => decision,
             Level::Nominated(_) => alone(ask, unavailable, None),
         }
@@ -111,11 +112,11 @@ impl Cache {
     }
 
     /// One level of the lookup. What this worker remembers usually suffices; then nothing else is touched.
-    fn level(&mut self, host: &impl Host, ask: &Rc<Ask>, look: &Look<'_>, newcomer: bool, now: Now) -> Level {
+    fn level(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>, look: &Look<'_>, newcomer: bool) -> Level {
         let Look { key, fingerprint, missing, nominated } = *look;
         let mut best = Best::default();
         if let Some(entry) = self.memory.get(fingerprint, key) {
-            match self.judge(host, &entry, ask, now) {
+            match self.judge(turn, &entry, ask) {
                 Judged::Nominated => return Level::Nominated(entry),
                 Judged::Usable { reuse, refresh: false } => {
                     return Level::Decided(Decision::Serve { entry, reuse });
@@ -130,7 +131,7 @@ impl Cache {
                 }
             }
         }
-        if let Some((place, entry, reuse)) = self.chosen_from_more(host, ask, nominated, now) {
+        if let Some((place, entry, reuse)) = self.chosen_from_more(turn, ask, nominated) {
             if !self.memory.holds(place.fingerprint) {
                 self.memory.insert(place.fingerprint, &entry);
             }
@@ -138,7 +139,7 @@ impl Cache {
         }
         if best.is_nothing()
             && let Some(why) =
-                self.unshared.reason(fingerprint, now.mono).filter(|why| holds_for(host, *why, ask))
+                self.unshared.reason(fingerprint, turn.now.mono).filter(|why| holds_for(turn.host, *why, ask))
             && ask.whole().is_ok()
             && !ask.only_if_cached()
         {
@@ -151,32 +152,33 @@ impl Cache {
         let servable = best.entry.is_some() && best.reason.is_none();
         if newcomer && !servable && self.joins_locally(ask, &place, &best) {
             return Level::Decided(self.park(
-                host,
+                turn,
                 ask,
                 &place,
                 Waited { reason: best.reason.unwrap_or(missing), leads: false },
-                now,
             ));
         }
         for _ in 0..TRIES {
-            let set = SetSnapshot::read(host, place.set);
+            let set = SetSnapshot::read(turn.host, place.set);
             match set.value.way_of(place.fingerprint) {
                 Some(_) if set.value.is_purged(place.fingerprint) => best.note_purged(),
-                Some(way) => self.read_second_tier(host, Slot { set: place.set, way }, &place, &mut best),
+                Some(way) => {
+                    self.read_second_tier(turn.host, Slot { set: place.set, way }, &place, &mut best)
+                }
                 None => {}
             }
-            let judged = best.entry.clone().map(|entry| (self.judge(host, &entry, ask, now), entry));
+            let judged = best.entry.clone().map(|entry| (self.judge(turn, &entry, ask), entry));
             let serving = match judged {
                 Some((Judged::Nominated, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
-                    use_once(host, &set, &place);
+                    use_once(turn.host, &set, &place);
                     return Level::Nominated(entry);
                 }
                 Some((Judged::Usable { reuse, refresh }, entry)) => {
                     self.memory.insert(place.fingerprint, &entry);
                     let serve = Decision::Serve { entry, reuse };
                     if !refresh {
-                        use_once(host, &set, &place);
+                        use_once(turn.host, &set, &place);
                         return Level::Decided(serve);
                     }
                     best.reason = Some(ForwardReason::Stale);
@@ -198,10 +200,10 @@ impl Cache {
                 None => None,
             };
             let need = Need { ask, place: &place, best: &best, reason: best.reason.unwrap_or(missing) };
-            if let Some(decision) = self.claim(host, &need, &set, serving, now) {
+            if let Some(decision) = self.claim(turn, &need, &set, serving) {
                 return Level::Decided(decision);
             }
-            host.count(Counter::Conflict);
+            turn.host.count(Counter::Conflict);
         }
         Level::Decided(alone(ask, ForwardReason::Bypass(Bypass::Unavailable), best.entry))
     }
@@ -234,7 +236,7 @@ impl Cache {
         }
     }
 
-    pub(super) fn judge(&self, host: &impl Host, entry: &Entry, ask: &Ask, now: Now) -> Judged {
+    pub(super) fn judge(&self, turn: Turn<'_, impl Host>, entry: &Entry, ask: &Ask) -> Judged {
         let verdict = self.verdict_for(entry, ask);
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Gone,
@@ -242,11 +244,11 @@ impl Cache {
             // Nobody looks for a response where such a record lies.
             (Content::Search(_), Some(_)) => Judged::Gone,
             (Content::Response(response), Some(invalidated)) => {
-                let judged = usable(response, ask, invalidated, entry.record.generation, now);
+                let judged = usable(response, ask, invalidated, entry.record.generation, turn.now);
                 let is_hit = matches!(judged, Judged::Usable { reuse: Reuse::Fresh { .. }, refresh: false });
-                if is_hit && self.takes_route_for_granted(entry, response, ask, now) {
+                if is_hit && self.takes_route_for_granted(entry, response, ask, turn.now) {
                     judged
-                } else if self.came_another_way(host, entry, response, ask, now) {
+                } else if self.came_another_way(turn, entry, response, ask) {
                     Judged::OfAnother(ForwardReason::RouteMiss)
                 } else {
                     judged

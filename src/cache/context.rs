@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Cache;
 use crate::config::Config;
-use crate::time::Now;
+use crate::turn::Turn;
 
 /// What an event is judged with.
 pub struct Context<'a, H> {
@@ -12,8 +12,6 @@ pub struct Context<'a, H> {
     pub cache: &'a mut Cache,
     /// The configuration of the root that the stream belongs to.
     pub config: &'a Rc<Config>,
-    /// The world.
-    pub host: &'a H,
-    /// What the clocks said when the callback began.
-    pub now: Now,
+    /// The world, and the time.
+    pub turn: Turn<'a, H>,
 }

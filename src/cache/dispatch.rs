@@ -16,6 +16,7 @@ use crate::policy::{partial, validation};
 use crate::store::memory::Entry;
 use crate::store::record::Response;
 use crate::time::Now;
+use crate::turn::Turn;
 
 /// A call for the root to dispatch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,9 +49,9 @@ pub struct Reception {
 
 impl Cache {
     /// The call of a fetch; none when it cannot be made, and the fetch has ended then.
-    pub fn call(&mut self, host: &impl Host, generation: u64, now: Now) -> Option<Call> {
+    pub fn call(&mut self, turn: Turn<'_, impl Host>, generation: u64) -> Option<Call> {
         let fetch = self.fetches.get_mut(&generation)?;
-        (fetch.started, fetch.deadline) = (now, now.mono.after(fetch.timeout));
+        (fetch.started, fetch.deadline) = (turn.now, turn.now.mono.after(fetch.timeout));
         let stored = fetch.validated.as_deref().and_then(Entry::response).map(|response| &response.stored);
         let conditions = stored.map(|stored| match stored.range {
             Some(_) => partial::completing(stored),
@@ -70,8 +71,8 @@ impl Cache {
             }
         };
         match call {
-            Some(_) => host.count(Counter::Dispatched),
-            None => self.call_ended(host, generation, now),
+            Some(_) => turn.host.count(Counter::Dispatched),
+            None => self.call_ended(turn, generation),
         }
         call
     }
@@ -79,40 +80,39 @@ impl Cache {
     /// The call that repeats a client's own request, for it alone, after a validation of `old` that has come to nothing:
     /// through the route table, else by what was learned of the very route that its answer came by. None where neither is
     /// to be had, or where it has content, which is gone.
-    pub fn call_again(&mut self, host: &impl Host, ask: &Ask, old: &Entry, now: Now) -> Option<Call> {
+    pub fn call_again(&mut self, turn: Turn<'_, impl Host>, ask: &Ask, old: &Entry) -> Option<Call> {
         if ask.request.has_body {
             return None;
         }
-        let route = match self.table_cluster(ask, now) {
+        let route = match self.table_cluster(ask, turn.now) {
             Some(cluster) => CallRoute::Table(cluster.to_owned()),
             None if ask.config.collapse.cluster.is_none() => {
-                CallRoute::Learned(self.own_route(host, ask, &old.record.key, now)?)
+                CallRoute::Learned(self.own_route(turn, ask, &old.record.key)?)
             }
             None => return None,
         };
         let fields = own_fields(&route.applied(&ask.forwarded())?)?;
-        host.count(Counter::Dispatched);
+        turn.host.count(Counter::Dispatched);
         let (cluster, timeout) = (route.cluster().to_owned(), ask.config.collapse.fetch_timeout);
         Some(Call { cluster, fields, timeout })
     }
 
     /// A call is under way. Whether it is news that Envoy has the cluster.
-    pub fn call_dispatched(&mut self, host: &impl Host, call: &Call, now: Now) -> bool {
-        self.cluster_is_there(host, &call.cluster, true, now)
+    pub fn call_dispatched(&mut self, turn: Turn<'_, impl Host>, call: &Call) -> bool {
+        self.cluster_is_there(turn, &call.cluster, true)
     }
 
     /// A call could not be dispatched. Whether it is news that Envoy lacks the cluster.
     pub fn call_refused(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         call: &Call,
         refusal: Refusal,
-        now: Now,
     ) -> bool {
         match refusal {
             Refusal::NoHost => {
-                self.call_failed(host, generation, now);
+                self.call_failed(turn, generation);
                 false
             }
             // That says nothing of the origin: whoever waits goes there with the client's own request.
@@ -120,21 +120,21 @@ impl Cache {
                 let is_configured = self.fetches.get(&generation).is_some_and(|fetch| {
                     fetch.ask.config.collapse.cluster.as_deref() == Some(call.cluster.as_str())
                 });
-                let is_news = is_configured && self.cluster_is_there(host, &call.cluster, false, now);
-                host.count(Counter::DispatchFailed);
-                self.forget_route(host, generation);
-                self.land(host, generation, Landing::Abandoned, now);
+                let is_news = is_configured && self.cluster_is_there(turn, &call.cluster, false);
+                turn.host.count(Counter::DispatchFailed);
+                self.forget_route(turn.host, generation);
+                self.land(turn, generation, Landing::Abandoned);
                 is_news
             }
         }
     }
 
     /// A call has come to no answer.
-    fn call_failed(&mut self, host: &impl Host, generation: u64, now: Now) {
+    fn call_failed(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
         let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
-        self.origin_answered(host, || cluster, true, now);
-        self.forget_route(host, generation);
-        self.call_ended(host, generation, now);
+        self.origin_answered(turn, || cluster, true);
+        self.forget_route(turn.host, generation);
+        self.call_ended(turn, generation);
     }
 
     /// A fetch by what was learned of a route has failed: perhaps because that is no longer the route.
@@ -147,20 +147,20 @@ impl Cache {
         }
     }
 
-    fn call_ended(&mut self, host: &impl Host, generation: u64, now: Now) {
-        host.count(Counter::DispatchFailed);
-        self.land(host, generation, Landing::NotStored(NotStored::Error), now);
+    fn call_ended(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
+        turn.host.count(Counter::DispatchFailed);
+        self.land(turn, generation, Landing::NotStored(NotStored::Error));
     }
 
     /// A call has come back.
-    pub fn received(&mut self, host: &impl Host, generation: u64, reception: Reception, now: Now) {
+    pub fn received(&mut self, turn: Turn<'_, impl Host>, generation: u64, reception: Reception) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (ask, cluster) = (Rc::clone(&fetch.ask), fetch.cluster.clone());
         let leader = self.led(&ask);
         let reason = leader.unwrap_or(ForwardReason::Stale);
-        let Some(head) = reception.head else { return self.call_failed(host, generation, now) };
+        let Some(head) = reception.head else { return self.call_failed(turn, generation) };
         if !is_failure(&head) || !self.may_provoke(generation) {
-            self.origin_answered(host, || cluster, is_failure(&head), now);
+            self.origin_answered(turn, || cluster, is_failure(&head));
         }
         let validated = self.validated(generation);
         let completes = validated.as_ref().is_some_and(|entry| entry.is_part());
@@ -169,14 +169,12 @@ impl Cache {
             validated.as_deref().and_then(Entry::response).is_some_and(|r| r.stored.status == head.status);
         let decision = match head.status {
             400.. if !is_stored && (head.status != 416 || !completes) => {
-                self.refused(host, generation, is_failure(&head), now);
+                self.refused(turn, generation, is_failure(&head));
                 None
             }
-            304 => self.received_confirmation(host, generation, &head, reason, now),
-            206 | 416 if completes => {
-                self.received_rest(host, generation, &head, reception.body, reason, now)
-            }
-            _ => self.received_response(host, generation, head, reception.body, reason, now),
+            304 => self.received_confirmation(turn, generation, &head, reason),
+            206 | 416 if completes => self.received_rest(turn, generation, &head, reception.body, reason),
+            _ => self.received_response(turn, generation, head, reception.body, reason),
         };
         if let (Some(decision), Some(_)) = (decision, leader) {
             self.leave(ask.stream);
@@ -186,19 +184,18 @@ impl Cache {
 
     fn received_confirmation(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         head: &ResponseHead,
         reason: ForwardReason,
-        now: Now,
     ) -> Option<Decision> {
-        let confirmation = self.confirmation(host, generation, head, now);
+        let confirmation = self.confirmation(turn, generation, head);
         // Once: whoever answers 304 to a request without conditions would do so for ever.
         if let (Confirmation::OfAnother, Some(_)) = (&confirmation, self.validated(generation)) {
-            self.ask_again(generation, now);
+            self.ask_again(generation, turn.now);
             return None;
         }
-        let (entry, stored) = self.land_confirmed(host, generation, confirmation, now);
+        let (entry, stored) = self.land_confirmed(turn, generation, confirmation);
         entry.map(|entry| Decision::Deliver {
             delivery: Delivery::Entry { entry, status: 304, stored },
             reason,
@@ -207,22 +204,21 @@ impl Cache {
 
     fn received_response(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         head: ResponseHead,
         body: Vec<u8>,
         reason: ForwardReason,
-        now: Now,
     ) -> Option<Decision> {
         let status = head.status;
-        let delivery = match self.storable(host, generation, &head, &body, now) {
+        let delivery = match self.storable(turn, generation, &head, &body) {
             Ok(response) => {
                 let landing = Landing::Stored(Box::new(Response { body: body.into(), ..response }));
-                let (entry, stored) = self.land(host, generation, landing, now)?;
+                let (entry, stored) = self.land(turn, generation, landing)?;
                 Delivery::Entry { entry, status, stored }
             }
             Err(why) => {
-                self.land(host, generation, Landing::NotStored(why), now);
+                self.land(turn, generation, Landing::NotStored(why));
                 Delivery::Passing { head, body, why }
             }
         };
@@ -232,9 +228,9 @@ impl Cache {
     /// The origin answers the root with an error. It may not answer a client so, whose request has what the root's lacks,
     /// such as credentials or cookies: nobody gets it, and it takes nothing's place. Whoever waits asks for itself, or
     /// makes do with something stored.
-    fn refused(&mut self, host: &impl Host, generation: u64, is_failure: bool, now: Now) {
-        host.count(Counter::DispatchFailed);
-        self.forget_route(host, generation);
+    fn refused(&mut self, turn: Turn<'_, impl Host>, generation: u64, is_failure: bool) {
+        turn.host.count(Counter::DispatchFailed);
+        self.forget_route(turn.host, generation);
         if let Some(fetch) = self.fetches.get(&generation) {
             // It leads no more, and what the root was refused with is nothing that it has waited for.
             fetch.ask.waited.set(None);
@@ -247,7 +243,7 @@ impl Cache {
             true => Landing::Abandoned,
             false => Landing::Refused,
         };
-        self.land(host, generation, landing, now);
+        self.land(turn, generation, landing);
     }
 
     /// Whether the origin may fail because of what this fetch has sent.
@@ -258,18 +254,17 @@ impl Cache {
     /// The root has asked for what a stored part lacks (RFC 9111 §3.3).
     fn received_rest(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         head: &ResponseHead,
         body: Vec<u8>,
         reason: ForwardReason,
-        now: Now,
     ) -> Option<Decision> {
-        let Some(whole) = self.completed(generation, head, body, now) else {
-            self.ask_again(generation, now);
+        let Some(whole) = self.completed(generation, head, body, turn.now) else {
+            self.ask_again(generation, turn.now);
             return None;
         };
-        let (entry, stored) = self.land(host, generation, Landing::Stored(Box::new(whole)), now)?;
+        let (entry, stored) = self.land(turn, generation, Landing::Stored(Box::new(whole)))?;
         let delivery = Delivery::Entry { entry, status: head.status, stored };
         Some(Decision::Deliver { delivery, reason })
     }
@@ -294,11 +289,10 @@ impl Cache {
     /// What a response may be stored as; its body is still empty.
     fn storable(
         &self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         head: &ResponseHead,
         body: &[u8],
-        now: Now,
     ) -> Result<Response, NotStored> {
         let ask = &self.fetches.get(&generation).ok_or(NotStored::NoFlight)?.ask;
         let bytes = body.len() as u64;
@@ -306,7 +300,7 @@ impl Cache {
         if head.content_length().is_some_and(|length| length != bytes) {
             Err(NotStored::Incomplete)
         } else {
-            self.assess(host, generation, head, now)
+            self.assess(turn, generation, head)
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::policy::{self, StoredResponse, expires, key};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response};
 use crate::store::{Fingerprint, workers};
-use crate::time::{Monotonic, Now};
+use crate::time::Monotonic;
+use crate::turn::Turn;
 
 /// How long nobody waits for a key whose responses have to be validated each time.
 const VALIDATED_FOR: Duration = Duration::from_secs(1);
@@ -38,20 +39,19 @@ impl Cache {
     /// Stores the response of a fetch where it belongs, and ends the flight. Returns the entry and whether it is stored.
     pub(super) fn store(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         fetch: &Fetch,
         mut response: Response,
-        now: Now,
     ) -> (Rc<Entry>, Stored) {
         keep_apart(fetch, &mut response);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
-        let filing = self.filing(host, fetch, &response, until, now);
+        let filing = self.filing(turn, fetch, &response, until);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
-        let not_shared =
-            (!is_reusable(&response.stored)).then(|| (NotStored::Validated, now.mono.after(VALIDATED_FOR)));
+        let not_shared = (!is_reusable(&response.stored))
+            .then(|| (NotStored::Validated, turn.now.mono.after(VALIDATED_FOR)));
         let entry = self.entry(&filing.home, fetch.order(), Content::Response(Box::new(response)));
-        let stored = self.file(host, fetch, &filing, &entry, (until, not_shared), now);
-        host.count(stored.map_or_else(Counter::FetchNotStored, |()| Counter::Stored));
+        let stored = self.file(turn, fetch, &filing, &entry, (until, not_shared));
+        turn.host.count(stored.map_or_else(Counter::FetchNotStored, |()| Counter::Stored));
         let (stored, outcome) = (stored.is_ok(), stored.map_or_else(Stored::No, |()| Stored::Yes));
         if stored {
             self.unshared.forget(filing.home.fingerprint);
@@ -59,7 +59,7 @@ impl Cache {
                 self.unshared.forget(listing.primary.fingerprint);
             }
         }
-        self.tell_others(host, fetch, &filing, now);
+        self.tell_others(turn, fetch, &filing);
         let home = filing.home.fingerprint;
         fetch.ask.home.set(stored.then_some(home));
         if stored {
@@ -72,20 +72,20 @@ impl Cache {
 
     fn filing(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         fetch: &Fetch,
         response: &Response,
         until: u32,
-        now: Now,
     ) -> Filing {
-        let moved = self.search_changes(host, fetch, response, until, now);
+        let moved = self.search_changes(turn, fetch, response, until);
         let base = fetch.ask.base_key();
-        let primary = self.place(host, base.to_vec());
+        let primary = self.place(turn.host, base.to_vec());
         let nominated = response.stored.vary.clone();
         if nominated.is_empty() {
             return Filing { home: primary, listing: None, moved };
         }
-        let home = self.place(host, key::variant(&base, &nominated, &fetch.request(), &fetch.ask.options));
+        let home =
+            self.place(turn.host, key::variant(&base, &nominated, &fetch.request(), &fetch.ask.options));
         let listing = Listing {
             primary,
             home: home.fingerprint,
@@ -101,64 +101,65 @@ impl Cache {
     /// Writes the record, and the one that leads to it, and ends the flight; why the record is not stored, if it is not.
     fn file(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         fetch: &Fetch,
         filing: &Filing,
         entry: &Rc<Entry>,
         (until, not_shared): (u32, Option<(NotStored, Monotonic)>),
-        now: Now,
     ) -> Result<(), NotStored> {
         let (leased, lease) = (fetch.lease.place.fingerprint, &fetch.lease);
         let at_home = filing.home.fingerprint == leased;
         // What is published under the lease ends the flight as well. Whoever waits for it has to find all of it.
         let (stored, has_ended) = match &filing.listing {
             Some(listing) if listing.primary.fingerprint == leased => {
-                let stored = self.put(host, &filing.home, entry, until, now);
-                let list = self.listed(host, listing, now);
-                (stored, list.is_some_and(|list| self.publish_list(host, lease, list, not_shared, now)))
+                let stored = self.put(turn, &filing.home, entry, until);
+                let list = self.listed(turn, listing);
+                (stored, list.is_some_and(|list| self.publish_list(turn, lease, list, not_shared)))
             }
             Some(listing) => {
-                let stored = match self.enlist(host, listing, now) {
-                    Ok(()) if at_home => self.publish(host, lease, entry, until, not_shared, now),
-                    Ok(()) => self.put(host, &filing.home, entry, until, now),
+                let stored = match self.enlist(turn, listing) {
+                    Ok(()) if at_home => self.publish(turn, lease, entry, until, not_shared),
+                    Ok(()) => self.put(turn, &filing.home, entry, until),
                     Err(why) => Err(why),
                 };
                 (stored, at_home && stored.is_ok())
             }
             None if at_home => {
-                let stored = self.publish(host, lease, entry, until, not_shared, now);
+                let stored = self.publish(turn, lease, entry, until, not_shared);
                 (stored, stored.is_ok())
             }
-            None => (self.put(host, &filing.home, entry, until, now), false),
+            None => (self.put(turn, &filing.home, entry, until), false),
         };
         if !has_ended {
             // What answered the request under its former key is not to be found there any more.
-            let record = (filing.moved.is_some() && self.owns_way(host, &fetch.lease, now)).then(|| {
+            let record = (filing.moved.is_some() && self.owns_way(turn, &fetch.lease)).then(|| {
                 self.memory.remove(leased);
-                Record::erase(host, fetch.lease.slot, fetch.lease.before)
+                Record::erase(turn.host, fetch.lease.slot, fetch.lease.before)
             });
-            self.finish(host, &fetch.lease, Left { record, ..Left::default() }, 0);
+            self.finish(turn.host, &fetch.lease, Left { record, ..Left::default() }, 0);
         }
         stored
     }
 
     /// Tells other workers that their copies may not be the newest: "a cache MUST use the most recently stored response"
     /// (RFC 9111 §4).
-    fn tell_others(&self, host: &impl Host, fetch: &Fetch, filing: &Filing, now: Now) {
+    fn tell_others(&self, turn: Turn<'_, impl Host>, fetch: &Fetch, filing: &Filing) {
         if !fetch.replaces_fresh && filing.moved.is_none() {
             return;
         }
-        self.tell(host, filing.home.fingerprint, now);
+        self.tell(turn, filing.home.fingerprint);
         if let Some(marker) = &filing.moved {
-            self.tell(host, fetch.lease.place.fingerprint, now);
-            self.tell(host, marker.fingerprint, now);
+            self.tell(turn, fetch.lease.place.fingerprint);
+            self.tell(turn, marker.fingerprint);
         }
     }
 
     /// Tells other workers that their copies of one key may not be the newest.
-    pub(super) fn tell(&self, host: &impl Host, fingerprint: Fingerprint, now: Now) {
-        for worker in workers::present(host, now.mono).into_iter().filter(|w| self.worker != Some(*w)) {
-            host.wake(worker, fingerprint);
+    pub(super) fn tell(&self, turn: Turn<'_, impl Host>, fingerprint: Fingerprint) {
+        for worker in
+            workers::present(turn.host, turn.now.mono).into_iter().filter(|w| self.worker != Some(*w))
+        {
+            turn.host.wake(worker, fingerprint);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::store::journal::Covering;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
 use crate::store::set::{FlightState, KeyRoute, SetSnapshot, WAYS};
-use crate::time::Now;
+use crate::turn::Turn;
 
 /// The most sets that one survey reads.
 const SETS_MAX: u32 = 8192;
@@ -217,30 +217,30 @@ impl Cache {
     }
 
     /// What a request would find, without anything being done about it. None when the journal cannot be read.
-    pub fn find(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Option<Found> {
-        if !self.sync(host) {
+    pub fn find(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) -> Option<Found> {
+        if !self.sync(turn.host) {
             return None;
         }
-        let primary = self.primary(host, ask);
-        let at_primary = self.best(host, &primary);
+        let primary = self.primary(turn.host, ask);
+        let at_primary = self.best(turn.host, &primary);
         let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
             Some(Content::Variants(variants)) => Some(variants.nominated.clone()),
             Some(Content::Response(_) | Content::Search(_)) | None => None,
         };
         let Some(nominated) = nominated else {
-            return Some(self.found(host, ask, primary, at_primary, ForwardReason::UriMiss, now));
+            return Some(self.found(turn, ask, primary, at_primary, ForwardReason::UriMiss));
         };
         if at_primary.is_some_and(|seen| seen.verdict == Verdict::Hard) {
-            return Some(self.found(host, ask, primary, None, ForwardReason::Purged, now));
+            return Some(self.found(turn, ask, primary, None, ForwardReason::Purged));
         }
-        let variant = self.place(host, ask.variant_key(&nominated));
-        let seen = self.best(host, &variant);
-        let found = self.found(host, ask, variant, seen, ForwardReason::VaryMiss, now);
+        let variant = self.place(turn.host, ask.variant_key(&nominated));
+        let seen = self.best(turn.host, &variant);
+        let found = self.found(turn, ask, variant, seen, ForwardReason::VaryMiss);
         if found.forward.is_some()
-            && let Some((place, entry, _)) = self.chosen_from_more(host, ask, &nominated, now)
+            && let Some((place, entry, _)) = self.chosen_from_more(turn, ask, &nominated)
         {
             let seen = Some(self.judged(entry, None));
-            return Some(self.found(host, ask, place, seen, ForwardReason::VaryMiss, now));
+            return Some(self.found(turn, ask, place, seen, ForwardReason::VaryMiss));
         }
         Some(found)
     }
@@ -252,12 +252,12 @@ impl Cache {
     }
 
     /// Has the root fetch what a request asks for. The request is nobody's: it stands for the key.
-    pub fn refetch(&mut self, host: &impl Host, ask: &Rc<Ask>, now: Now) -> Refetch {
+    pub fn refetch(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Refetch {
         // As one that has waited already: it is not counted among the clients' requests.
         ask.waited.set(Some(Waited { reason: ForwardReason::Stale, leads: false }));
-        match self.consider(host, ask, false, now) {
+        match self.consider(turn, ask, false) {
             Decision::Serve { reuse: Reuse::Stale { .. }, .. } | Decision::Forward { .. } => {
-                match self.find(host, ask, now) {
+                match self.find(turn, ask) {
                     Some(Found { fetching: true, .. }) => Refetch::Started,
                     Some(Found { not_stored: Some(reason), .. }) => Refetch::Recently(reason),
                     Some(_) | None => Refetch::Busy,
@@ -270,7 +270,7 @@ impl Cache {
             }
             // It fell to the request itself, which does not exist.
             Decision::Fetch { generation, .. } => {
-                self.land(host, generation, Landing::Abandoned, now);
+                self.land(turn, generation, Landing::Abandoned);
                 Refetch::NoRoute
             }
         }
@@ -278,17 +278,16 @@ impl Cache {
 
     fn found(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         ask: &Ask,
         place: Place,
         seen: Option<Seen>,
         missing: ForwardReason,
-        now: Now,
     ) -> Found {
         let seen = seen.map(|seen| Seen { verdict: self.verdict_for(&seen.entry, ask), ..seen });
         let forward = match seen.as_ref().map(|seen| (invalidated(seen.verdict), seen.response())) {
             Some((Some(invalidated), Some(response))) => {
-                match reuse(&response.stored, &ask.request, &ask.options, invalidated, now.wall) {
+                match reuse(&response.stored, &ask.request, &ask.options, invalidated, turn.now.wall) {
                     Reuse::Validate(reason) => Some(reason),
                     Reuse::Fresh { .. } | Reuse::Stale { .. } => None,
                 }
@@ -296,7 +295,7 @@ impl Cache {
             Some((None, _)) => Some(ForwardReason::Purged),
             Some((Some(_), None)) | None => Some(missing),
         };
-        let set = SetSnapshot::read(host, place.set).value;
+        let set = SetSnapshot::read(turn.host, place.set).value;
         let is_purged = seen.is_none() && set.is_purged(place.fingerprint);
         let forward = if is_purged { Some(ForwardReason::Purged) } else { forward };
         let flight = set.flight_of(place.fingerprint);
@@ -304,16 +303,18 @@ impl Cache {
             FlightState::NotStored(reason) => Some(reason),
             FlightState::Flying => None,
         });
-        let fetching = flight.is_some_and(|flight| flight.is_live(now.mono));
+        let fetching = flight.is_some_and(|flight| flight.is_live(turn.now.mono));
         let failures = flight.map_or(0, failures);
-        let rests = flight.map_or(Duration::ZERO, |flight| rests_until(flight).since(now.mono));
+        let rests = flight.map_or(Duration::ZERO, |flight| rests_until(flight).since(turn.now.mono));
         let route = set.route_of(place.fingerprint);
         let (learned, refused_for) = match route {
-            KeyRoute::Learned(number) => (LearnedRoute::read(host, number, now.mono), Duration::ZERO),
-            KeyRoute::Inline { until } => (None, until.since(now.mono)),
+            KeyRoute::Learned(number) => {
+                (LearnedRoute::read(turn.host, number, turn.now.mono), Duration::ZERO)
+            }
+            KeyRoute::Inline { until } => (None, until.since(turn.now.mono)),
             KeyRoute::Unknown => (None, Duration::ZERO),
         };
-        let breakers = Breakers::read(host);
+        let breakers = Breakers::read(turn.host);
         let cluster = learned.map(|(learned, _)| {
             let is_down = breakers.is_open(&learned.cluster);
             (learned.cluster, is_down)

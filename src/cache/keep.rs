@@ -14,6 +14,7 @@ use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response};
 use crate::time::{Monotonic, Now};
+use crate::turn::Turn;
 
 impl Cache {
     /// The journal's head as it is now, if nothing between this stamp and now covers the response; none when something
@@ -32,20 +33,19 @@ impl Cache {
     /// Why it is not stored.
     pub fn keep(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         key: &[u8],
         (stamp, asked): (u64, Monotonic),
         response: Response,
         limit: BodyLimit,
-        now: Now,
     ) -> Result<Fingerprint, NotStored> {
         let selects =
             !response.stored.vary.is_empty() || SearchVariance::of(&response.stored.fields).is_some();
-        if selects || !self.sync(host) {
+        if selects || !self.sync(turn.host) {
             return Err(NotStored::NoFlight);
         }
-        let place = self.place(host, key.to_vec());
-        let there = self.read(host, &place).map(Entry::new);
+        let place = self.place(turn.host, key.to_vec());
+        let there = self.read(turn.host, &place).map(Entry::new);
         let there = there.filter(|entry| self.verdict(entry) != Verdict::Hard);
         let old = there.as_ref().and_then(|entry| Some((entry.response()?, entry.record.order())));
         let (response, order) = match old {
@@ -60,7 +60,7 @@ impl Cache {
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let entry = self.entry(&place, order, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
-        self.put(host, &place, &entry, until, now).map(|()| place.fingerprint)
+        self.put(turn, &place, &entry, until).map(|()| place.fingerprint)
     }
 
     /// The answer to a HEAD has come, which was sent when this was stored for a GET: it brings that up to date, or shows that
@@ -69,29 +69,28 @@ impl Cache {
     /// What has been stored since was asked for later, so it stays: an answer that took its time is no news.
     pub fn head_answered(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         ask: &Ask,
         old: &Entry,
         response: &ResponseHead,
-        now: Now,
     ) {
         let Some(there) = old.response().filter(|_| ask.request.method() == b"HEAD") else { return };
-        let Some(updated) = told_by_head(host, ask, there, response, now).filter(|_| self.sync(host)) else {
+        let Some(updated) = told_by_head(turn, ask, there, response).filter(|_| self.sync(turn.host)) else {
             return;
         };
-        let place = self.place(host, old.record.key.clone());
+        let place = self.place(turn.host, old.record.key.clone());
         let until = u32::try_from(expires(&updated.stored).secs()).unwrap_or(u32::MAX);
         // The body is still subject to what was invalidated since it was asked for.
         let order = (old.record.stamp, ask.decided.get().at.mono.max(old.record.asked));
         let entry = self.entry(&place, order, Content::Response(Box::new(updated)));
         self.memory.remove(place.fingerprint);
         let generation = old.record.generation;
-        let written = self.put_made(host, &place, until, now, |_, there| {
+        let written = self.put_made(turn, &place, until, |_, there| {
             let is_old = there.is_some_and(|there| there.generation == generation);
             if is_old { Ok(Some(Rc::clone(&entry))) } else { Err(NotStored::Superseded) }
         });
         if written.is_ok() {
-            self.tell(host, place.fingerprint, now);
+            self.tell(turn, place.fingerprint);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::store::record::{Record, Response};
 use crate::store::set::{SetSnapshot, Way};
 use crate::store::{Fingerprint, TRIES};
 use crate::time::Now;
+use crate::turn::Turn;
 
 /// How long clients fetch a key with their own requests after the root's was refused.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
@@ -51,41 +52,40 @@ impl Cache {
     /// Ends a fetch. Returns the entry, when there is one, and whether it is stored.
     pub fn land(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         generation: u64,
         landing: Landing,
-        now: Now,
     ) -> Option<(Rc<Entry>, Stored)> {
         let fetch = self.fetches.remove(&generation)?;
         self.wake_here(fetch.lease.place.fingerprint);
         match landing {
-            Landing::Stored(response) => Some(self.store(host, &fetch, *response, now)),
+            Landing::Stored(response) => Some(self.store(turn, &fetch, *response)),
             // Whoever waits asks for it as well, and may be the one it takes.
             Landing::NotStored(NotStored::Admission) => {
-                host.count(Counter::FetchNotStored(NotStored::Admission));
-                self.finish(host, &fetch.lease, Left { counted: true, ..Left::default() }, 0);
+                turn.host.count(Counter::FetchNotStored(NotStored::Admission));
+                self.finish(turn.host, &fetch.lease, Left { counted: true, ..Left::default() }, 0);
                 None
             }
             Landing::NotStored(reason) => {
-                self.end_not_stored(host, &fetch, None, reason, now);
+                self.end_not_stored(turn, &fetch, None, reason);
                 None
             }
             Landing::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
-                let empty = match self.owns_way(host, &fetch.lease, now) {
-                    true => Record::erase(host, fetch.lease.slot, fetch.lease.before),
+                let empty = match self.owns_way(turn, &fetch.lease) {
+                    true => Record::erase(turn.host, fetch.lease.slot, fetch.lease.before),
                     false => Way::default(),
                 };
-                self.end_not_stored(host, &fetch, Some(empty), reason, now);
+                self.end_not_stored(turn, &fetch, Some(empty), reason);
                 None
             }
             Landing::Abandoned => {
-                self.finish(host, &fetch.lease, Left::default(), 0);
+                self.finish(turn.host, &fetch.lease, Left::default(), 0);
                 None
             }
             Landing::Refused => {
-                let inline_until = Some(now.mono.after(REFUSED_FOR));
-                self.finish(host, &fetch.lease, Left { inline_until, ..Left::default() }, 0);
+                let inline_until = Some(turn.now.mono.after(REFUSED_FOR));
+                self.finish(turn.host, &fetch.lease, Left { inline_until, ..Left::default() }, 0);
                 None
             }
         }
@@ -101,13 +101,12 @@ impl Cache {
 
     pub(super) fn end_not_stored(
         &self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         fetch: &Fetch,
         record: Option<Way>,
         reason: NotStored,
-        now: Now,
     ) {
-        host.count(Counter::FetchNotStored(reason));
+        turn.host.count(Counter::FetchNotStored(reason));
         let lease = &fetch.lease;
         // What one client was told keeps nothing that is stored from being refreshed on behalf of the next.
         let is_for_client = !fetch.is_refresh && record.is_none() && !reason.is_failure();
@@ -117,42 +116,42 @@ impl Cache {
             && fetch.by != Fetcher::Stream;
         let until = match reason {
             _ if reason.is_failure() => {
-                collapse::failed_until(lease.place.fingerprint, lease.generation, now.mono)
+                collapse::failed_until(lease.place.fingerprint, lease.generation, turn.now.mono)
             }
-            _ if again => now.mono,
-            _ if is_costly => now.mono.after(NOT_SHARED_MAX),
-            _ => collapse::not_shared_until(now.mono),
+            _ if again => turn.now.mono,
+            _ if is_costly => turn.now.mono.after(NOT_SHARED_MAX),
+            _ => collapse::not_shared_until(turn.now.mono),
         };
         let not_shared = Some((reason, until));
-        self.finish(host, lease, Left { record, not_shared, again, ..Left::default() }, 0);
+        self.finish(turn.host, lease, Left { record, not_shared, again, ..Left::default() }, 0);
     }
 
     /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight, where
     /// its calls go through the route table; elsewhere the next who waits leads.
-    pub fn leader_left(&mut self, host: &impl Host, generation: u64, now: Now) {
+    pub fn leader_left(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
         let Some(fetch) = self.fetches.get(&generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let table = self.table_cluster(&ask, now).map(|cluster| CallRoute::Table(cluster.to_owned()));
-        let route = table.filter(|_| self.is_anyones(host, &ask, &place));
+        let table = self.table_cluster(&ask, turn.now).map(|cluster| CallRoute::Table(cluster.to_owned()));
+        let route = table.filter(|_| self.is_anyones(turn.host, &ask, &place));
         self.wake_here(place.fingerprint);
         for _ in 0..TRIES {
-            let set = SetSnapshot::read(host, place.set);
+            let set = SetSnapshot::read(turn.host, place.set);
             let Some(flight) = set.value.flight(generation) else { break };
             let waited_for = flight.waiters != 0 || self.parked.contains_key(&place.fingerprint);
             if let (true, Some(route)) = (waited_for, &route)
-                && !set.value.route_of(place.fingerprint).is_inline(now.mono)
+                && !set.value.route_of(place.fingerprint).is_inline(turn.now.mono)
             {
-                let cluster = routed_to(host, &ask);
-                self.take_over(generation, route.clone(), cluster, now);
+                let cluster = routed_to(turn.host, &ask);
+                self.take_over(generation, route.clone(), cluster, turn.now);
                 return;
             }
             let Some(landed) = collapse::landed(&set.value, generation, Left::default()) else { break };
-            let set = set.again_if(Deviation::LeavesBlindly, host);
-            if set.replace(host, &landed.set) {
-                self.wake(host, place.fingerprint, landed.waiters);
+            let set = set.again_if(Deviation::LeavesBlindly, turn.host);
+            if set.replace(turn.host, &landed.set) {
+                self.wake(turn.host, place.fingerprint, landed.waiters);
                 break;
             }
-            host.count(Counter::Conflict);
+            turn.host.count(Counter::Conflict);
         }
         self.fetches.remove(&generation);
     }

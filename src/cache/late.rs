@@ -21,6 +21,7 @@ use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response};
 use crate::time::{Monotonic, Now};
+use crate::turn::Turn;
 
 /// So many responses to one key are captured at a time in a worker, in case that one breaks off or is slow: a crowd that goes
 /// to the origin must not fill the worker's memory.
@@ -76,8 +77,8 @@ impl Cache {
     }
 
     /// What is so now, for a request that is not looked up; none when the journal cannot be read.
-    pub fn decide(&mut self, host: &impl Host, now: Now) -> Option<Decided> {
-        self.sync(host).then(|| self.decided(now))
+    pub fn decide(&mut self, turn: Turn<'_, impl Host>) -> Option<Decided> {
+        self.sync(turn.host).then(|| self.decided(turn.now))
     }
 
     /// The stamp of the response to a request, and when that was sent on.
@@ -101,34 +102,33 @@ impl Cache {
     /// Why it may not be stored.
     pub fn assess_late(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         ask: &Rc<Ask>,
         fallback: Option<&Entry>,
         shares: bool,
         response: &ResponseHead,
-        now: Now,
     ) -> Result<(Response, Late), NotStored> {
         let options = options_for(&ask.config, &ask.request, response);
-        let times = (ask.decided.get().at.wall, now.wall);
-        let asked = Asked { request: &ask.request, metadata: &|| host.metadata(ask.stream) };
+        let times = (ask.decided.get().at.wall, turn.now.wall);
+        let asked = Asked { request: &ask.request, metadata: &|| turn.host.metadata(ask.stream) };
         let mut assessed = assessed_by(&ask.config, &options, asked, response, ask.uri(), times)?;
         if !shares {
             return Err(NotStored::NoFlight);
         }
-        assessed.route = ask.taken_route(host);
-        // What has to be validated each time is stored now and then; more would be a write for each answer.
+        assessed.route = ask.taken_route(turn.host);
+        // What has to be validated each time is stored turn.now and then; more would be a write for each answer.
         if fallback.is_some() && !is_reusable(&assessed.stored) {
             return Err(NotStored::Validated);
         }
         // As if it were one of the first variants, where others of its URI are told apart.
-        let primary = self.primary(host, ask);
-        let list = self.stored(host, &primary);
+        let primary = self.primary(turn.host, ask);
+        let list = self.stored(turn.host, &primary);
         if let Some(Content::Variants(list)) = list.as_ref().map(|entry| &entry.record.content) {
             policy::keep_apart(&mut assessed.stored, list.nominated.iter().map(String::as_bytes));
         }
-        let place = self.home(host, ask, &assessed);
-        if !self.is_admitted(host, &place, options.min_uses) {
-            self.count_use(host, ask, &place, now);
+        let place = self.home(turn.host, ask, &assessed);
+        if !self.is_admitted(turn.host, &place, options.min_uses) {
+            self.count_use(turn, ask, &place);
             return Err(NotStored::Admission);
         }
         let held = self.captures.take(place.fingerprint).ok_or(NotStored::NoFlight)?;
@@ -143,18 +143,18 @@ impl Cache {
     }
 
     /// The key was asked for once more, and not often enough yet.
-    fn count_use(&mut self, host: &impl Host, ask: &Ask, place: &Place, now: Now) {
+    fn count_use(&mut self, turn: Turn<'_, impl Host>, ask: &Ask, place: &Place) {
         let order = self.order_of(ask);
-        if let Ok(lease) = self.take_flight(host, place, order, now) {
-            self.finish(host, &lease, Left { counted: true, ..Left::default() }, 0);
+        if let Ok(lease) = self.take_flight(turn, place, order) {
+            self.finish(turn.host, &lease, Left { counted: true, ..Left::default() }, 0);
         }
     }
 
     /// Stores a response that went beside any flight, now that it is complete. Returns whether it is stored.
-    pub fn land_late(&mut self, host: &impl Host, late: &Late, response: Response, now: Now) -> Stored {
-        match self.lead_late(host, &late.ask, &late.place, None, now) {
+    pub fn land_late(&mut self, turn: Turn<'_, impl Host>, late: &Late, response: Response) -> Stored {
+        match self.lead_late(turn, &late.ask, &late.place, None) {
             Ok(generation) => {
-                let landed = self.land(host, generation, Landing::Stored(Box::new(response)), now);
+                let landed = self.land(turn, generation, Landing::Stored(Box::new(response)));
                 landed.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
             }
             Err(why) => Stored::No(why),
@@ -168,40 +168,38 @@ impl Cache {
     /// Why only this request is answered by it.
     pub fn confirms_late(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         ask: &Rc<Ask>,
         stored: &Rc<Entry>,
         shares: bool,
         response: &ResponseHead,
-        now: Now,
     ) -> Result<u64, NotStored> {
         let old = stored.response().filter(|_| shares).ok_or(NotStored::NoFlight)?;
         let (request, asked) = (&ask.request, ask.decided.get().at.wall);
         let options = options_again(&ask.config, request, old);
-        let asked_by = Asked { request, metadata: &|| host.metadata(ask.stream) };
-        let new = validation::freshened(&old.stored, asked_by, response, &options, asked, now.wall)?;
+        let asked_by = Asked { request, metadata: &|| turn.host.metadata(ask.stream) };
+        let new = validation::freshened(&old.stored, asked_by, response, &options, asked, turn.now.wall)?;
         if !is_reusable(&new) {
             return Err(NotStored::Validated);
         }
-        let place = self.place(host, stored.record.key.clone());
-        self.lead_late(host, ask, &place, Some(Rc::clone(stored)), now)
+        let place = self.place(turn.host, stored.record.key.clone());
+        self.lead_late(turn, ask, &place, Some(Rc::clone(stored)))
     }
 
     /// Takes a flight for what is complete.
     fn lead_late(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         ask: &Rc<Ask>,
         place: &Place,
         validated: Option<Rc<Entry>>,
-        now: Now,
     ) -> Result<u64, NotStored> {
-        if !self.sync(host) {
+        if !self.sync(turn.host) {
             return Err(NotStored::NoFlight);
         }
         let (stamp, asked) = self.order_of(ask);
         let order = if deviates(Deviation::ReplacesNewerLate) { (u64::MAX, asked) } else { (stamp, asked) };
-        let lease = self.take_flight(host, place, order, now)?;
+        let lease = self.take_flight(turn, place, order)?;
         let generation = lease.generation;
         let fetch = Fetch::late(lease, stamp, ask, validated);
         self.fetches.insert(generation, fetch);

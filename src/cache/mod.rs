@@ -65,6 +65,7 @@ use crate::store::set::WAYS;
 use crate::store::workers;
 use crate::store::{Fingerprint, Seed, SharedData};
 use crate::time::{Monotonic, Now, Timestamp};
+use crate::turn::Turn;
 
 /// What the cache needs of the world.
 pub trait Host: SharedData + Metrics {
@@ -338,12 +339,12 @@ impl Cache {
     }
 
     /// Takes or keeps a place in the registry of workers that can be woken.
-    pub fn register(&mut self, host: &impl Host, now: Now) -> Option<u8> {
+    pub fn register(&mut self, turn: Turn<'_, impl Host>) -> Option<u8> {
         let held = workers::Held { copies: self.memory.bytes(), in_flight: self.in_flight.bytes() };
-        let claimed = workers::claim(host, self.identity.nonce, held, now.mono);
+        let claimed = workers::claim(turn.host, self.identity.nonce, held, turn.now.mono);
         if let Some((_, all)) = claimed {
-            host.show(Gauge::WorkerBytes, all.copies);
-            host.show(Gauge::InFlightBytes, all.in_flight);
+            turn.host.show(Gauge::WorkerBytes, all.copies);
+            turn.host.show(Gauge::InFlightBytes, all.in_flight);
         }
         self.worker = claimed.map(|(place, _)| place);
         self.worker

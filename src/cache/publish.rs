@@ -11,7 +11,8 @@ use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Slot};
 use crate::store::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, Way};
 use crate::store::{Fingerprint, TRIES};
-use crate::time::{Monotonic, Now};
+use crate::time::Monotonic;
+use crate::turn::Turn;
 
 impl Cache {
     /// An entry for this place, with its stamp and when it was asked for.
@@ -41,9 +42,9 @@ impl Cache {
     }
 
     /// Whether the way that the lease reserves may be written: when it has run out, somebody else may own it.
-    pub(super) fn owns_way(&self, host: &impl Host, lease: &Lease, now: Now) -> bool {
-        let set = || SetSnapshot::read(host, lease.place.set).value;
-        now.mono < lease.until || collapse::owns_way(&set(), lease.generation, now.mono)
+    pub(super) fn owns_way(&self, turn: Turn<'_, impl Host>, lease: &Lease) -> bool {
+        let set = || SetSnapshot::read(turn.host, lease.place.set).value;
+        turn.now.mono < lease.until || collapse::owns_way(&set(), lease.generation, turn.now.mono)
     }
 
     /// Writes a record into the way that the lease reserves, publishes it and ends the flight, at once.
@@ -52,39 +53,38 @@ impl Cache {
     /// Why it is not stored.
     pub(super) fn publish(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         lease: &Lease,
         entry: &Rc<Entry>,
         until: u32,
         not_shared: Option<(NotStored, Monotonic)>,
-        now: Now,
     ) -> Result<(), NotStored> {
-        if !self.owns_way(host, lease, now) {
+        if !self.owns_way(turn, lease) {
             return Err(NotStored::NoFlight);
         }
         let encoded = entry.record.encoded();
-        let lease = if encoded.is_large() { self.enlarged(host, lease, now) } else { Some(lease.clone()) };
+        let lease = if encoded.is_large() { self.enlarged(turn, lease) } else { Some(lease.clone()) };
         let Some(lease) = &lease else { return Err(NotStored::NoFlight) };
         let bytes = encoded.bytes();
-        let bucket = self.host_of(host, subject(&entry.record.content).uri);
-        if !self.fits_host(host, lease, bucket, bytes, now) {
+        let bucket = self.host_of(turn.host, subject(&entry.record.content).uri);
+        if !self.fits_host(turn, lease, bucket, bytes) {
             return Err(NotStored::HostQuota);
         }
         let more = bytes as i64 - lease.before as i64;
-        if !self.take(host, more, now) {
+        if !self.take(turn, more) {
             return Err(NotStored::NoRoom);
         }
         let lands_first = deviates(Deviation::LandsBeforeItWrites);
         if !lands_first {
-            encoded.write(host, lease.slot, lease.before);
+            encoded.write(turn.host, lease.slot, lease.before);
         }
         let fingerprint = lease.place.fingerprint;
         let way = Way { fingerprint, bytes, expires: until, host: bucket, ..Way::default() };
         let all_refused = entry.response().is_some_and(|response| response.stored.status >= 400);
         let left = Left { record: Some(way), not_shared, all_refused, ..Left::default() };
-        let published = self.finish(host, lease, left, more);
+        let published = self.finish(turn.host, lease, left, more);
         if lands_first {
-            encoded.write(host, lease.slot, lease.before);
+            encoded.write(turn.host, lease.slot, lease.before);
         }
         if !published {
             return Err(NotStored::NoFlight);
@@ -94,19 +94,20 @@ impl Cache {
     }
 
     /// The lease with a way that takes large bodies.
-    fn enlarged(&self, host: &impl Host, lease: &Lease, now: Now) -> Option<Lease> {
+    fn enlarged(&self, turn: Turn<'_, impl Host>, lease: &Lease) -> Option<Lease> {
         if usize::from(lease.slot.way) < LARGE_WAYS {
             return Some(lease.clone());
         }
         for _ in 0..TRIES {
-            let set = SetSnapshot::read(host, lease.place.set);
-            let (value, way) = collapse::enlarged(&set.value, lease.generation, now.mono, now.wall)?;
-            if set.replace(host, &value) {
+            let set = SetSnapshot::read(turn.host, lease.place.set);
+            let (value, way) =
+                collapse::enlarged(&set.value, lease.generation, turn.now.mono, turn.now.wall)?;
+            if set.replace(turn.host, &value) {
                 let flight = value.flight(lease.generation)?;
                 debug_assert_eq!(flight.way, way);
                 return Some(Lease::of(lease.place.clone(), *flight, &set.value));
             }
-            host.count(Counter::Conflict);
+            turn.host.count(Counter::Conflict);
         }
         None
     }
@@ -118,14 +119,13 @@ impl Cache {
     /// Why it is not stored.
     pub(super) fn put(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         place: &Place,
         entry: &Rc<Entry>,
         until: u32,
-        now: Now,
     ) -> Result<(), NotStored> {
         let order = entry.record.order();
-        self.put_made(host, place, until, now, |_, there| {
+        self.put_made(turn, place, until, |_, there| {
             is_no_newer(there, order)?;
             Ok(Some(Rc::clone(entry)))
         })
@@ -134,16 +134,15 @@ impl Cache {
     /// The same with what `make` makes of what is there, or nothing: nobody else changes that meanwhile.
     pub(super) fn put_made(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         place: &Place,
         until: u32,
-        now: Now,
         make: impl FnMut(&mut Self, Option<Record>) -> Result<Option<Rc<Entry>>, NotStored>,
     ) -> Result<(), NotStored> {
-        let Some((lease, entry)) = self.taken(host, place, now, make)? else { return Ok(()) };
-        let stored = self.publish(host, &lease, &entry, until, None, now);
+        let Some((lease, entry)) = self.taken(turn, place, make)? else { return Ok(()) };
+        let stored = self.publish(turn, &lease, &entry, until, None);
         if stored.is_err() {
-            self.finish(host, &lease, Left::default(), 0);
+            self.finish(turn.host, &lease, Left::default(), 0);
         }
         stored
     }
@@ -155,39 +154,37 @@ impl Cache {
     /// Why there is none: the place is being fetched, something newer is there, or there is no room.
     pub(super) fn take_flight(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         place: &Place,
         order: (u64, Monotonic),
-        now: Now,
     ) -> Result<Lease, NotStored> {
-        let taken = self.taken(host, place, now, |_, there| is_no_newer(there, order).map(Some))?;
+        let taken = self.taken(turn, place, |_, there| is_no_newer(there, order).map(Some))?;
         taken.map(|(lease, ())| lease).ok_or(NotStored::NoFlight)
     }
 
     /// The flight of a place, with what `make` makes of what is there; none where that is nothing.
     fn taken<T>(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         place: &Place,
-        now: Now,
         mut make: impl FnMut(&mut Self, Option<Record>) -> Result<Option<T>, NotStored>,
     ) -> Result<Option<(Lease, T)>, NotStored> {
         for _ in 0..TRIES {
-            let set = SetSnapshot::read(host, place.set);
-            if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(now.mono)) {
+            let set = SetSnapshot::read(turn.host, place.set);
+            if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(turn.now.mono)) {
                 return Err(NotStored::NoFlight);
             }
             let way = set.value.way_of(place.fingerprint);
-            let there = way.and_then(|way| Record::read(host, Slot { set: place.set, way }, &place.key));
+            let there = way.and_then(|way| Record::read(turn.host, Slot { set: place.set, way }, &place.key));
             let Some(made) = make(self, there)? else { return Ok(None) };
-            let new = self.new_flight(place.fingerprint, now);
-            let Some((value, flight)) = collapse::led(&set.value, new, now.mono, now.wall) else {
+            let new = self.new_flight(place.fingerprint, turn.now);
+            let Some((value, flight)) = collapse::led(&set.value, new, turn.now.mono, turn.now.wall) else {
                 return Err(NotStored::NoFlight);
             };
-            if set.replace(host, &value) {
+            if set.replace(turn.host, &value) {
                 return Ok(Some((Lease::of(place.clone(), flight, &set.value), made)));
             }
-            host.count(Counter::Conflict);
+            turn.host.count(Counter::Conflict);
         }
         Err(NotStored::NoFlight)
     }

@@ -5,7 +5,7 @@ use super::{Cache, Host, Lease};
 use crate::collapse;
 use crate::store::hosts::HostBucket;
 use crate::store::set::SetSnapshot;
-use crate::time::Now;
+use crate::turn::Turn;
 
 /// The most responses of a host that make room for one.
 const EVICTIONS_MAX: u32 = 16;
@@ -24,21 +24,20 @@ impl Cache {
     /// Makes room for so many bytes within what a host may take; whether there is.
     pub(super) fn fits_host(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         lease: &Lease,
         bucket: HostBucket,
         bytes: u64,
-        now: Now,
     ) -> bool {
         let Some(most) = self.config.store.host_bytes_max else { return true };
         for _ in 0..EVICTIONS_MAX {
-            let set = SetSnapshot::read(host, lease.place.set);
+            let set = SetSnapshot::read(turn.host, lease.place.set);
             let own = set.value.ways.get(usize::from(lease.slot.way)).filter(|way| way.host == bucket);
             let freed = own.map_or(0, |way| way.bytes);
-            if bucket.bytes(host).saturating_add(bytes) <= most.saturating_add(freed) {
+            if bucket.bytes(turn.host).saturating_add(bytes) <= most.saturating_add(freed) {
                 return true;
             }
-            if !self.evict_of(host, &set, bucket, now) {
+            if !self.evict_of(turn, &set, bucket) {
                 return false;
             }
         }
@@ -47,20 +46,20 @@ impl Cache {
 
     /// Evicts a response of a host: from this set, from one that the hand comes to, or from where the host is known to
     /// have some; whether there was one.
-    fn evict_of(&mut self, host: &impl Host, set: &SetSnapshot, bucket: HostBucket, now: Now) -> bool {
+    fn evict_of(&mut self, turn: Turn<'_, impl Host>, set: &SetSnapshot, bucket: HostBucket) -> bool {
         let of_host = |set: &SetSnapshot| {
-            collapse::victim_among(&set.value, |way| way.host == bucket, now.mono, now.wall)
+            collapse::victim_among(&set.value, |way| way.host == bucket, turn.now.mono, turn.now.wall)
         };
         if let Some((way, _)) = of_host(set) {
-            return self.empty(host, set, way, now);
+            return self.empty(turn, set, way);
         }
         // The hand finds old ones as well as new ones, but none at all where there are few.
         let mut places: Vec<u32> = (0..SETS_PER_EVICTION).map(|_| self.next_in_hand()).collect();
-        places.extend(bucket.sets(host));
+        places.extend(bucket.sets(turn.host));
         for place in places {
-            let set = SetSnapshot::read(host, place);
+            let set = SetSnapshot::read(turn.host, place);
             if let Some((way, _)) = of_host(&set) {
-                return self.empty(host, &set, way, now);
+                return self.empty(turn, &set, way);
             }
         }
         false

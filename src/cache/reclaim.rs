@@ -12,7 +12,8 @@ use crate::outcome::metrics::Counter;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Slot};
 use crate::store::set::{SetSnapshot, Way};
-use crate::time::{Monotonic, Now};
+use crate::time::Monotonic;
+use crate::turn::Turn;
 
 /// The most sets that a tick looks at, and ways in them, and how many bytes of records may be read for that.
 const SETS_PER_TICK: u32 = 256;
@@ -68,13 +69,13 @@ impl Reclaiming {
 
 impl Cache {
     /// Goes on with giving back the room of what is hard purged.
-    pub(super) fn reclaim(&mut self, host: &impl Host, now: Now) {
+    pub(super) fn reclaim(&mut self, turn: Turn<'_, impl Host>) {
         let work = self.reclaiming.pace.tick();
-        let Some(work) = work.filter(|_| self.sync(host)) else { return };
+        let Some(work) = work.filter(|_| self.sync(turn.host)) else { return };
         let newest = self.mirror.newest_hard();
         let sets = self.sets();
         let Some(mut round) = self.reclaiming.round.take().filter(|round| round.sets == sets).or_else(|| {
-            let begins = newest > self.reclaiming.done && self.reclaiming.rests_until <= now.mono;
+            let begins = newest > self.reclaiming.done && self.reclaiming.rests_until <= turn.now.mono;
             begins.then(|| {
                 self.memory.inspect_all();
                 Round { newest, sets, left: sets, way: 0, again: false }
@@ -85,7 +86,7 @@ impl Cache {
         let mut budget = Budget { sets: SETS_PER_TICK, ways: WAYS_PER_TICK, bytes: BYTES_PER_TICK, work };
         self.reclaim_copies(&budget);
         while round.left > 0 && budget.is_some() {
-            if self.reclaim_set(host, &mut round, &mut budget, now) {
+            if self.reclaim_set(turn, &mut round, &mut budget) {
                 self.reclaiming.hand = self.reclaiming.hand.wrapping_add(1) % sets;
                 (round.left, round.way) = (round.left - 1, 0);
                 budget.sets -= 1;
@@ -95,7 +96,7 @@ impl Cache {
         if round.left > 0 || !self.memory.is_inspected() {
             self.reclaiming.round = Some(round);
         } else if round.again {
-            self.reclaiming.rests_until = now.mono.after(AGAIN_AFTER);
+            self.reclaiming.rests_until = turn.now.mono.after(AGAIN_AFTER);
         } else {
             self.reclaiming.done = round.newest;
         }
@@ -120,8 +121,8 @@ impl Cache {
     }
 
     /// Looks at the rest of the next set; whether it came to its end.
-    fn reclaim_set(&mut self, host: &impl Host, round: &mut Round, budget: &mut Budget, now: Now) -> bool {
-        let mut set = SetSnapshot::read(host, self.reclaiming.hand % round.sets.max(1));
+    fn reclaim_set(&mut self, turn: Turn<'_, impl Host>, round: &mut Round, budget: &mut Budget) -> bool {
+        let mut set = SetSnapshot::read(turn.host, self.reclaiming.hand % round.sets.max(1));
         while let Some(way) = set.value.ways.get(round.way) {
             if way.is_some() && !way.is_purged() {
                 if !budget.is_some() {
@@ -129,10 +130,10 @@ impl Cache {
                 }
                 budget.ways -= 1;
                 let slot = Slot { set: set.number, way: round.way as u8 };
-                if self.lies_there_in_vain(host, slot, way, budget) {
-                    round.again |= !self.reclaim_way(host, &set, round.way as u8, now);
-                    // It is another set now.
-                    set = SetSnapshot::read(host, set.number);
+                if self.lies_there_in_vain(turn.host, slot, way, budget) {
+                    round.again |= !self.reclaim_way(turn, &set, round.way as u8);
+                    // It is another set turn.now.
+                    set = SetSnapshot::read(turn.host, set.number);
                 }
             }
             round.way += 1;
@@ -157,13 +158,13 @@ impl Cache {
 
     /// Empties a way whose record is hard purged, under a flight of its own, like everything that writes a slot; whether
     /// that was possible. The set is as it was before the record was read: nobody else has written there since.
-    fn reclaim_way(&mut self, host: &impl Host, set: &SetSnapshot, way: u8, now: Now) -> bool {
-        if collapse::is_reserved(&set.value, way, now.mono) {
+    fn reclaim_way(&mut self, turn: Turn<'_, impl Host>, set: &SetSnapshot, way: u8) -> bool {
+        if collapse::is_reserved(&set.value, way, turn.now.mono) {
             return false;
         }
-        let emptied = self.emptied(host, set, way, Way::purged, now) == Emptied::Done;
+        let emptied = self.emptied(turn, set, way, Way::purged) == Emptied::Done;
         if emptied {
-            host.count(Counter::Reclaimed);
+            turn.host.count(Counter::Reclaimed);
         }
         emptied
     }

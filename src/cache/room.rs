@@ -10,7 +10,7 @@ use crate::collapse::{self, Left};
 use crate::store::Fingerprint;
 use crate::store::record::{Record, Slot};
 use crate::store::set::{self, SetSnapshot, Way};
-use crate::time::Now;
+use crate::turn::Turn;
 
 /// The most records that one landing evicts; what needs more room than they took is not stored.
 const EVICTIONS_MAX: u32 = 256;
@@ -62,51 +62,51 @@ impl Victims {
 
 impl Cache {
     /// Takes bytes from the budget, if need be by evicting; whether they are there.
-    pub(super) fn take(&mut self, host: &impl Host, bytes: i64, now: Now) -> bool {
-        self.look_beyond(host);
-        let total = host.add_bytes(bytes);
-        let fits = bytes <= 0 || self.evict(host, total, EVICTIONS_MAX, now);
+    pub(super) fn take(&mut self, turn: Turn<'_, impl Host>, bytes: i64) -> bool {
+        self.look_beyond(turn.host);
+        let total = turn.host.add_bytes(bytes);
+        let fits = bytes <= 0 || self.evict(turn, total, EVICTIONS_MAX);
         if !fits {
-            host.add_bytes(-bytes);
+            turn.host.add_bytes(-bytes);
         }
         fits
     }
 
     /// Brings what is stored back within a configuration that has become smaller.
-    pub(super) fn shrink(&mut self, host: &impl Host, now: Now) {
-        self.look_beyond(host);
-        self.empty_beyond(host, EVICTIONS_PER_TICK, now);
-        self.evict(host, host.bytes(), EVICTIONS_PER_TICK, now);
+    pub(super) fn shrink(&mut self, turn: Turn<'_, impl Host>) {
+        self.look_beyond(turn.host);
+        self.empty_beyond(turn, EVICTIONS_PER_TICK);
+        self.evict(turn, turn.host.bytes(), EVICTIONS_PER_TICK);
     }
 
-    fn evict(&mut self, host: &impl Host, mut total: u64, evictions_max: u32, now: Now) -> bool {
+    fn evict(&mut self, turn: Turn<'_, impl Host>, mut total: u64, evictions_max: u32) -> bool {
         let budget = self.config.store.bytes_max;
         for _ in 0..evictions_max {
             if total <= budget {
                 return true;
             }
-            self.empty_beyond(host, SETS_PER_EVICTION, now);
-            if host.bytes() > budget {
-                self.empty_worst(host, now);
+            self.empty_beyond(turn, SETS_PER_EVICTION);
+            if turn.host.bytes() > budget {
+                self.empty_worst(turn);
             }
-            total = host.bytes();
+            total = turn.host.bytes();
         }
         total <= budget
     }
 
     /// Goes on emptying what lies beyond the sets that there are now, by so many steps: each empties a way, or finds
     /// that a set has no more of them.
-    fn empty_beyond(&mut self, host: &impl Host, steps: u32, now: Now) {
+    fn empty_beyond(&mut self, turn: Turn<'_, impl Host>, steps: u32) {
         for _ in 0..steps {
             if self.victims.beyond.is_empty() {
                 return;
             }
-            let set = SetSnapshot::read(host, self.victims.beyond.start);
-            if set.value.flights.iter().any(|flight| flight.is_live(now.mono)) {
+            let set = SetSnapshot::read(turn.host, self.victims.beyond.start);
+            if set.value.flights.iter().any(|flight| flight.is_live(turn.now.mono)) {
                 return; // What is being fetched for this set still lands in it.
             }
-            let victim = collapse::victim(&set.value, now.mono, now.wall);
-            if !victim.is_some_and(|(way, _)| self.empty(host, &set, way, now)) {
+            let victim = collapse::victim(&set.value, turn.now.mono, turn.now.wall);
+            if !victim.is_some_and(|(way, _)| self.empty(turn, &set, way)) {
                 self.victims.beyond.start += 1;
             }
         }
@@ -124,10 +124,12 @@ impl Cache {
         }
     }
 
-    fn look_for_victims(&mut self, host: &impl Host, now: Now) {
+    fn look_for_victims(&mut self, turn: Turn<'_, impl Host>) {
         for _ in 0..SETS_PER_EVICTION {
-            let set = SetSnapshot::read(host, self.next_in_hand());
-            let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall) else { continue };
+            let set = SetSnapshot::read(turn.host, self.next_in_hand());
+            let Some((way, rank)) = collapse::victim(&set.value, turn.now.mono, turn.now.wall) else {
+                continue;
+            };
             let victim = Victim { rank, slot: Slot { set: set.number, way } };
             if !self.victims.known.iter().any(|known| known.slot == victim.slot) {
                 // The worst last, where it is taken from.
@@ -146,46 +148,45 @@ impl Cache {
     }
 
     /// Empties the way that is known to be worth least, if it still is.
-    fn empty_worst(&mut self, host: &impl Host, now: Now) {
-        self.look_for_victims(host, now);
+    fn empty_worst(&mut self, turn: Turn<'_, impl Host>) {
+        self.look_for_victims(turn);
         let Some(victim) = self.victims.known.pop() else { return };
-        let set = SetSnapshot::read(host, victim.slot.set);
-        if let Some((way, rank)) = collapse::victim(&set.value, now.mono, now.wall)
+        let set = SetSnapshot::read(turn.host, victim.slot.set);
+        if let Some((way, rank)) = collapse::victim(&set.value, turn.now.mono, turn.now.wall)
             && rank <= victim.rank
         {
-            self.empty(host, &set, way, now);
+            self.empty(turn, &set, way);
         }
     }
 
     /// Empties a way to make room; whether it has, or somebody changed the set meanwhile.
-    pub(super) fn empty(&mut self, host: &impl Host, set: &SetSnapshot, way: u8, now: Now) -> bool {
-        self.emptied(host, set, way, |_| Way::default(), now) != Emptied::NoFlight
+    pub(super) fn empty(&mut self, turn: Turn<'_, impl Host>, set: &SetSnapshot, way: u8) -> bool {
+        self.emptied(turn, set, way, |_| Way::default()) != Emptied::NoFlight
     }
 
     /// Empties a way under a flight of its own, like everything that writes a slot. `left` says what is left of it.
     pub(super) fn emptied(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         set: &SetSnapshot,
         way: u8,
         left: impl Fn(&Way) -> Way,
-        now: Now,
     ) -> Emptied {
         // No key: a number that no other flight has.
-        let new = self.new_flight(Fingerprint::default(), now);
+        let new = self.new_flight(Fingerprint::default(), turn.now);
         let new = collapse::NewFlight { fingerprint: Fingerprint(new.generation), ..new };
-        let Some((value, flight)) = collapse::led_in(&set.value, new, way, now.mono) else {
+        let Some((value, flight)) = collapse::led_in(&set.value, new, way, turn.now.mono) else {
             return Emptied::NoFlight;
         };
-        if !set.replace(host, &value) {
+        if !set.replace(turn.host, &value) {
             return Emptied::Changed;
         }
         let place = Place { key: Vec::new(), fingerprint: new.fingerprint, set: set.number };
         let lease = Lease::of(place, flight, &set.value);
-        let empty = Record::erase(host, lease.slot, lease.before);
+        let empty = Record::erase(turn.host, lease.slot, lease.before);
         let left = set.value.ways.get(usize::from(way)).map_or_else(Way::default, left);
         let record = Some(Way { bytes: empty.bytes, ..left });
-        self.finish(host, &lease, Left { record, ..Left::default() }, 0);
+        self.finish(turn.host, &lease, Left { record, ..Left::default() }, 0);
         Emptied::Done
     }
 

@@ -25,6 +25,7 @@ use crate::store::record::Content;
 use crate::store::set::{KeyRoute, SetSnapshot, SetValue};
 use crate::store::{Fingerprint, TRIES, shared_key};
 use crate::time::{Monotonic, Now, Timestamp};
+use crate::turn::Turn;
 
 /// How long a cluster that Envoy lacks is not tried again.
 const LACKING_FOR: Duration = Duration::from_secs(10);
@@ -66,36 +67,36 @@ pub(super) struct Lacking {
 
 impl Cache {
     /// The stream of this request is being logged: now it is known what the router made of it.
-    pub fn learn_route(&mut self, host: &impl Host, ask: &Ask, now: Now) {
+    pub fn learn_route(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) {
         let Some(fingerprint) = ask.home.get().filter(|_| ask.config.collapse.cluster.is_none()) else {
             return;
         };
-        let Some((route, sent)) = host.route(ask.stream).zip(host.sent(ask.stream)) else { return };
-        let seed = self.seed(host);
+        let Some((route, sent)) = turn.host.route(ask.stream).zip(turn.host.sent(ask.stream)) else { return };
+        let seed = self.seed(turn.host);
         let key_route = match LearnedRoute::learned(route, seed, &ask.forwarded(), &sent) {
             Some(learned) => {
                 let number = learned.number(seed);
                 let met = (number, self.mirror.head());
                 if self.route_met != met {
-                    learned.keep(host, number, met.1, now);
+                    learned.keep(turn.host, number, met.1, turn.now);
                     self.route_met = met;
                 }
                 KeyRoute::Learned(number)
             }
             None => KeyRoute::Unknown,
         };
-        self.keep_route(host, fingerprint, key_route, now);
+        self.keep_route(turn, fingerprint, key_route);
     }
 
-    fn keep_route(&self, host: &impl Host, fingerprint: Fingerprint, route: KeyRoute, now: Now) {
+    fn keep_route(&self, turn: Turn<'_, impl Host>, fingerprint: Fingerprint, route: KeyRoute) {
         for _ in 0..TRIES {
-            let set = SetSnapshot::read(host, self.set_of(fingerprint));
+            let set = SetSnapshot::read(turn.host, self.set_of(fingerprint));
             let Some(way) = set.value.way_of(fingerprint) else { return };
-            let Some(value) = set.value.routed(way, route, now.mono) else { return };
-            if set.replace(host, &value) {
+            let Some(value) = set.value.routed(way, route, turn.now.mono) else { return };
+            if set.replace(turn.host, &value) {
                 return;
             }
-            host.count(Counter::Conflict);
+            turn.host.count(Counter::Conflict);
         }
     }
 
@@ -105,14 +106,13 @@ impl Cache {
     /// carries credentials only while something stored is served meanwhile, because it sends none.
     pub(super) fn call_route(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         need: &Need<'_>,
         set: &SetValue,
         is_refresh: bool,
-        now: Now,
     ) -> Option<CallRoute> {
         let ask = need.ask;
-        let is_anonymous = || !ask.request.fields.contains("cookie") && !ask.has_credentials(host);
+        let is_anonymous = || !ask.request.fields.contains("cookie") && !ask.has_credentials(turn.host);
         // What steers is not sent by a refresh. Elsewhere the route that it leads to has to be known.
         let is_anyones = || ask.options.collapse && is_anonymous() && !may_steer(&ask.request, &ask.options);
         let by_root = match ask.config.collapse.fetch {
@@ -122,27 +122,26 @@ impl Cache {
             FetchMode::Dispatched => is_anyones(),
         };
         let key_route = set.route_of(need.place.fingerprint);
-        if !by_root || ask.was_refused.get() || key_route.is_inline(now.mono) || is_hopeless(need) {
+        if !by_root || ask.was_refused.get() || key_route.is_inline(turn.now.mono) || is_hopeless(need) {
             return None;
         }
         let route = match (ask.config.collapse.cluster.is_some(), key_route) {
-            (true, _) => CallRoute::Table(self.table_cluster(ask, now)?.to_owned()),
+            (true, _) => CallRoute::Table(self.table_cluster(ask, turn.now)?.to_owned()),
             (false, KeyRoute::Learned(number)) if is_refresh => {
-                CallRoute::Learned(self.certain_route(host, need, number, now)?)
+                CallRoute::Learned(self.certain_route(turn, need, number)?)
             }
             (false, _) => return None,
         };
-        self.is_anyones(host, ask, need.place).then_some(route)
+        self.is_anyones(turn.host, ask, need.place).then_some(route)
     }
 
     /// What was learned of a route, if it is certain that the request that asks for a refresh has that very route, as it
     /// was. It is not where it was met before a purge: somebody may have changed the route first, to take a page down.
     fn certain_route(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         need: &Need<'_>,
         number: u32,
-        now: Now,
     ) -> Option<LearnedRoute> {
         let entry = need.best.entry.as_ref()?;
         let purged_at = match self.verdict_for(entry, need.ask) {
@@ -150,37 +149,36 @@ impl Cache {
             Verdict::Soft { at } => Some(at),
             Verdict::Revalidate | Verdict::Hard => return None,
         };
-        let (learned, met) = self.learned_of(host, need.ask, number, now)?;
+        let (learned, met) = self.learned_of(turn, need.ask, number)?;
         purged_at.is_none_or(|at| at < met).then_some(learned)
     }
 
     /// What was learned of the route that a request has just taken, if that is known to be the very one.
     pub(super) fn own_route(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         ask: &Ask,
         key: &[u8],
-        now: Now,
     ) -> Option<LearnedRoute> {
-        let place = self.place(host, key.to_vec());
-        let KeyRoute::Learned(number) = SetSnapshot::read(host, place.set).value.route_of(place.fingerprint)
+        let place = self.place(turn.host, key.to_vec());
+        let KeyRoute::Learned(number) =
+            SetSnapshot::read(turn.host, place.set).value.route_of(place.fingerprint)
         else {
             return None;
         };
-        self.learned_of(host, ask, number, now).map(|(learned, _)| learned)
+        self.learned_of(turn, ask, number).map(|(learned, _)| learned)
     }
 
     /// What was learned of a route under this number, and since when, if it is the route of this request.
     fn learned_of(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         ask: &Ask,
         number: u32,
-        now: Now,
     ) -> Option<(LearnedRoute, Timestamp)> {
-        let route = self.route_of(host, ask)?;
-        let (learned, met) = LearnedRoute::read(host, number, now.mono)?;
-        learned.is_of(&route, self.seed(host)).then_some((learned, met))
+        let route = self.route_of(turn.host, ask)?;
+        let (learned, met) = LearnedRoute::read(turn.host, number, turn.now.mono)?;
+        learned.is_of(&route, self.seed(turn.host)).then_some((learned, met))
     }
 
     /// The route of a request that a client waits for; none where it leads to no cluster, or no client asks.
@@ -238,25 +236,19 @@ impl Cache {
     }
 
     /// Envoy has this cluster, or lacks it. Whether that is news, which an operator should read in the log.
-    pub(super) fn cluster_is_there(
-        &mut self,
-        host: &impl Host,
-        cluster: &str,
-        there: bool,
-        now: Now,
-    ) -> bool {
+    pub(super) fn cluster_is_there(&mut self, turn: Turn<'_, impl Host>, cluster: &str, there: bool) -> bool {
         let was_there = self.lacking_of(cluster).is_none();
         if there && was_there {
             return false;
         }
         self.lacking.retain(|lacking| lacking.cluster != cluster);
         if !there {
-            let until = now.mono.after(LACKING_FOR);
+            let until = turn.now.mono.after(LACKING_FOR);
             self.lacking.insert(0, Lacking { cluster: cluster.to_owned(), until });
             self.lacking.truncate(LACKING_MAX);
         }
         let bytes = postcard::to_allocvec(&self.lacking).unwrap_or_default();
-        host.set(&shared_key("cluster", &[]), &bytes);
+        turn.host.set(&shared_key("cluster", &[]), &bytes);
         was_there != there
     }
 

@@ -11,7 +11,7 @@ use crate::policy::key;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response, Search};
-use crate::time::Now;
+use crate::turn::Turn;
 
 /// There once a worker has met `No-Vary-Search`.
 const SEARCHES_KEY: &str = "searches";
@@ -52,11 +52,10 @@ impl Cache {
     /// the one that it was looked for under: where the note lies.
     pub(super) fn search_changes(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         fetch: &Fetch,
         response: &Response,
         until: u32,
-        now: Now,
     ) -> Option<Place> {
         let ask = &fetch.ask;
         let says = SearchVariance::of(&response.stored.fields).filter(|_| !key::has_content(&ask.key));
@@ -64,17 +63,17 @@ impl Cache {
         if says.is_none() && was.is_none() {
             return None;
         }
-        let marker = self.place(host, key::search_marker(&ask.request, &ask.options));
+        let marker = self.place(turn.host, key::search_marker(&ask.request, &ask.options));
         let variance = says.as_ref().map(SearchVariance::to_string).unwrap_or_default();
         let search = Search { variance, uri: key::uri(&ask.request, &ask.options) };
         let entry = self.entry(&marker, fetch.order(), Content::Search(search));
-        if !self.has_searches(host) {
-            host.set(SEARCHES_KEY, &[1]);
+        if !self.has_searches(turn.host) {
+            turn.host.set(SEARCHES_KEY, &[1]);
             self.searches = true;
         }
         self.memory.remove(marker.fingerprint);
         // Without the note the response is stored all the same, for this very query.
-        let _ = self.put(host, &marker, &entry, until, now);
+        let _ = self.put(turn, &marker, &entry, until);
         (was != says).then_some(marker)
     }
 

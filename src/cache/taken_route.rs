@@ -17,6 +17,7 @@ use crate::policy::plain::is_unheard_of;
 use crate::store::memory::Entry;
 use crate::store::record::{Response, TakenRoute};
 use crate::time::Now;
+use crate::turn::Turn;
 
 /// One in so many hits is compared in any case.
 const COMPARED: u32 = 32;
@@ -88,19 +89,18 @@ impl Cache {
     /// Whether what is stored came by another route than this request takes.
     pub(super) fn came_another_way(
         &self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         entry: &Entry,
         response: &Response,
         ask: &Ask,
-        now: Now,
     ) -> bool {
-        let Some((route, name)) = response.route.zip(ask.route_name(host)) else { return false };
+        let Some((route, name)) = response.route.zip(ask.route_name(turn.host)) else { return false };
         entry.was_compared.set(true);
         if route.name != name {
-            self.two_routes(host, now);
+            self.two_routes(turn);
             return true;
         }
-        route.destination.is_some_and(|destination| destination != destination_of(host, ask.stream))
+        route.destination.is_some_and(|destination| destination != destination_of(turn.host, ask.stream))
     }
 
     /// Whether two routes were found for one key lately.
@@ -108,13 +108,13 @@ impl Cache {
         self.routes_differ.get().is_some_and(|found| now.mono.since(found) < DIFFER_FOR)
     }
 
-    fn two_routes(&self, host: &impl Host, now: Now) {
-        if !self.routes_differ(now) {
-            host.warn(
+    fn two_routes(&self, turn: Turn<'_, impl Host>) {
+        if !self.routes_differ(turn.now) {
+            turn.host.warn(
                 "larder: requests for one URL took different routes, so each is answered by its own. Name what the routes \
                  match on in key.headers, or give them a key.partition.",
             );
         }
-        self.routes_differ.set(Some(now.mono));
+        self.routes_differ.set(Some(turn.now.mono));
     }
 }

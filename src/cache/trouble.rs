@@ -12,6 +12,7 @@ use crate::policy::reuse::{Reuse, Trouble, in_trouble, reuse};
 use crate::store::memory::Entry;
 use crate::store::record::Content;
 use crate::time::Now;
+use crate::turn::Turn;
 
 /// Whether a cluster may be asked about what can be served as well without.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,10 +37,9 @@ impl Cache {
     /// worth finding out which cluster it was.
     pub fn origin_answered(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         cluster: impl FnOnce() -> Option<String>,
         failed: bool,
-        now: Now,
     ) {
         if !self.config.breaker.enabled || (!failed && self.suspects.is_empty()) {
             return;
@@ -47,29 +47,29 @@ impl Cache {
         let Some(cluster) = cluster() else { return };
         let rules = &self.config.breaker;
         let change = if failed {
-            let change = Breakers::change(host, |all| all.failed(&cluster, rules, now.mono));
+            let change = Breakers::change(turn.host, |all| all.failed(&cluster, rules, turn.now.mono));
             self.suspect(cluster);
             change
         } else if let Some(at) = self.suspects.iter().position(|suspect| *suspect == cluster) {
             self.suspects.swap_remove(at);
-            Breakers::change(host, |all| all.answered(&cluster))
+            Breakers::change(turn.host, |all| all.answered(&cluster))
         } else {
             Change::None
         };
         match change {
-            Change::Opened => host.count(Counter::BreakerOpened),
-            Change::Closed => host.count(Counter::BreakerClosed),
+            Change::Opened => turn.host.count(Counter::BreakerOpened),
+            Change::Closed => turn.host.count(Counter::BreakerClosed),
             Change::Noted | Change::None => {}
         }
     }
 
     /// Whether the cluster that a request is routed to may be asked, when something stored can be served as well.
-    pub(super) fn asking(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Asking {
-        let Some(cluster) = self.down(host, || routed_to(host, ask)) else { return Asking::Yes };
+    pub(super) fn asking(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) -> Asking {
+        let Some(cluster) = self.down(turn.host, || routed_to(turn.host, ask)) else { return Asking::Yes };
         let rules = &self.config.breaker;
-        match Breakers::change(host, |all| all.probes(&cluster, rules, now.mono)) {
+        match Breakers::change(turn.host, |all| all.probes(&cluster, rules, turn.now.mono)) {
             Change::Noted => {
-                host.count(Counter::Probe);
+                turn.host.count(Counter::Probe);
                 Asking::Probe
             }
             Change::None | Change::Opened | Change::Closed => Asking::No,
@@ -80,15 +80,14 @@ impl Cache {
     /// is taken to be down.
     pub fn on_failure(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         entry: &Entry,
         ask: &Ask,
         cluster: impl FnOnce() -> Option<String>,
-        now: Now,
     ) -> Option<Reuse> {
-        self.on_error(entry, ask, now).or_else(|| {
-            let reuse = self.in_trouble(Trouble::Down, entry, ask, now)?;
-            self.down(host, cluster).map(|_| reuse)
+        self.on_error(entry, ask, turn.now).or_else(|| {
+            let reuse = self.in_trouble(Trouble::Down, entry, ask, turn.now)?;
+            self.down(turn.host, cluster).map(|_| reuse)
         })
     }
 
@@ -112,10 +111,10 @@ impl Cache {
     }
 
     /// What is served without asking, because the cluster that would answer is taken to be down.
-    pub(super) fn outage(&mut self, host: &impl Host, need: &Need<'_>, now: Now) -> Option<Decision> {
+    pub(super) fn outage(&mut self, turn: Turn<'_, impl Host>, need: &Need<'_>) -> Option<Decision> {
         let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
-        let reuse = self.in_trouble(Trouble::Down, entry, need.ask, now)?;
-        self.down(host, || routed_to(host, need.ask))?;
+        let reuse = self.in_trouble(Trouble::Down, entry, need.ask, turn.now)?;
+        self.down(turn.host, || routed_to(turn.host, need.ask))?;
         Some(Decision::Serve { entry: Rc::clone(entry), reuse })
     }
 
@@ -150,22 +149,22 @@ impl Cache {
     }
 
     /// What answers a request although the origin does not.
-    pub(super) fn stale_for(&mut self, host: &impl Host, ask: &Ask, now: Now) -> Option<Decision> {
-        if !self.sync(host) {
+    pub(super) fn stale_for(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) -> Option<Decision> {
+        if !self.sync(turn.host) {
             return None;
         }
-        let primary = self.primary(host, ask);
-        let at_primary = self.stored(host, &primary)?;
+        let primary = self.primary(turn.host, ask);
+        let at_primary = self.stored(turn.host, &primary)?;
         let entry = match &at_primary.record.content {
             Content::Response(_) => at_primary,
             Content::Variants(variants) => {
-                let variant = self.place(host, ask.variant_key(&variants.nominated));
-                self.stored(host, &variant)?
+                let variant = self.place(turn.host, ask.variant_key(&variants.nominated));
+                self.stored(turn.host, &variant)?
             }
             Content::Search(_) => return None,
         };
-        let reuse = self.on_error(&entry, ask, now)?;
-        let is_another = self.came_another_way(host, &entry, entry.response()?, ask, now);
+        let reuse = self.on_error(&entry, ask, turn.now)?;
+        let is_another = self.came_another_way(turn, &entry, entry.response()?, ask);
         (!is_another).then_some(Decision::Serve { entry, reuse })
     }
 

@@ -15,6 +15,7 @@ use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Variants};
 use crate::store::set::SetSnapshot;
 use crate::time::{Monotonic, Now};
+use crate::turn::Turn;
 
 /// The most variants whose uses are looked up to find one that makes room.
 const LOOKS_MAX: usize = 32;
@@ -74,8 +75,8 @@ impl Cache {
     ///
     /// # Errors
     /// Why its response is not to be stored.
-    pub(super) fn enlist(&mut self, host: &impl Host, listing: &Listing, now: Now) -> Result<(), NotStored> {
-        match self.list(host, listing, now) {
+    pub(super) fn enlist(&mut self, turn: Turn<'_, impl Host>, listing: &Listing) -> Result<(), NotStored> {
+        match self.list(turn, listing) {
             Err(NotStored::Superseded) => Err(NotStored::Superseded),
             Err(_) => {
                 self.list_later(listing.clone(), UNLISTED_TRIES);
@@ -86,9 +87,9 @@ impl Cache {
     }
 
     /// Tries again to list what could not be listed when it was stored.
-    pub(super) fn list_the_unlisted(&mut self, host: &impl Host, now: Now) {
+    pub(super) fn list_the_unlisted(&mut self, turn: Turn<'_, impl Host>) {
         for (listing, tries) in core::mem::take(&mut self.unlisted) {
-            if matches!(self.list(host, &listing, now), Err(why) if why != NotStored::Superseded) {
+            if matches!(self.list(turn, &listing), Err(why) if why != NotStored::Superseded) {
                 self.list_later(listing, tries);
             }
         }
@@ -106,40 +107,39 @@ impl Cache {
     ///
     /// # Errors
     /// Why it is not.
-    fn list(&mut self, host: &impl Host, listing: &Listing, now: Now) -> Result<(), NotStored> {
+    fn list(&mut self, turn: Turn<'_, impl Host>, listing: &Listing) -> Result<(), NotStored> {
         let mut displaced = Vec::new();
-        self.put_made(host, &listing.primary, listing.until, now, |cache, there| {
+        self.put_made(turn, &listing.primary, listing.until, |cache, there| {
             if there.as_ref().is_some_and(|there| cache.is_outdated(listing, there)) {
                 return Err(NotStored::Superseded);
             }
-            let list = cache.list_after(host, listing, there, now);
+            let list = cache.list_after(turn, listing, there);
             Ok(list.map(|list| {
                 displaced = list.displaced;
                 list.entry
             }))
         })?;
-        self.give_back(host, &displaced, now);
+        self.give_back(turn, &displaced);
         Ok(())
     }
 
     /// The list with a variant on it, for whoever has the flight of the URI's own key; none when it is there already.
-    pub(super) fn listed(&mut self, host: &impl Host, listing: &Listing, now: Now) -> Option<List> {
-        let there = self.read(host, &listing.primary);
-        self.list_after(host, listing, there, now)
+    pub(super) fn listed(&mut self, turn: Turn<'_, impl Host>, listing: &Listing) -> Option<List> {
+        let there = self.read(turn.host, &listing.primary);
+        self.list_after(turn, listing, there)
     }
 
     /// Publishes such a list; whether it was.
     pub(super) fn publish_list(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         lease: &Lease,
         list: List,
         not_shared: Option<(NotStored, Monotonic)>,
-        now: Now,
     ) -> bool {
-        let published = self.publish(host, lease, &list.entry, list.until, not_shared, now).is_ok();
+        let published = self.publish(turn, lease, &list.entry, list.until, not_shared).is_ok();
         if published {
-            self.give_back(host, &list.displaced, now);
+            self.give_back(turn, &list.displaced);
         }
         published
     }
@@ -152,10 +152,9 @@ impl Cache {
 
     fn list_after(
         &mut self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         listing: &Listing,
         there: Option<Record>,
-        now: Now,
     ) -> Option<List> {
         let there = there.map(Entry::new);
         let verdict = there.as_ref().map(|there| self.verdict(there));
@@ -168,12 +167,12 @@ impl Cache {
                 }
                 Some(_) | None => (Vec::new(), Default::default()),
             };
-        if verdict == Some(Verdict::Valid) && listing.is_on(&known, now) {
+        if verdict == Some(Verdict::Valid) && listing.is_on(&known, turn.now) {
             return None;
         }
-        known.retain(|(known, until)| u64::from(*until) > now.wall.secs() && *known != listing.home.0);
+        known.retain(|(known, until)| u64::from(*until) > turn.now.wall.secs() && *known != listing.home.0);
         known.push((listing.home.0, listing.until));
-        let displaced = self.displaced(host, &mut known, listing, now);
+        let displaced = self.displaced(turn, &mut known, listing);
         let variants = Variants { nominated: listing.nominated.clone(), uri: listing.uri.clone(), known };
         // A list that is not as new as it was would be judged by what has been said before it was written.
         let order = listing.order.max(order);
@@ -185,10 +184,9 @@ impl Cache {
     /// first.
     fn displaced(
         &self,
-        host: &impl Host,
+        turn: Turn<'_, impl Host>,
         known: &mut Vec<(u64, u32)>,
         listing: &Listing,
-        now: Now,
     ) -> Vec<Fingerprint> {
         let excess = known.len().saturating_sub(listing.variants_max as usize);
         if excess == 0 {
@@ -199,23 +197,21 @@ impl Cache {
         let places = (start..known.len()).chain(0..start);
         let others = places.filter_map(|at| Some((at, Fingerprint(known.get(at)?.0))));
         let others = others.filter(|(_, fingerprint)| *fingerprint != listing.home);
-        let mut looked: Vec<Known> = others
-            .take(LOOKS_MAX)
-            .map(|(at, fingerprint)| self.known_use(host, at, fingerprint, now))
-            .collect();
+        let mut looked: Vec<Known> =
+            others.take(LOOKS_MAX).map(|(at, fingerprint)| self.known_use(turn, at, fingerprint)).collect();
         looked.sort_unstable_by_key(|one| (one.is_stored, one.is_fetched, one.uses, one.at));
         let stays = looked.split_off(excess.min(looked.len()));
         let least = looked.iter().map(|one| one.uses).max().unwrap_or(0);
-        self.age(host, &stays, stays.iter().map(|one| one.uses).min().unwrap_or(0).min(least));
+        self.age(turn.host, &stays, stays.iter().map(|one| one.uses).min().unwrap_or(0).min(least));
         let leaves: Vec<Fingerprint> = looked.into_iter().map(|one| one.fingerprint).collect();
         known.retain(|(fingerprint, _)| !leaves.contains(&Fingerprint(*fingerprint)));
         leaves
     }
 
-    fn known_use(&self, host: &impl Host, at: usize, fingerprint: Fingerprint, now: Now) -> Known {
-        let set = SetSnapshot::read(host, self.set_of(fingerprint)).value;
+    fn known_use(&self, turn: Turn<'_, impl Host>, at: usize, fingerprint: Fingerprint) -> Known {
+        let set = SetSnapshot::read(turn.host, self.set_of(fingerprint)).value;
         let way = set.ways.iter().find(|way| way.fingerprint == fingerprint && !way.is_purged());
-        let is_fetched = set.flight_of(fingerprint).is_some_and(|flight| flight.is_live(now.mono));
+        let is_fetched = set.flight_of(fingerprint).is_some_and(|flight| flight.is_live(turn.now.mono));
         let uses = way.map_or(0, |way| way.uses);
         Known { at, fingerprint, is_stored: way.is_some() || is_fetched, is_fetched, uses }
     }
@@ -233,14 +229,14 @@ impl Cache {
     }
 
     /// Gives back the bytes of variants that are on no list any more.
-    fn give_back(&mut self, host: &impl Host, displaced: &[Fingerprint], now: Now) {
+    fn give_back(&mut self, turn: Turn<'_, impl Host>, displaced: &[Fingerprint]) {
         for fingerprint in displaced {
             self.memory.remove(*fingerprint);
-            let set = SetSnapshot::read(host, self.set_of(*fingerprint));
+            let set = SetSnapshot::read(turn.host, self.set_of(*fingerprint));
             let way = set.value.way_of(*fingerprint);
             // What is being fetched comes back on the list when it has landed.
-            if let Some(way) = way.filter(|way| !collapse::is_reserved(&set.value, *way, now.mono)) {
-                self.empty(host, &set, way, now);
+            if let Some(way) = way.filter(|way| !collapse::is_reserved(&set.value, *way, turn.now.mono)) {
+                self.empty(turn, &set, way);
             }
         }
     }

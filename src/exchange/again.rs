@@ -44,14 +44,14 @@ impl Exchange {
         let received = reception.and_then(|Reception { head, body }| Some((head?, body)));
         let Some((head, body)) = received else { return Some(self.not_confirmed(cx, *repeating)) };
         let outcome = Outcome::Forward(repeating.forward);
-        self.tell(cx.host, &outcome, None);
+        self.tell(cx.turn.host, &outcome, None);
         let step = self.reply(Reply::passing(&repeating.ask, head, body, &outcome));
         Some(self.explained(step))
     }
 
     fn not_confirmed(&mut self, cx: &Context<'_, impl Host>, repeating: Repeating) -> Step {
         let outcome = Outcome::Forward(Forward { status: Some(304), ..repeating.forward });
-        self.tell(cx.host, &outcome, None);
+        self.tell(cx.turn.host, &outcome, None);
         self.reply(Reply::not_confirmed(cx.config, &outcome))
     }
 }

@@ -54,12 +54,12 @@ pub(super) fn for_all(
     ask: &Ask,
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
-    if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.now)) {
+    if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.turn.now)) {
         return Err(failed(ask));
     }
-    let stored = cx.cache.assess(cx.host, generation, response, cx.now)?;
+    let stored = cx.cache.assess(cx.turn, generation, response)?;
     is_of_the_origin(cx, ask.stream, response)?;
-    cx.cache.progressed(generation, cx.now);
+    cx.cache.progressed(generation, cx.turn.now);
     let limit = body_limit(&ask.config, &ask.request, response);
     Capturing::new(cx.cache.in_flight(), Target::Flight(generation), stored, response, limit)
 }
@@ -71,7 +71,7 @@ fn is_of_the_origin(
     stream: StreamId,
     response: &ResponseHead,
 ) -> Result<(), NotStored> {
-    if response.status < 400 || cx.host.is_from_upstream(stream) {
+    if response.status < 400 || cx.turn.host.is_from_upstream(stream) {
         Ok(())
     } else {
         Err(NotStored::LocalReply)
@@ -124,7 +124,7 @@ fn late(
     if is_failure(response) && (is_envoys_own(response) || fallback.is_some()) {
         return Err(failed(ask));
     }
-    let (stored, late) = cx.cache.assess_late(cx.host, ask, fallback, shares, response, cx.now)?;
+    let (stored, late) = cx.cache.assess_late(cx.turn, ask, fallback, shares, response)?;
     is_of_the_origin(cx, ask.stream, response)?;
     let limit = body_limit(&ask.config, &ask.request, response);
     Capturing::new(cx.cache.in_flight(), Target::Late(late), stored, response, limit)
@@ -145,13 +145,13 @@ pub(super) fn of_unsafe(
     let posted = one.asked.map(|asked| {
         let stored = under_its_uri(cx, stream, (&one.request, &one.options), asked.at, response)?;
         let stamp = cx.cache.order_at(asked).0;
-        let before = cx.cache.outlived(cx.host, &stored, stamp).ok_or(NotStored::Superseded)?;
+        let before = cx.cache.outlived(cx.turn.host, &stored, stamp).ok_or(NotStored::Superseded)?;
         Ok((stored, before, asked.at.mono))
     });
     let records = mutations::invalidate(cx, gathered, &one.request, response, &one.options);
     let captured = posted?.and_then(|(stored, before, asked)| {
         let stamp = before + records;
-        if cx.cache.outlived(cx.host, &stored, stamp) != Some(stamp) {
+        if cx.cache.outlived(cx.turn.host, &stored, stamp) != Some(stamp) {
             return Err(NotStored::Superseded);
         }
         own(cx, (&one.request, &one.options), (stamp, asked), stored, response)
@@ -167,11 +167,11 @@ fn under_its_uri(
     asked: Now,
     response: &ResponseHead,
 ) -> Result<Response, NotStored> {
-    let asked_by = Asked { request, metadata: &|| cx.host.metadata(stream) };
+    let asked_by = Asked { request, metadata: &|| cx.turn.host.metadata(stream) };
     let uri = key::uri(request, options);
-    let stored = assessed(cx.config, asked_by, response, uri, (asked.wall, cx.now.wall))?;
+    let stored = assessed(cx.config, asked_by, response, uri, (asked.wall, cx.turn.now.wall))?;
     is_of_the_origin(cx, stream, response)?;
-    Ok(Response { route: Some(taken_route(cx.host, stream, request, options)), ..stored })
+    Ok(Response { route: Some(taken_route(cx.turn.host, stream, request, options)), ..stored })
 }
 
 /// The capture of a response that belongs under the key of its URI, with its stamp and when it was asked for.
@@ -249,12 +249,12 @@ impl Capturing {
             }
             Target::Flight(generation) => {
                 let landing = Landing::Stored(Box::new(self.response));
-                let landed = cx.cache.land(cx.host, generation, landing, cx.now);
+                let landed = cx.cache.land(cx.turn, generation, landing);
                 landed.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
             }
-            Target::Late(late) => cx.cache.land_late(cx.host, &late, self.response, cx.now),
+            Target::Late(late) => cx.cache.land_late(cx.turn, &late, self.response),
             Target::Own { key, order } => {
-                let kept = cx.cache.keep(cx.host, &key, order, self.response, self.limit, cx.now);
+                let kept = cx.cache.keep(cx.turn, &key, order, self.response, self.limit);
                 if let Some(ask) = ask {
                     ask.home.set(kept.ok());
                 }
@@ -274,7 +274,7 @@ impl Capturing {
     pub(super) fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
         let said = self.said;
         let stored = self.drop(cx, why);
-        tally(cx.host, said, stored);
+        tally(cx.turn.host, said, stored);
     }
 }
 
@@ -282,7 +282,7 @@ impl Capturing {
 /// for what that brings (M23).
 fn not_stored(cx: &mut Context<'_, impl Host>, generation: u64, why: NotStored) {
     if cx.cache.is_streamed(generation) {
-        cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
+        cx.cache.land(cx.turn, generation, Landing::NotStored(why));
     }
 }
 
@@ -313,7 +313,7 @@ impl Exchange {
             Ok(()) if ends => self.response_end(cx),
             Ok(()) => {
                 if let Target::Flight(generation) = capturing.target {
-                    cx.cache.progressed(generation, cx.now);
+                    cx.cache.progressed(generation, cx.turn.now);
                 }
             }
             Err(why) => {
@@ -329,7 +329,7 @@ impl Exchange {
         if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
             let said = capturing.said;
             let stored = capturing.land(cx, self.fetched.as_deref());
-            tally(cx.host, said, stored);
+            tally(cx.turn.host, said, stored);
         }
     }
 

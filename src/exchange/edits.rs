@@ -38,7 +38,7 @@ impl Exchange {
             edits.extend(there.map(|name| Edit::Remove(name.clone())));
         }
         let outcome = Outcome::Forward(forward.clone());
-        self.tell(cx.host, &outcome, None);
+        self.tell(cx.turn.host, &outcome, None);
         if config.cache_status.enabled {
             edits.push(Edit::Add("cache-status", outcome.cache_status(&config.name).into_bytes()));
         }

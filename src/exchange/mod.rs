@@ -164,7 +164,7 @@ impl Exchange {
             Intent::Lookup => {
                 let key = key::primary(&request, &options);
                 let ask = Rc::new(self.ask(cx, request, options, key));
-                let decision = cx.cache.consider(cx.host, &ask, true, cx.now);
+                let decision = cx.cache.consider(cx.turn, &ask, true);
                 self.act(cx, &ask, decision)
             }
         }
@@ -190,7 +190,7 @@ impl Exchange {
             }
             Decision::Deliver { delivery, reason } => self.deliver(cx, ask, delivery, reason),
             Decision::NotCached => {
-                self.tell(cx.host, &Outcome::Local(Local::OnlyIfCached), None);
+                self.tell(cx.turn.host, &Outcome::Local(Local::OnlyIfCached), None);
                 self.reply(Reply::not_cached(cx.config))
             }
         }
@@ -223,8 +223,8 @@ impl Exchange {
         let tells =
             |ask: &Rc<Ask>| !(is_failure(response) && !is_envoys_own(response) && may_provoke(&ask.request));
         if asked.is_some_and(tells) {
-            let cluster = || cx.host.cluster(self.stream);
-            cx.cache.origin_answered(cx.host, cluster, is_failure(response), cx.now);
+            let cluster = || cx.turn.host.cluster(self.stream);
+            cx.cache.origin_answered(cx.turn, cluster, is_failure(response));
         }
         let step = match core::mem::replace(&mut self.state, State::Over) {
             State::Passing(passing) => self.passing_head(cx, gathered, *passing, response, ends),
@@ -232,7 +232,7 @@ impl Exchange {
             // Envoy itself answers, before or instead of us.
             State::Parked | State::Commanding(_) | State::Reading(_) => {
                 cx.cache.leave(self.stream);
-                cx.host.count(Counter::Unanswered);
+                cx.turn.host.count(Counter::Unanswered);
                 Step::Continue(Vec::new())
             }
             State::Idle | State::Answered(_) | State::Capturing(_) | State::Repeating(_) | State::Over => {
@@ -258,11 +258,11 @@ impl Exchange {
     /// The stream is over, in whatever state it is.
     pub fn end(&mut self, cx: &mut Context<'_, impl Host>, ending: Ending) {
         if let (Some(ask), false) = (self.fetched.take(), self.is_fetching()) {
-            cx.cache.learn_route(cx.host, &ask, cx.now);
+            cx.cache.learn_route(cx.turn, &ask);
         }
         let state = core::mem::replace(&mut self.state, State::Over);
         if !matches!(state, State::Idle | State::Answered(_) | State::Capturing(_) | State::Over) {
-            cx.host.count(Counter::Unanswered);
+            cx.turn.host.count(Counter::Unanswered);
         }
         let generation = match state {
             State::Fetching(fetching) => fetching.generation,
@@ -271,7 +271,7 @@ impl Exchange {
                     *generation
                 }
                 (_, Ending::ResponseBroke) => {
-                    cx.cache.origin_answered(cx.host, || cx.host.cluster(self.stream), true, cx.now);
+                    cx.cache.origin_answered(cx.turn, || cx.turn.host.cluster(self.stream), true);
                     return capturing.give_up(cx, NotStored::Incomplete);
                 }
                 (Target::Flight(_) | Target::Late(_) | Target::Own { .. }, Ending::ClientLeft) => return,
@@ -286,10 +286,10 @@ impl Exchange {
             | State::Over => return,
         };
         match ending {
-            Ending::ClientLeft => cx.cache.leader_left(cx.host, generation, cx.now),
+            Ending::ClientLeft => cx.cache.leader_left(cx.turn, generation),
             Ending::ResponseBroke => {
-                cx.cache.origin_answered(cx.host, || cx.host.cluster(self.stream), true, cx.now);
-                cx.cache.land(cx.host, generation, Landing::NotStored(NotStored::Incomplete), cx.now);
+                cx.cache.origin_answered(cx.turn, || cx.turn.host.cluster(self.stream), true);
+                cx.cache.land(cx.turn, generation, Landing::NotStored(NotStored::Incomplete));
             }
         }
     }
@@ -301,12 +301,12 @@ impl Exchange {
         options: Rc<Options>,
         key: Vec<u8>,
     ) -> Ask {
-        Ask::new(self.stream, Rc::clone(cx.config), options, request, key, cx.now)
+        Ask::new(self.stream, Rc::clone(cx.config), options, request, key, cx.turn.now)
     }
 
     /// Answers with what the admin route says.
     fn answer_admin(&mut self, cx: &Context<'_, impl Host>, response: AdminResponse) -> Step {
-        self.tell(cx.host, &Outcome::Local(Local::Admin), None);
+        self.tell(cx.turn.host, &Outcome::Local(Local::Admin), None);
         self.reply(Reply::admin(response))
     }
 
@@ -334,7 +334,7 @@ impl Exchange {
         };
         match Reply::stored(cx.config, entry, &ask.request, age, &outcome) {
             Some(reply) => {
-                self.tell(cx.host, &outcome, Some(entry));
+                self.tell(cx.turn.host, &outcome, Some(entry));
                 self.state = State::Answered(reply.repairs(cx.cache.looks_closely()));
                 Step::Reply(Box::new(reply))
             }
@@ -362,7 +362,7 @@ impl Exchange {
             Delivery::Passing { head, body, .. } => (Some(Reply::passing(ask, head, body, &outcome)), None),
         };
         let Some(reply) = reply else { return self.pass(ForwardReason::Bypass(Bypass::Unavailable)) };
-        self.tell(cx.host, &outcome, entry.as_deref());
+        self.tell(cx.turn.host, &outcome, entry.as_deref());
         self.reply(reply)
     }
 }

@@ -78,14 +78,14 @@ fn write(
         let invalidation = Invalidation {
             mode: Mode::Revalidate,
             selector,
-            issued_at: cx.now.wall,
+            issued_at: cx.turn.now.wall,
             origin: origin.clone(),
             reason: (!rule.is_empty()).then(|| rule.to_owned()),
         };
-        if !gathered.has_room(&invalidation, cx.config.unsafe_methods, cx.now.mono) {
-            cx.host.count(Counter::InvalidationGathered);
+        if !gathered.has_room(&invalidation, cx.config.unsafe_methods, cx.turn.now.mono) {
+            cx.turn.host.count(Counter::InvalidationGathered);
             gathered.backlog.add(invalidation);
-        } else if cx.cache.invalidate(cx.host, &invalidation).is_err() {
+        } else if cx.cache.invalidate(cx.turn.host, &invalidation).is_err() {
             gathered.backlog.add(invalidation);
         } else {
             records += 1;
@@ -97,9 +97,9 @@ fn write(
 /// Writes what could not be written at once.
 pub fn catch_up(cx: &mut Context<'_, impl Host>, gathered: &mut Gathered) {
     let mut backlog = core::mem::take(&mut gathered.backlog);
-    let waiting = backlog.take(|one| gathered.has_room(one, cx.config.unsafe_methods, cx.now.mono));
+    let waiting = backlog.take(|one| gathered.has_room(one, cx.config.unsafe_methods, cx.turn.now.mono));
     for invalidation in waiting {
-        if cx.cache.invalidate(cx.host, &invalidation).is_err() {
+        if cx.cache.invalidate(cx.turn.host, &invalidation).is_err() {
             gathered.backlog.add(invalidation);
         }
     }

@@ -55,7 +55,7 @@ impl Exchange {
             && options.store_post
             && request.method() == b"POST"
             && !options.key.unkeyed.bypasses(&request.fields);
-        let mut asked = is_stored.then(|| cx.cache.decide(cx.host, cx.now)).flatten();
+        let mut asked = is_stored.then(|| cx.cache.decide(cx.turn)).flatten();
         let memory = cx.cache.in_flight();
         let bytes = |request: &RequestHead| block(size_of::<Passing>()) + request.fields.held();
         let held = memory.share(bytes(&request)).unwrap_or_else(|| {
@@ -157,7 +157,7 @@ impl Exchange {
             None => {}
         }
         if let (Some(ask), Some(entry)) = (&passing.request, &passing.fallback) {
-            cx.cache.head_answered(cx.host, ask, entry, response, cx.now);
+            cx.cache.head_answered(cx.turn, ask, entry, response);
         }
         Step::Continue(self.response_edits(cx, &forward, response))
     }
@@ -172,20 +172,20 @@ impl Exchange {
         response: &ResponseHead,
     ) -> Step {
         let forward = passing.forward.clone();
-        let why = match cx.cache.confirms_late(cx.host, ask, stored, passing.shares, response, cx.now) {
+        let why = match cx.cache.confirms_late(cx.turn, ask, stored, passing.shares, response) {
             Ok(generation) => return self.confirmed(cx, generation, forward, ask, response),
             Err(why) => why,
         };
-        let entry = cx.cache.confirmed_once(ask, stored, response, cx.now);
+        let entry = cx.cache.confirmed_once(ask, stored, response, cx.turn.now);
         let call = match entry {
-            None => cx.cache.call_again(cx.host, ask, stored, cx.now),
+            None => cx.cache.call_again(cx.turn, ask, stored),
             Some(_) => None,
         };
         self.answer_confirmed(cx, Forward { stored: Stored::No(why), ..forward }, ask, entry, call)
     }
 
     fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
-        cx.cache.on_failure(cx.host, entry, ask, || cx.host.cluster(self.stream), cx.now)
+        cx.cache.on_failure(cx.turn, entry, ask, || cx.turn.host.cluster(self.stream))
     }
 
     pub(super) fn fetched_head(
@@ -202,7 +202,7 @@ impl Exchange {
             && let Some(reuse) = self.on_failure(cx, entry, &ask)
         {
             let why = capture::failed(&ask);
-            cx.cache.land(cx.host, generation, Landing::NotStored(why), cx.now);
+            cx.cache.land(cx.turn, generation, Landing::NotStored(why));
             return self.serve(cx, &ask, entry, &reuse);
         }
         if response.status == 304 && validated.is_some() {
@@ -216,7 +216,7 @@ impl Exchange {
             }
             Err(reason) => {
                 forward.stored = Stored::No(reason);
-                cx.cache.land(cx.host, generation, Landing::NotStored(reason), cx.now);
+                cx.cache.land(cx.turn, generation, Landing::NotStored(reason));
             }
         }
         Step::Continue(self.response_edits(cx, &forward, response))
@@ -231,16 +231,16 @@ impl Exchange {
         ask: &Rc<Ask>,
         response: &ResponseHead,
     ) -> Step {
-        let confirmation = cx.cache.confirmation(cx.host, generation, response, cx.now);
+        let confirmation = cx.cache.confirmation(cx.turn, generation, response);
         if let Confirmation::Updated(_) = confirmation {
             self.fetched = Some(Rc::clone(ask));
         }
         // Before what is known of the way to the origin is gone with what is stored.
         let call = match (&confirmation, cx.cache.validated(generation)) {
-            (Confirmation::OfAnother, Some(old)) => cx.cache.call_again(cx.host, ask, &old, cx.now),
+            (Confirmation::OfAnother, Some(old)) => cx.cache.call_again(cx.turn, ask, &old),
             _ => None,
         };
-        let (entry, stored) = cx.cache.land_confirmed(cx.host, generation, confirmation, cx.now);
+        let (entry, stored) = cx.cache.land_confirmed(cx.turn, generation, confirmation);
         forward.stored = stored;
         self.answer_confirmed(cx, forward, ask, entry, call)
     }
@@ -258,7 +258,7 @@ impl Exchange {
         let outcome = Outcome::Forward(Forward { status: Some(304), ..forward.clone() });
         let reply = entry.as_ref().and_then(|entry| Reply::fetched(cx, entry, &ask.request, &outcome));
         let Some(reply) = reply else { return self.again(cx, forward, ask, call) };
-        self.tell(cx.host, &outcome, entry.as_deref());
+        self.tell(cx.turn.host, &outcome, entry.as_deref());
         self.reply(reply)
     }
 }

@@ -100,7 +100,7 @@ impl Reply {
         request: &RequestHead,
         outcome: &Outcome,
     ) -> Option<Reply> {
-        let age = current_age(&entry.response()?.stored, cx.now.wall);
+        let age = current_age(&entry.response()?.stored, cx.turn.now.wall);
         Reply::stored(cx.config, entry, request, age, outcome)
     }
 

@@ -165,14 +165,14 @@ impl Worker {
         let identity = Identity { nonce: 1, seed: Seed(1, 2) };
         let mut cache = Cache::new(Rc::clone(&config), identity);
         let world = World::default();
-        cache.register(&world, now());
+        cache.register(world.at(now()));
         Worker { config, cache, kept: Kept::default(), world, streams: 0 }
     }
 
     fn exchange(&mut self) -> (Exchange, Context<'_, World>, &mut Kept) {
         self.streams += 1;
         let Worker { config, cache, kept, world, .. } = self;
-        (Exchange::new(self.streams), Context { cache, config, host: world, now: now() }, kept)
+        (Exchange::new(self.streams), Context { cache, config, turn: world.at(now()) }, kept)
     }
 
     /// A request that is answered from the cache; the status.

@@ -197,22 +197,22 @@ fn play(trace: &Trace, capacity: u64, worker_capacity: u64) -> u64 {
     let mut misses = 0;
     let mut now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
     for worker in &mut workers {
-        worker.register(&memory, now);
+        worker.register(memory.at(now));
     }
     for (n, key) in trace.requests.iter().enumerate() {
         if n % (REQUESTS_PER_TICK * WORKERS) == 0 {
             now = Now { wall: Timestamp(now.wall.0 + 50), mono: now.mono.after(Duration::from_millis(50)) };
-            workers.iter_mut().for_each(|worker| worker.tick(&memory, now));
+            workers.iter_mut().for_each(|worker| worker.tick(memory.at(now)));
         }
         let worker = &mut workers[random.next() as usize % WORKERS];
-        match worker.consider(&memory, &ask(&config, *key, now), true, now) {
+        match worker.consider(memory.at(now), &ask(&config, *key, now), true) {
             Decision::Serve { .. } => {}
             Decision::Fetch { generation, .. } => {
                 misses += 1;
                 let body = if trace.sizes.is_some() { web_body(*key) } else { 0 };
                 let landing = Landing::Stored(Box::new(response(body, now)));
-                worker.land(&memory, generation, landing, now);
-                worker.settle(&memory, now);
+                worker.land(memory.at(now), generation, landing);
+                worker.settle(memory.at(now));
             }
             other => panic!("{other:?}"),
         }

@@ -12,7 +12,8 @@ use larder::outcome::metrics::{Counter, Gauge, Metrics};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
 use larder::store::{Cas, Fingerprint, SCHEMA, Seed, SharedData, Versioned};
-use larder::time::Monotonic;
+use larder::time::{Monotonic, Now};
+use larder::turn::Turn;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// What fingerprints are made with.
@@ -136,6 +137,11 @@ impl Shared {
 }
 
 impl Hands<'_> {
+    /// The world at this time.
+    pub fn at(&self, now: Now) -> Turn<'_, Self> {
+        Turn { host: self, now }
+    }
+
     /// Lets others go first. What only helps to find what is looked for (the seed, the registry, learned routes, the number
     /// of bytes) is no step of the protocol.
     fn step(&self, key: &str) {

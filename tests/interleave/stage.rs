@@ -249,7 +249,7 @@ impl<'a> Stage<'a> {
         self.nonces += 1;
         let identity = Identity { nonce: self.nonces, seed: SEED };
         let mut cache = Cache::new(Rc::clone(&self.config), identity);
-        cache.register(&self.hands(worker), self.now());
+        cache.register(self.hands(worker).at(self.now()));
         Worker {
             cache: Rc::new(RefCell::new(cache)),
             running: None,
@@ -279,7 +279,7 @@ impl<'a> Stage<'a> {
         let predecessor = Identity { nonce: 1, seed: SEED };
         let mut cache = Cache::new(Rc::clone(&self.config), predecessor);
         let ask = self.asked(9, 0);
-        let Decision::Fetch { generation, .. } = cache.consider(&hands, &ask, true, self.now()) else {
+        let Decision::Fetch { generation, .. } = cache.consider(hands.at(self.now()), &ask, true) else {
             panic!("nothing is stored yet");
         };
         self.sent.push(Sent {
@@ -431,7 +431,7 @@ impl<'a> Stage<'a> {
                 self.clock += 1;
                 let now = self.now();
                 self.begin(worker, choice, move |cache, hands, outcomes| {
-                    let decision = cache.consider(hands, &ask, true, now);
+                    let decision = cache.consider(hands.at(now), &ask, true);
                     outcomes.push(Outcome::Decided(number, decision));
                 });
             }
@@ -470,14 +470,14 @@ impl<'a> Stage<'a> {
                         });
                     }
                     (None, _) => self.begin(worker, choice, move |cache, hands, _| {
-                        cache.received(hands, generation, reception, now);
+                        cache.received(hands.at(now), generation, reception);
                     }),
                 }
             }
             Choice::Hint(place, fingerprint) => {
                 self.shared.hints.borrow_mut().retain(|hint| *hint != (place, fingerprint));
                 let (worker, now) = (self.seat(place).expect("it is there"), self.now());
-                self.begin(worker, choice, move |cache, hands, _| cache.hint(hands, fingerprint, now));
+                self.begin(worker, choice, move |cache, hands, _| cache.hint(hands.at(now), fingerprint));
             }
             Choice::LoseHint(place, fingerprint) => {
                 self.shared.hints.borrow_mut().retain(|hint| *hint != (place, fingerprint));
@@ -498,7 +498,7 @@ impl<'a> Stage<'a> {
                         sent.open = false;
                         let generation = sent.generation;
                         self.begin(worker, choice, move |cache, hands, _| {
-                            cache.leader_left(hands, generation, now);
+                            cache.leader_left(hands.at(now), generation);
                         });
                     }
                     _ => self.begin(worker, choice, move |cache, _, _| cache.leave(number as u32)),
@@ -536,7 +536,7 @@ impl<'a> Stage<'a> {
     fn tick(&mut self, worker: usize, after: u64) {
         self.clock += after;
         let now = self.now();
-        self.begin(worker, Choice::Tick(worker), move |cache, hands, _| cache.tick(hands, now));
+        self.begin(worker, Choice::Tick(worker), move |cache, hands, _| cache.tick(hands.at(now)));
     }
 
     /// Begins a callback, which runs up to its first step. When it is through, what it decided for others is brought
@@ -760,15 +760,15 @@ impl Drop for Stage<'_> {
 fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, reception: Reception, now: Now) {
     let Some(head) = reception.head else { return };
     if head.status == 304 {
-        let confirmation = cache.confirmation(hands, generation, &head, now);
-        cache.land_confirmed(hands, generation, confirmation, now);
+        let confirmation = cache.confirmation(hands.at(now), generation, &head);
+        cache.land_confirmed(hands.at(now), generation, confirmation);
         return;
     }
-    let landing = match cache.assess(hands, generation, &head, now) {
+    let landing = match cache.assess(hands.at(now), generation, &head) {
         Ok(response) => Landing::Stored(Box::new(Response { body: reception.body.into(), ..response })),
         Err(why) => Landing::NotStored(why),
     };
-    cache.land(hands, generation, landing, now);
+    cache.land(hands.at(now), generation, landing);
 }
 
 /// The response to a request that went beside any fetch has arrived.
@@ -782,30 +782,31 @@ fn land_late(
 ) {
     let Some(head) = reception.head else { return };
     if let (304, Some(stored)) = (head.status, &stored) {
-        if let Ok(generation) = cache.confirms_late(hands, ask, stored, true, &head, now) {
-            let confirmation = cache.confirmation(hands, generation, &head, now);
-            cache.land_confirmed(hands, generation, confirmation, now);
+        if let Ok(generation) = cache.confirms_late(hands.at(now), ask, stored, true, &head) {
+            let confirmation = cache.confirmation(hands.at(now), generation, &head);
+            cache.land_confirmed(hands.at(now), generation, confirmation);
         }
-    } else if let Ok((response, late)) = cache.assess_late(hands, ask, stored.as_deref(), true, &head, now) {
-        cache.land_late(hands, &late, Response { body: reception.body.into(), ..response }, now);
+    } else if let Ok((response, late)) = cache.assess_late(hands.at(now), ask, stored.as_deref(), true, &head)
+    {
+        cache.land_late(hands.at(now), &late, Response { body: reception.body.into(), ..response });
     }
 }
 
 fn bring_about(cache: &mut Cache, hands: &Hands<'_>, now: Now, outcomes: &mut Vec<Outcome>) {
-    cache.settle(hands, now);
+    cache.settle(hands.at(now));
     while let Some(effect) = cache.next_effect() {
         match effect {
             Effect::Decided(ask, decision) => {
                 outcomes.push(Outcome::Decided(ask.stream as usize, decision));
             }
             Effect::Dispatch(generation) => {
-                let Some(call) = cache.call(hands, generation, now) else { continue };
+                let Some(call) = cache.call(hands.at(now), generation) else { continue };
                 let field = |name: &str| call.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value);
                 let key = field(":path").and_then(|path| path[1..].parse().ok()).unwrap_or_default();
                 let conditional = field("if-none-match").is_some();
                 outcomes.push(Outcome::Dispatched { generation, key, conditional });
             }
         }
-        cache.settle(hands, now);
+        cache.settle(hands.at(now));
     }
 }

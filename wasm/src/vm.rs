@@ -15,6 +15,7 @@ use larder::cache::{Ask, Cache, Context, Decision, Effect, Identity, Reception, 
 use larder::config::Config;
 use larder::exchange::{Exchange, Kept, catch_up};
 use larder::store::{Fingerprint, Seed};
+use larder::turn::Turn;
 
 /// The most messages that one callback takes from its queue.
 const MESSAGES_MAX: usize = 64;
@@ -104,6 +105,11 @@ impl Vm {
         self.serves.set(true);
     }
 
+    /// The world and the time, for one event.
+    fn turn(&self) -> Turn<'_, ProxyHost> {
+        Turn { host: &self.host, now: host::now() }
+    }
+
     /// Runs an event against the cache; nothing happens before there is a configuration.
     pub(super) fn with_cache<T>(
         &self,
@@ -112,7 +118,7 @@ impl Vm {
     ) -> Option<T> {
         let mut cache = self.cache.borrow_mut();
         let cache = cache.as_mut()?;
-        let cx = &mut Context { cache, config, host: &self.host, now: host::now() };
+        let cx = &mut Context { cache, config, turn: self.turn() };
         Some(event(cx, &mut self.kept.borrow_mut()))
     }
 
@@ -171,7 +177,7 @@ impl Vm {
         }
         let Some(cache) = &mut *self.cache.borrow_mut() else { return };
         let before = cache.worker();
-        let Some(worker) = cache.register(&self.host, host::now()) else { return };
+        let Some(worker) = cache.register(self.turn()) else { return };
         if before != Some(worker) || self.lacks_queue(root) {
             self.queue.set(abi::register_queue(&host::queue_name(worker)).map(|id| (id, root)));
         }
@@ -187,7 +193,7 @@ impl Vm {
         for _ in 0..MESSAGES_MAX {
             let Some(message) = abi::dequeue(queue) else { break };
             if let (Ok(fingerprint), Some(cache)) = (message.try_into(), &mut *self.cache.borrow_mut()) {
-                cache.hint(&self.host, Fingerprint(u64::from_le_bytes(fingerprint)), host::now());
+                cache.hint(self.turn(), Fingerprint(u64::from_le_bytes(fingerprint)));
             }
         }
     }
@@ -196,7 +202,7 @@ impl Vm {
     pub(super) fn tick(&self) {
         self.kicks.set(0);
         if let Some(cache) = &mut *self.cache.borrow_mut() {
-            cache.tick(&self.host, host::now());
+            cache.tick(self.turn());
         }
         let newest = self.roots.borrow().last().map(|(_, config)| Rc::clone(config));
         newest.and_then(|config| {
@@ -215,7 +221,7 @@ impl Vm {
     pub(super) fn call_response(&self, token: u32, reception: Reception) {
         let Some(generation) = self.calls.borrow_mut().remove(&token) else { return };
         if let Some(cache) = &mut *self.cache.borrow_mut() {
-            cache.received(&self.host, generation, reception, host::now());
+            cache.received(self.turn(), generation, reception);
         }
     }
 
@@ -223,7 +229,7 @@ impl Vm {
     pub(super) fn bring_about(&self, dispatcher: &Root) {
         self.give_up_missing_bodies();
         if let Some(cache) = &mut *self.cache.borrow_mut() {
-            cache.settle(&self.host, host::now());
+            cache.settle(self.turn());
         }
         for _ in 0..EFFECTS_MAX {
             let effect = self.cache.borrow_mut().as_mut().and_then(Cache::next_effect);
@@ -242,7 +248,7 @@ impl Vm {
             if let (Decision::Fetch { generation, .. }, Some(cache)) =
                 (decision, &mut *self.cache.borrow_mut())
             {
-                cache.leader_left(&self.host, generation, host::now());
+                cache.leader_left(self.turn(), generation);
             }
             return;
         };
@@ -254,16 +260,16 @@ impl Vm {
 
     fn dispatch(&self, dispatcher: &Root, generation: u64) {
         let Some(cache) = &mut *self.cache.borrow_mut() else { return };
-        let Some(call) = cache.call(&self.host, generation, host::now()) else { return };
+        let Some(call) = cache.call(self.turn(), generation) else { return };
         match dispatcher.dispatch(&call) {
             Ok(token) => {
                 self.calls.borrow_mut().insert(token, generation);
-                if cache.call_dispatched(&self.host, &call, host::now()) {
+                if cache.call_dispatched(self.turn(), &call) {
                     info!("larder sends its own fetches to cluster {:?} again", call.cluster);
                 }
             }
             Err(refusal) => {
-                if cache.call_refused(&self.host, generation, &call, refusal, host::now()) {
+                if cache.call_refused(self.turn(), generation, &call, refusal) {
                     error!(
                         "larder: Envoy has no cluster {:?}, which collapse.cluster names; until it has, clients \
                          fetch with their own requests, and nothing is refreshed in the background",

@@ -7,7 +7,7 @@ use crate::http::Peer;
 /// Whether the other end of the connection may be a caller.
 pub fn is_admitted(cx: &Context<'_, impl Host>) -> bool {
     let config = &cx.config.admin;
-    !is_guarded(config) || admits(config, &cx.host.peer())
+    !is_guarded(config) || admits(config, &cx.turn.host.peer())
 }
 
 /// Whether a configuration looks at the other end of the connection at all.

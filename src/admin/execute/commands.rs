@@ -47,11 +47,11 @@ impl AdminRequest {
             canonical: &canonical,
             forms: &forms,
             hierarchy: &config.tags.parents,
-            now: cx.now.wall,
+            now: cx.turn.now.wall,
         };
         let command = self.authorised.command(&self.head, body, &reader);
         let cost = command.as_ref().map_or(1, Command::cost);
-        match pending.commands.take(&self.caller().name, cost, config.admin.rate, cx.now.mono) {
+        match pending.commands.take(&self.caller().name, cost, config.admin.rate, cx.turn.now.mono) {
             Err(secs) => self.refuse(&Problem::too_many(secs)),
             Ok(()) => {
                 command.map_or_else(|refusal| refusal, |command| self.carry_out(cx, pending, command, body))
@@ -72,7 +72,7 @@ impl AdminRequest {
             Command::Purge(purge) => self.purge_once(cx, pending, purge, said),
             Command::Refresh(refresh) => self.refresh(cx, &refresh),
             Command::Namespace(bump) => self.bump(cx, &bump),
-            Command::Stats => stats(&borrowed(&cx.host.values())),
+            Command::Stats => stats(&borrowed(&cx.turn.host.values())),
             Command::Health => queries::health(cx),
             Command::Config => configuration(&cx.config.source.json),
             Command::Journal { before, limit } => queries::journal(cx, before, limit),
@@ -80,7 +80,7 @@ impl AdminRequest {
             Command::Entries(query) => queries::entries(cx, &query),
             Command::Entry { uri } => queries::entry(cx, self.stream, &uri),
             Command::Explain(query) => queries::explain(cx, self.stream, query),
-            Command::Namespaces => Namespaces::load(cx.host).0.answer(),
+            Command::Namespaces => Namespaces::load(cx.turn.host).0.answer(),
             Command::Respond(response) => response,
         }
     }
@@ -102,7 +102,7 @@ impl AdminRequest {
         said: &[u8],
     ) -> AdminResponse {
         let Some(key) = purge.idempotency_key.clone() else { return self.purge_or_say(cx, pending, purge) };
-        match Answers::load(cx.host).0.find(self.caller(), &key, said, cx.now.mono) {
+        match Answers::load(cx.turn.host).0.find(self.caller(), &key, said, cx.turn.now.mono) {
             Err(problem) => return self.refuse(&problem),
             Ok(Some(answer)) => return answer,
             Ok(None) => {}
@@ -110,7 +110,7 @@ impl AdminRequest {
         let answer = self.purge_or_say(cx, pending, purge);
         // A command that failed has to be sent again.
         if answer.status < 500 {
-            Answers::remember(cx.host, self.caller(), (&key, said), &answer, cx.now.mono);
+            Answers::remember(cx.turn.host, self.caller(), (&key, said), &answer, cx.turn.now.mono);
         }
         answer
     }
@@ -163,7 +163,8 @@ impl AdminRequest {
     /// forgets, and everything that is stored has to be asked for again: that is for those to cause who may purge
     /// everything, so they have a part of the room for themselves.
     fn has_room(&self, cx: &mut Context<'_, impl Host>, purge: &Purge) -> Result<(), Problem> {
-        if self.caller().may(Scope::PurgeAll) || cx.cache.journal_has_room_for(cx.host, &purge.invalidations)
+        if self.caller().may(Scope::PurgeAll)
+            || cx.cache.journal_has_room_for(cx.turn.host, &purge.invalidations)
         {
             return Ok(());
         }
@@ -176,7 +177,7 @@ impl AdminRequest {
 
     /// Marks URLs stale and has them fetched again.
     fn refresh(&self, cx: &mut Context<'_, impl Host>, refresh: &Refresh) -> AdminResponse {
-        let (token, now) = (self.caller().name.clone(), cx.now.wall);
+        let (token, now) = (self.caller().name.clone(), cx.turn.now.wall);
         let soft = |uri: &Vec<u8>| Invalidation {
             mode: Mode::Soft,
             selector: Selector::Uri(uri.clone()),
@@ -215,7 +216,7 @@ impl AdminRequest {
     fn bump(&self, cx: &mut Context<'_, impl Host>, bump: &Bump) -> AdminResponse {
         let mut written = None;
         for _ in 0..TRIES {
-            let (mut table, cas) = Namespaces::load(cx.host);
+            let (mut table, cas) = Namespaces::load(cx.turn.host);
             let Some(version) = table.next(bump) else { return table.bumped(bump) };
             let seq = match written {
                 Some(seq) => seq,
@@ -228,8 +229,8 @@ impl AdminRequest {
                 }
             };
             written = Some(seq);
-            table.set(&bump.selector, version, seq, cx.now.wall);
-            if table.save(cx.host, cas) {
+            table.set(&bump.selector, version, seq, cx.turn.now.wall);
+            if table.save(cx.turn.host, cas) {
                 return table.bumped(bump);
             }
         }
@@ -246,12 +247,12 @@ fn busy_table(bump: &Bump) -> String {
 }
 
 fn append(cx: &mut Context<'_, impl Host>, records: &[Invalidation]) -> Vec<Result<u64, JournalBusy>> {
-    records.iter().map(|record| cx.cache.invalidate(cx.host, record).map_err(|_| JournalBusy)).collect()
+    records.iter().map(|record| cx.cache.invalidate(cx.turn.host, record).map_err(|_| JournalBusy)).collect()
 }
 
 /// Appends records for what URLs come to by the metadata of routes, which only those know that have met them.
 fn append_learned(cx: &mut Context<'_, impl Host>, purge: &mut Purge) -> Vec<Result<u64, JournalBusy>> {
-    let learned = reductions::learned(cx.host);
+    let learned = reductions::learned(cx.turn.host);
     if learned.is_empty() {
         return Vec::new();
     }

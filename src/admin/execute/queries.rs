@@ -33,15 +33,15 @@ const RECORDS_MAX: usize = 20;
 
 /// Whether the cache can do its work, and a few facts.
 pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
-    let state = cx.cache.journal_state(cx.host);
+    let state = cx.cache.journal_state(cx.turn.host);
     let wrong = if state.is_some() { &[][..] } else { &["the journal cannot be read"] };
     let (head, floor, _) = state.unwrap_or_default();
     let (parked, fetches) = cx.cache.waiting_and_fetching();
     let facts = [
         ("journal_head", head),
         ("journal_floor", floor),
-        ("stored_bytes", cx.host.bytes()),
-        ("stored_entries", cx.host.entries()),
+        ("stored_bytes", cx.turn.host.bytes()),
+        ("stored_entries", cx.turn.host.entries()),
         ("worker_bytes", cx.cache.memory_bytes()),
         ("worker_in_flight_bytes", cx.cache.in_flight().bytes()),
         ("worker_waiting", parked as u64),
@@ -50,8 +50,8 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
     let lacking = cx.cache.lacked_cluster(cx.config).map(|name| {
         format!("Envoy has no cluster {name:?}, which collapse.cluster names: nothing is refreshed in the background")
     });
-    let now = cx.now.mono;
-    let clusters: Vec<ClusterInTrouble> = Breakers::read(cx.host)
+    let now = cx.turn.now.mono;
+    let clusters: Vec<ClusterInTrouble> = Breakers::read(cx.turn.host)
         .troubles()
         .map(|trouble| ClusterInTrouble {
             name: trouble.cluster.clone(),
@@ -59,12 +59,12 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
             probe_in_ms: trouble.probe_from.map(|from| from.0.saturating_sub(now.0)),
         })
         .collect();
-    let twice = cx.cache.twice(cx.now);
+    let twice = cx.cache.twice(cx.turn.now);
     let twice = (!twice.is_empty()).then(|| {
         let what = twice.join(", ");
         format!("a filter behind larder changes what comes from the cache once more ({what}): list it before larder")
     });
-    let routes = cx.host.wrong_routes().into_iter();
+    let routes = cx.turn.host.wrong_routes().into_iter();
     let routes = routes.map(|(name, wrong)| {
         format!("the metadata of route {name:?} is wrong, so that it goes by the cache: {wrong}")
     });
@@ -76,20 +76,20 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
 /// The journal's tail.
 pub fn journal(cx: &mut Context<'_, impl Host>, before: Option<u64>, limit: usize) -> AdminResponse {
     let Some(state) = journal_state(cx) else { return unreadable() };
-    admin::journal(state, &cx.cache.journal_tail(cx.host, before, limit))
+    admin::journal(state, &cx.cache.journal_tail(cx.turn.host, before, limit))
 }
 
 /// What became of a purge.
 pub fn receipt(cx: &mut Context<'_, impl Host>, seq: u64, cursor: Option<u64>) -> AdminResponse {
     let Some(state) = journal_state(cx) else { return unreadable() };
-    let tail = cx.cache.journal_tail(cx.host, seq.checked_add(1), 1);
+    let tail = cx.cache.journal_tail(cx.turn.host, seq.checked_add(1), 1);
     let record = tail.first().filter(|(at, _)| *at == seq).map(|(_, record)| record);
     let touched = record.and_then(|record| {
         let matcher = Matcher::new(&record.selector);
         let covered =
             |subject: &Subject<'_>, stamp, work: &Work| stamp < seq && matcher.covers_within(subject, work);
         let may = Survey::of(usize::MAX, LOOKS_MAX);
-        let page = cx.cache.survey(cx.host, cursor.unwrap_or(0), &may, covered)?;
+        let page = cx.cache.survey(cx.turn.host, cursor.unwrap_or(0), &may, covered)?;
         Some(Touched { still_stored: page.seen.len() as u64, looked_at: page.looked_at, next: page.next })
     });
     admin::receipt(seq, state, record, touched.as_ref())
@@ -111,14 +111,14 @@ pub fn covered(
         return covered_by_url(cx, stream, &urls, none);
     }
     let matchers = purge.matchers();
-    let looks = pending.counting.left(cx.now.mono);
+    let looks = pending.counting.left(cx.turn.now.mono);
     let may = Survey {
         bytes_max: COUNTED_BYTES_MAX,
         work: Work::of(looks * WORK_PER_LOOK),
         ..Survey::of(usize::MAX, looks)
     };
     let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
-    let Some(page) = cx.cache.survey(cx.host, 0, &may, wanted) else { return none };
+    let Some(page) = cx.cache.survey(cx.turn.host, 0, &may, wanted) else { return none };
     // Sets that hold nothing cost something as well.
     pending.counting.spend(page.looked_at + may.work.spent() / WORK_PER_LOOK + SURVEY_COSTS);
     let there: Vec<Shown<'_>> = page
@@ -155,7 +155,7 @@ fn covered_by_url(
 pub fn would_purge(cx: &mut Context<'_, impl Host>, purge: &Purge) -> AdminResponse {
     let matchers = purge.matchers();
     let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
-    let Some(page) = cx.cache.survey(cx.host, 0, &Survey::of(usize::MAX, LOOKS_MAX), wanted) else {
+    let Some(page) = cx.cache.survey(cx.turn.host, 0, &Survey::of(usize::MAX, LOOKS_MAX), wanted) else {
         return unreadable();
     };
     let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, Shape::Own)).collect();
@@ -171,7 +171,7 @@ pub fn is_any_stored(cx: &mut Context<'_, impl Host>, purge: &Purge) -> bool {
     for _ in 0..PAGES_MAX {
         let Some(at) = from else { break };
         let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
-        match cx.cache.survey(cx.host, at, &Survey::of(1, LOOKS_MAX), wanted) {
+        match cx.cache.survey(cx.turn.host, at, &Survey::of(1, LOOKS_MAX), wanted) {
             Some(page) if page.seen.is_empty() => from = page.next,
             Some(_) => return true,
             None => return false,
@@ -185,12 +185,12 @@ pub fn entries(cx: &mut Context<'_, impl Host>, query: &EntriesQuery) -> AdminRe
     let matcher = Matcher::new(&query.selector);
     let wanted = |subject: &Subject<'_>, _, work: &Work| matcher.covers_within(subject, work);
     let may = Survey::of(query.limit, LOOKS_MAX);
-    let Some(page) = cx.cache.survey(cx.host, query.cursor.unwrap_or(0), &may, wanted) else {
+    let Some(page) = cx.cache.survey(cx.turn.host, query.cursor.unwrap_or(0), &may, wanted) else {
         return unreadable();
     };
     let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, query.shape)).collect();
     let entries: Vec<Entry<'_>> = shown.iter().map(Shown::entry).collect();
-    admin::entries(query.shape, &entries, page.next, cx.now.wall)
+    admin::entries(query.shape, &entries, page.next, cx.turn.now.wall)
 }
 
 /// The stored responses of one URL in full.
@@ -198,19 +198,19 @@ pub fn entry(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> A
     let page = stored_at(cx, stream, uri);
     let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, Shape::Own)).collect();
     let entries: Vec<Entry<'_>> = shown.iter().map(Shown::entry).collect();
-    admin::entry(&entries, cx.now.wall)
+    admin::entry(&entries, cx.turn.now.wall)
 }
 
 /// What a request would find, and why.
 pub fn explain(cx: &mut Context<'_, impl Host>, stream: StreamId, query: ExplainQuery) -> AdminResponse {
     let ask = ask_for(cx, stream, query.request);
-    let Some(found) = cx.cache.find(cx.host, &ask, cx.now) else { return unreadable() };
+    let Some(found) = cx.cache.find(cx.turn, &ask) else { return unreadable() };
     let forward = match intent(&ask.request, &ask.options) {
         _ if ask.options.bypass => Some(ForwardReason::Bypass(Bypass::Rule)),
         Intent::Forward(reason) | Intent::Unsafe(reason) => Some(reason),
         Intent::Lookup | Intent::LookupWithContent => found.forward,
     };
-    let covering = found.seen.as_ref().map(|seen| cx.cache.covering(cx.host, seen, RECORDS_MAX));
+    let covering = found.seen.as_ref().map(|seen| cx.cache.covering(cx.turn.host, seen, RECORDS_MAX));
     let covering = covering.unwrap_or_default();
     let shown = found.seen.as_ref().and_then(|seen| Shown::of(seen, Shape::Own));
     let rules = match found.seen.as_ref().and_then(Seen::response) {
@@ -235,10 +235,10 @@ pub fn explain(cx: &mut Context<'_, impl Host>, stream: StreamId, query: Explain
         down: &found.down,
         lacking: cx.cache.lacked_cluster(cx.config),
         refused_for: found.refused_for,
-        origin_clock: cx.cache.origin_clock(cx.host, &ask.request, cx.now),
+        origin_clock: cx.cache.origin_clock(cx.turn, &ask.request),
         route_metadata: cx.config.route_metadata,
     };
-    admin::explain(&explanation, cx.now.wall)
+    admin::explain(&explanation, cx.turn.now.wall)
 }
 
 /// The stored responses that plain GETs of a URI lead to, and whether there may be others.
@@ -252,7 +252,7 @@ fn keyed_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> (V
         let key = &ask.options.key;
         keyed |= !key.headers.is_empty() || !key.cookies.is_empty();
         keyed |= key.direction.is_some() || key.partition.is_some();
-        seen.extend(cx.cache.variants_of(cx.host, &ask));
+        seen.extend(cx.cache.variants_of(cx.turn.host, &ask));
     }
     (seen, keyed)
 }
@@ -270,11 +270,11 @@ pub fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) 
     let wanted = |subject: &Subject<'_>, _, work: &Work| {
         matchers.iter().any(|matcher| matcher.covers_within(subject, work))
     };
-    cx.cache.survey(cx.host, 0, &Survey::of(VARIANTS_MAX, LOOKS_MAX), wanted).unwrap_or(page)
+    cx.cache.survey(cx.turn.host, 0, &Survey::of(VARIANTS_MAX, LOOKS_MAX), wanted).unwrap_or(page)
 }
 
 fn journal_state(cx: &mut Context<'_, impl Host>) -> Option<JournalState> {
-    let (head, floor, hard_below) = cx.cache.journal_state(cx.host)?;
+    let (head, floor, hard_below) = cx.cache.journal_state(cx.turn.host)?;
     Some(JournalState { head, floor, hard_below })
 }
 

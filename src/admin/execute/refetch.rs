@@ -50,7 +50,7 @@ fn run_job(
     let covered = |subject: &Subject<'_>, stamp, work: &Work| {
         stamp < job.receipt && job.matchers.cover(subject, work) && !work.is_done()
     };
-    let page = cx.cache.survey(cx.host, job.cursor, &survey(room), covered)?;
+    let page = cx.cache.survey(cx.turn.host, job.cursor, &survey(room), covered)?;
     job.cursor = page.next.unwrap_or(job.cursor);
     Some(Refreshed { complete: page.next.is_none(), ..refetch(cx, NOBODY, &page.seen) })
 }
@@ -63,7 +63,7 @@ pub fn refetch(cx: &mut Context<'_, impl Host>, stream: StreamId, seen: &[Seen])
         let shown = KeyParts::of(key).map(|parts| parts.shown()).unwrap_or_default();
         let why = match asked_by(cx, stream, key) {
             None => "only a client's own request asks for it: by cookies, credentials or content".to_owned(),
-            Some(ask) => match cx.cache.refetch(cx.host, &ask, cx.now) {
+            Some(ask) => match cx.cache.refetch(cx.turn, &ask) {
                 Refetch::Started => {
                     refreshed.started.push(shown);
                     continue;

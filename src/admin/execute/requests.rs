@@ -21,7 +21,7 @@ pub fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -
     let ask = ask_with(cx, stream, request, options);
     let nominated: Vec<String> =
         parts.variant.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-    cx.cache.comes_to(cx.host, &ask, key, &nominated).then(|| Rc::new(ask))
+    cx.cache.comes_to(cx.turn.host, &ask, key, &nominated).then(|| Rc::new(ask))
 }
 
 /// What a request would ask of the cache.
@@ -43,7 +43,7 @@ fn ask_with(
 ) -> Ask {
     key::withhold(&mut request, &options);
     let key = key::primary(&request, &options);
-    Ask::new(stream, Rc::clone(cx.config), options, request, key, cx.now).of_nobody()
+    Ask::new(stream, Rc::clone(cx.config), options, request, key, cx.turn.now).of_nobody()
 }
 
 /// The request that a URL would be asked with, for the rules that its key depends on.
