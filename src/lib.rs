@@ -19,9 +19,10 @@
 //! 3. [`cache`] is what one worker remembers, who waits in it and what it fetches. One procedure,
 //!    [`cache::Cache::consider`], decides for new requests, wake-ups, sweeps and landings, and reads the journal
 //!    first, every time.
-//! 4. [`collapse`] holds the rules of a flight (one fetch for many), as pure functions on the value of one set;
-//!    [`breaker`] those for clusters that are down.
-//! 5. [`store`] lays records, flights and the journal out in shared data, under a fixed set of keys.
+//! 4. [`breaker`] holds the rules for clusters that are down.
+//! 5. [`store`] lays records, flights and the journal out in shared data, under a fixed set of keys, and is all that
+//!    writes there. The rules of a flight (one fetch for many) are [`store::flights`], those of eviction
+//!    [`store::eviction`], both pure functions on the value of one set.
 //! 6. [`invalidation`] says what a journal record covers, and gives the verdict on a stored response.
 //! 7. [`policy`] is RFC 9111 as pure functions; [`http`] the vocabulary of messages below it.
 //! 8. [`admin`] is the admin route: an exchange hands it the head of a request, and its body where that is asked for, and
@@ -53,7 +54,6 @@
 pub mod admin;
 pub mod breaker;
 pub mod cache;
-pub mod collapse;
 pub mod config;
 pub mod deviation;
 pub mod exchange;

@@ -7,12 +7,12 @@ use super::consider::{Best, alone, holds_for, no_room};
 use super::dispatch::as_nobody;
 use super::trouble::{Asking, routed_to};
 use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Held, Host, Lease, Place, Waited};
-use crate::collapse::{self, Seat};
 use crate::deviation::{Deviation, deviates};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::plain::is_odd;
 use crate::policy::reuse::Reuse;
+use crate::store::flights::{self, Seat};
 use crate::store::set::SetSnapshot;
 use crate::time::Now;
 use crate::turn::Turn;
@@ -48,7 +48,7 @@ impl Cache {
         serving: Option<Decision>,
     ) -> Option<Decision> {
         let ask = need.ask;
-        let rests = collapse::rests(&set.value, need.place.fingerprint, turn.now.mono);
+        let rests = flights::rests(&set.value, need.place.fingerprint, turn.now.mono);
         let serving = serving
             .or_else(|| rests.then(|| self.makes_do(need, turn.now)).flatten())
             .or_else(|| self.outage(turn, need));
@@ -83,7 +83,7 @@ impl Cache {
                 Some(self.join(turn, need))
             }
             Seat::Register if may_wait => {
-                let value = collapse::registered(&set.value, need.place.fingerprint, self.worker?);
+                let value = flights::registered(&set.value, need.place.fingerprint, self.worker?);
                 let set = set.again_if(Deviation::RegistersBlindly, turn.host);
                 set.replace(turn.host, &value).then(|| self.join(turn, need))
             }
@@ -96,7 +96,7 @@ impl Cache {
         let is_fetching = |generation| self.fetches.contains_key(&generation);
         // Who leads waits for its own fetch, whatever became of the one before.
         let holds = |reason| holds_for(turn.host, reason, need.ask) && !self.leads(need, set);
-        collapse::seat(&set.value, need.place.fingerprint, self.worker, turn.now.mono, is_fetching, holds)
+        flights::seat(&set.value, need.place.fingerprint, self.worker, turn.now.mono, is_fetching, holds)
     }
 
     /// Whether the fetch under way is made on behalf of this very request.
@@ -138,7 +138,7 @@ impl Cache {
             return Some(serving.unwrap_or_else(|| no_room(ask)));
         };
         let new = self.new_flight(place.fingerprint, turn.now);
-        let Some((value, flight)) = collapse::led(&set.value, new, turn.now.mono, turn.now.wall) else {
+        let Some((value, flight)) = flights::led(&set.value, new, turn.now.mono, turn.now.wall) else {
             return Some(serving.unwrap_or_else(|| need.alone()));
         };
         if !set.replace(turn.host, &value) {

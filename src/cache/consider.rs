@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use super::claim::Need;
 use super::{Ask, Cache, Decision, Group, Host, Place, Waited};
-use crate::collapse::mixed;
 use crate::deviation::{Deviation, deviates};
 use crate::invalidation::Verdict;
 use crate::outcome::metrics::Counter;
@@ -15,6 +14,7 @@ use crate::policy::Invalidated;
 use crate::policy::ahead::is_due;
 use crate::policy::plain::may_provoke;
 use crate::policy::reuse::{Reuse, reuse};
+use crate::store::flights::mixed;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
 use crate::store::set::SetSnapshot;

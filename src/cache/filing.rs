@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use super::variants::Listing;
 use super::{Cache, Fetch, Host, Place};
-use crate::collapse::Left;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::key::KeyParts;
 use crate::policy::{self, StoredResponse, expires, key};
+use crate::store::flights::Left;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response};
 use crate::store::{Fingerprint, workers};

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use super::consider::invalidated;
 use super::{Ask, Cache, Decision, Host, Landing, LearnedRoute, Place, Waited, subject};
 use crate::breaker::Breakers;
-use crate::collapse::{failures, rests_until};
 use crate::invalidation::{
     CALLBACK_WORK_MAX, Invalidation, Subject, TICK_WORK_MAX, VERDICT_WORK_MAX, Verdict, Work,
 };
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::{Reuse, reuse};
+use crate::store::flights::{failures, rests_until};
 use crate::store::journal::Covering;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};

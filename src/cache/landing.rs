@@ -6,10 +6,10 @@ use std::rc::Rc;
 use super::route::CallRoute;
 use super::trouble::routed_to;
 use super::{Cache, Effect, Fetch, Fetcher, Host};
-use crate::collapse::{self, Left, NOT_SHARED_MAX};
 use crate::deviation::Deviation;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
+use crate::store::flights::{self, Left, NOT_SHARED_MAX};
 use crate::store::memory::Entry;
 use crate::store::record::{Record, Response};
 use crate::store::set::{SetSnapshot, Way};
@@ -116,11 +116,11 @@ impl Cache {
             && fetch.by != Fetcher::Stream;
         let until = match reason {
             _ if reason.is_failure() => {
-                collapse::failed_until(lease.place.fingerprint, lease.generation, turn.now.mono)
+                flights::failed_until(lease.place.fingerprint, lease.generation, turn.now.mono)
             }
             _ if again => turn.now.mono,
             _ if is_costly => turn.now.mono.after(NOT_SHARED_MAX),
-            _ => collapse::not_shared_until(turn.now.mono),
+            _ => flights::not_shared_until(turn.now.mono),
         };
         let not_shared = Some((reason, until));
         self.finish(turn.host, lease, Left { record, not_shared, again, ..Left::default() }, 0);
@@ -145,7 +145,7 @@ impl Cache {
                 self.take_over(generation, route.clone(), cluster, turn.now);
                 return;
             }
-            let Some(landed) = collapse::landed(&set.value, generation, Left::default()) else { break };
+            let Some(landed) = flights::landed(&set.value, generation, Left::default()) else { break };
             let set = set.again_if(Deviation::LeavesBlindly, turn.host);
             if set.replace(turn.host, &landed.set) {
                 self.wake(turn.host, place.fingerprint, landed.waiters);

@@ -11,13 +11,13 @@ use std::rc::Rc;
 use super::assess::{assessed_by, options_again, options_for};
 use super::filing::is_reusable;
 use super::{Ask, Cache, Decided, Fetch, Fetcher, Host, Landing, Lease, Place};
-use crate::collapse::Left;
 use crate::deviation::{Deviation, deviates};
 use crate::heap::list;
 use crate::http::ResponseHead;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::{self, Asked, validation};
 use crate::store::Fingerprint;
+use crate::store::flights::Left;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response};
 use crate::time::{Monotonic, Now};
@@ -116,7 +116,7 @@ impl Cache {
             return Err(NotStored::NoFlight);
         }
         assessed.route = ask.taken_route(turn.host);
-        // What has to be validated each time is stored turn.now and then; more would be a write for each answer.
+        // What has to be validated each time is stored now and then; more would be a write for each answer.
         if fallback.is_some() && !is_reusable(&assessed.stored) {
             return Err(NotStored::Validated);
         }

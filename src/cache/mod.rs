@@ -49,7 +49,6 @@ pub use late::Late;
 pub use learned_route::{LearnedRoute, Route};
 pub use taken_route::taken_route;
 
-use crate::collapse::NewFlight;
 use crate::config::Config;
 use crate::deviation::{Deviation, deviates};
 use crate::heap::list;
@@ -58,6 +57,7 @@ use crate::in_flight::{InFlight, Share};
 use crate::invalidation::{Invalidation, Subject, Verdict, Work};
 use crate::outcome::NotStored;
 use crate::outcome::metrics::{Counter, Gauge, Metrics};
+use crate::store::flights::NewFlight;
 use crate::store::journal::{Busy, Mirror, Synced};
 use crate::store::memory::{Entry, WorkerMemory};
 use crate::store::record::{Content, Response, Search, Slot, Variants};

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::{Cache, Host, Lease, Place, subject};
-use crate::collapse::{self, Left};
 use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
 use crate::outcome::metrics::Counter;
+use crate::store::flights::{self, Left};
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Slot};
 use crate::store::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, Way};
@@ -44,7 +44,7 @@ impl Cache {
     /// Whether the way that the lease reserves may be written: when it has run out, somebody else may own it.
     pub(super) fn owns_way(&self, turn: Turn<'_, impl Host>, lease: &Lease) -> bool {
         let set = || SetSnapshot::read(turn.host, lease.place.set).value;
-        turn.now.mono < lease.until || collapse::owns_way(&set(), lease.generation, turn.now.mono)
+        turn.now.mono < lease.until || flights::owns_way(&set(), lease.generation, turn.now.mono)
     }
 
     /// Writes a record into the way that the lease reserves, publishes it and ends the flight, at once.
@@ -100,8 +100,7 @@ impl Cache {
         }
         for _ in 0..TRIES {
             let set = SetSnapshot::read(turn.host, lease.place.set);
-            let (value, way) =
-                collapse::enlarged(&set.value, lease.generation, turn.now.mono, turn.now.wall)?;
+            let (value, way) = flights::enlarged(&set.value, lease.generation, turn.now.mono, turn.now.wall)?;
             if set.replace(turn.host, &value) {
                 let flight = value.flight(lease.generation)?;
                 debug_assert_eq!(flight.way, way);
@@ -178,7 +177,7 @@ impl Cache {
             let there = way.and_then(|way| Record::read(turn.host, Slot { set: place.set, way }, &place.key));
             let Some(made) = make(self, there)? else { return Ok(None) };
             let new = self.new_flight(place.fingerprint, turn.now);
-            let Some((value, flight)) = collapse::led(&set.value, new, turn.now.mono, turn.now.wall) else {
+            let Some((value, flight)) = flights::led(&set.value, new, turn.now.mono, turn.now.wall) else {
                 return Err(NotStored::NoFlight);
             };
             if set.replace(turn.host, &value) {
@@ -198,7 +197,7 @@ impl Cache {
                 Some(any) if deviates(Deviation::EndsAnothersFlight) => any.generation,
                 Some(_) | None => lease.generation,
             };
-            let Some(landed) = collapse::landed(&set.value, generation, left) else { break };
+            let Some(landed) = flights::landed(&set.value, generation, left) else { break };
             let set = set.again_if(Deviation::LandsBlindly, host);
             if set.replace(host, &landed.set) {
                 if let Some(record) = left.record

@@ -2,7 +2,7 @@
 //! place of others of that host.
 
 use super::{Cache, Host, Lease};
-use crate::collapse;
+use crate::store::eviction;
 use crate::store::hosts::HostBucket;
 use crate::store::set::SetSnapshot;
 use crate::turn::Turn;
@@ -48,7 +48,7 @@ impl Cache {
     /// have some; whether there was one.
     fn evict_of(&mut self, turn: Turn<'_, impl Host>, set: &SetSnapshot, bucket: HostBucket) -> bool {
         let of_host = |set: &SetSnapshot| {
-            collapse::victim_among(&set.value, |way| way.host == bucket, turn.now.mono, turn.now.wall)
+            eviction::victim_among(&set.value, |way| way.host == bucket, turn.now.mono, turn.now.wall)
         };
         if let Some((way, _)) = of_host(set) {
             return self.empty(turn, set, way);

@@ -6,9 +6,9 @@ use core::time::Duration;
 
 use super::room::Emptied;
 use super::{Cache, Host};
-use crate::collapse;
 use crate::invalidation::{Pace, Verdict, Work};
 use crate::outcome::metrics::Counter;
+use crate::store::eviction;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Slot};
 use crate::store::set::{SetSnapshot, Way};
@@ -132,7 +132,7 @@ impl Cache {
                 let slot = Slot { set: set.number, way: round.way as u8 };
                 if self.lies_there_in_vain(turn.host, slot, way, budget) {
                     round.again |= !self.reclaim_way(turn, &set, round.way as u8);
-                    // It is another set turn.now.
+                    // It is another set now.
                     set = SetSnapshot::read(turn.host, set.number);
                 }
             }
@@ -159,7 +159,7 @@ impl Cache {
     /// Empties a way whose record is hard purged, under a flight of its own, like everything that writes a slot; whether
     /// that was possible. The set is as it was before the record was read: nobody else has written there since.
     fn reclaim_way(&mut self, turn: Turn<'_, impl Host>, set: &SetSnapshot, way: u8) -> bool {
-        if collapse::is_reserved(&set.value, way, turn.now.mono) {
+        if eviction::is_reserved(&set.value, way, turn.now.mono) {
             return false;
         }
         let emptied = self.emptied(turn, set, way, Way::purged) == Emptied::Done;

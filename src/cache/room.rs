@@ -6,8 +6,9 @@
 use core::ops::Range;
 
 use super::{Cache, Host, Lease, Place};
-use crate::collapse::{self, Left};
 use crate::store::Fingerprint;
+use crate::store::eviction;
+use crate::store::flights::{self, Left};
 use crate::store::record::{Record, Slot};
 use crate::store::set::{self, SetSnapshot, Way};
 use crate::turn::Turn;
@@ -105,7 +106,7 @@ impl Cache {
             if set.value.flights.iter().any(|flight| flight.is_live(turn.now.mono)) {
                 return; // What is being fetched for this set still lands in it.
             }
-            let victim = collapse::victim(&set.value, turn.now.mono, turn.now.wall);
+            let victim = eviction::victim(&set.value, turn.now.mono, turn.now.wall);
             if !victim.is_some_and(|(way, _)| self.empty(turn, &set, way)) {
                 self.victims.beyond.start += 1;
             }
@@ -127,7 +128,7 @@ impl Cache {
     fn look_for_victims(&mut self, turn: Turn<'_, impl Host>) {
         for _ in 0..SETS_PER_EVICTION {
             let set = SetSnapshot::read(turn.host, self.next_in_hand());
-            let Some((way, rank)) = collapse::victim(&set.value, turn.now.mono, turn.now.wall) else {
+            let Some((way, rank)) = eviction::victim(&set.value, turn.now.mono, turn.now.wall) else {
                 continue;
             };
             let victim = Victim { rank, slot: Slot { set: set.number, way } };
@@ -152,7 +153,7 @@ impl Cache {
         self.look_for_victims(turn);
         let Some(victim) = self.victims.known.pop() else { return };
         let set = SetSnapshot::read(turn.host, victim.slot.set);
-        if let Some((way, rank)) = collapse::victim(&set.value, turn.now.mono, turn.now.wall)
+        if let Some((way, rank)) = eviction::victim(&set.value, turn.now.mono, turn.now.wall)
             && rank <= victim.rank
         {
             self.empty(turn, &set, way);
@@ -174,8 +175,8 @@ impl Cache {
     ) -> Emptied {
         // No key: a number that no other flight has.
         let new = self.new_flight(Fingerprint::default(), turn.now);
-        let new = collapse::NewFlight { fingerprint: Fingerprint(new.generation), ..new };
-        let Some((value, flight)) = collapse::led_in(&set.value, new, way, turn.now.mono) else {
+        let new = flights::NewFlight { fingerprint: Fingerprint(new.generation), ..new };
+        let Some((value, flight)) = flights::led_in(&set.value, new, way, turn.now.mono) else {
             return Emptied::NoFlight;
         };
         if !set.replace(turn.host, &value) {

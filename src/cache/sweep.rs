@@ -5,12 +5,12 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::{Ask, Cache, Decision, Effect, Fetcher, Host, Landing, Place, StreamId, Waited};
-use crate::collapse;
 use crate::deviation::{Deviation, deviates};
 use crate::invalidation::{Invalidation, Mode, Origin, Selector};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::store::Fingerprint;
+use crate::store::flights;
 use crate::store::set::SetSnapshot;
 use crate::time::Now;
 use crate::turn::Turn;
@@ -191,7 +191,7 @@ impl Cache {
                 stalled.push(generation);
                 continue;
             }
-            let renewed = collapse::renewed(&set.value, generation, until, turn.now.mono);
+            let renewed = flights::renewed(&set.value, generation, until, turn.now.mono);
             if renewed.is_some_and(|value| set.replace(turn.host, &value)) {
                 fetch.lease.until = until;
             }

@@ -7,13 +7,13 @@
 use std::rc::Rc;
 
 use super::{Cache, Host, Lease, Place};
-use crate::collapse;
 use crate::invalidation::Verdict;
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Variants};
 use crate::store::set::SetSnapshot;
+use crate::store::{eviction, flights};
 use crate::time::{Monotonic, Now};
 use crate::turn::Turn;
 
@@ -193,7 +193,7 @@ impl Cache {
             return Vec::new();
         }
         // Of a long list not always the same ones.
-        let start = collapse::mixed(listing.home.0) as usize % known.len();
+        let start = flights::mixed(listing.home.0) as usize % known.len();
         let places = (start..known.len()).chain(0..start);
         let others = places.filter_map(|at| Some((at, Fingerprint(known.get(at)?.0))));
         let others = others.filter(|(_, fingerprint)| *fingerprint != listing.home);
@@ -235,7 +235,7 @@ impl Cache {
             let set = SetSnapshot::read(turn.host, self.set_of(*fingerprint));
             let way = set.value.way_of(*fingerprint);
             // What is being fetched comes back on the list when it has landed.
-            if let Some(way) = way.filter(|way| !collapse::is_reserved(&set.value, *way, turn.now.mono)) {
+            if let Some(way) = way.filter(|way| !eviction::is_reserved(&set.value, *way, turn.now.mono)) {
                 self.empty(turn, &set, way);
             }
         }

@@ -36,7 +36,7 @@ pub fn is_due(stored: &StoredResponse, ttl: Duration, chance: impl FnOnce() -> u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collapse::mixed;
+    use crate::store::flights::mixed;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

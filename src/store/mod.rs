@@ -25,6 +25,8 @@
 
 pub mod body;
 pub mod cost;
+pub mod eviction;
+pub mod flights;
 pub mod hosts;
 pub mod journal;
 pub mod memory;

@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use larder::collapse::{self, Left, NewFlight};
 use larder::http::Fields;
 use larder::invalidation::Tag;
 use larder::outcome::NotStored;
 use larder::policy::StoredResponse;
+use larder::store::flights::{self, Left, NewFlight};
 use larder::store::record::{Content, Record, Response, Slot, Variants};
 use larder::store::set::{KeyRoute, SetSnapshot, Way};
 use larder::store::{Fingerprint, Memory, SCHEMA, SharedData};
@@ -32,7 +32,7 @@ fn set_seed() -> Vec<u8> {
     let data = Memory::default();
     let until = Monotonic(2_000_000);
     let flight = |n| NewFlight { fingerprint: Fingerprint(n), generation: n, owner: 0, until };
-    let led = |set, n| collapse::led(set, flight(n), Monotonic(1), Timestamp(0)).unwrap().0;
+    let led = |set, n| flights::led(set, flight(n), Monotonic(1), Timestamp(0)).unwrap().0;
     let found = SetSnapshot::read(&data, 0);
     let mut set = found.value;
     set.ways[0] = Way {
@@ -44,7 +44,7 @@ fn set_seed() -> Vec<u8> {
     };
     set.remember(&Way { fingerprint: Fingerprint(8 << 51), uses: 2, ..Way::default() });
     let left = Left { not_shared: Some((NotStored::NoStore, until)), ..Left::default() };
-    set = collapse::landed(&led(&led(&set, 9), 10), 10, left).unwrap().set;
+    set = flights::landed(&led(&led(&set, 9), 10), 10, left).unwrap().set;
     assert!(found.replace(&data, &set));
     [&[0], &data.get(&format!("{SCHEMA}/s/0")).unwrap().bytes[4..]].concat()
 }

@@ -2,8 +2,9 @@
 
 use larder::admin::Namespaces;
 use larder::cache::LearnedRoute;
-use larder::collapse::{self, Left, NewFlight};
 use larder::invalidation::{Invalidation, Mode, Origin, Selector, Subject, Verdict};
+use larder::store::eviction;
+use larder::store::flights::{self, Left, NewFlight};
 use larder::store::journal::{Mirror, Synced};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
@@ -55,11 +56,11 @@ fn set(data: &Memory, value: &[u8]) {
     // Unique for ever, so nobody else's.
     let generation = (1..).find(|generation| found.value.flight(*generation).is_none()).unwrap();
     let new = NewFlight { fingerprint: Fingerprint(7), generation, owner: 1, until: Monotonic(1_002_000) };
-    let _ = (found.value.bytes(), collapse::victim(&found.value, now, Timestamp(0)));
-    if let Some((led, flight)) = collapse::led(&found.value, new, now, Timestamp(0)) {
+    let _ = (found.value.bytes(), eviction::victim(&found.value, now, Timestamp(0)));
+    if let Some((led, flight)) = flights::led(&found.value, new, now, Timestamp(0)) {
         assert!(found.replace(data, &led));
         assert_eq!(SetSnapshot::read(data, 0).value.flight(flight.generation), led.flight(flight.generation));
-        let landed = collapse::landed(&led, flight.generation, Left::default());
+        let landed = flights::landed(&led, flight.generation, Left::default());
         assert!(landed.is_some_and(|landed| landed.set.flight(flight.generation).is_none()));
     }
 }
