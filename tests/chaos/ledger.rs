@@ -124,6 +124,10 @@ impl Ledger {
                 continue;
             }
             account.ask(asked, decided, is_free, wall(asked.at))?;
+            if self.is_rerouted(asked, &started) {
+                // What it brings is not for those who take the new route.
+                account.add(asked.at);
+            }
             let before = if asked.dispatched { terms.dispatch } else { Duration::ZERO };
             let fresh = lifetime(asked.key).saturating_sub(Duration::from_millis(100) + before);
             account.expires = failed.is_none().then(|| wall(asked.at) + fresh.as_nanos() as i128);
@@ -131,6 +135,13 @@ impl Ledger {
             account.may_expire = wall(asked.at) + fresh.saturating_sub(early).as_nanos() as i128;
         }
         Ok(())
+    }
+
+    /// Whether requests have taken another route since the one began that this was asked for.
+    fn is_rerouted(&self, asked: &Asked, started: impl Fn(usize) -> Option<u64>) -> bool {
+        let began = started(asked.client).unwrap_or(asked.at);
+        let is_between = |noted: &Noted| noted.from > began && noted.from <= asked.at;
+        self.reasons.iter().any(|noted| matches!(noted.reason, Reason::Rerouted) && is_between(noted))
     }
 }
 
