@@ -62,7 +62,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("outcome", &["invalidation"]),
     ("policy", &["config", "http", "outcome", "sorting", "time"]),
     ("deviation", &[]),
-    ("store", &["deviation", "heap", "in_flight", "invalidation", "outcome", "policy", "time"]),
+    ("store", &["deviation", "heap", "in_flight", "invalidation", "outcome", "policy", "time", "turn"]),
     ("breaker", &["config", "store", "time"]),
     (
         "cache",

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use super::{Ask, Cache, Fetch, Host, Landing, Place};
+use super::fetches::Fetch;
+use super::{Ask, Cache, Host, Landing};
 use crate::config::{Config, Options, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, tags_of};
@@ -11,6 +12,7 @@ use crate::outcome::{NotStored, Stored};
 use crate::policy::storing::storable;
 use crate::policy::validation::{self, HeadUpdate, Unfreshened};
 use crate::policy::{Asked, StoredResponse};
+use crate::store::Place;
 use crate::store::body::Body;
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -42,7 +44,7 @@ impl Cache {
         generation: u64,
         response: &ResponseHead,
     ) -> Result<Response, NotStored> {
-        let fetch = self.fetches.get(&generation).ok_or(NotStored::NoFlight)?;
+        let fetch = self.fetches.get(generation).ok_or(NotStored::NoFlight)?;
         let (config, uri) = (&fetch.ask.config, fetch.ask.uri());
         let request = &fetch.request();
         let options = options_for(config, request, response);
@@ -73,7 +75,7 @@ impl Cache {
         generation: u64,
         response: &ResponseHead,
     ) -> Confirmation {
-        let fetch = self.fetches.get(&generation);
+        let fetch = self.fetches.get(generation);
         let old = fetch.and_then(|fetch| fetch.validated.as_deref()).and_then(Entry::response);
         let (Some(fetch), Some(old)) = (fetch, old) else { return Confirmation::OfAnother };
         let request = &*fetch.request();

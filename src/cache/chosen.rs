@@ -8,11 +8,12 @@
 
 use std::rc::Rc;
 
-use super::consider::Judged;
-use super::{Ask, Cache, Host, Place};
+use super::lookup::Judged;
+use super::{Ask, Cache, Host};
 use crate::http::coding::Coding;
 use crate::policy::key;
 use crate::policy::reuse::Reuse;
+use crate::store::Place;
 use crate::store::memory::Entry;
 use crate::turn::Turn;
 
@@ -29,7 +30,8 @@ impl Cache {
             return None;
         }
         let (more, accepted) = key::accepting_all(&ask.request, &ask.options)?;
-        let place = self.place(turn.host, key::variant(&ask.base_key(), nominated, &more, &ask.options));
+        let place =
+            self.writer.place(turn.host, key::variant(&ask.base_key(), nominated, &more, &ask.options));
         let entry = self.stored(turn.host, &place)?;
         let mut lines = entry.response()?.stored.fields.get_all("content-encoding");
         let coding = lines.next().and_then(Coding::named).filter(|_| lines.next().is_none())?;

@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::assess::body_limit;
+use super::fetches::Fetcher;
 use super::route::CallRoute;
-use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Fetcher, Host, Landing, LearnedRoute};
+use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Host, Landing, LearnedRoute};
 use crate::config::{Credential, Options};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::outcome::metrics::Counter;
@@ -50,7 +51,7 @@ pub struct Reception {
 impl Cache {
     /// The call of a fetch; none when it cannot be made, and the fetch has ended then.
     pub fn call(&mut self, turn: Turn<'_, impl Host>, generation: u64) -> Option<Call> {
-        let fetch = self.fetches.get_mut(&generation)?;
+        let fetch = self.fetches.get_mut(generation)?;
         (fetch.started, fetch.deadline) = (turn.now, turn.now.mono.after(fetch.timeout));
         let stored = fetch.validated.as_deref().and_then(Entry::response).map(|response| &response.stored);
         let conditions = stored.map(|stored| match stored.range {
@@ -99,7 +100,7 @@ impl Cache {
 
     /// A call is under way. Whether it is news that Envoy has the cluster.
     pub fn call_dispatched(&mut self, turn: Turn<'_, impl Host>, call: &Call) -> bool {
-        self.cluster_is_there(turn, &call.cluster, true)
+        self.table_clusters.found(turn.host, &call.cluster, true, turn.now.mono)
     }
 
     /// A call could not be dispatched. Whether it is news that Envoy lacks the cluster.
@@ -117,10 +118,11 @@ impl Cache {
             }
             // That says nothing of the origin: whoever waits goes there with the client's own request.
             Refusal::NoCluster => {
-                let is_configured = self.fetches.get(&generation).is_some_and(|fetch| {
+                let is_configured = self.fetches.get(generation).is_some_and(|fetch| {
                     fetch.ask.config.collapse.cluster.as_deref() == Some(call.cluster.as_str())
                 });
-                let is_news = is_configured && self.cluster_is_there(turn, &call.cluster, false);
+                let is_news = is_configured
+                    && self.table_clusters.found(turn.host, &call.cluster, false, turn.now.mono);
                 turn.host.count(Counter::DispatchFailed);
                 self.forget_route(turn.host, generation);
                 self.land(turn, generation, Landing::Abandoned);
@@ -131,7 +133,7 @@ impl Cache {
 
     /// A call has come to no answer.
     fn call_failed(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
-        let cluster = self.fetches.get(&generation).and_then(|fetch| fetch.cluster.clone());
+        let cluster = self.fetches.get(generation).and_then(|fetch| fetch.cluster.clone());
         self.origin_answered(turn, || cluster, true);
         self.forget_route(turn.host, generation);
         self.call_ended(turn, generation);
@@ -140,9 +142,9 @@ impl Cache {
     /// A fetch by what was learned of a route has failed: perhaps because that is no longer the route.
     fn forget_route(&mut self, host: &impl Host, generation: u64) {
         if let Some(Fetcher::Root(CallRoute::Learned(route))) =
-            self.fetches.get(&generation).map(|f| f.by.clone())
+            self.fetches.get(generation).map(|f| f.by.clone())
         {
-            LearnedRoute::forget(host, route.number(self.seed(host)));
+            LearnedRoute::forget(host, route.number(self.writer.seed(host)));
             self.route_met = (0, 0);
         }
     }
@@ -154,7 +156,7 @@ impl Cache {
 
     /// A call has come back.
     pub fn received(&mut self, turn: Turn<'_, impl Host>, generation: u64, reception: Reception) {
-        let Some(fetch) = self.fetches.get(&generation) else { return };
+        let Some(fetch) = self.fetches.get(generation) else { return };
         let (ask, cluster) = (Rc::clone(&fetch.ask), fetch.cluster.clone());
         let leader = self.led(&ask);
         let reason = leader.unwrap_or(ForwardReason::Stale);
@@ -231,7 +233,7 @@ impl Cache {
     fn refused(&mut self, turn: Turn<'_, impl Host>, generation: u64, is_failure: bool) {
         turn.host.count(Counter::DispatchFailed);
         self.forget_route(turn.host, generation);
-        if let Some(fetch) = self.fetches.get(&generation) {
+        if let Some(fetch) = self.fetches.get(generation) {
             // It leads no more, and what the root was refused with is nothing that it has waited for.
             fetch.ask.waited.set(None);
             fetch.ask.was_refused.set(true);
@@ -248,7 +250,7 @@ impl Cache {
 
     /// Whether the origin may fail because of what this fetch has sent.
     fn may_provoke(&self, generation: u64) -> bool {
-        self.fetches.get(&generation).is_some_and(|fetch| may_provoke(&fetch.request()))
+        self.fetches.get(generation).is_some_and(|fetch| may_provoke(&fetch.request()))
     }
 
     /// The root has asked for what a stored part lacks (RFC 9111 §3.3).
@@ -271,8 +273,8 @@ impl Cache {
 
     /// The 304 was about something else, or the rest of a part does not fit it: the root asks once more, for all.
     fn ask_again(&mut self, generation: u64, now: Now) {
-        let stamp = self.mirror.head();
-        if let Some(fetch) = self.fetches.get_mut(&generation) {
+        let stamp = self.journal.head();
+        if let Some(fetch) = self.fetches.get_mut(generation) {
             fetch.validated = None;
             fetch.stamp = stamp;
             fetch.started = now;
@@ -283,7 +285,7 @@ impl Cache {
     /// Why a request that still waits for a fetch on its own behalf does so.
     fn led(&self, ask: &Ask) -> Option<ForwardReason> {
         let waited = ask.waited.get().filter(|waited| waited.leads)?;
-        self.parked_streams.contains_key(&ask.stream).then_some(waited.reason)
+        self.waiters.include(ask.stream).then_some(waited.reason)
     }
 
     /// What a response may be stored as; its body is still empty.
@@ -294,7 +296,7 @@ impl Cache {
         head: &ResponseHead,
         body: &[u8],
     ) -> Result<Response, NotStored> {
-        let ask = &self.fetches.get(&generation).ok_or(NotStored::NoFlight)?.ask;
+        let ask = &self.fetches.get(generation).ok_or(NotStored::NoFlight)?.ask;
         let bytes = body.len() as u64;
         body_limit(&ask.config, &ask.request, head).check(bytes)?;
         if head.content_length().is_some_and(|length| length != bytes) {

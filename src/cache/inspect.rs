@@ -4,14 +4,15 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::consider::invalidated;
-use super::{Ask, Cache, Decision, Host, Landing, LearnedRoute, Place, Waited, subject};
+use super::lookup::invalidated;
+use super::{Ask, Cache, Decision, Host, Landing, LearnedRoute, Waited};
 use crate::breaker::Breakers;
 use crate::invalidation::{
     CALLBACK_WORK_MAX, Invalidation, Subject, TICK_WORK_MAX, VERDICT_WORK_MAX, Verdict, Work,
 };
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::{Reuse, reuse};
+use crate::store::Place;
 use crate::store::flights::{failures, rests_until};
 use crate::store::journal::Covering;
 use crate::store::memory::Entry;
@@ -133,7 +134,7 @@ impl Seen {
 impl Cache {
     /// Where the journal stands for this worker: its head and both floors. None when it cannot be read.
     pub fn journal_state(&mut self, host: &impl Host) -> Option<(u64, u64, u64)> {
-        self.sync(host).then(|| (self.mirror.head(), self.mirror.floor(), self.mirror.hard_below()))
+        self.sync(host).then(|| self.journal.state())
     }
 
     /// The newest records of the journal before a position, in ascending order.
@@ -143,18 +144,17 @@ impl Cache {
         before: Option<u64>,
         limit: usize,
     ) -> Vec<(u64, Invalidation)> {
-        self.mirror.tail(host, before, limit)
+        self.journal.tail(host, before, limit)
     }
 
     /// The newest records of the journal that cover a stored response.
     pub fn covering(&self, host: &impl Host, seen: &Seen, limit: usize) -> Covering {
-        let record = &seen.entry.record;
-        self.mirror.covering(host, &subject(&record.content), record.stamp, limit)
+        self.journal.covering(host, &seen.entry, limit)
     }
 
     /// Whether the index of the journal takes these without forgetting anything, from callers who may not purge everything.
     pub fn journal_has_room_for(&mut self, host: &impl Host, invalidations: &[Invalidation]) -> bool {
-        !self.sync(host) || self.mirror.has_room_for(invalidations)
+        !self.sync(host) || self.journal.has_room_for(invalidations)
     }
 
     /// Looks at stored responses from a place on, until enough of those that are `wanted` have been found or as many looked
@@ -169,10 +169,10 @@ impl Cache {
         if !self.sync(host) {
             return None;
         }
-        let (ways, slots) = (WAYS as u64, u64::from(self.sets()) * WAYS as u64);
+        let (ways, slots) = (WAYS as u64, u64::from(self.writer.sets()) * WAYS as u64);
         let mut page = Page::default();
         let mut bytes = 0;
-        for number in (0..self.sets()).skip((from / ways) as usize).take(SETS_MAX as usize) {
+        for number in (0..self.writer.sets()).skip((from / ways) as usize).take(SETS_MAX as usize) {
             let set = SetSnapshot::read(host, number).value;
             for (n, way) in set.ways.iter().enumerate() {
                 let slot = u64::from(number) * ways + n as u64;
@@ -191,7 +191,7 @@ impl Cache {
                 let Some(record) = response_in(host, Slot { set: number, way: n as u8 }) else { continue };
                 page.looked_at += 1;
                 let work = Work::of(may.look_work_max);
-                if wanted(&subject(&record.content), record.stamp, &work) {
+                if wanted(&record.content.subject(), record.stamp, &work) {
                     page.seen.push(self.judged_within(Entry::new(record), Some(way.bytes), &work));
                 }
                 may.work.take_for(&work);
@@ -233,7 +233,7 @@ impl Cache {
         if at_primary.is_some_and(|seen| seen.verdict == Verdict::Hard) {
             return Some(self.found(turn, ask, primary, None, ForwardReason::Purged));
         }
-        let variant = self.place(turn.host, ask.variant_key(&nominated));
+        let variant = self.writer.place(turn.host, ask.variant_key(&nominated));
         let seen = self.best(turn.host, &variant);
         let found = self.found(turn, ask, variant, seen, ForwardReason::VaryMiss);
         if found.forward.is_some()
@@ -355,7 +355,7 @@ impl Cache {
 
     /// The stored response with this fingerprint.
     fn known(&self, host: &impl Host, fingerprint: u64) -> Option<Seen> {
-        let number = (fingerprint % u64::from(self.sets())) as u32;
+        let number = (fingerprint % u64::from(self.writer.sets())) as u32;
         let set = SetSnapshot::read(host, number).value;
         let (n, way) = (0..).zip(&set.ways).find(|(_, way)| way.fingerprint.0 == fingerprint)?;
         self.seen(host, Slot { set: number, way: n }, way.bytes)
@@ -372,7 +372,7 @@ impl Cache {
 
     /// The same, counting what it takes.
     fn judged_within(&self, entry: Rc<Entry>, bytes: Option<u64>, work: &Work) -> Seen {
-        let verdict = self.verdict_within(&entry, work);
+        let verdict = self.journal.verdict_within(&entry, work);
         Seen { bytes: bytes.unwrap_or_else(|| entry.bytes()), verdict, entry }
     }
 }

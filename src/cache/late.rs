@@ -9,18 +9,19 @@ use hashbrown::HashMap;
 use std::rc::Rc;
 
 use super::assess::{assessed_by, options_again, options_for};
-use super::filing::is_reusable;
-use super::{Ask, Cache, Decided, Fetch, Fetcher, Host, Landing, Lease, Place};
+use super::fetches::{Fetch, Fetcher};
+use super::placement::is_reusable;
+use super::{Ask, Cache, Decided, Host, Landing};
 use crate::deviation::{Deviation, deviates};
 use crate::heap::list;
 use crate::http::ResponseHead;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::{self, Asked, validation};
-use crate::store::Fingerprint;
 use crate::store::flights::Left;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response};
-use crate::time::{Monotonic, Now};
+use crate::store::{Fingerprint, Lease, Place};
+use crate::time::Monotonic;
 use crate::turn::Turn;
 
 /// So many responses to one key are captured at a time in a worker, in case that one breaks off or is slow: a crowd that goes
@@ -71,14 +72,9 @@ impl Late {
 }
 
 impl Cache {
-    /// What is so while something is decided about a request.
-    pub(super) fn decided(&self, now: Now) -> Decided {
-        Decided { stamp: self.mirror.head(), journal: self.journals, at: now }
-    }
-
     /// What is so now, for a request that is not looked up; none when the journal cannot be read.
     pub fn decide(&mut self, turn: Turn<'_, impl Host>) -> Option<Decided> {
-        self.sync(turn.host).then(|| self.decided(turn.now))
+        self.sync(turn.host).then(|| self.journal.decided(turn.now))
     }
 
     /// The stamp of the response to a request, and when that was sent on.
@@ -87,12 +83,10 @@ impl Cache {
         self.order_at(ask.decided.get())
     }
 
-    /// The stamp of the response to a request that was sent on then. Positions of an older journal mean nothing in this
-    /// one.
+    /// The stamp of the response to a request that was sent on then, and when that was.
     #[must_use]
     pub fn order_at(&self, decided: Decided) -> (u64, Monotonic) {
-        let stamp = if decided.journal == self.journals { decided.stamp } else { 0 };
-        (stamp, decided.at.mono)
+        self.journal.order_at(decided)
     }
 
     /// What the response to a request that went beside any flight may be stored as, from its head; its body is still
@@ -139,14 +133,14 @@ impl Cache {
     fn home(&mut self, host: &impl Host, ask: &Ask, response: &Response) -> Place {
         let nominated = &response.stored.vary;
         let key = if nominated.is_empty() { ask.base_key().into_owned() } else { ask.variant_key(nominated) };
-        self.place(host, key)
+        self.writer.place(host, key)
     }
 
     /// The key was asked for once more, and not often enough yet.
     fn count_use(&mut self, turn: Turn<'_, impl Host>, ask: &Ask, place: &Place) {
         let order = self.order_of(ask);
-        if let Ok(lease) = self.take_flight(turn, place, order) {
-            self.finish(turn.host, &lease, Left { counted: true, ..Left::default() }, 0);
+        if let Ok(lease) = self.writer.take_flight(turn, place, order) {
+            self.writer.finish(turn.host, &lease, Left { counted: true, ..Left::default() }, 0);
         }
     }
 
@@ -182,7 +176,7 @@ impl Cache {
         if !is_reusable(&new) {
             return Err(NotStored::Validated);
         }
-        let place = self.place(turn.host, stored.record.key.clone());
+        let place = self.writer.place(turn.host, stored.record.key.clone());
         self.lead_late(turn, ask, &place, Some(Rc::clone(stored)))
     }
 
@@ -199,10 +193,10 @@ impl Cache {
         }
         let (stamp, asked) = self.order_of(ask);
         let order = if deviates(Deviation::ReplacesNewerLate) { (u64::MAX, asked) } else { (stamp, asked) };
-        let lease = self.take_flight(turn, place, order)?;
+        let lease = self.writer.take_flight(turn, place, order)?;
         let generation = lease.generation;
         let fetch = Fetch::late(lease, stamp, ask, validated);
-        self.fetches.insert(generation, fetch);
+        self.fetches.begin(fetch);
         Ok(generation)
     }
 }

@@ -4,10 +4,10 @@
 
 use core::time::Duration;
 
-use super::room::Emptied;
 use super::{Cache, Host};
 use crate::invalidation::{Pace, Verdict, Work};
 use crate::outcome::metrics::Counter;
+use crate::store::budget::Emptied;
 use crate::store::eviction;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Slot};
@@ -72,8 +72,8 @@ impl Cache {
     pub(super) fn reclaim(&mut self, turn: Turn<'_, impl Host>) {
         let work = self.reclaiming.pace.tick();
         let Some(work) = work.filter(|_| self.sync(turn.host)) else { return };
-        let newest = self.mirror.newest_hard();
-        let sets = self.sets();
+        let newest = self.journal.newest_hard();
+        let sets = self.writer.sets();
         let Some(mut round) = self.reclaiming.round.take().filter(|round| round.sets == sets).or_else(|| {
             let begins = newest > self.reclaiming.done && self.reclaiming.rests_until <= turn.now.mono;
             begins.then(|| {
@@ -145,7 +145,7 @@ impl Cache {
     /// is emptied that would still be served.
     fn is_gone(&self, entry: &Entry, budget: &Budget) -> bool {
         let work = Work::of_a_verdict();
-        let verdict = self.verdict_within(entry, &work);
+        let verdict = self.journal.verdict_within(entry, &work);
         budget.work.take_for(&work);
         verdict == Verdict::Hard
     }
@@ -162,7 +162,7 @@ impl Cache {
         if eviction::is_reserved(&set.value, way, turn.now.mono) {
             return false;
         }
-        let emptied = self.emptied(turn, set, way, Way::purged) == Emptied::Done;
+        let emptied = self.writer.emptied(turn, set, way, Way::purged) == Emptied::Done;
         if emptied {
             turn.host.count(Counter::Reclaimed);
         }

@@ -5,15 +5,11 @@
 //! asks for the refresh has that very route, nothing was purged, and no fetch by it has failed: whatever a client waits for
 //! takes Envoy's own path, as without a cache.
 
-use core::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
 use super::assess::body_limit_by;
-use super::claim::Need;
 use super::dispatch::as_anyone;
+use super::miss::Need;
 use super::taken_route::may_steer;
-use super::{Ask, Cache, Host, LearnedRoute, Place};
+use super::{Ask, Cache, Host, LearnedRoute};
 use crate::config::{Config, Fetch as FetchMode};
 use crate::http::{Fields, RequestHead};
 use crate::invalidation::Verdict;
@@ -23,14 +19,9 @@ use crate::policy::partial::may_be_completed;
 use crate::store::memory::Entry;
 use crate::store::record::Content;
 use crate::store::set::{KeyRoute, SetSnapshot, SetValue};
-use crate::store::{Fingerprint, TRIES, shared_key};
-use crate::time::{Monotonic, Now, Timestamp};
+use crate::store::{Fingerprint, Place, TRIES};
+use crate::time::{Now, Timestamp};
 use crate::turn::Turn;
-
-/// How long a cluster that Envoy lacks is not tried again.
-const LACKING_FOR: Duration = Duration::from_secs(10);
-/// How many such clusters are remembered, those that were found lacking last.
-const LACKING_MAX: usize = 8;
 
 /// How a call of the root reaches the origin.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,13 +49,6 @@ impl CallRoute {
     }
 }
 
-/// A configured cluster for fetches of the root, which Envoy was found to lack.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Lacking {
-    cluster: String,
-    until: Monotonic,
-}
-
 impl Cache {
     /// The stream of this request is being logged: now it is known what the router made of it.
     pub fn learn_route(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) {
@@ -72,11 +56,11 @@ impl Cache {
             return;
         };
         let Some((route, sent)) = turn.host.route(ask.stream).zip(turn.host.sent(ask.stream)) else { return };
-        let seed = self.seed(turn.host);
+        let seed = self.writer.seed(turn.host);
         let key_route = match LearnedRoute::learned(route, seed, &ask.forwarded(), &sent) {
             Some(learned) => {
                 let number = learned.number(seed);
-                let met = (number, self.mirror.head());
+                let met = (number, self.journal.head());
                 if self.route_met != met {
                     learned.keep(turn.host, number, met.1, turn.now);
                     self.route_met = met;
@@ -90,7 +74,7 @@ impl Cache {
 
     fn keep_route(&self, turn: Turn<'_, impl Host>, fingerprint: Fingerprint, route: KeyRoute) {
         for _ in 0..TRIES {
-            let set = SetSnapshot::read(turn.host, self.set_of(fingerprint));
+            let set = SetSnapshot::read(turn.host, self.writer.set_of(fingerprint));
             let Some(way) = set.value.way_of(fingerprint) else { return };
             let Some(value) = set.value.routed(way, route, turn.now.mono) else { return };
             if set.replace(turn.host, &value) {
@@ -160,7 +144,7 @@ impl Cache {
         ask: &Ask,
         key: &[u8],
     ) -> Option<LearnedRoute> {
-        let place = self.place(turn.host, key.to_vec());
+        let place = self.writer.place(turn.host, key.to_vec());
         let KeyRoute::Learned(number) =
             SetSnapshot::read(turn.host, place.set).value.route_of(place.fingerprint)
         else {
@@ -178,7 +162,7 @@ impl Cache {
     ) -> Option<(LearnedRoute, Timestamp)> {
         let route = self.route_of(turn.host, ask)?;
         let (learned, met) = LearnedRoute::read(turn.host, number, turn.now.mono)?;
-        learned.is_of(&route, self.seed(turn.host)).then_some((learned, met))
+        learned.is_of(&route, self.writer.seed(turn.host)).then_some((learned, met))
     }
 
     /// The route of a request that a client waits for; none where it leads to no cluster, or no client asks.
@@ -207,7 +191,7 @@ impl Cache {
         if place.key == *base {
             return true;
         }
-        let primary = self.place(host, base.to_vec());
+        let primary = self.writer.place(host, base.to_vec());
         match self.stored(host, &primary).as_ref().map(|entry| &entry.record.content) {
             Some(Content::Variants(variants)) => {
                 key::variant(&base, &variants.nominated, &sent, &ask.options) == place.key
@@ -219,45 +203,13 @@ impl Cache {
     /// The cluster that leads to the route table of the listener that a request has come through, unless Envoy was found
     /// to lack it. Other listeners may have other routes, and other filters before their origins.
     pub(super) fn table_cluster<'a>(&self, ask: &'a Ask, now: Now) -> Option<&'a str> {
-        let cluster = ask.config.collapse.cluster.as_deref()?;
-        let may_try = self.lacking_of(cluster).is_none_or(|lacking| lacking.until <= now.mono);
-        may_try.then_some(cluster)
+        self.table_clusters.usable(&ask.config, now.mono)
     }
 
     /// The cluster for fetches of the root that a configuration names, if Envoy was found to lack it.
     #[must_use]
     pub fn lacked_cluster<'a>(&self, config: &'a Config) -> Option<&'a str> {
-        let cluster = config.collapse.cluster.as_deref()?;
-        self.lacking_of(cluster).is_some().then_some(cluster)
-    }
-
-    fn lacking_of(&self, cluster: &str) -> Option<&Lacking> {
-        self.lacking.iter().find(|lacking| lacking.cluster == cluster)
-    }
-
-    /// Envoy has this cluster, or lacks it. Whether that is news, which an operator should read in the log.
-    pub(super) fn cluster_is_there(&mut self, turn: Turn<'_, impl Host>, cluster: &str, there: bool) -> bool {
-        let was_there = self.lacking_of(cluster).is_none();
-        if there && was_there {
-            return false;
-        }
-        self.lacking.retain(|lacking| lacking.cluster != cluster);
-        if !there {
-            let until = turn.now.mono.after(LACKING_FOR);
-            self.lacking.insert(0, Lacking { cluster: cluster.to_owned(), until });
-            self.lacking.truncate(LACKING_MAX);
-        }
-        let bytes = postcard::to_allocvec(&self.lacking).unwrap_or_default();
-        turn.host.set(&shared_key("cluster", &[]), &bytes);
-        was_there != there
-    }
-
-    /// Hears whether another worker has found that Envoy lacks the cluster, or has it again.
-    pub(super) fn hear_of_cluster(&mut self, host: &impl Host) {
-        if self.leads_to_routes {
-            let said = host.get(&shared_key("cluster", &[]));
-            self.lacking = said.and_then(|said| postcard::from_bytes(&said.bytes).ok()).unwrap_or_default();
-        }
+        self.table_clusters.lacked(config)
     }
 }
 

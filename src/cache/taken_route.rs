@@ -10,7 +10,8 @@
 use core::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Ask, Cache, Fetch, Fetcher, Host, StreamId};
+use super::fetches::{Fetch, Fetcher};
+use super::{Ask, Cache, Host, StreamId};
 use crate::config::{Options, subset};
 use crate::http::RequestHead;
 use crate::policy::plain::is_unheard_of;

@@ -6,14 +6,15 @@
 
 use std::rc::Rc;
 
-use super::{Cache, Host, Lease, Place};
+use super::journal_view::JournalView;
+use super::{Cache, Host};
 use crate::invalidation::Verdict;
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Variants};
 use crate::store::set::SetSnapshot;
-use crate::store::{eviction, flights};
+use crate::store::{Lease, Place, StoreHost, Writer, eviction, flights};
 use crate::time::{Monotonic, Now};
 use crate::turn::Turn;
 
@@ -67,6 +68,74 @@ impl Listing {
         let is_on = known.iter().any(|(known, until)| *known == self.home.0 && *until >= enough);
         is_on && known.len() <= self.variants_max as usize
     }
+
+    /// Whether a newer response has said otherwise by which fields variants are told apart.
+    fn is_outdated(&self, there: &Record) -> bool {
+        let agrees = matches!(&there.content, Content::Variants(v) if v.nominated == self.nominated);
+        !agrees && there.order() > self.order
+    }
+
+    /// The list that this makes of what is there; none where that is good as it is.
+    fn after(
+        &self,
+        turn: Turn<'_, impl StoreHost>,
+        writer: &mut Writer,
+        journal: &JournalView,
+        there: Option<Record>,
+    ) -> Option<List> {
+        let there = there.map(Entry::new);
+        let verdict = there.as_ref().map(|there| journal.verdict(there));
+        let (mut known, order) =
+            match there.as_ref().map(|there| (&there.record.content, there.record.order())) {
+                Some((Content::Variants(there), order)) if there.nominated == self.nominated => {
+                    // Where the list is gone, so is what was on it.
+                    let known = if verdict == Some(Verdict::Hard) { Vec::new() } else { there.known.clone() };
+                    (known, order)
+                }
+                Some(_) | None => (Vec::new(), Default::default()),
+            };
+        if verdict == Some(Verdict::Valid) && self.is_on(&known, turn.now) {
+            return None;
+        }
+        known.retain(|(known, until)| u64::from(*until) > turn.now.wall.secs() && *known != self.home.0);
+        known.push((self.home.0, self.until));
+        let displaced = self.displaced(turn, writer, &mut known);
+        let variants = Variants { nominated: self.nominated.clone(), uri: self.uri.clone(), known };
+        // A list that is not as new as it was would be judged by what has been said before it was written.
+        let order = self.order.max(order);
+        let entry = writer.entry(&self.primary, order, Content::Variants(variants));
+        Some(List { entry, displaced, until: self.until })
+    }
+
+    /// Takes off a list what is beyond its bound: what is not stored any more, then what is of least use, the oldest
+    /// first.
+    fn displaced(
+        &self,
+        turn: Turn<'_, impl StoreHost>,
+        writer: &Writer,
+        known: &mut Vec<(u64, u32)>,
+    ) -> Vec<Fingerprint> {
+        let excess = known.len().saturating_sub(self.variants_max as usize);
+        if excess == 0 {
+            return Vec::new();
+        }
+        // Of a long list not always the same ones.
+        let start = flights::mixed(self.home.0) as usize % known.len();
+        let places = (start..known.len()).chain(0..start);
+        let others = places.filter_map(|at| Some((at, Fingerprint(known.get(at)?.0))));
+        let others = others.filter(|(_, fingerprint)| *fingerprint != self.home);
+        let mut looked: Vec<Known> = others
+            .take(LOOKS_MAX)
+            .map(|(at, fingerprint)| known_use(turn, writer, at, fingerprint))
+            .collect();
+        looked.sort_unstable_by_key(|one| (one.is_stored, one.is_fetched, one.uses, one.at));
+        let stays = looked.split_off(excess.min(looked.len()));
+        let least = looked.iter().map(|one| one.uses).max().unwrap_or(0);
+        age(turn.host, writer, &stays, stays.iter().map(|one| one.uses).min().unwrap_or(0).min(least));
+        let leaves: Vec<Fingerprint> = looked.into_iter().map(|one| one.fingerprint).collect();
+        known.retain(|(fingerprint, _)| !leaves.contains(&Fingerprint(*fingerprint)));
+        leaves
+    }
 }
 
 impl Cache {
@@ -109,24 +178,26 @@ impl Cache {
     /// Why it is not.
     fn list(&mut self, turn: Turn<'_, impl Host>, listing: &Listing) -> Result<(), NotStored> {
         let mut displaced = Vec::new();
-        self.put_made(turn, &listing.primary, listing.until, |cache, there| {
-            if there.as_ref().is_some_and(|there| cache.is_outdated(listing, there)) {
+        let journal = &self.journal;
+        let put = self.writer.put_made(turn, &listing.primary, listing.until, |writer, there| {
+            if there.as_ref().is_some_and(|there| listing.is_outdated(there)) {
                 return Err(NotStored::Superseded);
             }
-            let list = cache.list_after(turn, listing, there);
+            let list = listing.after(turn, writer, journal, there);
             Ok(list.map(|list| {
                 displaced = list.displaced;
                 list.entry
             }))
-        })?;
+        });
+        self.has_put(&listing.primary, put)?;
         self.give_back(turn, &displaced);
         Ok(())
     }
 
     /// The list with a variant on it, for whoever has the flight of the URI's own key; none when it is there already.
     pub(super) fn listed(&mut self, turn: Turn<'_, impl Host>, listing: &Listing) -> Option<List> {
-        let there = self.read(turn.host, &listing.primary);
-        self.list_after(turn, listing, there)
+        let there = listing.primary.read(turn.host);
+        listing.after(turn, &mut self.writer, &self.journal, there)
     }
 
     /// Publishes such a list; whether it was.
@@ -144,100 +215,36 @@ impl Cache {
         published
     }
 
-    /// Whether a newer response has said otherwise by which fields variants are told apart.
-    fn is_outdated(&self, listing: &Listing, there: &Record) -> bool {
-        let agrees = matches!(&there.content, Content::Variants(v) if v.nominated == listing.nominated);
-        !agrees && there.order() > listing.order
-    }
-
-    fn list_after(
-        &mut self,
-        turn: Turn<'_, impl Host>,
-        listing: &Listing,
-        there: Option<Record>,
-    ) -> Option<List> {
-        let there = there.map(Entry::new);
-        let verdict = there.as_ref().map(|there| self.verdict(there));
-        let (mut known, order) =
-            match there.as_ref().map(|there| (&there.record.content, there.record.order())) {
-                Some((Content::Variants(there), order)) if there.nominated == listing.nominated => {
-                    // Where the list is gone, so is what was on it.
-                    let known = if verdict == Some(Verdict::Hard) { Vec::new() } else { there.known.clone() };
-                    (known, order)
-                }
-                Some(_) | None => (Vec::new(), Default::default()),
-            };
-        if verdict == Some(Verdict::Valid) && listing.is_on(&known, turn.now) {
-            return None;
-        }
-        known.retain(|(known, until)| u64::from(*until) > turn.now.wall.secs() && *known != listing.home.0);
-        known.push((listing.home.0, listing.until));
-        let displaced = self.displaced(turn, &mut known, listing);
-        let variants = Variants { nominated: listing.nominated.clone(), uri: listing.uri.clone(), known };
-        // A list that is not as new as it was would be judged by what has been said before it was written.
-        let order = listing.order.max(order);
-        let entry = self.entry(&listing.primary, order, Content::Variants(variants));
-        Some(List { entry, displaced, until: listing.until })
-    }
-
-    /// Takes off a list what is beyond its bound: what is not stored any more, then what is of least use, the oldest
-    /// first.
-    fn displaced(
-        &self,
-        turn: Turn<'_, impl Host>,
-        known: &mut Vec<(u64, u32)>,
-        listing: &Listing,
-    ) -> Vec<Fingerprint> {
-        let excess = known.len().saturating_sub(listing.variants_max as usize);
-        if excess == 0 {
-            return Vec::new();
-        }
-        // Of a long list not always the same ones.
-        let start = flights::mixed(listing.home.0) as usize % known.len();
-        let places = (start..known.len()).chain(0..start);
-        let others = places.filter_map(|at| Some((at, Fingerprint(known.get(at)?.0))));
-        let others = others.filter(|(_, fingerprint)| *fingerprint != listing.home);
-        let mut looked: Vec<Known> =
-            others.take(LOOKS_MAX).map(|(at, fingerprint)| self.known_use(turn, at, fingerprint)).collect();
-        looked.sort_unstable_by_key(|one| (one.is_stored, one.is_fetched, one.uses, one.at));
-        let stays = looked.split_off(excess.min(looked.len()));
-        let least = looked.iter().map(|one| one.uses).max().unwrap_or(0);
-        self.age(turn.host, &stays, stays.iter().map(|one| one.uses).min().unwrap_or(0).min(least));
-        let leaves: Vec<Fingerprint> = looked.into_iter().map(|one| one.fingerprint).collect();
-        known.retain(|(fingerprint, _)| !leaves.contains(&Fingerprint(*fingerprint)));
-        leaves
-    }
-
-    fn known_use(&self, turn: Turn<'_, impl Host>, at: usize, fingerprint: Fingerprint) -> Known {
-        let set = SetSnapshot::read(turn.host, self.set_of(fingerprint)).value;
-        let way = set.ways.iter().find(|way| way.fingerprint == fingerprint && !way.is_purged());
-        let is_fetched = set.flight_of(fingerprint).is_some_and(|flight| flight.is_live(turn.now.mono));
-        let uses = way.map_or(0, |way| way.uses);
-        Known { at, fingerprint, is_stored: way.is_some() || is_fetched, is_fetched, uses }
-    }
-
-    /// Where the least useful one had so many uses, those of the others are as old.
-    fn age(&self, host: &impl Host, others: &[Known], uses: u8) {
-        for other in others.iter().filter(|_| uses > 0) {
-            let set = SetSnapshot::read(host, self.set_of(other.fingerprint));
-            let way = set.value.way_of(other.fingerprint);
-            if let Some(aged) = way.and_then(|way| set.value.aged(way, uses)) {
-                // Whoever was faster has something newer to say.
-                let _ = set.replace(host, &aged);
-            }
-        }
-    }
-
     /// Gives back the bytes of variants that are on no list any more.
     fn give_back(&mut self, turn: Turn<'_, impl Host>, displaced: &[Fingerprint]) {
         for fingerprint in displaced {
             self.memory.remove(*fingerprint);
-            let set = SetSnapshot::read(turn.host, self.set_of(*fingerprint));
+            let set = SetSnapshot::read(turn.host, self.writer.set_of(*fingerprint));
             let way = set.value.way_of(*fingerprint);
             // What is being fetched comes back on the list when it has landed.
             if let Some(way) = way.filter(|way| !eviction::is_reserved(&set.value, *way, turn.now.mono)) {
-                self.empty(turn, &set, way);
+                self.writer.empty(turn, &set, way);
             }
+        }
+    }
+}
+
+fn known_use(turn: Turn<'_, impl StoreHost>, writer: &Writer, at: usize, fingerprint: Fingerprint) -> Known {
+    let set = SetSnapshot::read(turn.host, writer.set_of(fingerprint)).value;
+    let way = set.ways.iter().find(|way| way.fingerprint == fingerprint && !way.is_purged());
+    let is_fetched = set.flight_of(fingerprint).is_some_and(|flight| flight.is_live(turn.now.mono));
+    let uses = way.map_or(0, |way| way.uses);
+    Known { at, fingerprint, is_stored: way.is_some() || is_fetched, is_fetched, uses }
+}
+
+/// Where the least useful one had so many uses, those of the others are as old.
+fn age(host: &impl StoreHost, writer: &Writer, others: &[Known], uses: u8) {
+    for other in others.iter().filter(|_| uses > 0) {
+        let set = SetSnapshot::read(host, writer.set_of(other.fingerprint));
+        let way = set.value.way_of(other.fingerprint);
+        if let Some(aged) = way.and_then(|way| set.value.aged(way, uses)) {
+            // Whoever was faster has something newer to say.
+            let _ = set.replace(host, &aged);
         }
     }
 }

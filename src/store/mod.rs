@@ -24,19 +24,23 @@
 //! Readers never fail: what cannot be decoded, or does not belong together, is a miss.
 
 pub mod body;
+pub mod budget;
 pub mod cost;
 pub mod eviction;
 pub mod flights;
 pub mod hosts;
 pub mod journal;
 pub mod memory;
+mod quota;
 pub mod record;
 pub mod set;
 mod shared;
 pub mod sum;
 pub mod workers;
+mod writer;
 
-pub use shared::{Cas, Memory, SharedData, Versioned};
+pub use shared::{Cas, Memory, SharedData, StoreHost, Versioned};
+pub use writer::{Identity, Lease, Limits, Place, Writer, wake};
 
 use core::hash::Hasher;
 use siphasher::sip::SipHasher13;

@@ -12,9 +12,9 @@ use super::set::{LARGE_WAYS, Way};
 use super::{SharedData, shared_key};
 use crate::deviation::{Deviation, deviates, sizes};
 use crate::heap::{block, list, texts};
-use crate::invalidation::Tag;
+use crate::invalidation::{Subject, Tag};
 use crate::policy::StoredResponse;
-use crate::time::Monotonic;
+use crate::time::{Monotonic, Timestamp};
 
 /// The bytes of a body that stand in the record's own value; a larger body lies in chunks of this size, so that the
 /// host's lock, under which it copies values, is never held for long. With what stands before it a chunk fills whole
@@ -47,6 +47,20 @@ pub enum Content {
     Variants(Variants),
     /// By which part of the query responses of this path are selected (`No-Vary-Search`); they have keys of their own.
     Search(Search),
+}
+
+impl Content {
+    /// What the journal's selectors look at.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        match self {
+            Content::Response(response) => response.subject(),
+            Content::Variants(Variants { uri, .. }) | Content::Search(Search { uri, .. }) => {
+                let stored_at = Timestamp::default();
+                Subject { uri, tags: &[], status: 0, content_type: &[], stored_at }
+            }
+        }
+    }
 }
 
 /// A stored response with its body.
@@ -94,6 +108,18 @@ pub struct Search {
 }
 
 impl Response {
+    /// What the journal's selectors look at.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            uri: &self.uri,
+            tags: &self.tags,
+            status: self.stored.status,
+            content_type: self.stored.fields.get("content-type").unwrap_or_default(),
+            stored_at: self.stored.response_time,
+        }
+    }
+
     /// The bytes of memory that it takes beside itself.
     #[must_use]
     pub fn held(&self) -> u64 {

@@ -3,6 +3,8 @@
 use core::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 
+use crate::outcome::metrics::Metrics;
+
 /// The position of a value in its key's history, for compare-and-set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cas {
@@ -46,6 +48,11 @@ pub trait SharedData {
     /// Hears of a value that is not as anybody wrote it. Whoever meets one takes it for absent.
     fn found_damaged(&self) {}
 }
+
+/// What who writes the store needs: shared data, and counters.
+pub trait StoreHost: SharedData + Metrics {}
+
+impl<T: SharedData + Metrics> StoreHost for T {}
 
 /// Shared data in the memory of a test, with Envoy's rules.
 #[derive(Default, Debug)]

@@ -3,9 +3,10 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::fetches::{Fetch, Fetcher};
 use super::route::CallRoute;
-use super::trouble::routed_to;
-use super::{Cache, Effect, Fetch, Fetcher, Host};
+use super::stale::routed_to;
+use super::{Cache, Effect, Host};
 use crate::deviation::Deviation;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
@@ -13,7 +14,7 @@ use crate::store::flights::{self, Left, NOT_SHARED_MAX};
 use crate::store::memory::Entry;
 use crate::store::record::{Record, Response};
 use crate::store::set::{SetSnapshot, Way};
-use crate::store::{Fingerprint, TRIES};
+use crate::store::{TRIES, wake};
 use crate::time::Now;
 use crate::turn::Turn;
 
@@ -40,13 +41,13 @@ impl Cache {
     /// The stored response that the fetch could be answered with if the origin fails.
     #[must_use]
     pub fn validated(&self, generation: u64) -> Option<Rc<Entry>> {
-        self.fetches.get(&generation)?.validated.clone()
+        self.fetches.get(generation)?.validated.clone()
     }
 
     /// Why the response to the fetch before this one was not stored, as far as that is remembered.
     #[must_use]
     pub fn not_stored_before(&self, generation: u64) -> Option<NotStored> {
-        self.fetches.get(&generation)?.before
+        self.fetches.get(generation)?.before
     }
 
     /// Ends a fetch. Returns the entry, when there is one, and whether it is stored.
@@ -56,14 +57,14 @@ impl Cache {
         generation: u64,
         landing: Landing,
     ) -> Option<(Rc<Entry>, Stored)> {
-        let fetch = self.fetches.remove(&generation)?;
-        self.wake_here(fetch.lease.place.fingerprint);
+        let fetch = self.fetches.end(generation)?;
+        self.waiters.wake(fetch.lease.place.fingerprint);
         match landing {
             Landing::Stored(response) => Some(self.store(turn, &fetch, *response)),
             // Whoever waits asks for it as well, and may be the one it takes.
             Landing::NotStored(NotStored::Admission) => {
                 turn.host.count(Counter::FetchNotStored(NotStored::Admission));
-                self.finish(turn.host, &fetch.lease, Left { counted: true, ..Left::default() }, 0);
+                self.writer.finish(turn.host, &fetch.lease, Left { counted: true, ..Left::default() }, 0);
                 None
             }
             Landing::NotStored(reason) => {
@@ -72,7 +73,7 @@ impl Cache {
             }
             Landing::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
-                let empty = match self.owns_way(turn, &fetch.lease) {
+                let empty = match self.writer.owns_way(turn, &fetch.lease) {
                     true => Record::erase(turn.host, fetch.lease.slot, fetch.lease.before),
                     false => Way::default(),
                 };
@@ -80,22 +81,14 @@ impl Cache {
                 None
             }
             Landing::Abandoned => {
-                self.finish(turn.host, &fetch.lease, Left::default(), 0);
+                self.writer.finish(turn.host, &fetch.lease, Left::default(), 0);
                 None
             }
             Landing::Refused => {
                 let inline_until = Some(turn.now.mono.after(REFUSED_FOR));
-                self.finish(turn.host, &fetch.lease, Left { inline_until, ..Left::default() }, 0);
+                self.writer.finish(turn.host, &fetch.lease, Left { inline_until, ..Left::default() }, 0);
                 None
             }
-        }
-    }
-
-    /// Those who wait here for a flight have to be considered anew. Where nobody does, no callback of the root is
-    /// asked for.
-    fn wake_here(&mut self, fingerprint: Fingerprint) {
-        if self.parked.contains_key(&fingerprint) {
-            self.due.push(fingerprint);
         }
     }
 
@@ -123,21 +116,21 @@ impl Cache {
             _ => flights::not_shared_until(turn.now.mono),
         };
         let not_shared = Some((reason, until));
-        self.finish(turn.host, lease, Left { record, not_shared, again, ..Left::default() }, 0);
+        self.writer.finish(turn.host, lease, Left { record, not_shared, again, ..Left::default() }, 0);
     }
 
     /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight, where
     /// its calls go through the route table; elsewhere the next who waits leads.
     pub fn leader_left(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
-        let Some(fetch) = self.fetches.get(&generation) else { return };
+        let Some(fetch) = self.fetches.get(generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
         let table = self.table_cluster(&ask, turn.now).map(|cluster| CallRoute::Table(cluster.to_owned()));
         let route = table.filter(|_| self.is_anyones(turn.host, &ask, &place));
-        self.wake_here(place.fingerprint);
+        self.waiters.wake(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(turn.host, place.set);
             let Some(flight) = set.value.flight(generation) else { break };
-            let waited_for = flight.waiters != 0 || self.parked.contains_key(&place.fingerprint);
+            let waited_for = flight.waiters != 0 || self.waiters.are_at(place.fingerprint);
             if let (true, Some(route)) = (waited_for, &route)
                 && !set.value.route_of(place.fingerprint).is_inline(turn.now.mono)
             {
@@ -148,18 +141,18 @@ impl Cache {
             let Some(landed) = flights::landed(&set.value, generation, Left::default()) else { break };
             let set = set.again_if(Deviation::LeavesBlindly, turn.host);
             if set.replace(turn.host, &landed.set) {
-                self.wake(turn.host, place.fingerprint, landed.waiters);
+                wake(turn.host, place.fingerprint, landed.waiters);
                 break;
             }
             turn.host.count(Counter::Conflict);
         }
-        self.fetches.remove(&generation);
+        self.fetches.end(generation);
     }
 
     /// Turns an inline fetch into one of the root, which asks anew: with a new stamp.
     fn take_over(&mut self, generation: u64, route: CallRoute, cluster: Option<String>, now: Now) {
-        let head = self.mirror.head();
-        let Some(fetch) = self.fetches.get_mut(&generation) else { return };
+        let head = self.journal.head();
+        let Some(fetch) = self.fetches.get_mut(generation) else { return };
         let deadline = now.mono.after(fetch.ask.config.collapse.fetch_timeout);
         fetch.cluster = cluster;
         fetch.stamp = head;

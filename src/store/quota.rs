@@ -1,10 +1,10 @@
 //! What the responses of one host may take, where that is limited: a response that would bring its host beyond takes the
 //! place of others of that host.
 
-use super::{Cache, Host, Lease};
-use crate::store::eviction;
-use crate::store::hosts::HostBucket;
-use crate::store::set::SetSnapshot;
+use super::hosts::HostBucket;
+use super::set::SetSnapshot;
+use super::writer::{Lease, Writer};
+use super::{SharedData, StoreHost, eviction};
 use crate::turn::Turn;
 
 /// The most responses of a host that make room for one.
@@ -12,11 +12,11 @@ const EVICTIONS_MAX: u32 = 16;
 /// The sets that the hand comes to for each of them.
 const SETS_PER_EVICTION: u32 = 32;
 
-impl Cache {
+impl Writer {
     /// Where the bytes of a response with this URI are counted; nowhere where hosts are not limited.
-    pub(super) fn host_of(&mut self, host: &impl Host, uri: &[u8]) -> HostBucket {
-        match self.config.store.host_bytes_max {
-            Some(_) => HostBucket::of(self.seed(host), uri),
+    pub(super) fn host_of(&mut self, data: &impl SharedData, uri: &[u8]) -> HostBucket {
+        match self.limits.host_bytes_max {
+            Some(_) => HostBucket::of(self.seed(data), uri),
             None => HostBucket::default(),
         }
     }
@@ -24,12 +24,12 @@ impl Cache {
     /// Makes room for so many bytes within what a host may take; whether there is.
     pub(super) fn fits_host(
         &mut self,
-        turn: Turn<'_, impl Host>,
+        turn: Turn<'_, impl StoreHost>,
         lease: &Lease,
         bucket: HostBucket,
         bytes: u64,
     ) -> bool {
-        let Some(most) = self.config.store.host_bytes_max else { return true };
+        let Some(most) = self.limits.host_bytes_max else { return true };
         for _ in 0..EVICTIONS_MAX {
             let set = SetSnapshot::read(turn.host, lease.place.set);
             let own = set.value.ways.get(usize::from(lease.slot.way)).filter(|way| way.host == bucket);
@@ -46,7 +46,7 @@ impl Cache {
 
     /// Evicts a response of a host: from this set, from one that the hand comes to, or from where the host is known to
     /// have some; whether there was one.
-    fn evict_of(&mut self, turn: Turn<'_, impl Host>, set: &SetSnapshot, bucket: HostBucket) -> bool {
+    fn evict_of(&mut self, turn: Turn<'_, impl StoreHost>, set: &SetSnapshot, bucket: HostBucket) -> bool {
         let of_host = |set: &SetSnapshot| {
             eviction::victim_among(&set.value, |way| way.host == bucket, turn.now.mono, turn.now.wall)
         };

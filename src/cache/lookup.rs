@@ -1,11 +1,11 @@
-//! Where it is decided what becomes of a request (protocol §1.5): here by what is stored, and in [`super::claim`] where
+//! Where it is decided what becomes of a request (protocol §1.5): here by what is stored, and in [`super::miss`] where
 //! nothing simply answers.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::claim::Need;
-use super::{Ask, Cache, Decision, Group, Host, Place, Waited};
+use super::miss::Need;
+use super::{Ask, Cache, Decision, Host, Waited};
 use crate::deviation::{Deviation, deviates};
 use crate::invalidation::Verdict;
 use crate::outcome::metrics::Counter;
@@ -18,7 +18,7 @@ use crate::store::flights::mixed;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
 use crate::store::set::SetSnapshot;
-use crate::store::{Fingerprint, TRIES};
+use crate::store::{Fingerprint, Place, TRIES};
 use crate::time::Now;
 use crate::turn::Turn;
 
@@ -72,7 +72,7 @@ impl Cache {
         if !self.sync(turn.host) {
             return alone(ask, unavailable, None);
         }
-        ask.decided.set(self.decided(turn.now));
+        ask.decided.set(self.journal.decided(turn.now));
         let (base, fingerprint) = self.base(turn.host, ask);
         let look = Look { key: &base, fingerprint, missing: ForwardReason::UriMiss, nominated: &[] };
         let nominated = match self.level(turn, ask, &look, newcomer) {
@@ -84,7 +84,8 @@ impl Cache {
         };
         let nominated = &variants.nominated;
         let variant = ask.variant_key(nominated);
-        let (fingerprint, missing) = (self.seed(turn.host).fingerprint(&variant), ForwardReason::VaryMiss);
+        let (fingerprint, missing) =
+            (self.writer.seed(turn.host).fingerprint(&variant), ForwardReason::VaryMiss);
         let look = Look { key: &variant, fingerprint, missing, nominated };
         match self.level(turn, ask, &look, newcomer) {
             Level::Decided(decision) => decision,
@@ -95,16 +96,16 @@ impl Cache {
     /// Where the responses for the URI of a request lie.
     pub(super) fn primary(&mut self, host: &impl Host, ask: &Ask) -> Place {
         let (base, fingerprint) = self.base(host, ask);
-        self.place_of(fingerprint, base.into_owned())
+        self.writer.place_of(fingerprint, base.into_owned())
     }
 
     /// The key that the responses for the URI of a request lie under, and its fingerprint.
     fn base<'a>(&mut self, host: &impl Host, ask: &'a Ask) -> (Cow<'a, [u8]>, Fingerprint) {
-        let fingerprint = self.seed(host).fingerprint(&ask.key);
+        let fingerprint = self.writer.seed(host).fingerprint(&ask.key);
         self.look_up_search(host, ask, fingerprint);
         match ask.base_key() {
             Cow::Owned(base) => {
-                let fingerprint = self.seed(host).fingerprint(&base);
+                let fingerprint = self.writer.seed(host).fingerprint(&base);
                 (Cow::Owned(base), fingerprint)
             }
             borrowed => (borrowed, fingerprint),
@@ -138,15 +139,17 @@ impl Cache {
             return Level::Decided(Decision::Serve { entry, reuse });
         }
         if best.is_nothing()
-            && let Some(why) =
-                self.unshared.reason(fingerprint, turn.now.mono).filter(|why| holds_for(turn.host, *why, ask))
+            && let Some(why) = self
+                .hit_for_miss
+                .reason(fingerprint, turn.now.mono)
+                .filter(|why| holds_for(turn.host, *why, ask))
             && ask.whole().is_ok()
             && !ask.only_if_cached()
         {
             let shares = true;
             return Level::Decided(Decision::Forward { reason: missing, why, shares, fallback: None });
         }
-        let place = self.place_of(fingerprint, key.to_vec());
+        let place = self.writer.place_of(fingerprint, key.to_vec());
         // Only new requests join a group without looking at shared data: a woken one that did so could go round
         // for as long as an overtaken fetch of this worker runs, with the answer already there.
         let servable = best.entry.is_some() && best.reason.is_none();
@@ -214,7 +217,7 @@ impl Cache {
             && ask.whole().is_ok()
             && !ask.only_if_cached()
             && best.reason != Some(ForwardReason::Request)
-            && self.parked.get(&place.fingerprint).is_some_and(Group::has_followers)
+            && self.waiters.follow_at(place.fingerprint)
             && ask.finds_room(&self.in_flight)
     }
 
@@ -229,7 +232,7 @@ impl Cache {
             return;
         }
         let entry = Entry::new(record);
-        if self.verdict(&entry) == Verdict::Hard {
+        if self.journal.verdict(&entry) == Verdict::Hard {
             best.reason.get_or_insert(ForwardReason::Purged);
         } else {
             *best = Best { entry: Some(entry), reason: None };

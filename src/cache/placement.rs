@@ -4,8 +4,9 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::fetches::Fetch;
 use super::variants::Listing;
-use super::{Cache, Fetch, Host, Place};
+use super::{Cache, Host};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::key::KeyParts;
@@ -13,7 +14,7 @@ use crate::policy::{self, StoredResponse, expires, key};
 use crate::store::flights::Left;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response};
-use crate::store::{Fingerprint, workers};
+use crate::store::{Fingerprint, Lease, Place, workers};
 use crate::time::Monotonic;
 use crate::turn::Turn;
 
@@ -49,14 +50,14 @@ impl Cache {
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
         let not_shared = (!is_reusable(&response.stored))
             .then(|| (NotStored::Validated, turn.now.mono.after(VALIDATED_FOR)));
-        let entry = self.entry(&filing.home, fetch.order(), Content::Response(Box::new(response)));
+        let entry = self.writer.entry(&filing.home, fetch.order(), Content::Response(Box::new(response)));
         let stored = self.file(turn, fetch, &filing, &entry, (until, not_shared));
         turn.host.count(stored.map_or_else(Counter::FetchNotStored, |()| Counter::Stored));
         let (stored, outcome) = (stored.is_ok(), stored.map_or_else(Stored::No, |()| Stored::Yes));
         if stored {
-            self.unshared.forget(filing.home.fingerprint);
+            self.hit_for_miss.forget(filing.home.fingerprint);
             if let Some(listing) = &filing.listing {
-                self.unshared.forget(listing.primary.fingerprint);
+                self.hit_for_miss.forget(listing.primary.fingerprint);
             }
         }
         self.tell_others(turn, fetch, &filing);
@@ -79,13 +80,14 @@ impl Cache {
     ) -> Filing {
         let moved = self.search_changes(turn, fetch, response, until);
         let base = fetch.ask.base_key();
-        let primary = self.place(turn.host, base.to_vec());
+        let primary = self.writer.place(turn.host, base.to_vec());
         let nominated = response.stored.vary.clone();
         if nominated.is_empty() {
             return Filing { home: primary, listing: None, moved };
         }
-        let home =
-            self.place(turn.host, key::variant(&base, &nominated, &fetch.request(), &fetch.ask.options));
+        let home = self
+            .writer
+            .place(turn.host, key::variant(&base, &nominated, &fetch.request(), &fetch.ask.options));
         let listing = Listing {
             primary,
             home: home.fingerprint,
@@ -132,13 +134,65 @@ impl Cache {
         };
         if !has_ended {
             // What answered the request under its former key is not to be found there any more.
-            let record = (filing.moved.is_some() && self.owns_way(turn, &fetch.lease)).then(|| {
+            let record = (filing.moved.is_some() && self.writer.owns_way(turn, &fetch.lease)).then(|| {
                 self.memory.remove(leased);
                 Record::erase(turn.host, fetch.lease.slot, fetch.lease.before)
             });
-            self.finish(turn.host, &fetch.lease, Left { record, ..Left::default() }, 0);
+            self.writer.finish(turn.host, &fetch.lease, Left { record, ..Left::default() }, 0);
         }
         stored
+    }
+
+    /// Publishes what a fetch has brought under its lease, and keeps a copy.
+    ///
+    /// # Errors
+    /// Why it is not stored.
+    pub(super) fn publish(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        lease: &Lease,
+        entry: &Rc<Entry>,
+        until: u32,
+        not_shared: Option<(NotStored, Monotonic)>,
+    ) -> Result<(), NotStored> {
+        self.writer.publish(turn, lease, entry, until, not_shared)?;
+        self.memory.update(lease.place.fingerprint, entry);
+        Ok(())
+    }
+
+    /// Stores an entry at a place that nothing is fetched for, and keeps a copy.
+    ///
+    /// # Errors
+    /// Why it is not stored.
+    pub(super) fn put(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        place: &Place,
+        entry: &Rc<Entry>,
+        until: u32,
+    ) -> Result<(), NotStored> {
+        let put = self.writer.put(turn, place, entry, until).map(|()| Some(Rc::clone(entry)));
+        self.has_put(place, put)
+    }
+
+    /// Something was written at a place, or was not. A flight of it that had run out has ended with that, so who waits
+    /// here looks again.
+    pub(super) fn has_put(
+        &mut self,
+        place: &Place,
+        put: Result<Option<Rc<Entry>>, NotStored>,
+    ) -> Result<(), NotStored> {
+        if let Some(entry) = put? {
+            self.memory.update(place.fingerprint, &entry);
+            self.waiters.wake(place.fingerprint);
+        }
+        Ok(())
+    }
+
+    /// What is stored in a place, as far as this worker knows.
+    pub(super) fn stored(&self, host: &impl Host, place: &Place) -> Option<Rc<Entry>> {
+        let own = self.memory.get(place.fingerprint, &place.key);
+        own.or_else(|| place.read(host).map(Entry::new))
     }
 
     /// Tells other workers that their copies may not be the newest: "a cache MUST use the most recently stored response"
@@ -156,8 +210,9 @@ impl Cache {
 
     /// Tells other workers that their copies of one key may not be the newest.
     pub(super) fn tell(&self, turn: Turn<'_, impl Host>, fingerprint: Fingerprint) {
-        for worker in
-            workers::present(turn.host, turn.now.mono).into_iter().filter(|w| self.worker != Some(*w))
+        for worker in workers::present(turn.host, turn.now.mono)
+            .into_iter()
+            .filter(|w| self.writer.worker() != Some(*w))
         {
             turn.host.wake(worker, fingerprint);
         }

@@ -15,11 +15,11 @@ const KEYS_MAX: usize = 4096;
 
 /// What this worker remembers of such keys.
 #[derive(Default)]
-pub(super) struct Unshared {
+pub(super) struct HitForMiss {
     known: HashMap<Fingerprint, (NotStored, Monotonic)>,
 }
 
-impl Unshared {
+impl HitForMiss {
     /// Why the responses of a key are of no use to others, where that is known.
     pub(super) fn reason(&self, fingerprint: Fingerprint, now: Monotonic) -> Option<NotStored> {
         let (reason, until) = self.known.get(&fingerprint)?;
@@ -48,18 +48,18 @@ mod tests {
 
     #[test]
     fn a_key_is_remembered_for_a_while_and_only_so_many_are() {
-        let (mut unshared, now) = (Unshared::default(), Monotonic(5));
+        let (mut memory, now) = (HitForMiss::default(), Monotonic(5));
         for key in 1..=KEYS_MAX as u64 {
-            unshared.remember(Fingerprint(key), NotStored::NoStore, now);
+            memory.remember(Fingerprint(key), NotStored::NoStore, now);
         }
-        let at = |unshared: &Unshared, after| unshared.reason(Fingerprint(7), now.after(after));
-        assert_eq!(at(&unshared, Duration::from_millis(99)), Some(NotStored::NoStore));
-        assert_eq!(at(&unshared, REMEMBERED_FOR), None);
-        unshared.remember(Fingerprint(u64::MAX), NotStored::Private, now);
-        assert_eq!(at(&unshared, Duration::ZERO), None);
-        assert_eq!(unshared.known.len(), 1);
-        unshared.remember(Fingerprint(7), NotStored::Private, now);
-        unshared.forget(Fingerprint(7));
-        assert_eq!(at(&unshared, Duration::ZERO), None);
+        let at = |memory: &HitForMiss, after| memory.reason(Fingerprint(7), now.after(after));
+        assert_eq!(at(&memory, Duration::from_millis(99)), Some(NotStored::NoStore));
+        assert_eq!(at(&memory, REMEMBERED_FOR), None);
+        memory.remember(Fingerprint(u64::MAX), NotStored::Private, now);
+        assert_eq!(at(&memory, Duration::ZERO), None);
+        assert_eq!(memory.known.len(), 1);
+        memory.remember(Fingerprint(7), NotStored::Private, now);
+        memory.forget(Fingerprint(7));
+        assert_eq!(at(&memory, Duration::ZERO), None);
     }
 }

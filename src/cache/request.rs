@@ -152,17 +152,6 @@ pub enum Delivery {
     },
 }
 
-/// A cache key and where it belongs.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The key in full.
-    pub key: Vec<u8>,
-    /// Its keyed hash.
-    pub fingerprint: Fingerprint,
-    /// The set that it belongs to.
-    pub set: u32,
-}
-
 impl Ask {
     /// A request that has not been considered yet.
     #[must_use]

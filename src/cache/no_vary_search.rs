@@ -4,13 +4,14 @@
 //! of its own, and is found out before anything is looked up: but not before a worker has met such a response, and not
 //! by a worker that has met none, where it has something for the very URL.
 
-use super::{Ask, Cache, Fetch, Host, Place, subject};
+use super::fetches::Fetch;
+use super::{Ask, Cache, Host};
 use crate::http::search::SearchVariance;
-use crate::invalidation::{Subject, Verdict, Work};
+use crate::invalidation::Verdict;
 use crate::policy::key;
-use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response, Search};
+use crate::store::{Fingerprint, Place};
 use crate::turn::Turn;
 
 /// There once a worker has met `No-Vary-Search`.
@@ -35,11 +36,11 @@ impl Cache {
 
     /// What the newest response for the path of a request has said; none when the whole query counts.
     fn variance(&mut self, host: &impl Host, ask: &Ask, is_here: bool) -> Option<SearchVariance> {
-        let marker = self.place(host, key::search_marker(&ask.request, &ask.options));
+        let marker = self.writer.place(host, key::search_marker(&ask.request, &ask.options));
         let entry = match self.memory.get(marker.fingerprint, &marker.key) {
             Some(entry) => entry,
             None if is_here => return None,
-            None => Entry::new(self.read(host, &marker)?),
+            None => Entry::new(marker.read(host)?),
         };
         // Purged or not: it says where to look, and what is found there is judged.
         let Content::Search(search) = &entry.record.content else { return None };
@@ -63,10 +64,10 @@ impl Cache {
         if says.is_none() && was.is_none() {
             return None;
         }
-        let marker = self.place(turn.host, key::search_marker(&ask.request, &ask.options));
+        let marker = self.writer.place(turn.host, key::search_marker(&ask.request, &ask.options));
         let variance = says.as_ref().map(SearchVariance::to_string).unwrap_or_default();
         let search = Search { variance, uri: key::uri(&ask.request, &ask.options) };
-        let entry = self.entry(&marker, fetch.order(), Content::Search(search));
+        let entry = self.writer.entry(&marker, fetch.order(), Content::Search(search));
         if !self.has_searches(turn.host) {
             turn.host.set(SEARCHES_KEY, &[1]);
             self.searches = true;
@@ -77,18 +78,8 @@ impl Cache {
         (was != says).then_some(marker)
     }
 
-    /// The verdict of the journal on an entry as the answer to a request. It may have been stored for another URL that
-    /// differs in what makes no difference: then what was said about either counts.
+    /// The verdict of the journal on an entry as the answer to a request.
     pub(super) fn verdict_for(&self, entry: &Entry, ask: &Ask) -> Verdict {
-        let verdict = self.verdict(entry);
-        if ask.search.borrow().is_none() || entry.response().is_none() {
-            return verdict;
-        }
-        let uri = key::uri(&ask.request, &ask.options);
-        let stored = subject(&entry.record.content);
-        let Some(seed) = self.seed.filter(|_| uri != stored.uri) else { return verdict };
-        let asked = Subject { uri: &uri, ..stored };
-        let judge = |stamp| self.mirror.verdict_within(&asked, stamp, &Work::of_a_verdict());
-        verdict.and(entry.verdict_for(seed.fingerprint(&uri), self.mirror.head(), judge))
+        self.journal.verdict_for(entry, ask, self.writer.known_seed())
     }
 }

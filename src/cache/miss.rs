@@ -3,10 +3,12 @@
 
 use std::rc::Rc;
 
-use super::consider::{Best, alone, holds_for, no_room};
 use super::dispatch::as_nobody;
-use super::trouble::{Asking, routed_to};
-use super::{Ask, Cache, Decision, Effect, Fetch, Fetcher, Held, Host, Lease, Place, Waited};
+use super::fetches::{Fetch, Fetcher, Held};
+use super::lookup::{Best, alone, holds_for, no_room};
+use super::origin_health::Asking;
+use super::stale::routed_to;
+use super::{Ask, Cache, Decision, Effect, Host, Waited};
 use crate::deviation::{Deviation, deviates};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
@@ -14,6 +16,7 @@ use crate::policy::plain::is_odd;
 use crate::policy::reuse::Reuse;
 use crate::store::flights::{self, Seat};
 use crate::store::set::SetSnapshot;
+use crate::store::{Lease, Place};
 use crate::time::Now;
 use crate::turn::Turn;
 
@@ -72,7 +75,7 @@ impl Cache {
             Seat::Lead => self.lead(turn, need, set, None),
             Seat::NotShared(why) => {
                 if need.best.is_nothing() && !why.is_failure() {
-                    self.unshared.remember(need.place.fingerprint, why, turn.now.mono);
+                    self.hit_for_miss.remember(need.place.fingerprint, why, turn.now.mono);
                 }
                 Some(self.after_failure(need, why, turn.now))
             }
@@ -83,7 +86,7 @@ impl Cache {
                 Some(self.join(turn, need))
             }
             Seat::Register if may_wait => {
-                let value = flights::registered(&set.value, need.place.fingerprint, self.worker?);
+                let value = flights::registered(&set.value, need.place.fingerprint, self.writer.worker()?);
                 let set = set.again_if(Deviation::RegistersBlindly, turn.host);
                 set.replace(turn.host, &value).then(|| self.join(turn, need))
             }
@@ -93,16 +96,23 @@ impl Cache {
     }
 
     fn seat(&self, turn: Turn<'_, impl Host>, need: &Need<'_>, set: &SetSnapshot) -> Seat {
-        let is_fetching = |generation| self.fetches.contains_key(&generation);
+        let is_fetching = |generation| self.fetches.get(generation).is_some();
         // Who leads waits for its own fetch, whatever became of the one before.
         let holds = |reason| holds_for(turn.host, reason, need.ask) && !self.leads(need, set);
-        flights::seat(&set.value, need.place.fingerprint, self.worker, turn.now.mono, is_fetching, holds)
+        flights::seat(
+            &set.value,
+            need.place.fingerprint,
+            self.writer.worker(),
+            turn.now.mono,
+            is_fetching,
+            holds,
+        )
     }
 
     /// Whether the fetch under way is made on behalf of this very request.
     fn leads(&self, need: &Need<'_>, set: &SetSnapshot) -> bool {
         let flight = set.value.flight_of(need.place.fingerprint);
-        let fetch = flight.and_then(|flight| self.fetches.get(&flight.generation));
+        let fetch = flight.and_then(|flight| self.fetches.get(flight.generation));
         fetch.is_some_and(|fetch| Rc::ptr_eq(&fetch.ask, need.ask))
     }
 
@@ -121,7 +131,9 @@ impl Cache {
         let Need { ask, place, best, reason } = *need;
         let route = self.call_route(turn, need, &set.value, serving.is_some());
         // A call of the root needs no client, but a client that waits for it needs a place.
-        let route = route.filter(|_| serving.is_some() || self.has_room_for(place));
+        let route = route.filter(|_| {
+            serving.is_some() || self.waiters.have_room_for(place.fingerprint, &self.config.collapse)
+        });
         let is_ahead = matches!(serving, Some(Decision::Serve { reuse: Reuse::Fresh { .. }, .. }));
         if is_ahead && route.is_none() {
             return serving;
@@ -137,7 +149,7 @@ impl Cache {
         let Some(held) = Held::take(&self.in_flight, place, best.entry.as_ref()) else {
             return Some(serving.unwrap_or_else(|| no_room(ask)));
         };
-        let new = self.new_flight(place.fingerprint, turn.now);
+        let new = self.writer.new_flight(place.fingerprint, turn.now);
         let Some((value, flight)) = flights::led(&set.value, new, turn.now.mono, turn.now.wall) else {
             return Some(serving.unwrap_or_else(|| need.alone()));
         };
@@ -154,7 +166,7 @@ impl Cache {
         let cluster = route.as_ref().and_then(|_| routed_to(turn.host, ask));
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight, &set.value),
-            stamp: self.mirror.head(),
+            stamp: self.journal.head(),
             timeout,
             deadline: turn.now.mono.after(timeout),
             cluster,
@@ -168,7 +180,7 @@ impl Cache {
             by: route.map_or(Fetcher::Stream, Fetcher::Root),
             _held: Some(held),
         };
-        self.fetches.insert(flight.generation, fetch);
+        self.fetches.begin(fetch);
         if !is_dispatched {
             return Some(Decision::Fetch { generation: flight.generation, reason });
         }
@@ -188,16 +200,10 @@ impl Cache {
             && ask.finds_room(&self.in_flight)
     }
 
-    /// Whether as many refreshes run as may, so that a purge of much that is in demand is not a stampede. One that its
-    /// origin is slow to answer counts no longer than a lease, so that slow pages do not keep others from being refreshed;
-    /// but then it counts for an eighth.
+    /// Whether as many refreshes run as may.
     fn refreshes_enough(&self, now: Now) -> bool {
-        let lease = self.lease();
-        let refreshes = self.fetches.values().filter(|fetch| fetch.is_refresh);
-        let (running, slow) = refreshes.fold((0, 0), |(running, slow), fetch| {
-            if now.mono.since(fetch.started.mono) < lease { (running + 1, slow) } else { (running, slow + 1) }
-        });
-        running + slow / 8 >= self.config.collapse.refresh_concurrency_max as usize
+        let most = self.config.collapse.refresh_concurrency_max as usize;
+        self.fetches.refreshes(self.lease(), now.mono) >= most
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::assess::{BodyLimit, body_limit, told_by_head};
-use super::{Ask, Cache, Host, assessed, subject_of};
+use super::{Ask, Cache, Host, assessed};
 use crate::http::ResponseHead;
 use crate::http::search::SearchVariance;
 use crate::invalidation::{Tag, Verdict};
@@ -20,9 +20,8 @@ impl Cache {
     /// The journal's head as it is now, if nothing between this stamp and now covers the response; none when something
     /// does, or the journal cannot be read.
     pub fn outlived(&mut self, host: &impl Host, response: &Response, stamp: u64) -> Option<u64> {
-        let subject = subject_of(response);
-        let is_valid = self.sync(host) && self.mirror.verdict(&subject, stamp) == Verdict::Valid;
-        is_valid.then(|| self.mirror.head())
+        let is_valid = self.sync(host) && self.journal.is_valid(&response.subject(), stamp);
+        is_valid.then(|| self.journal.head())
     }
 
     /// Stores a response with its stamp, and when it was asked for, under the key of its URI, beside any flight, unless
@@ -44,9 +43,9 @@ impl Cache {
         if selects || !self.sync(turn.host) {
             return Err(NotStored::NoFlight);
         }
-        let place = self.place(turn.host, key.to_vec());
-        let there = self.read(turn.host, &place).map(Entry::new);
-        let there = there.filter(|entry| self.verdict(entry) != Verdict::Hard);
+        let place = self.writer.place(turn.host, key.to_vec());
+        let there = place.read(turn.host).map(Entry::new);
+        let there = there.filter(|entry| self.journal.verdict(entry) != Verdict::Hard);
         let old = there.as_ref().and_then(|entry| Some((entry.response()?, entry.record.order())));
         let (response, order) = match old {
             Some((old, there)) if response.stored.range.is_some() => match combined(old, &response, limit) {
@@ -58,7 +57,7 @@ impl Cache {
             _ => (response, (stamp, asked)),
         };
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
-        let entry = self.entry(&place, order, Content::Response(Box::new(response)));
+        let entry = self.writer.entry(&place, order, Content::Response(Box::new(response)));
         self.memory.remove(place.fingerprint);
         self.put(turn, &place, &entry, until).map(|()| place.fingerprint)
     }
@@ -78,18 +77,18 @@ impl Cache {
         let Some(updated) = told_by_head(turn, ask, there, response).filter(|_| self.sync(turn.host)) else {
             return;
         };
-        let place = self.place(turn.host, old.record.key.clone());
+        let place = self.writer.place(turn.host, old.record.key.clone());
         let until = u32::try_from(expires(&updated.stored).secs()).unwrap_or(u32::MAX);
         // The body is still subject to what was invalidated since it was asked for.
         let order = (old.record.stamp, ask.decided.get().at.mono.max(old.record.asked));
-        let entry = self.entry(&place, order, Content::Response(Box::new(updated)));
+        let entry = self.writer.entry(&place, order, Content::Response(Box::new(updated)));
         self.memory.remove(place.fingerprint);
         let generation = old.record.generation;
-        let written = self.put_made(turn, &place, until, |_, there| {
+        let written = self.writer.put_made(turn, &place, until, |_, there| {
             let is_old = there.is_some_and(|there| there.generation == generation);
             if is_old { Ok(Some(Rc::clone(&entry))) } else { Err(NotStored::Superseded) }
         });
-        if written.is_ok() {
+        if self.has_put(&place, written).is_ok() {
             self.tell(turn, place.fingerprint);
         }
     }
@@ -103,7 +102,7 @@ impl Cache {
         body: Vec<u8>,
         now: Now,
     ) -> Option<Response> {
-        let fetch = self.fetches.get_mut(&generation)?;
+        let fetch = self.fetches.get_mut(generation)?;
         let part = fetch.validated.clone()?;
         let old = part.response()?;
         let mut request = fetch.request().into_owned();

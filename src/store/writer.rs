@@ -1,22 +1,176 @@
 //! Writing records: each under the lease of a flight, which reserves the way that it is written into.
+//!
+//! All that writes a way comes by here: the response to a fetch, a list of variants, and an eviction too. So "only the owner
+//! of a flight writes" (protocol §1.6) is a matter of one type.
 
+use core::time::Duration;
 use std::rc::Rc;
 
-use super::{Cache, Host, Lease, Place, subject};
+use super::budget::Victims;
+use super::flights::{self, Left, NewFlight};
+use super::memory::Entry;
+use super::record::{Content, Record, Slot};
+use super::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, WAYS, Way};
+use super::{Fingerprint, Seed, SharedData, StoreHost, TRIES};
 use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
 use crate::outcome::metrics::Counter;
-use crate::store::flights::{self, Left};
-use crate::store::memory::Entry;
-use crate::store::record::{Content, Record, Slot};
-use crate::store::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, Way};
-use crate::store::{Fingerprint, TRIES};
-use crate::time::Monotonic;
+use crate::time::{Monotonic, Now};
 use crate::turn::Turn;
 
-impl Cache {
+/// Identifies this worker's VM among all that ever were.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Random, for generations.
+    pub nonce: u32,
+    /// Random, proposed as the seed of fingerprints and the name of the journal.
+    pub seed: Seed,
+}
+
+/// How much may be stored, and for how long a flight is somebody's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// The most records.
+    pub entries_max: u32,
+    /// The most bytes of all records.
+    pub bytes_max: u64,
+    /// The most bytes of the records of one host; no limit where there is none.
+    pub host_bytes_max: Option<u64>,
+    /// The lease of a flight.
+    pub lease: Duration,
+}
+
+/// A cache key and where it belongs.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The key in full.
+    pub key: Vec<u8>,
+    /// Its keyed hash.
+    pub fingerprint: Fingerprint,
+    /// The set that it belongs to.
+    pub set: u32,
+}
+
+/// This worker's claim on a flight: it alone may write the slot, until the lease runs out.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// What is fetched.
+    pub place: Place,
+    /// The slot that the flight has reserved.
+    pub slot: Slot,
+    /// Names the flight.
+    pub generation: u64,
+    /// When the lease runs out.
+    pub until: Monotonic,
+    /// The bytes in the slot before.
+    pub before: u64,
+}
+
+/// What this worker writes with: who it is, what it may, and where it looks for what to evict.
+pub struct Writer {
+    identity: Identity,
+    seed: Option<Seed>,
+    generations: u32,
+    /// The place in the registry, once claimed.
+    worker: Option<u8>,
+    pub(super) limits: Limits,
+    pub(super) victims: Victims,
+}
+
+/// The owner of a flight whose worker has no place in the registry: no bit, nobody to wake.
+const NOBODY: u8 = 255;
+
+impl Place {
+    /// The record that lies here in shared data.
+    #[must_use]
+    pub fn read(&self, data: &impl SharedData) -> Option<Record> {
+        let set = SetSnapshot::read(data, self.set);
+        let way = set.value.way_of(self.fingerprint)?;
+        Record::read(data, Slot { set: self.set, way }, &self.key)
+    }
+}
+
+impl Writer {
+    /// The writer of a worker that has no place in the registry yet.
+    #[must_use]
+    pub fn new(identity: Identity, limits: Limits) -> Writer {
+        let victims = Victims::starting_at(identity.nonce);
+        Writer { identity, seed: None, generations: 0, worker: None, limits, victims }
+    }
+
+    /// Puts other limits in force; what is stored beyond them goes on the next ticks.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Who this worker is.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The place of this worker in the registry.
+    #[must_use]
+    pub const fn worker(&self) -> Option<u8> {
+        self.worker
+    }
+
+    /// This worker has a place in the registry, or none any more.
+    pub fn set_worker(&mut self, worker: Option<u8>) {
+        self.worker = worker;
+    }
+
+    /// The secret that keys fingerprints.
+    pub fn seed(&mut self, data: &impl SharedData) -> Seed {
+        *self.seed.get_or_insert_with(|| Seed::shared(data, self.identity.seed))
+    }
+
+    /// The same, once it was asked for.
+    #[must_use]
+    pub const fn known_seed(&self) -> Option<Seed> {
+        self.seed
+    }
+
+    /// The place of a cache key.
+    pub fn place(&mut self, data: &impl SharedData, key: Vec<u8>) -> Place {
+        let fingerprint = self.seed(data).fingerprint(&key);
+        self.place_of(fingerprint, key)
+    }
+
+    /// The place of a cache key with this fingerprint.
+    #[must_use]
+    pub fn place_of(&self, fingerprint: Fingerprint, key: Vec<u8>) -> Place {
+        Place { set: self.set_of(fingerprint), fingerprint, key }
+    }
+
+    /// The set that a fingerprint belongs to.
+    #[must_use]
+    pub fn set_of(&self, fingerprint: Fingerprint) -> u32 {
+        (fingerprint.0 % u64::from(self.sets())) as u32
+    }
+
+    /// The number of sets that the entries are spread over.
+    #[must_use]
+    pub fn sets(&self) -> u32 {
+        self.limits.entries_max.div_ceil(WAYS as u32).max(1)
+    }
+
+    fn next_generation(&mut self) -> u64 {
+        self.generations = self.generations.wrapping_add(1);
+        let nonce = if deviates(Deviation::ReusesGenerations) { 1 } else { self.identity.nonce };
+        u64::from(nonce) << 32 | u64::from(self.generations)
+    }
+
+    /// A flight that this worker leads, if a set takes it.
+    pub fn new_flight(&mut self, fingerprint: Fingerprint, now: Now) -> NewFlight {
+        let generation = self.next_generation();
+        let lease = if deviates(Deviation::LeasesForEver) { Duration::MAX } else { self.limits.lease };
+        let until = now.mono.after(lease);
+        NewFlight { fingerprint, generation, owner: self.worker.unwrap_or(NOBODY), until }
+    }
+
     /// An entry for this place, with its stamp and when it was asked for.
-    pub(super) fn entry(
+    pub fn entry(
         &mut self,
         place: &Place,
         (stamp, asked): (u64, Monotonic),
@@ -29,20 +183,8 @@ impl Cache {
         Entry::new(Record { key: place.key.clone(), generation, stamp, asked, content })
     }
 
-    /// What is stored in this place, as far as this worker knows.
-    pub(super) fn stored(&self, host: &impl Host, place: &Place) -> Option<Rc<Entry>> {
-        let own = self.memory.get(place.fingerprint, &place.key);
-        own.or_else(|| self.read(host, place).map(Entry::new))
-    }
-
-    pub(super) fn read(&self, host: &impl Host, place: &Place) -> Option<Record> {
-        let set = SetSnapshot::read(host, place.set);
-        let way = set.value.way_of(place.fingerprint)?;
-        Record::read(host, Slot { set: place.set, way }, &place.key)
-    }
-
     /// Whether the way that the lease reserves may be written: when it has run out, somebody else may own it.
-    pub(super) fn owns_way(&self, turn: Turn<'_, impl Host>, lease: &Lease) -> bool {
+    pub fn owns_way(&self, turn: Turn<'_, impl StoreHost>, lease: &Lease) -> bool {
         let set = || SetSnapshot::read(turn.host, lease.place.set).value;
         turn.now.mono < lease.until || flights::owns_way(&set(), lease.generation, turn.now.mono)
     }
@@ -51,9 +193,9 @@ impl Cache {
     ///
     /// # Errors
     /// Why it is not stored.
-    pub(super) fn publish(
+    pub fn publish(
         &mut self,
-        turn: Turn<'_, impl Host>,
+        turn: Turn<'_, impl StoreHost>,
         lease: &Lease,
         entry: &Rc<Entry>,
         until: u32,
@@ -66,7 +208,7 @@ impl Cache {
         let lease = if encoded.is_large() { self.enlarged(turn, lease) } else { Some(lease.clone()) };
         let Some(lease) = &lease else { return Err(NotStored::NoFlight) };
         let bytes = encoded.bytes();
-        let bucket = self.host_of(turn.host, subject(&entry.record.content).uri);
+        let bucket = self.host_of(turn.host, entry.record.content.subject().uri);
         if !self.fits_host(turn, lease, bucket, bytes) {
             return Err(NotStored::HostQuota);
         }
@@ -89,12 +231,11 @@ impl Cache {
         if !published {
             return Err(NotStored::NoFlight);
         }
-        self.memory.update(fingerprint, entry);
         Ok(())
     }
 
     /// The lease with a way that takes large bodies.
-    fn enlarged(&self, turn: Turn<'_, impl Host>, lease: &Lease) -> Option<Lease> {
+    fn enlarged(&self, turn: Turn<'_, impl StoreHost>, lease: &Lease) -> Option<Lease> {
         if usize::from(lease.slot.way) < LARGE_WAYS {
             return Some(lease.clone());
         }
@@ -116,34 +257,39 @@ impl Cache {
     ///
     /// # Errors
     /// Why it is not stored.
-    pub(super) fn put(
+    pub fn put(
         &mut self,
-        turn: Turn<'_, impl Host>,
+        turn: Turn<'_, impl StoreHost>,
         place: &Place,
         entry: &Rc<Entry>,
         until: u32,
     ) -> Result<(), NotStored> {
         let order = entry.record.order();
-        self.put_made(turn, place, until, |_, there| {
+        let put = self.put_made(turn, place, until, |_, there| {
             is_no_newer(there, order)?;
             Ok(Some(Rc::clone(entry)))
-        })
+        });
+        put.map(|_| ())
     }
 
-    /// The same with what `make` makes of what is there, or nothing: nobody else changes that meanwhile.
-    pub(super) fn put_made(
+    /// The same with what `make` makes of what is there, or nothing: nobody else changes that meanwhile. Returns what was
+    /// written.
+    ///
+    /// # Errors
+    /// Why nothing is stored.
+    pub fn put_made(
         &mut self,
-        turn: Turn<'_, impl Host>,
+        turn: Turn<'_, impl StoreHost>,
         place: &Place,
         until: u32,
         make: impl FnMut(&mut Self, Option<Record>) -> Result<Option<Rc<Entry>>, NotStored>,
-    ) -> Result<(), NotStored> {
-        let Some((lease, entry)) = self.taken(turn, place, make)? else { return Ok(()) };
+    ) -> Result<Option<Rc<Entry>>, NotStored> {
+        let Some((lease, entry)) = self.taken(turn, place, make)? else { return Ok(None) };
         let stored = self.publish(turn, &lease, &entry, until, None);
         if stored.is_err() {
             self.finish(turn.host, &lease, Left::default(), 0);
         }
-        stored
+        stored.map(|()| Some(entry))
     }
 
     /// Takes a flight for what is complete already, with its stamp and when it was asked for: there is nothing to wait for,
@@ -151,9 +297,9 @@ impl Cache {
     ///
     /// # Errors
     /// Why there is none: the place is being fetched, something newer is there, or there is no room.
-    pub(super) fn take_flight(
+    pub fn take_flight(
         &mut self,
-        turn: Turn<'_, impl Host>,
+        turn: Turn<'_, impl StoreHost>,
         place: &Place,
         order: (u64, Monotonic),
     ) -> Result<Lease, NotStored> {
@@ -164,7 +310,7 @@ impl Cache {
     /// The flight of a place, with what `make` makes of what is there; none where that is nothing.
     fn taken<T>(
         &mut self,
-        turn: Turn<'_, impl Host>,
+        turn: Turn<'_, impl StoreHost>,
         place: &Place,
         mut make: impl FnMut(&mut Self, Option<Record>) -> Result<Option<T>, NotStored>,
     ) -> Result<Option<(Lease, T)>, NotStored> {
@@ -190,46 +336,45 @@ impl Cache {
 
     /// Ends the flight of a lease and wakes who waited; whether the flight was still there. So many bytes were taken
     /// from the budget for what it leaves.
-    pub(super) fn finish(&self, host: &impl Host, lease: &Lease, left: Left, taken: i64) -> bool {
+    pub fn finish(&self, data: &impl StoreHost, lease: &Lease, left: Left, taken: i64) -> bool {
         for _ in 0..TRIES {
-            let set = SetSnapshot::read(host, lease.place.set);
+            let set = SetSnapshot::read(data, lease.place.set);
             let generation = match set.value.flight_of(lease.place.fingerprint) {
                 Some(any) if deviates(Deviation::EndsAnothersFlight) => any.generation,
                 Some(_) | None => lease.generation,
             };
             let Some(landed) = flights::landed(&set.value, generation, left) else { break };
-            let set = set.again_if(Deviation::LandsBlindly, host);
-            if set.replace(host, &landed.set) {
+            let set = set.again_if(Deviation::LandsBlindly, data);
+            if set.replace(data, &landed.set) {
                 if let Some(record) = left.record
                     && is_evicted(&landed.replaced, &record, lease)
                 {
-                    host.count(Counter::Evicted);
+                    data.count(Counter::Evicted);
                 }
-                adjust(host, landed.set.bytes() as i64 - set.value.bytes() as i64 - taken);
-                self.wake(host, lease.place.fingerprint, landed.waiters);
+                adjust(data, landed.set.bytes() as i64 - set.value.bytes() as i64 - taken);
+                wake(data, lease.place.fingerprint, landed.waiters);
                 return true;
             }
-            host.count(Counter::Conflict);
+            data.count(Counter::Conflict);
         }
         // The lease runs out, and others take over, or they have.
-        adjust(host, -taken);
+        adjust(data, -taken);
         false
     }
+}
 
-    /// Wakes the workers that waited; this one too, because its streams may not be answered from every callback.
-    pub(super) fn wake(&self, host: &impl Host, fingerprint: Fingerprint, waiters: u64) {
-        let mine = self.worker.filter(|_| self.parked.contains_key(&fingerprint));
-        let mut left = waiters | mine.map_or(0, |me| 1u64.checked_shl(u32::from(me)).unwrap_or(0));
-        while left != 0 {
-            host.wake(left.trailing_zeros() as u8, fingerprint);
-            left &= left - 1;
-        }
+/// Wakes the workers that waited.
+pub fn wake(data: &impl SharedData, fingerprint: Fingerprint, waiters: u64) {
+    let mut left = waiters;
+    while left != 0 {
+        data.wake(left.trailing_zeros() as u8, fingerprint);
+        left &= left - 1;
     }
 }
 
 impl Lease {
     /// The claim of a flight that was led in this set.
-    pub(super) fn of(place: Place, flight: Flight, set: &SetValue) -> Lease {
+    pub fn of(place: Place, flight: Flight, set: &SetValue) -> Lease {
         let slot = Slot { set: place.set, way: flight.way };
         let before = set.ways.get(usize::from(flight.way)).map_or(0, |way| way.bytes);
         Lease { place, slot, generation: flight.generation, until: flight.until, before }
@@ -249,8 +394,8 @@ fn is_evicted(replaced: &Way, record: &Way, lease: &Lease) -> bool {
 }
 
 /// Corrects the number of bytes that all workers store.
-fn adjust(host: &impl Host, bytes: i64) {
+fn adjust(data: &impl SharedData, bytes: i64) {
     if bytes != 0 {
-        host.add_bytes(bytes);
+        data.add_bytes(bytes);
     }
 }

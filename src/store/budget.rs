@@ -5,12 +5,12 @@
 
 use core::ops::Range;
 
-use super::{Cache, Host, Lease, Place};
-use crate::store::Fingerprint;
-use crate::store::eviction;
-use crate::store::flights::{self, Left};
-use crate::store::record::{Record, Slot};
-use crate::store::set::{self, SetSnapshot, Way};
+use super::flights::{self, Left};
+use super::memory::WorkerMemory;
+use super::record::{Record, Slot};
+use super::set::{self, SetSnapshot, Way};
+use super::writer::{Lease, Place, Writer};
+use super::{Fingerprint, SharedData, StoreHost, eviction};
 use crate::turn::Turn;
 
 /// The most records that one landing evicts; what needs more room than they took is not stored.
@@ -33,7 +33,7 @@ struct Victim {
 
 /// What became of a way that was to be emptied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Emptied {
+pub enum Emptied {
     /// It is empty.
     Done,
     /// Somebody changed the set meanwhile.
@@ -61,9 +61,9 @@ impl Victims {
     }
 }
 
-impl Cache {
+impl Writer {
     /// Takes bytes from the budget, if need be by evicting; whether they are there.
-    pub(super) fn take(&mut self, turn: Turn<'_, impl Host>, bytes: i64) -> bool {
+    pub(super) fn take(&mut self, turn: Turn<'_, impl StoreHost>, bytes: i64) -> bool {
         self.look_beyond(turn.host);
         let total = turn.host.add_bytes(bytes);
         let fits = bytes <= 0 || self.evict(turn, total, EVICTIONS_MAX);
@@ -74,14 +74,14 @@ impl Cache {
     }
 
     /// Brings what is stored back within a configuration that has become smaller.
-    pub(super) fn shrink(&mut self, turn: Turn<'_, impl Host>) {
+    pub fn shrink(&mut self, turn: Turn<'_, impl StoreHost>) {
         self.look_beyond(turn.host);
         self.empty_beyond(turn, EVICTIONS_PER_TICK);
         self.evict(turn, turn.host.bytes(), EVICTIONS_PER_TICK);
     }
 
-    fn evict(&mut self, turn: Turn<'_, impl Host>, mut total: u64, evictions_max: u32) -> bool {
-        let budget = self.config.store.bytes_max;
+    fn evict(&mut self, turn: Turn<'_, impl StoreHost>, mut total: u64, evictions_max: u32) -> bool {
+        let budget = self.limits.bytes_max;
         for _ in 0..evictions_max {
             if total <= budget {
                 return true;
@@ -97,7 +97,7 @@ impl Cache {
 
     /// Goes on emptying what lies beyond the sets that there are now, by so many steps: each empties a way, or finds
     /// that a set has no more of them.
-    fn empty_beyond(&mut self, turn: Turn<'_, impl Host>, steps: u32) {
+    fn empty_beyond(&mut self, turn: Turn<'_, impl StoreHost>, steps: u32) {
         for _ in 0..steps {
             if self.victims.beyond.is_empty() {
                 return;
@@ -115,17 +115,17 @@ impl Cache {
 
     /// Finds out what lies beyond, where the number of sets is another than before or this worker is new. Before it
     /// stores anything, so that others find out in turn.
-    fn look_beyond(&mut self, host: &impl Host) {
+    fn look_beyond(&mut self, data: &impl SharedData) {
         let sets = self.sets();
         if self.victims.sets != sets
-            && let Some(most) = set::most(host, sets)
+            && let Some(most) = set::most(data, sets)
         {
             self.victims.sets = sets;
             self.victims.beyond = sets..most;
         }
     }
 
-    fn look_for_victims(&mut self, turn: Turn<'_, impl Host>) {
+    fn look_for_victims(&mut self, turn: Turn<'_, impl StoreHost>) {
         for _ in 0..SETS_PER_EVICTION {
             let set = SetSnapshot::read(turn.host, self.next_in_hand());
             let Some((way, rank)) = eviction::victim(&set.value, turn.now.mono, turn.now.wall) else {
@@ -149,7 +149,7 @@ impl Cache {
     }
 
     /// Empties the way that is known to be worth least, if it still is.
-    fn empty_worst(&mut self, turn: Turn<'_, impl Host>) {
+    fn empty_worst(&mut self, turn: Turn<'_, impl StoreHost>) {
         self.look_for_victims(turn);
         let Some(victim) = self.victims.known.pop() else { return };
         let set = SetSnapshot::read(turn.host, victim.slot.set);
@@ -161,14 +161,14 @@ impl Cache {
     }
 
     /// Empties a way to make room; whether it has, or somebody changed the set meanwhile.
-    pub(super) fn empty(&mut self, turn: Turn<'_, impl Host>, set: &SetSnapshot, way: u8) -> bool {
+    pub fn empty(&mut self, turn: Turn<'_, impl StoreHost>, set: &SetSnapshot, way: u8) -> bool {
         self.emptied(turn, set, way, |_| Way::default()) != Emptied::NoFlight
     }
 
     /// Empties a way under a flight of its own, like everything that writes a slot. `left` says what is left of it.
-    pub(super) fn emptied(
+    pub fn emptied(
         &mut self,
-        turn: Turn<'_, impl Host>,
+        turn: Turn<'_, impl StoreHost>,
         set: &SetSnapshot,
         way: u8,
         left: impl Fn(&Way) -> Way,
@@ -193,13 +193,13 @@ impl Cache {
 
     /// Tells the sets of some records how often this worker has used its copies of them. A hit writes nothing; this is
     /// how eviction learns of it all the same.
-    pub(super) fn report_uses(&mut self, host: &impl Host) {
-        for (fingerprint, times) in self.memory.take_uses(REPORTS_PER_TICK) {
-            let set = SetSnapshot::read(host, self.set_of(fingerprint));
+    pub fn report_uses(&mut self, data: &impl StoreHost, memory: &mut WorkerMemory) {
+        for (fingerprint, times) in memory.take_uses(REPORTS_PER_TICK) {
+            let set = SetSnapshot::read(data, self.set_of(fingerprint));
             let used = set.value.way_of(fingerprint).and_then(|way| set.value.used(way, times));
             if let Some(value) = used {
                 // Whoever was faster has more to say.
-                let _ = set.replace(host, &value);
+                let _ = set.replace(data, &value);
             }
         }
     }
