@@ -18,7 +18,7 @@ use crate::config::BreakerConfig;
 use crate::store::{Cas, SCHEMA, SharedData, TRIES};
 use crate::time::Monotonic;
 
-/// The most clusters in trouble that are known at a time; others count as answering.
+/// The most clusters in trouble that are known at a time. Beyond it others count as answering.
 pub const CLUSTERS_MAX: usize = 64;
 
 /// All clusters in trouble.

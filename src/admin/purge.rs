@@ -9,10 +9,11 @@ use crate::invalidation::{
     Invalidation, Matcher, Mode, Origin, RECORD_BYTES_MAX, Selector, Subject, Work, record_bytes,
 };
 
-/// The most records of one command.
+/// The most records of one command. Beyond it the command is refused with a 400.
 const RECORDS_MAX: usize = 10_000;
 
-/// The most patterns of one command: each has to be held against what is stored, one by one.
+/// The most patterns of one command: each has to be held against what is stored, one by one. Beyond it the command is
+/// refused with a 400.
 const PATTERNS_MAX: usize = 256;
 
 /// How many stored responses a purge covers, as far as they were looked at.

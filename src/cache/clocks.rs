@@ -15,9 +15,9 @@ use crate::store::{SharedData, shared_key};
 use crate::time::Timestamp;
 use crate::turn::Turn;
 
-/// The most hosts whose clocks are remembered.
+/// The most hosts whose clocks are remembered. Beyond it the one seen the longest ago is forgotten.
 const HOSTS_MAX: usize = 16;
-/// The longest name of a host that is remembered.
+/// The longest name of a host that is remembered, in bytes. Beyond it the clock of the host is counted and not remembered.
 const HOST_BYTES_MAX: usize = 255;
 /// How long it is remembered that a clock was behind.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);

@@ -10,7 +10,8 @@ use crate::time::Monotonic;
 
 /// How long a worker takes its own word for it: as long it may not know that there is something to share by now.
 const REMEMBERED_FOR: Duration = Duration::from_millis(100);
-/// The most keys that are remembered; beyond that all are forgotten.
+/// The most keys that are remembered whose responses are of no use to others. Beyond it all are forgotten, and shared data
+/// are asked instead.
 const KEYS_MAX: usize = 4096;
 
 /// What this worker remembers of such keys.

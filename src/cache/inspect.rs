@@ -20,9 +20,9 @@ use crate::store::record::{Content, Record, Response, Slot};
 use crate::store::set::{FlightState, KeyRoute, SetSnapshot, WAYS};
 use crate::turn::Turn;
 
-/// The most sets that one survey reads.
+/// The most sets that one survey reads. Beyond it the survey ends, and says where the next one begins.
 const SETS_MAX: u32 = 8192;
-/// The most bytes of records that one survey reads where nobody says less.
+/// The most bytes of records that one survey reads where nobody says less. Beyond it the survey ends likewise.
 const BYTES_MAX: u64 = 8 << 20;
 
 /// A stored response as it lies in its slot; where its body is large it is left out.

@@ -24,10 +24,10 @@ use crate::store::{Fingerprint, Lease, Place};
 use crate::time::Monotonic;
 use crate::turn::Turn;
 
-/// So many responses to one key are captured at a time in a worker, in case that one breaks off or is slow: a crowd that goes
-/// to the origin must not fill the worker's memory.
+/// So many responses to one key are captured at a time in a worker, in case that one breaks off or is slow. Beyond it a
+/// response passes and is not stored (`no-flight`): a crowd that goes to the origin must not fill the worker's memory.
 const CAPTURES_MAX: usize = 2;
-/// The most keys of which responses are captured.
+/// The most keys of which responses are captured. Beyond it a response passes and is not stored (`no-flight`).
 const KEYS_MAX: usize = 1024;
 
 /// A response that went beside any flight and is to be stored when it is complete.

@@ -16,7 +16,8 @@ use crate::time::{Monotonic, Now, Timestamp};
 const LEARNED_FOR: Duration = Duration::from_secs(60);
 /// How long it stays unsaid that a learned route was met again, where nothing was purged meanwhile.
 const SAID_EVERY: Duration = Duration::from_secs(5);
-/// The most fields that a learned route removes; one that removes more is not learned.
+/// The most fields that a learned route removes. Beyond it the route is not learned, and without `collapse.cluster`
+/// clients' own requests refresh what came by it.
 const REMOVED_MAX: usize = 64;
 
 /// The route that Envoy has chosen for a request.

@@ -13,7 +13,8 @@ const TABLE: &str = "reductions";
 /// The first byte of the table.
 const VERSION: u8 = 1;
 
-/// The most bytes of the table.
+/// The most bytes of the table of how routes count queries. Beyond it a purge of a URL with a query covers its path with
+/// any query.
 const BYTES_MAX: usize = 64 << 10;
 
 /// Writes down how a route counts queries. Whether it stands there: if not, nothing may be stored by it.

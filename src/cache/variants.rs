@@ -18,9 +18,10 @@ use crate::store::{Lease, Place, StoreHost, Writer, eviction, flights};
 use crate::time::{Monotonic, Now};
 use crate::turn::Turn;
 
-/// The most variants whose uses are looked up to find one that makes room.
+/// The most variants whose uses are looked up to find one that makes room. Beyond it the others stay.
 const LOOKS_MAX: usize = 32;
-/// The most variants that are still to be listed, and how often that is tried.
+/// The most variants that are still to be listed, and how often that is tried. Beyond it a variant stays off the list of
+/// its URL: `variants_max` does not count it, and where there is no list, nobody finds it.
 const UNLISTED_MAX: usize = 64;
 const UNLISTED_TRIES: u8 = 40;
 

@@ -120,6 +120,7 @@ fn path_prefix(at: &At<'_>) -> Read<String> {
 }
 
 fn tokens(at: &At<'_>) -> Read<Vec<Token>> {
+    /// The most tokens of the admin route. Beyond it the configuration is refused.
     const TOKENS_MAX: usize = 100;
     let mut names = Vec::new();
     let mut digests = Vec::new();

@@ -5,9 +5,10 @@ use super::json::{Json, Path, shortened};
 /// Words that stand beside secrets, or in them.
 const SECRET_WORDS: [&str; 8] =
     ["secret", "token", "passw", "bearer", "basic ", "authorization", "credential", "api-key"];
-/// So many letters and digits in a row are no word and no name.
+/// So many letters and digits of several kinds in a row are no word and no name. Beyond it a text is taken for a secret,
+/// and no error shows it.
 const RUN_MAX: usize = 20;
-/// The longest name of an unknown field that is shown where tokens are configured.
+/// The longest name of an unknown field that is shown where tokens are configured. Beyond it the error does not show it.
 const PLAIN_NAME_MAX: usize = 24;
 
 /// A value as an error shows it: no more than what it is where secrets are configured, or where it looks like one.

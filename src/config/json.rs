@@ -205,6 +205,7 @@ impl At<'_> {
 
     /// What `read` makes of one value, or of each element of a list; never empty.
     pub(super) fn one_or_many<T>(&self, mut read: impl FnMut(&At<'_>) -> Read<T>) -> Read<Vec<T>> {
+        /// The most alternatives in one condition. Beyond it the configuration is refused.
         const ALTERNATIVES_MAX: usize = 1024;
         match self.value {
             Json::List(list) if list.is_empty() => {
@@ -361,12 +362,14 @@ impl fmt::Display for Json {
 
 /// The number, when it is whole and exact.
 pub(super) fn whole(value: f64) -> Option<u64> {
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
+    /// The largest whole number that JSON is sure to keep, 2^53. Beyond it the configuration is refused.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     (value.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&value)).then_some(value as u64)
 }
 
 /// At most so much of a text as fits a line.
 pub(super) fn shortened(text: &str) -> String {
+    /// The most characters of a text that an error shows. Beyond it the text is cut.
     const CHARS_MAX: usize = 80;
     match text.char_indices().nth(CHARS_MAX) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),

@@ -4,7 +4,8 @@
 
 use super::json::Json;
 
-/// How deep structs may lie in each other.
+/// How deep structs may lie in each other. Beyond it the metadata of a route count as none, and a whole configuration is
+/// refused.
 const DEPTH_MAX: u8 = 16;
 
 /// What `filter_metadata` holds under a name; none when it holds nothing, or when the message is none.

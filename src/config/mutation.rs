@@ -5,7 +5,7 @@ use super::json::{At, Object, Read};
 use super::template::TagTemplate;
 use super::text::{Text, text};
 
-/// The most of each kind.
+/// The most tags, paths or prefixes that a mutation rule invalidates, of each kind. Beyond it the configuration is refused.
 const LIST_MAX: usize = 64;
 
 /// What a rule invalidates, as it is written.

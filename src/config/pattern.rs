@@ -3,7 +3,7 @@
 use super::spelling::plain_literal;
 use super::text::Text;
 
-/// The longest pattern, in bytes.
+/// The longest pattern of a rule, in bytes. Beyond it the configuration is refused.
 pub(super) const PATTERN_BYTES_MAX: usize = 1024;
 
 /// Literal pieces with gaps between them, within one piece of text that has no further structure.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::options::{KeyOptions, QueryKey};
 
-/// The most ways to count a query that are told apart.
+/// The most ways to count a query that are told apart. Beyond it a purge of a URL with a query covers its path with any
+/// query.
 const WAYS_MAX: usize = 32;
 
 /// All ways to count a query that may hold for a URL.

@@ -129,6 +129,7 @@ pub(super) fn read_one(at: &At<'_>, store: &StoreConfig) -> Read<Rule> {
 
 /// Reads the list of rules.
 pub(super) fn read(at: &At<'_>, store: &StoreConfig) -> Read<Vec<Rule>> {
+    /// The most rules. Beyond it the configuration is refused.
     const RULES_MAX: usize = 10_000;
     let rules = at.list(|at| read_one(at, store))?;
     if rules.len() > RULES_MAX {
@@ -163,7 +164,8 @@ struct Work {
     merged: HashMap<Box<[u32]>, Rc<Options>>,
 }
 
-/// The most combinations of rules whose options are remembered.
+/// The most combinations of rules whose options are remembered. Beyond it all are forgotten, and merged again when they are
+/// met.
 const MERGED_MAX: usize = 1_024;
 
 impl Rules {

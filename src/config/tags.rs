@@ -39,7 +39,7 @@ pub const TAG_HEADERS: [&str; 13] = [
     "x-magento-tags",
 ];
 
-/// The most fields that tags are read from.
+/// The most fields that tags are read from. Beyond it the configuration is refused.
 const HEADERS_MAX: usize = 64;
 
 impl Default for TagsConfig {
@@ -134,7 +134,7 @@ pub struct TagHierarchy {
     children: HashMap<String, Vec<String>>,
 }
 
-/// The most pairs of a tag and its parent.
+/// The most pairs of a tag and its parent. Beyond it the configuration is refused.
 const PAIRS_MAX: usize = 10_000;
 
 impl TagHierarchy {

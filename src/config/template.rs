@@ -3,7 +3,7 @@
 use super::names::hex_digit;
 use super::text::Text;
 
-/// The longest template, in bytes.
+/// The longest template of a tag or a path, in bytes. Beyond it the configuration is refused.
 const TEMPLATE_BYTES_MAX: usize = 1024;
 
 /// A tag with places for captures.

@@ -5,7 +5,8 @@ use core::time::Duration;
 use super::json::{At, Read};
 use super::text::{Text, text};
 
-/// The longest duration that can be written: what RFC 9111 §1.2.2 lets a cache count to, 2^31 seconds.
+/// The longest duration that can be written in seconds: what RFC 9111 §1.2.2 lets a cache count to. Beyond it the
+/// configuration is refused.
 const DURATION_SECS_MAX: u64 = 1 << 31;
 
 /// `"90s"`, `"1h30m"`.

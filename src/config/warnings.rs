@@ -12,9 +12,10 @@ use super::json::Json;
 use super::text::Text;
 use super::units::{Dur, Size, StatusRange, show_duration, show_size};
 
-/// The most that are told.
+/// The most warnings that are told. Beyond it the others are left out.
 const WARNINGS_MAX: usize = 32;
-/// The rules that are looked at: each is compared with those before it.
+/// The rules that are looked at for warnings: each is compared with those before it. Beyond it rules work and are not
+/// looked at.
 const RULES_MAX: usize = 1_000;
 /// Methods whose answers change nothing.
 const SAFE_METHODS: [&str; 5] = ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"];

@@ -12,7 +12,7 @@ use crate::outcome::metrics::Counter;
 use crate::policy::key::KeyParts;
 use crate::store::memory::Entry;
 
-/// Most of an explanation: what is longer is cut.
+/// The longest explanation in `Larder-Debug`, in bytes. Beyond it the explanation is cut.
 const BYTES_MAX: usize = 2048;
 
 /// What became of the wish to have a request explained.

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::doubt::{Hidden, is_well_formed};
 use super::list;
 
-/// §1.2.2: what a number of seconds counts as when it is greater than a cache can represent.
+/// The most seconds that a cache can represent (§1.2.2). Beyond it a number of seconds counts as so many.
 pub const SECONDS_MAX: u64 = 1 << 31;
 
 /// To which part of a response `no-cache` or `private` applies.

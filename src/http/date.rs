@@ -8,7 +8,7 @@
 
 use crate::time::Timestamp;
 
-/// The last second that a date with a year of four digits can name.
+/// The last second that a date with a year of four digits can name. Beyond it that one is written.
 const SECS_MAX: u64 = 253_402_300_799;
 const SECS_PER_DAY: u64 = 86_400;
 /// The days from 1 March of the year 0, from where leap days come last in their year, to 1 January 1970.

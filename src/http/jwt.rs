@@ -1,6 +1,6 @@
 //! JSON web tokens (RFC 7519) by their looks: enough to know one wherever it stands. Nothing is verified.
 
-/// The longest claims that are looked at.
+/// The longest value that is looked at for the claims of a token, in bytes. Beyond it a value does not count as claims.
 const CLAIMS_BYTES_MAX: usize = 16 << 10;
 
 /// Whether a field value is a bearer token, a JSON web token, or the claims of one as filters pass them on.

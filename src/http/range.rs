@@ -3,7 +3,7 @@
 use super::list;
 use crate::sorting::sort_by;
 
-/// The most ranges of one request that are looked at; a request with more gets the whole representation.
+/// The most ranges of one request that are looked at. Beyond it the request gets the whole representation.
 const RANGES_MAX: usize = 16;
 
 /// What a `Range` field selects of a representation.

@@ -12,7 +12,7 @@ use super::{Fields, uri};
 use crate::heap::texts;
 use crate::sorting::sort_by;
 
-/// The most parameters that a field may name; one that names more is as good as absent.
+/// The most parameters that `No-Vary-Search` may name. Beyond it the field is as good as absent.
 const NAMES_MAX: usize = 64;
 
 /// What of a query selects the response (§4). The default: all of it, byte for byte.

@@ -3,7 +3,7 @@
 use super::list;
 use crate::sorting::sort_by;
 
-/// The most members of a list that is put into canonical form.
+/// The most members of an `Accept-Language` that is put into canonical form. Beyond it the field stays as it came.
 const MEMBERS_MAX: usize = 64;
 
 /// `Accept-Language` in canonical form (RFC 9110 §12.5.4): without white space, the languages in order of their weight

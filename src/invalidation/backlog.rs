@@ -7,14 +7,15 @@ use super::hierarchy::in_parts;
 use super::{Invalidation, Selector, Tag, Term};
 use crate::sorting::sorted;
 
-/// The most invalidations that wait. Beyond it they are made coarser where they wait.
+/// The most invalidations by clients' requests that wait to be written. Beyond it they are made coarser where they wait:
+/// paths, then hosts, and at last everything.
 const WAITING_MAX: usize = 256;
 
-/// The most records that stand for all that are beyond the rate, each time they are written; more only where it takes more
-/// to name all hosts.
+/// The most records that stand for all that are beyond the rate, each time they are written. Beyond it go only those that
+/// it takes to name all hosts.
 const COARSE_MAX: usize = 4;
 
-/// The most records of which some still name a single URL.
+/// The most records of which some still name a single URL. Beyond it each names a whole host.
 const EXACT_MAX: usize = 16;
 
 /// Invalidations that wait to be written.

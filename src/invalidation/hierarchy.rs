@@ -7,7 +7,7 @@ use super::{Selector, Tag, Term};
 use crate::config::TagHierarchy;
 use crate::sorting::sorted;
 
-/// The most bytes that the tags of one record take; more are spread over several.
+/// The most bytes that the tags of one record take. Beyond it they are spread over several records.
 const TAG_BYTES_PER_RECORD_MAX: usize = 8 << 10;
 
 impl Selector {

@@ -14,15 +14,20 @@ use super::since::{Since, Verdict};
 use super::work::Work;
 use super::{Invalidation, Selector, Subject};
 
-/// The most selectors of one list: that many have to be held against a response one by one.
+/// The most selectors of one list, which have to be held against a response one by one. Beyond it the index forgets all
+/// records: what was stored before them is validated before it is used, or fetched anew if a hard purge was among them. A
+/// token without `purge_all` gets a 429 at half of it.
 const LIST_MAX: usize = 512;
 
-/// The most regular expressions, which take much more memory than anything else here.
+/// The most regular expressions, which take much more memory than anything else here. Beyond it the index forgets all
+/// records likewise.
 const REGEXES_MAX: usize = 512;
 
-/// The most names from strangers' requests, and of one host. They have a room of their own: whatever strangers do, nothing
-/// that an operator said is forgotten for it.
+/// The most names from strangers' requests. Beyond it hosts stand for their URLs, and at last places by hash for hosts:
+/// more is validated than they invalidated. They have a room of their own: whatever strangers do, nothing that an operator
+/// said is forgotten for it.
 const STRANGERS_MAX: usize = 32_768;
+/// The most names from strangers' requests of one host. Beyond it the host stands for them.
 const STRANGERS_OF_A_HOST_MAX: usize = 1_024;
 
 /// What part of the patterns may be those of callers who may not purge everything. The rest is for those who may.

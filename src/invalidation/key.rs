@@ -9,7 +9,8 @@ use siphasher::sip::SipHasher13;
 use super::selector::{Subject, automatic, hostname};
 use super::{Selector, Tag};
 
-/// The deepest path that is looked up as a prefix, in slashes; a deeper prefix is filed under its start.
+/// The deepest path that is looked up as a prefix, in slashes. Beyond it a prefix is filed under its start, and so covers
+/// more than it names.
 pub(super) const PREFIX_DEPTH_MAX: usize = 64;
 
 /// What a hash is of.

@@ -33,14 +33,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// The longest encoded record in bytes. What would be longer is written coarser.
+/// The longest encoded record in bytes. Beyond it a command is refused with a 400, and what others cause is written as an
+/// invalidation of everything.
 pub const RECORD_BYTES_MAX: usize = 16 << 10;
 
-/// The longest URI in a record in bytes, and in one that strangers can cause.
+/// The longest URI in a record in bytes. Beyond it the record names its path with any query, or a path above it.
 const URI_BYTES_MAX: usize = 4 << 10;
+/// The longest URI in a record that strangers can cause, in bytes. Beyond it the record names its path with any query, or a
+/// path above it.
 const STRANGERS_URI_BYTES_MAX: usize = 1 << 10;
 
-/// The longest reason in a record in bytes.
+/// The longest reason in a record in bytes. Beyond it the reason is cut.
 const REASON_BYTES_MAX: usize = 256;
 
 /// The first byte of a record. A reader that does not know it takes the record for a hard purge of everything.

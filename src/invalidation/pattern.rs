@@ -12,16 +12,16 @@ use regex_lite::{Regex, RegexBuilder};
 use super::literal::{contains_all, has_no_anchors, required};
 use super::work::Work;
 
-/// The longest pattern in bytes.
+/// The longest pattern of a command in bytes. Beyond it the command is refused with a 400.
 pub const PATTERN_BYTES_MAX: usize = 512;
 
-/// The most memory that a compiled regular expression may take, in bytes.
+/// The most memory that a compiled regular expression may take, in bytes. Beyond it the command is refused with a 400.
 const REGEX_SIZE_MAX: usize = 64 << 10;
 
 /// The most memory of one that counts once: what takes twice as much may take twice as long for each byte of text.
 const REGEX_SIZE_SMALL: usize = 1 << 10;
 
-/// The deepest nesting of groups in a regular expression.
+/// The deepest nesting of groups in a regular expression. Beyond it the command is refused with a 400.
 const REGEX_NEST_MAX: u32 = 32;
 
 /// How many bytes are looked through for a given text in the time in which a regular expression takes one.

@@ -3,7 +3,8 @@
 use super::{Invalidation, Mode};
 use crate::time::Timestamp;
 
-/// The most soft positions that are remembered for one name.
+/// The most soft purges that are remembered for one name. Beyond it the two oldest become one, and what lies between them
+/// may be served stale for a shorter time.
 const SOFT_MAX: usize = 4;
 
 /// What the journal says about a stored response. The stronger is the greater.

@@ -14,7 +14,8 @@ use sfv::{BareItemFromInput, Parser};
 use crate::http::Fields;
 use crate::sorting::sort_by;
 
-/// The longest tag in bytes that any configuration may allow.
+/// The longest tag in bytes that any configuration may allow. Beyond it a command is refused with a 400, and a response is
+/// not stored (`limits`).
 pub const TAG_BYTES_MAX: usize = 1024;
 
 /// A tag: printable text, not empty, at most [`TAG_BYTES_MAX`] bytes.
@@ -183,7 +184,8 @@ struct Collector {
     length_max: usize,
 }
 
-/// How many times as many tags as are allowed are read in search of those that stand there twice.
+/// How many times as many tags as are allowed are read in search of those that stand there twice. Beyond it the response is
+/// not stored (`limits`).
 const REPETITIONS_MAX: usize = 4;
 
 impl Collector {

@@ -3,16 +3,16 @@
 
 use core::cell::Cell;
 
-/// What one verdict on one response may take. It is enough for 500 regular expressions on a URL of usual length, and
-/// takes ten milliseconds in a VM, thirty at the worst. Whoever finds nothing left takes what is still to be matched for
-/// covered.
+/// What one verdict on one response may take, in units of work. Beyond it what is still to be matched counts as covered. It
+/// is enough for 500 regular expressions on a URL of usual length, and takes ten milliseconds in a VM, thirty at the worst.
 pub const VERDICT_WORK_MAX: u64 = 256 << 10;
 
-/// What one command may take for all responses that it looks at, give or take one verdict.
+/// What one command may take for all responses that it looks at, give or take one verdict. Beyond it the answer says where
+/// to go on, or that it is not complete.
 pub const CALLBACK_WORK_MAX: u64 = 256 << 10;
 
-/// What one tick may take for all responses that it looks at, give or take one verdict: there are twenty a second, and as
-/// long as it takes nobody gets an answer from this worker.
+/// What one tick may take for all responses that it looks at, give or take one verdict. Beyond it the next ticks go on:
+/// there are twenty a second, and as long as one takes nobody gets an answer from this worker.
 pub const TICK_WORK_MAX: u64 = 32 << 10;
 
 /// Work that may still be done. One unit is a byte of text run through the smallest regular expression.

@@ -138,8 +138,11 @@ impl<'a> Passed<'a> {
 /// would deny the resource to all others.
 #[must_use]
 pub fn is_odd(request: &RequestHead) -> bool {
-    // Half of what the most restrictive of common servers accept.
+    /// The most bytes of fields of a request that no origin stumbles over: half of what the most restrictive of common
+    /// servers accept. Beyond it an error is not stored (`provoked`), and the request leads no refresh.
     const BYTES_MAX: usize = 4 << 10;
+    /// The most lines of fields of a request that no origin stumbles over. Beyond it an error is not stored (`provoked`),
+    /// and the request leads no refresh.
     const LINES_MAX: usize = 50;
     let fields = || request.fields.iter().filter(|(name, _)| !name.starts_with(b":"));
     let bytes: usize = fields().map(|(name, value)| name.len() + value.len()).sum();

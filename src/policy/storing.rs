@@ -14,7 +14,7 @@ use super::plain::{is_odd, may_provoke};
 use super::request::directives;
 use super::{Source, StoredResponse, ahead, hygiene, implied, key, partial, validation};
 
-/// The most field names that `Vary` may nominate.
+/// The most field names that `Vary` may nominate. Beyond it the response is not stored (`limits`).
 const NOMINATED_MAX: usize = 16;
 
 /// The response as it is to be stored, or why it is not.

@@ -6,7 +6,8 @@ use crate::http::{RequestHead, ResponseHead, structured, uri};
 use super::key;
 use super::request::is_grpc;
 
-/// The most groups that one response may invalidate; RFC 9875 §3 wants at least 32.
+/// The most groups that one response may invalidate; RFC 9875 §3 wants at least 32. Beyond it the others are not
+/// invalidated.
 const GROUPS_MAX: usize = 128;
 
 /// The canonical URIs that the answer to an unsafe request invalidates: its target and, on the same origin, `Location`

@@ -13,13 +13,13 @@ use super::writer::{Lease, Place, Writer};
 use super::{Fingerprint, SharedData, StoreHost, eviction};
 use crate::turn::Turn;
 
-/// The most records that one landing evicts; what needs more room than they took is not stored.
+/// The most records that one landing evicts. Beyond it what needs more room than they took is not stored (`no-room`).
 const EVICTIONS_MAX: u32 = 256;
 /// The most records that a tick evicts where the budget has become smaller, and again where the number of sets has.
 const EVICTIONS_PER_TICK: u32 = 64;
 /// The sets that are looked at for each eviction.
 const SETS_PER_EVICTION: u32 = 2;
-/// The victims that are known beforehand.
+/// The records that are known beforehand as the next to be evicted. Beyond it those that are worth most are not.
 const VICTIMS_MAX: usize = 16;
 /// The most sets that a tick tells about uses.
 const REPORTS_PER_TICK: usize = 32;

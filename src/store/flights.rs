@@ -95,11 +95,11 @@ pub fn seat(
 const BELIEVED_FOR: Duration = Duration::from_secs(20);
 /// How long nobody waits for a key whose response was of no use to others.
 const NOT_SHARED_FOR: Duration = Duration::from_millis(500);
-/// The longest that nobody waits after such responses in a row.
+/// The longest that nobody waits after responses of no use to others in a row. Beyond it the time does not double any more.
 pub const NOT_SHARED_MAX: Duration = Duration::from_secs(10);
 /// How long a key whose fetch failed is not fetched again for others.
 const FAILED_FOR: Duration = Duration::from_secs(1);
-/// The longest that a key is left alone after failures in a row.
+/// The longest that a key is left alone after failures in a row. Beyond it the time does not double any more.
 const RESTS_MAX: Duration = Duration::from_secs(10);
 
 /// Until when a response that was of no use to others, for the first time, keeps others from waiting for the next.

@@ -21,12 +21,13 @@ use super::{SharedData, TRIES};
 use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, Work, decode, encode};
 
-/// Segments in the ring.
+/// Segments in the ring. Beyond it the oldest is overwritten, and a worker that had not read it forgets it: what was stored
+/// before its records is validated before it is used, or fetched anew if a hard purge was among them.
 pub const SEGMENTS: u64 = 256;
-/// The most records in a segment.
+/// The most records in a segment. Beyond it the next segment begins.
 pub const RECORDS: u64 = 64;
-/// With so many bytes of records a segment is full, however few they are: the ring takes at most 256 times these and one
-/// record of [`RECORD_BYTES_MAX`](crate::invalidation::RECORD_BYTES_MAX) more, 12 MiB.
+/// So many bytes of records fill a segment, however few they are. Beyond it the next segment begins: the ring takes at most
+/// 256 times these and one record of [`RECORD_BYTES_MAX`](crate::invalidation::RECORD_BYTES_MAX) more, 12 MiB.
 pub const SEGMENT_BYTES: usize = 32 << 10;
 
 /// What a worker knows of the journal.

@@ -157,9 +157,10 @@ struct Node {
     untold: Cell<u8>,
 }
 
-/// How many entries are looked at for uses to tell of.
+/// How many entries are looked at in a tick for uses to tell of, and at a time for what is purged. Beyond it the next look
+/// goes on.
 const LOOKS_MAX: usize = 1024;
-/// So many gaps are no trouble.
+/// So many gaps in the queue are no trouble. Beyond it they are closed.
 const GAPS_MAX: usize = 1024;
 
 impl WorkerMemory {

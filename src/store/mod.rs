@@ -48,7 +48,8 @@ use siphasher::sip::SipHasher13;
 /// The version of all layouts below the prefix; another version's data is never looked at.
 pub const SCHEMA: &str = "6";
 
-/// How often a compare-and-set is tried before the reader goes to the origin.
+/// How often a compare-and-set is tried. Beyond it a request goes to the origin, a response is not stored, a command gets a
+/// 503, and what would only help is left out.
 pub const TRIES: usize = 8;
 
 /// A key of shared data: the version of the layouts, a kind, and numbers. Every request that is not answered from the

@@ -7,7 +7,7 @@ use super::writer::{Lease, Writer};
 use super::{SharedData, StoreHost, eviction};
 use crate::turn::Turn;
 
-/// The most responses of a host that make room for one.
+/// The most responses of a host that make room for one. Beyond it that one is not stored (`host-quota`).
 const EVICTIONS_MAX: u32 = 16;
 /// The sets that the hand comes to for each of them.
 const SETS_PER_EVICTION: u32 = 32;

@@ -14,17 +14,19 @@ use crate::deviation::{Deviation, deviates};
 use crate::outcome::NotStored;
 use crate::time::Monotonic;
 
-/// The most records that a configuration may allow, in all sets together.
+/// The most records that a configuration may allow, in all sets together. Beyond it the configuration is refused.
 pub const ENTRIES_LIMIT: u32 = 1 << 24;
-/// Directory ways in a set.
+/// Directory ways in a set. Beyond it what is worth least in the set is evicted.
 pub const WAYS: usize = 16;
-/// The ways of a set that take bodies in chunks: the first ones. Each chunk that any way has ever held keeps its key.
+/// The ways of a set that take bodies in chunks: the first ones. Beyond it what is worth least in them is evicted, or the
+/// response is not stored (`no-flight`) where all are being fetched into. Each chunk that any way has ever held keeps its
+/// key.
 pub const LARGE_WAYS: usize = 2;
-/// Flights in a set.
+/// Flights in a set. Beyond it a request goes to the origin by itself, as do others for its key.
 pub const FLIGHTS: usize = 8;
-/// How many evicted responses a set remembers.
+/// How many evicted responses a set remembers. Beyond it the oldest is forgotten.
 pub const GHOSTS: usize = 16;
-/// Beyond so many uses more make no difference.
+/// The most uses of a record that are counted. Beyond it more make no difference.
 pub const USES_MAX: u8 = 7;
 
 /// A place for one stored response: a hint, the record proves itself.
@@ -466,6 +468,7 @@ const FLYING: u8 = 0;
 const NO_REASON: u8 = 0;
 const SEAL: usize = 4;
 const WAY_BYTES: usize = 24;
+/// The bytes of a set with all its flights. Nothing is beyond it.
 const ENCODED_MAX: usize = SEAL + 1 + WAYS * WAY_BYTES + GHOSTS * 2 + FLIGHTS * 37;
 
 fn checksum(bytes: &[u8], number: u32) -> u32 {

@@ -5,7 +5,7 @@ use super::{Cas, SharedData, TRIES};
 use crate::time::Monotonic;
 use core::time::Duration;
 
-/// The most workers that can be woken; more live by their sweep.
+/// The most workers that can be woken. Beyond it a worker lives by its sweep, every 100 ms.
 pub const WORKERS_MAX: usize = 64;
 /// A worker that has not been seen for so long gives up its place.
 const GONE_AFTER: Duration = Duration::from_secs(30);

@@ -17,7 +17,8 @@ use larder::config::Config;
 use larder::exchange::{Edit, Ending, Exchange, Reply, Step};
 use larder::http::{Fields, RequestHead, ResponseHead};
 
-/// More than any body that is read.
+/// More than any body that is read. Nothing is beyond it: `admin.body_bytes_max` and `key.content_bytes_max` are at most 1
+/// MiB.
 const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// The filter of one stream.

@@ -13,7 +13,8 @@ use larder::config::Config;
 use larder::exchange::Exchange;
 use larder::time::Monotonic;
 
-/// How many of them are looked at on a tick: each takes two calls to the host.
+/// How many requests that wait for a body are looked at on a tick: each takes two calls to the host. Beyond it the others
+/// have their turn on the next one.
 const LOOKS_MAX: usize = 64;
 
 /// A request whose body is waited for.

@@ -17,8 +17,8 @@ const EPOCH_KEY: &str = "epoch";
 const BYTES: &str = "bytes";
 const ENTRIES: &str = "entries";
 
-/// How many bytes a worker may have stored, or given back, without the others knowing: until its next tick at most. By
-/// so much for each worker the budget may be exceeded, and so much goes astray when a VM dies.
+/// How many bytes a worker may have stored, or given back, without the others knowing, until its next tick at most. Beyond
+/// it they are told at once. By so much for each worker the budget may be exceeded, and so much goes astray when a VM dies.
 const UNTOLD_BYTES_MAX: u64 = 16 << 10;
 
 /// Envoy.
@@ -38,7 +38,7 @@ pub struct ProxyHost {
     wrong_routes: RefCell<Vec<(String, String, Monotonic)>>,
 }
 
-/// The most routes that are remembered to be wrong.
+/// The most routes that are remembered to be wrong. Beyond it `health` does not name them; the log does.
 const WRONG_ROUTES_MAX: usize = 16;
 /// For how long: a route that is still there is read each second while it is used.
 const WRONG_FOR: Duration = Duration::from_secs(60);

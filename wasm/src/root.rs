@@ -21,7 +21,7 @@ use larder::http::{Fields, ResponseHead};
 const TICK: Duration = Duration::from_millis(50);
 /// Ticks between two signs of life in the registry of workers.
 const TICKS_PER_SIGN: u32 = 200;
-/// The largest plugin configuration.
+/// The largest plugin configuration in bytes. Beyond it the text is cut, and refused as what is no JSON.
 const CONFIGURATION_BYTES_MAX: usize = 16 << 20;
 
 /// A root context.

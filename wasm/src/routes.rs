@@ -13,7 +13,8 @@ use super::host::{self, ProxyHost};
 use larder::cache::reductions::learn;
 use larder::config::Config;
 
-/// The most different metadata that are remembered.
+/// The most different metadata of routes that are remembered. Beyond it all are forgotten, and read again when they are
+/// met.
 const KNOWN_MAX: usize = 1024;
 
 /// The configurations of the routes of one root.

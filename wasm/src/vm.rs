@@ -17,16 +17,16 @@ use larder::exchange::{Exchange, Kept, catch_up};
 use larder::store::{Fingerprint, Seed};
 use larder::turn::Turn;
 
-/// The most messages that one callback takes from its queue.
+/// The most messages that one callback takes from its queue. Beyond it the others stay there for the next callback.
 const MESSAGES_MAX: usize = 64;
-/// The most effects that one callback brings about. The host answers other streams when the callback has returned: each
-/// answer calls us again, and upon that return the host goes on with the next one, on the same stack. Some two hundred
-/// would overflow it, which kills the VM.
+/// The most effects that one callback brings about. Beyond it the next callback goes on, which comes at once. The host
+/// answers other streams when the callback has returned: each answer calls us again, and upon that return the host goes on
+/// with the next one, on the same stack. Some two hundred would overflow it, which kills the VM.
 const EFFECTS_MAX: usize = 32;
 
-/// The most times in a row that we have ourselves called back at once, until the next tick. Envoy does so before it sees to
-/// the sockets and timers of the thread again (envoy-facts §0.11): should something be due for ever, the worker would do
-/// nothing else.
+/// The most times in a row that we have ourselves called back at once. Beyond it the next tick goes on. Envoy does so
+/// before it sees to the sockets and timers of the thread again (envoy-facts §0.11): should something be due for ever, the
+/// worker would do nothing else.
 const KICKS_MAX: u32 = 1000;
 
 /// A worker's VM.

@@ -9,7 +9,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use crate::config::{AdminConfig, Scope};
 use crate::http::RequestHead;
 
-/// The longest token in bytes.
+/// The longest token in bytes. Beyond it a request counts as one without a token: 401.
 const TOKEN_BYTES_MAX: usize = 4096;
 
 /// The request field that asks for an explanation of the very request it stands in; its value is a token with the

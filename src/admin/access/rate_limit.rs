@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::config::Rate;
 use crate::time::Monotonic;
 
-/// The most names whose buckets are remembered.
+/// The most callers whose buckets are remembered. Beyond it those whose bucket is full again are forgotten, else the one
+/// whose bucket would be full the soonest: it counts as full.
 const NAMES_MAX: usize = 1024;
 
 /// Buckets by name: of callers for their commands, of rules for the invalidations that strangers' requests cause.

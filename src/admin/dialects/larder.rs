@@ -11,13 +11,14 @@ use crate::config::AdminConfig;
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Selector};
 
-/// The longest reason in bytes.
+/// The longest reason of a purge in bytes. Beyond it the command is refused with a 400.
 const REASON_BYTES_MAX: usize = 256;
 
-/// The longest idempotency key in bytes.
+/// The longest idempotency key in bytes. Beyond it the command is refused with a 400.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
-/// The longest namespace in bytes: the table of all of them is one value in shared data.
+/// The longest namespace in bytes: the table of all of them is one value in shared data. Beyond it the command is refused
+/// with a 400.
 const NAMESPACE_BYTES_MAX: usize = 1024;
 
 /// Whether a path is one of this dialect: below the prefix, or the prefix without its slash.

@@ -12,7 +12,7 @@ use crate::http::{Fields, RequestHead, uri};
 /// How many entries or records a page has unless asked otherwise, and at most.
 const PAGE: (u64, u64) = (100, 1000);
 
-/// The most request fields of a question for an explanation.
+/// The most request fields of a question for an explanation. Beyond it the question is refused with a 400.
 const FIELDS_MAX: usize = 64;
 
 /// The parameters of a query, taken out one by one.

@@ -15,17 +15,20 @@ const KNOWN: &str = "url, url_any_query, prefix, host, authority, tag, tags, tag
                      host_regex, type, type_glob, type_regex, tag_glob, tag_regex, status, rule, older_than, \
                      stored_before, all, not, and";
 
-/// The most tags in a list, descendants included: more do not fit into a record.
+/// The most tags in a list, descendants included: more do not fit into a record. Beyond it the command is refused with a
+/// 400. Of those that are no descendants of others `admin.selectors_max` bounds the number, and where that is larger, it
+/// counts here too.
 const TAGS_MAX: usize = 4096;
 
 /// The most conditions of a selector, beside as many as `admin.selectors_max`: so many tags and all other members are shown
-/// as one `and`, which has to be read again.
+/// as one `and`, which has to be read again. Beyond it the command is refused with a 400.
 const MEMBERS_MAX: usize = 32;
 
-/// The most patterns in a selector: all are held against one response.
+/// The most patterns in a selector: all are held against one response. Beyond it the command is refused with a 400.
 const PATTERNS_MAX: usize = 32;
 
-/// The latest time in milliseconds that a JSON number holds to the millisecond.
+/// The latest time in milliseconds that a JSON number holds to the millisecond. Beyond it the command is refused with a
+/// 400.
 const TIME_MAX: u64 = 1 << 53;
 
 /// Reads a selector. Its tags are not expanded yet.

@@ -17,7 +17,7 @@ use crate::admin::{AdminResponse, Command, Dialect, EntriesQuery, Problem, Purge
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Part, Pattern, Selector, Tag, groups_of};
 
-/// The most keys in an answer.
+/// The most keys in an answer. Beyond it the others are left out.
 const KEYS_MAX: usize = 1000;
 
 /// Where Souin has its API unless configured.

@@ -5,7 +5,7 @@ use crate::admin::Problem;
 use crate::http::RequestHead;
 use crate::invalidation::{Selector, Term, hostname};
 
-/// The most query parameters that are read.
+/// The most query parameters that are read. Beyond it the request is refused with a 400.
 const PARAMETERS_MAX: usize = 32;
 
 impl Reader<'_> {

@@ -13,10 +13,12 @@ use crate::admin::{AdminResponse, Caller, Problem};
 use crate::store::{Cas, SharedData, TRIES};
 use crate::time::Monotonic;
 
-/// How many answers are remembered.
+/// How many answers to commands with an idempotency key are remembered. Beyond it the oldest are forgotten, and what
+/// repeats such a command is carried out once more.
 const ANSWERS_MAX: usize = 256;
 
-/// The most bytes of all of them: the table is one value in shared data.
+/// The most bytes of these answers together: the table is one value in shared data. Beyond it the oldest are forgotten
+/// likewise.
 const BYTES_MAX: usize = 256 << 10;
 
 /// For how long.

@@ -11,7 +11,8 @@ use crate::invalidation::{Invalidation, Selector};
 use crate::store::{Cas, SharedData};
 use crate::time::Timestamp;
 
-/// The most namespaces whose versions are remembered; the one changed the longest ago is forgotten first.
+/// The most namespaces whose versions are remembered. Beyond it the one changed the longest ago is forgotten: it counts
+/// from 0 again, and what it purged stays purged.
 pub const NAMESPACES_MAX: usize = 256;
 
 /// Where the table lies in shared data.

@@ -26,7 +26,8 @@ pub struct Allowance {
     at: Monotonic,
 }
 
-/// The most that can be spent at once.
+/// The most stored responses that a worker may look at, at once, to count what purges cover. Beyond it the count is
+/// incomplete, and says so.
 const SAVED_MAX: u64 = 2_000;
 /// What is added in a second.
 const PER_SECOND: u64 = 1_000;
@@ -70,7 +71,8 @@ impl Seldom {
     }
 }
 
-/// The most purges whose responses are still being fetched again.
+/// The most purges whose responses are still being fetched again. Beyond it only what is begun at once is fetched again,
+/// and the answer says `"continues": false`.
 pub const JOBS_MAX: usize = 16;
 
 /// What a purge covers is fetched again bit by bit, so that a purge of very much is no stampede to the origin.

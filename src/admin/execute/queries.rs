@@ -14,21 +14,25 @@ use crate::policy::key::KeyParts;
 use crate::policy::request::{Intent, intent};
 use crate::store::record::Response;
 
-/// The most stored responses that are looked at for one command.
+/// The most stored responses that are looked at for one command. Beyond it the answer says where to go on (`next`), or that
+/// it is not complete.
 const LOOKS_MAX: u64 = 200_000;
-/// The most stored responses of one URL that are shown in full.
+/// The most stored responses of one URL that are shown in full. Beyond it the others are left out.
 const VARIANTS_MAX: usize = 64;
-/// The most URLs of a purge whose stored responses are counted by their keys.
+/// The most URLs of a purge whose stored responses are counted by their keys. Beyond it as many stored responses are looked
+/// at as may be, and the count may be incomplete.
 const URLS_MAX: usize = 64;
-/// The most bytes of records that are read to count what a purge covers.
+/// The most bytes of records that are read to count what a purge covers. Beyond it the count is incomplete, and says so.
 const COUNTED_BYTES_MAX: u64 = 2 << 20;
 /// What a survey costs beside what it finds, in looks.
 const SURVEY_COSTS: u64 = 50;
 /// How much matching costs as much as reading a stored response.
 const WORK_PER_LOOK: u64 = 32;
-/// The most pages that are looked through for one response of a host.
+/// The most pages that are looked through for one response of a host. Beyond it none counts as stored, and the purge is
+/// taken for one of everything (403 without `purge_all`).
 const PAGES_MAX: usize = 4;
-/// The most records of the journal that an explanation lists.
+/// The most records of the journal that an explanation lists. Beyond it the others are left out, and the list is said to be
+/// incomplete.
 const RECORDS_MAX: usize = 20;
 
 /// Whether the cache can do its work, and a few facts.

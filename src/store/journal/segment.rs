@@ -10,7 +10,8 @@ use crate::invalidation::{Mode, decode};
 
 const LAYOUT: u8 = 2;
 
-/// No journal gets that far: a segment with a greater number is none, and positions never overflow.
+/// The greatest number of a segment: no journal gets that far, and positions never overflow. Beyond it a segment counts as
+/// damaged.
 const NO_MAX: u64 = u64::MAX >> 16;
 
 /// The nonce of a segment that may belong to any journal.

@@ -5,7 +5,7 @@ use crate::deviation::sizes;
 use crate::invalidation::{CALLBACK_WORK_MAX, Invalidation, Matcher, Subject, Work, decode};
 use crate::store::SharedData;
 
-/// The most records that are held against one stored response.
+/// The most records that are held against one stored response to explain it. Beyond it the list is said to be incomplete.
 const RECORDS_HELD_MAX: usize = 2048;
 
 /// How much matching takes as long as making a regular expression ready for it.
