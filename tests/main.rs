@@ -63,6 +63,9 @@ mod matching;
 /// What Larder honours, as the README lists it.
 mod honours;
 
+/// The bounds of the code, as docs/limits.md lists them.
+mod limits;
+
 /// The words of reports.
 mod words;
 

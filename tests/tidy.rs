@@ -334,6 +334,12 @@ fn the_page_of_outcomes_lists_reasons_and_metrics_as_they_are() {
 }
 
 #[test]
+fn the_page_of_limits_lists_every_bound_as_it_is() {
+    let files = ["src", "wasm/src"].into_iter().flat_map(files).collect::<Vec<_>>();
+    page_has("docs/limits.md", "end of limits", &crate::limits::markdown(&files));
+}
+
+#[test]
 fn the_page_of_the_admin_route_lists_its_routes_as_they_are() {
     page_has("envoy/ADMIN.md", "end of routes", &markdown(&AdminConfig::default().path));
 }
