@@ -6,10 +6,11 @@ import http.client
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 
-from envoy import Envoy, give_up
+from edge import Edge
 
 CURL = shutil.which("curl")
 TRIES = 100
@@ -47,7 +48,7 @@ class Response:
 
 
 class Client:
-    def __init__(self, envoy: Envoy, base: str) -> None:
+    def __init__(self, envoy: Edge, base: str) -> None:
         self.envoy = envoy
         self.base = base
 
@@ -58,7 +59,7 @@ class Client:
             if worker in (None, response.worker):
                 response.tries = tries
                 return response
-        give_up(f"None of {TRIES} connections went to worker {worker}.")
+        sys.exit(f"None of {TRIES} connections went to worker {worker}.")
 
     def _once(self, request: Request) -> Response:
         before = self.envoy.accepted()
@@ -74,7 +75,7 @@ class Client:
         command = [CURL, "--noproxy", "*", "--max-time", "20", *request.arguments(self.base)]
         said = subprocess.run(command, stdout=subprocess.PIPE, check=False)
         if said.returncode != 0:
-            give_up(f"curl failed with exit code {said.returncode}: {request.shown(self.base)}")
+            sys.exit(f"curl failed with exit code {said.returncode}: {request.shown(self.base)}")
         head, _, body = said.stdout.decode(errors="replace").partition("\r\n\r\n")
         start, *lines = head.split("\r\n")
         return int(start.split()[1]), [tuple(line.split(": ", 1)) for line in lines if ": " in line], body

@@ -17,10 +17,13 @@ import sys
 from pathlib import Path
 from threading import Event, Thread
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from client import Client
-from envoy import Envoy, Upstream, give_up
-from origin import Origin
+from edge import Edge
+from origin import Origin, Pages
 from tour import Failed, tour
+from upstream import Upstream
 
 
 def main() -> None:
@@ -37,16 +40,17 @@ def main() -> None:
 
 
 def demo(port: int | None) -> None:
-    origin = Origin(0)
-    Thread(target=origin.serve_forever, daemon=True).start()
+    pages = Pages()
+    origin = Origin(pages.answer)
+    origin.start_aside()
     token, configuration = with_token()
-    with Envoy(Upstream("127.0.0.1", origin.server_port), configuration, port) as envoy:
+    with Edge(Upstream("127.0.0.1", origin.port), configuration, port) as envoy:
         base = f"http://127.0.0.1:{envoy.port}"
-        print(f"Envoy with two workers and Larder listens on {base}/, its origin on 127.0.0.1:{origin.server_port}.")
+        print(f"Envoy with two workers and Larder listens on {base}/, its origin on 127.0.0.1:{origin.port}.")
         try:
-            tour(Client(envoy, base), origin, token)
+            tour(Client(envoy, base), pages, token)
         except Failed as failed:
-            give_up(f"\nThat is not what should have happened: {failed}")
+            sys.exit(f"\nThat is not what should have happened: {failed}")
         if os.environ.get("DEMO_EXIT", "") in ("", "0"):
             wait(envoy, f"Try {base}/product/42, or any other path.", token)
 
@@ -57,12 +61,12 @@ def run(origin: Upstream, port: int | None, config: str | None) -> None:
         socket.create_connection((origin.host, origin.port), timeout=3).close()
     except OSError as error:
         print(f"Nothing answers at {origin} yet ({error}); going on all the same.")
-    with Envoy(origin, configuration, port) as envoy:
+    with Edge(origin, configuration, port) as envoy:
         base = f"http://127.0.0.1:{envoy.port}"
         wait(envoy, f"Envoy with Larder listens on {base}/, in front of {origin}.", token)
 
 
-def wait(envoy: Envoy, greeting: str, token: str | None) -> None:
+def wait(envoy: Edge, greeting: str, token: str | None) -> None:
     """Shows the access log until Ctrl-C."""
     print(f"\n{greeting}")
     if token:
@@ -75,7 +79,7 @@ def wait(envoy: Envoy, greeting: str, token: str | None) -> None:
     Thread(target=lambda: (envoy.process.wait(), ended.set()), daemon=True).start()
     while not ended.wait(timeout=1):  # A wait without a timeout would not notice signals.
         pass
-    give_up("Envoy has ended.")
+    sys.exit("Envoy has ended.")
 
 
 def with_token() -> tuple[str, str]:
@@ -90,7 +94,7 @@ def read(path: str) -> str:
     try:
         return Path(path).read_text()
     except OSError as error:
-        give_up(f"The configuration cannot be read: {error}.")
+        sys.exit(f"The configuration cannot be read: {error}.")
 
 
 def parse() -> argparse.Namespace:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from client import Client, Request, Response
-from origin import SECONDS_PER_PAGE, Origin
+from origin import SECONDS_PER_PAGE, Pages
 
 PAGE = "/product/42"
 SHOWN = ("age", "etag", "cache-status")
@@ -25,7 +25,7 @@ class Failed(Exception):
     """A step did not show what it claims."""
 
 
-def tour(client: Client, origin: Origin, token: str) -> None:
+def tour(client: Client, origin: Pages, token: str) -> None:
     guide = Guide(client, origin)
     admin = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
@@ -72,7 +72,7 @@ def tour(client: Client, origin: Origin, token: str) -> None:
 class Guide:
     """Tells, asks and checks."""
 
-    def __init__(self, client: Client, origin: Origin) -> None:
+    def __init__(self, client: Client, origin: Pages) -> None:
         self.client = client
         self.origin = origin
         self.requests = 0

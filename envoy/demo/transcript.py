@@ -17,10 +17,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
-from envoy import Envoy, Upstream
-from origin import Origin
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from edge import Edge
+from origin import Origin, Pages
+from upstream import Upstream
 
 TOKEN = "not a secret"
 CONFIGURATION = {
@@ -52,9 +54,9 @@ FENCES = re.compile(r"(?ms)^```console\n(.*?)^```$")
 def main() -> None:
     path = Path(sys.argv[1])
     page = path.read_text()
-    origin = Origin(0, seconds_per_page=0)
-    Thread(target=origin.serve_forever, daemon=True).start()
-    with Envoy(Upstream("127.0.0.1", origin.server_port), json.dumps(CONFIGURATION), None) as envoy:
+    origin = Origin(Pages(seconds_per_page=0).answer)
+    origin.start_aside()
+    with Edge(Upstream("127.0.0.1", origin.port), json.dumps(CONFIGURATION), None) as envoy:
         shell = Shell(envoy.port)
         ran = FENCES.sub(lambda block: f"```console\n{session(shell, block[1])}```", page)
     if "--update" in sys.argv:
