@@ -8,11 +8,15 @@ machine to others. ATTACKS="ranges tags" in the environment: these kinds alone.
 import asyncio
 import json
 import os
+import pathlib
 import random
 import socket
 import sys
 
-from wire import Client, head_of, read_head
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "envoy"))
+
+from stand.origin import Origin, Response, read_head
+from wire import Client, head_of
 
 # How long one waits for an answer: longer than Envoy's own patience with silence.
 HANGS_AFTER = 25.0
@@ -25,49 +29,32 @@ TAGS = ", ".join(f"{n:0200}" for n in range(120))
 BANS = 500
 
 
-class Origin:
-    """Answers by the second part of the path."""
-
-    async def start(self):
-        server = await asyncio.start_server(self.serve, "127.0.0.1", 0, limit=256 << 10)
-        self.port = server.sockets[0].getsockname()[1]
-
-    async def serve(self, reader, writer):
-        try:
-            while head := await read_head(reader):
-                start, fields = head
-                await reader.readexactly(int(fields.get("content-length", 0)))
-                kind = (start.split()[1].split("?")[0].split("/") + ["", ""])[2]
-                await self.answer(writer, kind, fields)
-        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    async def answer(self, writer, kind, fields):
-        if kind == "slow":
-            await asyncio.sleep(3)
-        if kind == "stall":
-            # What is announced never comes.
-            writer.write(head(MIB) + b"x" * 20_000)
-            await asyncio.sleep(0.1)
-            writer.write(b"x" * 20_000)
-            await asyncio.sleep(60)
-            return
-        if kind == "file" and (part := fields.get("range")):
-            first, last = (int(position) for position in part.removeprefix("bytes=").split("-"))
-            writer.write(head(last + 1 - first, 206, f'ETag: "file"\r\nContent-Range: bytes {first}-{last}/{FILE_BYTES}\r\n'))
-            writer.write(bytes(last + 1 - first))
-        elif kind == "tags":
-            writer.write(head(2000, 200, f"Cache-Tag: {TAGS}\r\n") + bytes(2000))
-        else:
-            bytes_of = {"big": MIB, "flood": 30_000}.get(kind, 500)
-            writer.write(head(bytes_of, 200, 'ETag: "page"\r\n') + bytes(bytes_of))
-        await writer.drain()
+async def answer(request):
+    """By the second part of the path."""
+    kind = (request.path.split("/") + ["", ""])[2]
+    if kind == "slow":
+        await asyncio.sleep(3)
+    if kind == "stall":
+        return fine(stalling(), **{"Content-Length": str(MIB)})
+    if kind == "file" and (part := request.fields.get("range")):
+        first, last = (int(position) for position in part.removeprefix("bytes=").split("-"))
+        of_file = {"ETag": '"file"', "Content-Range": f"bytes {first}-{last}/{FILE_BYTES}"}
+        return fine(bytes(last + 1 - first), 206, **of_file)
+    if kind == "tags":
+        return fine(bytes(2000), **{"Cache-Tag": TAGS})
+    return fine(bytes({"big": MIB, "flood": 30_000}.get(kind, 500)), ETag='"page"')
 
 
-def head(length, status=200, more=""):
-    return f"HTTP/1.1 {status} Fine\r\nContent-Length: {length}\r\nCache-Control: max-age=600\r\n{more}\r\n".encode()
+async def stalling():
+    """What is announced never comes."""
+    yield b"x" * 20_000
+    await asyncio.sleep(0.1)
+    yield b"x" * 20_000
+    await asyncio.sleep(60)
+
+
+def fine(body, status=200, **fields):
+    return Response(status, {"Cache-Control": "max-age=600", **fields}, body)
 
 
 class Attackers:
@@ -206,7 +193,7 @@ class Attackers:
 
 
 async def main():
-    origin = Origin()
+    origin = Origin(answer)
     await origin.start()
     print(origin.port, flush=True)
     reader = asyncio.StreamReader()

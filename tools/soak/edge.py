@@ -1,20 +1,16 @@
 """A real Envoy with its listener in a file of its own, so that configurations can be pushed."""
 
-import asyncio
 import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-OUT = ROOT / "target/soak"
-MODULE = ROOT / "target/trap/larder.wasm"
+from stand import find, template
+from stand.process import Envoy
+
+OUT = find.CHECKOUT / "target/soak"
+MODULE = find.CHECKOUT / "target/trap/larder.wasm"
 WORKERS = 4
-# The plugin configuration as it stands in envoy.yaml.
-SHIPPED = 'value: |\n                    { "collapse": { "cluster": "route_loop" } }\n'
 # A request that waits in a VM that dies ends by Envoy's silence timeout (envoy/envoy.yaml), which is shorter here.
 IDLE = 8.0
 TOKEN = "secret"
@@ -36,37 +32,31 @@ ATTACKED_CLUSTER = """
 """
 # On loopback Linux buffers megabytes for a client that does not read; over a network it begins with little.
 SEND_BUFFER = "socket_options: [{ level: 1, name: 7, int_value: 16384, state: STATE_LISTENING }]\n    "
+CHANGES = {
+    "stream_idle_timeout: 60s": f"stream_idle_timeout: {IDLE}s",
+    "stat_prefix: larder\n    #": f"stat_prefix: larder\n    {SEND_BUFFER}#",
+    "- match: { prefix: / }\n": f"{ATTACKED}- match: {{ prefix: / }}\n",
+}
 
 
-class Envoy:
+class Edge(Envoy):
+    """Envoy in front of two origins, whose listener is what was pushed last."""
+
     def __init__(self, origin_port, attacked_port):
         OUT.mkdir(parents=True, exist_ok=True)
-        found = subprocess.run([sys.executable, ROOT / "tools/get.py", "envoy"], stdout=subprocess.PIPE, check=True)
-        yaml = (ROOT / "envoy/envoy.yaml").read_text()
-        for old, new in {
-            "address: 127.0.0.1, port_value: 9901": "address: 127.0.0.1, port_value: 0",
-            "address: 0.0.0.0, port_value: 10000": "address: 127.0.0.1, port_value: 0",
-            "port_value: 8000": f"port_value: {origin_port}",
-            "filename: dist/larder.wasm": f"filename: {json.dumps(str(MODULE))}",
-            "stream_idle_timeout: 60s": f"stream_idle_timeout: {IDLE}s",
-            "stat_prefix: larder\n    #": f"stat_prefix: larder\n    {SEND_BUFFER}#",
-            "- match: { prefix: / }\n": f"{ATTACKED}- match: {{ prefix: / }}\n",
-        }.items():
-            assert yaml.count(old) == 1, f"envoy/envoy.yaml should have this exactly once: {old!r}"
-            yaml = yaml.replace(old, new)
-        before, rest = yaml.split("  listeners:\n")
-        self.listener, clusters = rest.split("  clusters:\n")
+        before, rest = template.fill_in(("127.0.0.1", origin_port), MODULE, more=CHANGES).split("  listeners:\n")
+        self.template, clusters = rest.split("  clusters:\n")
         clusters += ATTACKED_CLUSTER.replace("PORT", str(attacked_port))
         source = f"dynamic_resources: {{ lds_config: {{ path_config_source: {{ path: {OUT}/listener.yaml }} }} }}\n"
-        (OUT / "envoy.yaml").write_text(f"{before}  clusters:\n{clusters}{source}")
         self.pushes = 0
         self.push({})
-        (OUT / "admin").unlink(missing_ok=True)
-        command = [found.stdout.decode().strip(), "--config-path", OUT / "envoy.yaml", "--admin-address-path"]
-        command += [OUT / "admin", "--concurrency", str(WORKERS), "--disable-hot-restart", "--log-level", "warning"]
-        command += ["--drain-time-s", "5", "--service-node", "soak", "--service-cluster", "soak"]
-        with open(OUT / "log", "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        more = ("--drain-time-s", "5", "--service-node", "soak", "--service-cluster", "soak")
+        super().__init__(f"{before}  clusters:\n{clusters}{source}", *more, workers=WORKERS, folder=OUT)
+
+    def wait(self, seconds=60):
+        super().wait(seconds)
+        # The port stays the same over all pushes.
+        self.template = self.template.replace("127.0.0.1, port_value: 0", f"127.0.0.1, port_value: {self.port}", 1)
 
     def push(self, configuration):
         """No two are alike: Envoy takes up one that it knows as it was."""
@@ -76,46 +66,21 @@ class Envoy:
         # Full long before the end, so that what grows then is no store that fills.
         store = {"bytes_max": "64MiB", "worker_bytes_max": "16MiB", **configuration.pop("store", {})}
         whole = {"admin": admin, "collapse": collapse, "store": store, **configuration}
-        quoted = json.dumps(json.dumps(whole) + " " * self.pushes)
         typed = '  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: larder\n'
         numbered = f"    metadata: {{ filter_metadata: {{ push: {{ number: {self.pushes} }} }} }}\n    address:"
-        yaml = self.listener.replace("  - name: larder\n    address:", typed + numbered)
-        assert yaml.count(SHIPPED) == 1, f"envoy/envoy.yaml should have this exactly once: {SHIPPED!r}"
-        yaml = yaml.replace(SHIPPED, f"value: {quoted}\n")
+        yaml = self.template.replace("  - name: larder\n    address:", typed + numbered)
+        yaml = template.configured(yaml, json.dumps(whole) + " " * self.pushes)
         looped = typed.replace("larder", "route_loop")
         yaml = yaml.replace("  - name: route_loop\n    internal", f"{looped}    internal")
         (OUT / "next.yaml").write_text(f"resources:\n{yaml}")
         (OUT / "next.yaml").rename(OUT / "listener.yaml")
-
-    async def ready(self):
-        for _ in range(600):
-            try:
-                self.admin = (OUT / "admin").read_text().strip()
-                found = re.search(r"^larder::(\S+):(\d+)", self.get("/listeners"), re.MULTILINE)
-                if found and self.get("/ready").strip() == "LIVE":
-                    self.port = int(found[2])
-                    # The port stays the same over all pushes.
-                    self.listener = self.listener.replace("127.0.0.1, port_value: 0", f"127.0.0.1, port_value: {self.port}", 1)
-                    return
-            except OSError:
-                pass
-            await asyncio.sleep(0.1)
-        sys.exit("Envoy was not ready within 60 seconds")
-
-    def get(self, target):
-        with urllib.request.urlopen(f"http://{self.admin}{target}", timeout=20) as response:
-            return response.read().decode()
-
-    def stats(self, names):
-        lines = self.get(f"/stats?filter={names}").splitlines()
-        return {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
 
     def memory(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s*(\d+)", status)[1]) / 1024
 
     def died(self):
-        return len(re.findall(r"Function: \w+ failed", (OUT / "log").read_text(errors="replace")))
+        return len(re.findall(r"Function: \w+ failed", self.log()))
 
 
 def cpu_seconds(pid):

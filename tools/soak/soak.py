@@ -16,9 +16,12 @@ import random
 import sys
 import time
 
-from edge import IDLE, OUT, TOKEN, Envoy, cpu_seconds, machine_seconds
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "envoy"))
+
+from edge import IDLE, OUT, TOKEN, Edge, cpu_seconds, machine_seconds
 from report import growth, plot, quantile, steady, table
-from wire import Client, read_head
+from stand.origin import Origin, Response
+from wire import Client
 
 ATTACKS = pathlib.Path(__file__).with_name("attacks.py")
 # The parts, and how much of the time each has.
@@ -41,53 +44,27 @@ STALE = ("soft-purged", "stale-while-revalidate", "stale-if-error", "stale-if-do
 SLACK = 1.5  # Age is in whole seconds, and the machine may be busy.
 
 
-class Origin:
+class Resources:
     """Answers with a number for each response, and remembers for which request and when each was made."""
 
     def __init__(self):
-        self.made, self.connections, self.server = [], set(), None
+        self.made = []
 
-    async def start(self, port=0):
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", port)
-        self.port = self.server.sockets[0].getsockname()[1]
-
-    async def restart(self):
-        self.server.close()
-        for writer in list(self.connections):
-            writer.transport.abort()
-        await asyncio.sleep(1)
-        await self.start(self.port)
-
-    async def serve(self, reader, writer):
-        self.connections.add(writer)
-        try:
-            while head := await read_head(reader):
-                await asyncio.sleep(random.random() * 0.03)
-                writer.write(self.answer(*head))
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            self.connections.discard(writer)
-            writer.close()
-
-    def answer(self, start, fields):
-        path = start.split()[1].split("?")[0]
-        kind, variant = path.split("/")[1], fields.get("x-variant", "-")
+    async def answer(self, request):
+        await asyncio.sleep(random.random() * 0.03)
+        path = request.path
+        kind, variant = path.split("/")[1], request.fields.get("x-variant", "-")
         if kind not in CONTROL:
-            return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+            return Response(404)
         if kind == "failing" and random.random() < 0.3:
-            return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+            return Response(503)
         number = len(self.made)
         self.made.append((path, variant, time.monotonic()))
         body = f"{number} {path} {variant}\n".encode()
         if kind == "large":
             body += b"x" * 300_000
-        head = (
-            f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nCache-Control: {CONTROL[kind]}\r\n"
-            f"ETag: \"{number}\"\r\nCache-Tag: {kind}, {path.split('/')[2]}\r\n"
-        )
-        return head.encode() + (b"Vary: x-variant\r\n" if kind == "varied" else b"") + b"\r\n" + body
+        fields = {"Cache-Control": CONTROL[kind], "ETag": f'"{number}"', "Cache-Tag": f"{kind}, {path.split('/')[2]}"}
+        return Response(200, {**fields, "Vary": "x-variant"} if kind == "varied" else fields, body)
 
 
 class Soak:
@@ -159,7 +136,7 @@ class Soak:
     def judge(self, asked, since, verdict, body):
         (kind, path, variant), (began, (soft, hard)) = asked, since
         number, said_path, said_variant = body.split(b"\n", 1)[0].decode().split()
-        made_path, made_variant, made = self.origin.made[int(number)]
+        made_path, made_variant, made = self.resources.made[int(number)]
         if (said_path, said_variant) != (made_path, made_variant) or made_path != path:
             return self.complain(f"{path} was answered with {body[:60]!r}")
         if kind == "varied" and made_variant != variant:
@@ -215,7 +192,7 @@ class Soak:
 
     async def restart(self):
         self.count["restarts"] += 1
-        await self.origin.restart()
+        await self.origin.restart(1)
 
     async def sample(self):
         stats = await asyncio.to_thread(self.envoy.stats, "larder_stored_bytes|vm_reload_success|server.memory_allocated")
@@ -226,14 +203,15 @@ class Soak:
         ))
 
     async def run(self):
-        self.origin = Origin()
+        self.resources = Resources()
+        self.origin = Origin(self.resources.answer)
         await self.origin.start()
         pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
         self.attackers = await asyncio.create_subprocess_exec(sys.executable, ATTACKS, **pipes)
         try:
-            self.envoy = Envoy(self.origin.port, int(await self.attackers.stdout.readline()))
+            self.envoy = Edge(self.origin.port, int(await self.attackers.stdout.readline()))
             try:
-                await self.envoy.ready()
+                await asyncio.to_thread(self.envoy.wait)
                 self.begin = time.monotonic()
                 self.end = self.begin + self.seconds
                 acts = [(PURGE_EVERY, self.purge), (PUSH_EVERY, self.push), (TRAP_EVERY, self.trap),
@@ -242,8 +220,7 @@ class Soak:
                 await asyncio.gather(self.go_on(), *map(self.client, range(CLIENTS)), *(self.every(*act) for act in acts))
                 return await self.settled()
             finally:
-                self.envoy.process.terminate()
-                self.envoy.process.wait()
+                self.envoy.end()
         finally:
             if self.attackers.returncode is None:
                 self.attackers.kill()
@@ -282,7 +259,7 @@ class Soak:
         under_attack = [sample for sample in self.samples if sample[0] >= attacked.began - self.begin]
         grows, usual = growth(under_attack), quantile([sample[1] for sample in under_attack], 0.5)
         minutes = (under_attack[-1][0] - under_attack[0][0]) / 60
-        print(json.dumps(self.count), f"origin answered {len(self.origin.made)}", sep="\n")
+        print(json.dumps(self.count), f"origin answered {len(self.resources.made)}", sep="\n")
         print(table([Part.TITLES, *(part.row() for part in self.parts.values())]))
         print(table([("attack", "sent", "answered", "ended", "hung"),
                      *((kind, *map(str, count.values())) for kind, count in attacks.items())]))

@@ -1,17 +1,9 @@
-"""HTTP/1.1 over asyncio's streams, as little of it as the soak needs."""
+"""A client over asyncio's streams, as little of HTTP/1.1 as the soak needs."""
 
 import asyncio
 import time
 
-
-async def read_head(reader):
-    """(start line, fields); none where the connection ends."""
-    raw = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
-    if not raw:
-        return None
-    start, *lines = raw.decode("latin-1").split("\r\n")
-    fields = dict(line.split(": ", 1) for line in lines if ": " in line)
-    return start, {name.lower(): value for name, value in fields.items()}
+from stand.origin import read_head
 
 
 def head_of(method, path, host, fields=None, body=b""):
