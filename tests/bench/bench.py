@@ -9,22 +9,23 @@ Envoy has one core and the load another. Targets take turns, so that what else t
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "envoy"))
+
 import envoys
 from load import Load, Loader, Sample
 from matrix import GOALS, LANDSCAPE, LOADS, TARGETS, Goal, Parts, expects_origin
 from report import Results, begin, write
 from servers import LOAD_CORE, Envoy, Server, give_up, say
+from stand import find
 from stories import STORIES
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
-FOLDER = CHECKOUT / "target" / "bench"
+FOLDER = find.CHECKOUT / "target" / "bench"
 ROUNDS, QUICK_ROUNDS = 5, 3
 # For V8, which compiles once more what is run often.
 SECONDS_TO_WARM_UP, QUICK_SECONDS_TO_WARM_UP = 2, 1
@@ -40,10 +41,10 @@ def main() -> None:
     parts = find_parts({cell.split("/")[0] for cell in measured})
     results = Results(parts, goals, quick, only)
     begin(FOLDER)
-    with Envoy("origin", parts.envoy, envoys.origin(), LOAD_CORE) as origin:
+    with Envoy("origin", envoys.origin(), LOAD_CORE) as origin:
         origin.wait()
         parts = replace(parts, origin_port=origin.port)
-        loader = Loader(program("wrk"), origin)
+        loader = Loader(find.program("wrk"), origin)
         take_turns(parts, loader, measured, results)
         for name, story in STORIES.items():
             if any(goal.cell.startswith(name) for goal in goals):
@@ -119,24 +120,12 @@ def check(cell: str, sample: Sample, results: Results) -> None:
 
 
 def find_parts(targets: set[str]) -> Parts:
-    module = CHECKOUT / "dist" / "larder.wasm"
-    filters = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "wasm32-wasip1/release/examples"
-    if not (module.exists() and (filters / "noop.wasm").exists()):
+    filters = Path(os.environ.get("CARGO_TARGET_DIR", find.CHECKOUT / "target")) / "wasm32-wasip1/release/examples"
+    if not (find.MODULE.exists() and (filters / "noop.wasm").exists()):
         give_up("The modules are missing: run `make bench`, which builds them first.")
-    nginx = optional("nginx") if "nginx" in targets else None
-    varnish = optional("varnishd") if "varnish" in targets else None
-    return Parts(program("envoy"), module, filters.resolve(), nginx, varnish)
-
-
-def program(name: str) -> str:
-    return optional(name) or sys.exit(1)  # get.py has said why.
-
-
-def optional(name: str) -> str | None:
-    found = subprocess.run(
-        [sys.executable, CHECKOUT / "tools" / "get.py", name], stdout=subprocess.PIPE, text=True, check=False
-    )
-    return found.stdout.strip() if found.returncode == 0 else None
+    nginx = find.optional("nginx") if "nginx" in targets else None
+    varnish = find.optional("varnishd") if "varnish" in targets else None
+    return Parts(find.envoy(), find.MODULE, filters.resolve(), nginx, varnish)
 
 
 if __name__ == "__main__":

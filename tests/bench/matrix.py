@@ -48,7 +48,7 @@ class Goal:
 
 
 def in_envoy(config: Callable[[Parts], dict]) -> Callable[[str, Parts], Server]:
-    return lambda name, parts: Envoy(name, parts.envoy, config(parts))
+    return lambda name, parts: Envoy(name, config(parts))
 
 
 def behind(*filters: Callable[[Parts], dict]) -> Callable[[str, Parts], Server]:

@@ -16,6 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import Callable, NoReturn
 
+from stand import process
+
 # The first and the last that this program may use; with one alone nothing is measured.
 SERVER_CORE, LOAD_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 SECONDS_TO_START = 60
@@ -86,29 +88,23 @@ class Server:
 class Envoy(Server):
     """Envoy with one worker."""
 
-    def __init__(self, name: str, binary: str, config: dict, core: int = SERVER_CORE) -> None:
+    def __init__(self, name: str, config: dict, core: int = SERVER_CORE) -> None:
         super().__init__(name, core)
-        (self.path / "envoy.json").write_text(json.dumps(config))
-        command = [binary, "--config-path", "envoy.json", "--admin-address-path", "admin", "--concurrency", "1"]
-        self.start([*command, "--disable-hot-restart", "--log-level", "warning"])
+        options = {"workers": 1, "listener": "bench", "folder": self.path, "before": tied_to(core)}
+        self.envoy = process.Envoy(json.dumps(config), **options)
+        self.process = self.envoy.process
+
+    def stop(self) -> None:
+        self.envoy.end()
+        self.folder.cleanup()
 
     def is_ready(self) -> bool:
-        try:
-            if self.admin("/ready").strip() != "LIVE":
-                return False
-            self.port = int(self.admin("/listeners").strip().rsplit(":", 1)[1])
-        except (OSError, ValueError, IndexError):
-            return False
-        return True
-
-    def admin(self, target: str) -> str:
-        address = (self.path / "admin").read_text().strip()
-        with urllib.request.urlopen(f"http://{address}{target}", timeout=10) as response:
-            return response.read().decode()
+        is_ready = self.envoy.is_ready()
+        self.port = self.envoy.port
+        return is_ready
 
     def stat(self, name: str) -> int:
-        found = [line for line in self.admin(f"/stats?filter=^{name}$").splitlines() if ": " in line]
-        return int(found[0].split(": ")[1]) if found else 0
+        return self.envoy.stats(f"^{name}$").get(name, 0)
 
     def requests(self) -> int:
         return self.stat("http.bench.downstream_rq_total")

@@ -76,7 +76,7 @@ def eviction(parts: Parts, loader: Loader, quick: bool) -> dict[str, list[float]
 
 
 def started(parts: Parts, config: dict) -> Envoy:
-    server = Envoy("larder", parts.envoy, envoys.proxy(parts.origin_port, envoys.larder(parts.larder, config)))
+    server = Envoy("larder", envoys.proxy(parts.origin_port, envoys.larder(parts.larder, config)))
     server.wait()
     return server
 
