@@ -1,7 +1,8 @@
 // Starts and ends what a run needs: the package's origin server, and an Envoy with Larder in front of it.
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -15,6 +16,7 @@ const PATIENCE_MS = 20_000
 export class Processes {
   #folder = mkdtempSync(join(tmpdir(), 'larder-conformance-'))
   #running = []
+  #log
 
   constructor () {
     process.on('exit', () => this.end())
@@ -34,27 +36,22 @@ export class Processes {
     return await until(`the origin's port (${log})`, () => /^Listening on http:.*:(\d+)\//m.exec(read(log))?.[1])
   }
 
-  /** An Envoy with two workers, Larder configured so, in front of that origin; returns where it listens. */
+  /** An Envoy with two workers, Larder configured by that file, in front of that origin; returns where it listens. */
   async envoy (originPort, configuration) {
-    const [config, admin, log] = ['envoy.yaml', 'admin', 'envoy.log'].map(name => join(this.#folder, name))
-    writeFileSync(config, bootstrap(originPort, configuration))
-    const child = this.#start(process.env.LARDER_ENVOY ?? 'envoy', [
-      '--config-path', config, '--admin-address-path', admin,
-      '--concurrency', '2', '--disable-hot-restart', '--log-level', 'warning'
-    ], log)
-    const address = await until('an admin address', () => {
-      if (child.exitCode !== null) throw new Error(`Envoy ended at once:\n${read(log)}`)
-      return read(admin).trim()
+    const child = spawn('python3', ['-m', 'stand', originPort, configuration], {
+      cwd: join(CHECKOUT, 'envoy'), stdio: ['pipe', 'pipe', 'inherit']
     })
-    return await until('a listener', async () => {
-      const listeners = await fetch(`http://${address}/listeners?format=text`).then(answer => answer.text())
-      return /^larder::(\S+)/m.exec(listeners)?.[1]
-    })
+    this.#running.push(child)
+    const [said] = await Promise.race([once(child.stdout, 'data'), once(child, 'close')])
+    if (!(said instanceof Buffer)) throw new Error('Envoy did not start.')
+    const { listener, log } = JSON.parse(said)
+    this.#log = log
+    return listener
   }
 
   /** What Envoy and Larder complained about. */
   complaints () {
-    return read(join(this.#folder, 'envoy.log')).split('\n').filter(line => /\[(error|critical)\]|panick/.test(line))
+    return read(this.#log).split('\n').filter(line => /\[(error|critical)\]|panick/.test(line))
   }
 
   end () {
@@ -71,26 +68,6 @@ export class Processes {
     this.#running.push(spawn('sh', ['-c', `read -r _; kill -9 ${child.pid}`], { stdio: ['pipe', 'ignore', 'ignore'] }))
     return child
   }
-}
-
-/** The very configuration that operators copy, with ports, module and plugin configuration filled in. */
-function bootstrap (originPort, configuration) {
-  const module = join(CHECKOUT, 'dist/larder.wasm')
-  if (!existsSync(module)) throw new Error('dist/larder.wasm is missing: run `make build`')
-  const filled = [
-    ['port_value: 9901', 'port_value: 0'],
-    ['0.0.0.0, port_value: 10000', '127.0.0.1, port_value: 0'],
-    ['port_value: 8000', `port_value: ${originPort}`],
-    ['dist/larder.wasm', module],
-    ['value: |\n                    { "collapse": { "cluster": "route_loop" } }\n', `value: ${JSON.stringify(JSON.stringify(configuration))}\n`]
-  ]
-  let yaml = readFileSync(join(CHECKOUT, 'envoy/envoy.yaml'), 'utf8')
-  for (const [from, to] of filled) {
-    const parts = yaml.split(from)
-    if (parts.length !== 2) throw new Error(`envoy/envoy.yaml should have this exactly once: ${from}`)
-    yaml = parts.join(to)
-  }
-  return yaml
 }
 
 function read (path) {

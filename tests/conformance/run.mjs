@@ -26,7 +26,7 @@ const only = new Set(process.argv.slice(2))
 
 const processes = new Processes()
 // Its origin fails on purpose, for one test while others run: with breakers it would be taken to be down.
-const listener = await processes.envoy(await processes.origin(), read('larder.json'))
+const listener = await processes.envoy(await processes.origin(), join(import.meta.dirname, 'larder.json'))
 const chosen = only.size ? all.map(group => ({ ...group, tests: group.tests.filter(inFull) })) : all
 await runTests(chosen, withTimeout, false, `http://${listener}`, AT_ONCE)
 const outcomes = outcomesOf(chosen, getResults())
