@@ -135,7 +135,7 @@ impl LearnedRoute {
     }
 }
 
-/// How many learned routes are kept.
+/// How many learned routes are kept. Beyond it one takes the place of another, which is learned again when it is met.
 const LEARNED_ROUTES: u32 = 1024;
 
 fn place_of(number: u32) -> String {

@@ -15,11 +15,13 @@ use crate::store::set::{SetSnapshot, Way};
 use crate::time::Monotonic;
 use crate::turn::Turn;
 
-/// The most sets that a tick looks at, and ways in them, and how many bytes of records may be read for that.
+/// The most sets that a tick looks at for what is hard purged. Beyond it the next tick goes on.
 const SETS_PER_TICK: u32 = 256;
+/// The most ways that a tick looks at for that. Beyond it the next tick goes on.
 const WAYS_PER_TICK: u32 = 192;
+/// How many bytes of records a tick may read for that. Beyond it the next tick goes on.
 const BYTES_PER_TICK: u64 = 1 << 20;
-/// The most of its own copies that a tick looks at.
+/// The most of its own copies that a tick looks at for what is hard purged. Beyond it the next tick goes on.
 const COPIES_PER_TICK: usize = 256;
 /// How many of them at a time.
 const COPIES_AT_ONCE: usize = 16;

@@ -20,9 +20,10 @@ use crate::turn::Turn;
 
 /// The most variants whose uses are looked up to find one that makes room. Beyond it the others stay.
 const LOOKS_MAX: usize = 32;
-/// The most variants that are still to be listed, and how often that is tried. Beyond it a variant stays off the list of
-/// its URL: `variants_max` does not count it, and where there is no list, nobody finds it.
+/// The most variants that are still to be listed. Beyond it a variant stays off the list of its URL: `variants_max` does
+/// not count it, and where there is no list, nobody finds it.
 const UNLISTED_MAX: usize = 64;
+/// How often a variant is tried to be listed, tick by tick. Beyond it the variant stays off the list likewise.
 const UNLISTED_TRIES: u8 = 40;
 
 /// A variant that has to be on the list of its URI.

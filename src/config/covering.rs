@@ -3,7 +3,8 @@
 use super::json::Json;
 use super::warnings::alternatives;
 
-/// The rules before one that it is compared with.
+/// The rules before one that it is compared with for warnings. Beyond it no warning tells that a rule is covered by one
+/// before.
 const RULES_COMPARED: usize = 256;
 /// Sections whose members are options of their own.
 pub(super) const SECTIONS: [&str; 8] =

@@ -11,8 +11,8 @@ use crate::sorting::sorted;
 /// paths, then hosts, and at last everything.
 const WAITING_MAX: usize = 256;
 
-/// The most records that stand for all that are beyond the rate, each time they are written. Beyond it go only those that
-/// it takes to name all hosts.
+/// The most records that stand for all that are beyond the rate, each time they are written. Beyond it they are only as
+/// many as it takes to name all hosts.
 const COARSE_MAX: usize = 4;
 
 /// The most records of which some still name a single URL. Beyond it each names a whole host.

@@ -5,7 +5,8 @@ use hashbrown::HashMap;
 
 use super::key::Kind;
 
-/// How many places there are.
+/// How many places hosts and tags of strangers' requests have where they are too many to be told apart. Beyond it some
+/// share one, and more is validated than strangers invalidated.
 const PLACES: u64 = 1 << 18;
 
 /// The newest position of each place.

@@ -15,13 +15,14 @@ use crate::turn::Turn;
 
 /// The most records that one landing evicts. Beyond it what needs more room than they took is not stored (`no-room`).
 const EVICTIONS_MAX: u32 = 256;
-/// The most records that a tick evicts where the budget has become smaller, and again where the number of sets has.
+/// The most records that a tick evicts where the budget has become smaller, and again where the number of sets has. Beyond
+/// it the next tick goes on.
 const EVICTIONS_PER_TICK: u32 = 64;
 /// The sets that are looked at for each eviction.
 const SETS_PER_EVICTION: u32 = 2;
 /// The records that are known beforehand as the next to be evicted. Beyond it those that are worth most are not.
 const VICTIMS_MAX: usize = 16;
-/// The most sets that a tick tells about uses.
+/// The most sets that a tick tells about uses. Beyond it the next tick goes on.
 const REPORTS_PER_TICK: usize = 32;
 
 /// A record that was worth little when its set was looked at.

@@ -8,9 +8,10 @@
 use super::set::SetValue;
 use super::{Seed, SharedData, shared_key, update};
 
-/// How many buckets there are.
+/// How many buckets hosts are counted in. Beyond it hosts share one, and with it `store.host_bytes_max`.
 const BUCKETS: u64 = 4096;
-/// How many sets of a bucket are remembered: with the number of bytes they fill a block of 64 bytes.
+/// How many sets of a bucket of hosts are remembered: with the number of bytes they fill a block of 64 bytes. Beyond it the
+/// oldest is forgotten.
 const SETS_KNOWN: usize = 12;
 
 /// Where a host is counted; zero where it is not.

@@ -9,7 +9,8 @@ use crate::turn::Turn;
 
 /// The most responses of a host that make room for one. Beyond it that one is not stored (`host-quota`).
 const EVICTIONS_MAX: u32 = 16;
-/// The sets that the hand comes to for each of them.
+/// The sets that the hand comes to in search of a response of the host. Beyond it only sets that are known to have some of
+/// the host are looked at.
 const SETS_PER_EVICTION: u32 = 32;
 
 impl Writer {

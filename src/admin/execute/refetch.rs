@@ -9,9 +9,11 @@ use crate::policy::key::KeyParts;
 
 /// The stream of requests that the cache makes for itself; the host gives no stream this number.
 const NOBODY: StreamId = 0;
-/// Records of stored responses that are looked at in one callback in search of what a purge covers, in the beginning and
-/// from then on.
+/// Records of stored responses that are looked at in a command in search of what it has fetched again. Beyond it ticks go
+/// on.
 const LOOKS_AT_FIRST: u64 = 10_000;
+/// Records of stored responses that a tick looks at in search of what is to be fetched again. Beyond it the next tick goes
+/// on.
 const LOOKS_PER_RUN: u64 = 1_000;
 
 /// Time has passed: what purges have covered is fetched again as far as there is room for fetches.
