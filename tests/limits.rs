@@ -80,7 +80,8 @@ fn bounds(file: &str, code: &str) -> Vec<Bound> {
     let lines: Vec<&str> = code.lines().map(str::trim).collect();
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let Some((name, value)) = constant(line) else { continue };
+        let next = lines.get(at + 1).copied().unwrap_or_default();
+        let Some((name, value)) = constant(line, next) else { continue };
         let comment = comment_above(&lines[..at]);
         let sentences = sentences(&comment);
         let beyond = sentences.iter().find_map(|sentence| beyond(sentence));
@@ -104,14 +105,14 @@ fn bounds(file: &str, code: &str) -> Vec<Bound> {
     found
 }
 
-/// Name and value of a constant that is a number or a duration.
-fn constant(line: &str) -> Option<(&str, &str)> {
+/// Name and value of a constant. A long value stands on the next line.
+fn constant<'a>(line: &'a str, next: &'a str) -> Option<(&'a str, &'a str)> {
     let (before, rest) = line.split_once("const ")?;
     let (name, rest) = rest.split_once(": ")?;
-    let (kind, value) = rest.split_once(" = ")?;
+    let (_, value) = rest.split_once(" =")?;
+    let value = if value.is_empty() { next } else { value };
     let is_plain = before.is_empty() || before.starts_with("pub");
-    let is_number = ["usize", "u64", "u32", "u8", "f64", "Duration"].contains(&kind);
-    (is_plain && is_number).then_some((name, value.split(';').next()?))
+    is_plain.then(|| (name, value.split(';').next().unwrap_or_default().trim()))
 }
 
 fn comment_above(lines: &[&str]) -> String {
