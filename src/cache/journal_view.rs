@@ -12,7 +12,9 @@ use crate::store::{Seed, SharedData, StoreHost};
 use crate::time::{Monotonic, Now};
 use crate::turn::Turn;
 
-/// The records that a worker's index of the journal holds before it forgets.
+/// The most names and selectors that a worker's index of the journal holds. Beyond it hosts stand for their URLs; where
+/// that is of no use it forgets all records, and what was stored before them is validated before it is used, or fetched
+/// anew if a hard purge was among them.
 const JOURNAL_RECORDS_MAX: usize = 100_000;
 /// How far the wall clock may fall behind from one tick to the next without being set back.
 const CLOCK_SLACK: Duration = Duration::from_secs(1);

@@ -11,7 +11,8 @@ use crate::time::Monotonic;
 
 /// How long a cluster that Envoy lacks is not tried again.
 const LACKING_FOR: Duration = Duration::from_secs(10);
-/// How many such clusters are remembered, those that were found lacking last.
+/// How many clusters that Envoy lacks are remembered. Beyond it the one that was found lacking the longest ago is
+/// forgotten, and tried again.
 const LACKING_MAX: usize = 8;
 
 /// What this worker knows of such clusters.

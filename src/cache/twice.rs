@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::time::Monotonic;
 
-/// The most names that are remembered.
+/// The most names of what a filter behind the cache changes twice. Beyond it the others are not told.
 const NAMES_MAX: usize = 16;
 /// For how long: somebody may have moved the filter, of which the cache hears nothing.
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);
