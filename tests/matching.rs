@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use larder::cache::{Cache, Decision, Identity, Landing, Survey};
 use larder::invalidation::{
-    CALLBACK_WORK_MAX, Invalidation, Matcher, Mode, Origin, Part, Selector, Subject, VERDICT_WORK_MAX, Work,
+    CALLBACK_WORK_MAX, Invalidation, Matcher, Mode, Part, Selector, Source, Subject, VERDICT_WORK_MAX, Work,
 };
 use larder::store::record::Response;
 use larder::store::{Seed, SharedData};
@@ -39,8 +39,8 @@ fn pattern(n: u64) -> Selector {
 }
 
 fn purge(world: &World, worker: &mut Cache, mode: Mode, selector: Selector) {
-    let origin = Origin::Admin { token: "ops".into() };
-    let invalidation = Invalidation { mode, selector, issued_at: NOW.wall, origin, reason: None };
+    let source = Source::Admin { token: "ops".into() };
+    let invalidation = Invalidation { mode, selector, issued_at: NOW.wall, source, reason: None };
     worker.invalidate(world, &invalidation).unwrap();
 }
 

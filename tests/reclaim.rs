@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use larder::cache::{Cache, Decision, Identity, Landing};
-use larder::invalidation::{Invalidation, Mode, Origin, Selector, Tag};
+use larder::invalidation::{Invalidation, Mode, Selector, Source, Tag};
 use larder::outcome::ForwardReason;
 use larder::store::record::Response;
 use larder::store::set::SetSnapshot;
@@ -48,8 +48,8 @@ impl Stage {
     }
 
     fn purge(&mut self, selector: Selector, mode: Mode) {
-        let origin = Origin::Admin { token: "ops".into() };
-        let invalidation = Invalidation { mode, selector, issued_at: self.now.wall, origin, reason: None };
+        let source = Source::Admin { token: "ops".into() };
+        let invalidation = Invalidation { mode, selector, issued_at: self.now.wall, source, reason: None };
         self.workers[0].invalidate(&self.world, &invalidation).unwrap();
     }
 

@@ -6,7 +6,7 @@ use super::dialects::url::all_forms;
 use super::{Caller, Dialect, Problem, Reader, Refreshed};
 use crate::config::Scope;
 use crate::invalidation::{
-    Invalidation, Matcher, Mode, Origin, RECORD_BYTES_MAX, Selector, Subject, Work, record_bytes,
+    Invalidation, Matcher, Mode, RECORD_BYTES_MAX, Selector, Source, Subject, Work, record_bytes,
 };
 
 /// The most records of one command. Beyond it the command is refused with a 400.
@@ -106,7 +106,7 @@ impl Purge {
                     mode,
                     selector,
                     issued_at: reader.now,
-                    origin: Origin::Admin { token: caller.name.clone() },
+                    source: Source::Admin { token: caller.name.clone() },
                     reason: None,
                 });
             }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::request::{Ask, Decided};
-use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject, Verdict, Work};
+use crate::invalidation::{Invalidation, Mode, Selector, Source, Subject, Verdict, Work};
 use crate::outcome::metrics::Counter;
 use crate::policy::key;
 use crate::store::journal::{Busy, Covering, Mirror, Synced};
@@ -161,7 +161,7 @@ impl JournalView {
             mode: Mode::Revalidate,
             selector: Selector::All,
             issued_at: turn.now.wall,
-            origin: Origin::Clock,
+            source: Source::Clock,
             reason: None,
         })
     }

@@ -9,7 +9,7 @@ use crate::admin::Limiter;
 use crate::cache::{Context, Host};
 use crate::config::{Mutation, Options, Rate};
 use crate::http::{RequestHead, ResponseHead};
-use crate::invalidation::{Backlog, Invalidation, Mode, Origin, Selector, Tag, Term};
+use crate::invalidation::{Backlog, Invalidation, Mode, Selector, Source, Tag, Term};
 use crate::outcome::metrics::Counter;
 use crate::policy::unsafe_methods;
 use crate::time::Monotonic;
@@ -35,12 +35,12 @@ pub(super) fn invalidate(
     // An error has changed nothing.
     let Some(target) = uris.first().cloned() else { return 0 };
     let selectors = uris.into_iter().map(Selector::Uri).collect();
-    let mut records = write(cx, gathered, "", &Origin::UnsafeMethod, selectors);
-    records += write(cx, gathered, "", &Origin::CacheGroup, groups(&target, response).into_iter().collect());
+    let mut records = write(cx, gathered, "", &Source::UnsafeMethod, selectors);
+    records += write(cx, gathered, "", &Source::CacheGroup, groups(&target, response).into_iter().collect());
     let content_type = response.fields.get("content-type").unwrap_or_default();
     for mutation in cx.config.rules.mutations(request, response.status, content_type) {
         let selectors = of_rule(&mutation, request, options);
-        records += write(cx, gathered, &mutation.rule, &Origin::MutationRule, selectors);
+        records += write(cx, gathered, &mutation.rule, &Source::MutationRule, selectors);
     }
     records
 }
@@ -69,7 +69,7 @@ fn write(
     cx: &mut Context<'_, impl Host>,
     gathered: &mut Gathered,
     rule: &str,
-    origin: &Origin,
+    source: &Source,
     selectors: Vec<Selector>,
 ) -> u64 {
     let mut records = 0;
@@ -79,7 +79,7 @@ fn write(
             mode: Mode::Revalidate,
             selector,
             issued_at: cx.turn.now.wall,
-            origin: origin.clone(),
+            source: source.clone(),
             reason: (!rule.is_empty()).then(|| rule.to_owned()),
         };
         if !gathered.has_room(&invalidation, cx.config.unsafe_methods, cx.turn.now.mono) {

@@ -166,7 +166,7 @@ impl Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invalidation::{Mode, Origin, Tag};
+    use crate::invalidation::{Mode, Source, Tag};
     use crate::time::Timestamp;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -184,8 +184,8 @@ mod tests {
         for (n, selector) in (0..).zip(selectors) {
             let issued_at = Timestamp(n);
             let mode = Mode::Revalidate;
-            let origin = Origin::UnsafeMethod;
-            backlog.add(Invalidation { mode, selector, issued_at, origin, reason: Some("r".into()) });
+            let source = Source::UnsafeMethod;
+            backlog.add(Invalidation { mode, selector, issued_at, source, reason: Some("r".into()) });
         }
         backlog
     }

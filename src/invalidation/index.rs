@@ -311,7 +311,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invalidation::{Mode, Origin, Part, Tag, Term, VERDICT_WORK_MAX};
+    use crate::invalidation::{Mode, Part, Source, Tag, Term, VERDICT_WORK_MAX};
     use crate::time::Timestamp;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -325,7 +325,7 @@ mod tests {
             mode,
             selector,
             issued_at: Timestamp(1000),
-            origin: Origin::UnsafeMethod,
+            source: Source::UnsafeMethod,
             reason: None,
         }
     }

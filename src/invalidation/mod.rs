@@ -59,7 +59,7 @@ pub struct Invalidation {
     /// When it was issued.
     pub issued_at: Timestamp,
     /// Who said so.
-    pub origin: Origin,
+    pub source: Source,
     /// Why, in the words of whoever said so.
     pub reason: Option<String>,
 }
@@ -77,7 +77,7 @@ pub enum Mode {
 
 /// Who issued an invalidation.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-pub enum Origin {
+pub enum Source {
     /// A caller of the admin route.
     Admin {
         /// The name of its token.
@@ -102,7 +102,7 @@ impl Invalidation {
     #[must_use]
     pub fn is_strangers(&self) -> bool {
         let by_request =
-            matches!(self.origin, Origin::UnsafeMethod | Origin::MutationRule | Origin::CacheGroup);
+            matches!(self.source, Source::UnsafeMethod | Source::MutationRule | Source::CacheGroup);
         by_request && self.mode == Mode::Revalidate
     }
 }
@@ -122,18 +122,18 @@ impl Mode {
     }
 }
 
-impl Origin {
-    /// The kind of origin in one word.
+impl Source {
+    /// The kind of source in one word.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Origin::Admin { .. } => "admin",
-            Origin::UnsafeMethod => "unsafe-method",
-            Origin::MutationRule => "mutation-rule",
-            Origin::CacheGroup => "cache-group",
-            Origin::Fleet => "fleet",
-            Origin::Unreadable => "unreadable",
-            Origin::Clock => "clock",
+            Source::Admin { .. } => "admin",
+            Source::UnsafeMethod => "unsafe-method",
+            Source::MutationRule => "mutation-rule",
+            Source::CacheGroup => "cache-group",
+            Source::Fleet => "fleet",
+            Source::Unreadable => "unreadable",
+            Source::Clock => "clock",
         }
     }
 }
@@ -154,7 +154,7 @@ pub fn encode(invalidation: &Invalidation) -> Vec<u8> {
     };
     let record = bounded(invalidation);
     write(&record)
-        .or_else(|| write(&Invalidation { selector: Selector::All, origin: Origin::Unreadable, ..record }))
+        .or_else(|| write(&Invalidation { selector: Selector::All, source: Source::Unreadable, ..record }))
         // An unknown record is a hard purge of everything.
         .unwrap_or_default()
 }
@@ -177,7 +177,7 @@ fn unreadable() -> Invalidation {
         mode: Mode::Hard,
         selector: Selector::All,
         issued_at: Timestamp::default(),
-        origin: Origin::Unreadable,
+        source: Source::Unreadable,
         reason: None,
     }
 }
@@ -222,7 +222,7 @@ mod tests {
             mode: Mode::Soft,
             selector,
             issued_at: Timestamp(7),
-            origin: Origin::Admin { token: "ops".into() },
+            source: Source::Admin { token: "ops".into() },
             reason: Some("deploy".into()),
         }
     }
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(short.selector, Selector::UriAnyQuery(b"h/a/x".to_vec()));
         let query = Selector::Uri(format!("h/a/x?{}", "c".repeat(STRANGERS_URI_BYTES_MAX)).into_bytes());
         let by_strangers =
-            Invalidation { mode: Mode::Revalidate, origin: Origin::UnsafeMethod, ..soft(query.clone()) };
+            Invalidation { mode: Mode::Revalidate, source: Source::UnsafeMethod, ..soft(query.clone()) };
         assert_eq!(decode(&encode(&by_strangers)).selector, Selector::UriAnyQuery(b"h/a/x".to_vec()));
         assert_eq!(decode(&encode(&soft(query.clone()))).selector, query);
         let tags = (0..5000).map(|n| Tag::new(&format!("tag{n}")).unwrap()).collect();

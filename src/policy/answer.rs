@@ -185,7 +185,7 @@ impl<'a> Conditions<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Source;
+    use crate::policy::LifetimeSource;
     use crate::time::Timestamp;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -201,7 +201,7 @@ mod tests {
             response_time: Timestamp(0),
             initial_age: Duration::ZERO,
             lifetime: Duration::from_secs(60),
-            lifetime_from: Source::MaxAge,
+            lifetime_from: LifetimeSource::MaxAge,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             soft_purge_grace: Duration::ZERO,

@@ -7,7 +7,7 @@ use crate::http::cache_control::{CacheControl, SECONDS_MAX, pragma_says_no_cache
 use crate::http::{Fields, date, list, structured};
 use crate::time::Timestamp;
 
-use super::{Source, StoredResponse};
+use super::{LifetimeSource, StoredResponse};
 
 /// The directives that govern a response.
 pub(super) struct Control {
@@ -85,9 +85,10 @@ pub(super) fn lifetime(
     control: &Control,
     response_time: Timestamp,
     options: &Options,
-) -> Option<(Duration, Source)> {
+) -> Option<(Duration, LifetimeSource)> {
     given(status, fields, control, response_time, options).or_else(|| {
-        let guess = || heuristic(fields, response_time, options).map(|guess| (guess, Source::Heuristic));
+        let guess =
+            || heuristic(fields, response_time, options).map(|guess| (guess, LifetimeSource::Heuristic));
         assignable(status, control).then(guess).flatten().map(|guess| bounded(guess, true, options))
     })
 }
@@ -99,15 +100,15 @@ pub(super) fn given(
     control: &Control,
     response_time: Timestamp,
     options: &Options,
-) -> Option<(Duration, Source)> {
+) -> Option<(Duration, LifetimeSource)> {
     let assignable = assignable(status, control);
     let of = |source| move |lifetime| (lifetime, source);
     let by_status = || {
         let found = options.ttl_status.iter().find(|(of, _)| *of == status);
-        found.map(|(_, ttl)| (*ttl, Source::Status))
+        found.map(|(_, ttl)| (*ttl, LifetimeSource::Status))
     };
-    let ruled = || options.ttl.map(of(Source::Override)).filter(|_| assignable);
-    let by_default = || options.ttl_default.map(of(Source::Default)).filter(|_| assignable);
+    let ruled = || options.ttl.map(of(LifetimeSource::Override)).filter(|_| assignable);
+    let by_default = || options.ttl_default.map(of(LifetimeSource::Default)).filter(|_| assignable);
     let base = match explicit(fields, control, response_time) {
         None => by_status().or_else(ruled).or_else(by_default),
         Some(explicit) => Some(ruled().unwrap_or(explicit)),
@@ -122,10 +123,15 @@ pub(super) fn assignable(status: u16, control: &Control) -> bool {
 }
 
 /// A lifetime within the bounds of the rules, and where it comes from then.
-fn bounded((base, source): (Duration, Source), assignable: bool, options: &Options) -> (Duration, Source) {
-    let at_least = options.ttl_min.filter(|min| assignable && *min > base).map(|min| (min, Source::Min));
+fn bounded(
+    (base, source): (Duration, LifetimeSource),
+    assignable: bool,
+    options: &Options,
+) -> (Duration, LifetimeSource) {
+    let at_least =
+        options.ttl_min.filter(|min| assignable && *min > base).map(|min| (min, LifetimeSource::Min));
     let (lifetime, source) = at_least.unwrap_or((base, source));
-    let at_most = options.ttl_max.filter(|max| *max < lifetime).map(|max| (max, Source::Max));
+    let at_most = options.ttl_max.filter(|max| *max < lifetime).map(|max| (max, LifetimeSource::Max));
     at_most.unwrap_or((lifetime, source))
 }
 
@@ -136,20 +142,22 @@ pub(super) fn explicit(
     fields: &Fields,
     control: &Control,
     response_time: Timestamp,
-) -> Option<(Duration, Source)> {
+) -> Option<(Duration, LifetimeSource)> {
     let directives = &control.directives;
     let of = |source| {
-        let source = if control.targeted { Source::Targeted } else { source };
+        let source = if control.targeted { LifetimeSource::Targeted } else { source };
         move |lifetime| (lifetime, source)
     };
-    let in_doubt = directives.in_doubt.then_some((Duration::ZERO, Source::Malformed));
-    let of_directive =
-        directives.s_maxage.map(of(Source::SMaxage)).or(directives.max_age.map(of(Source::MaxAge)));
+    let in_doubt = directives.in_doubt.then_some((Duration::ZERO, LifetimeSource::Malformed));
+    let of_directive = directives
+        .s_maxage
+        .map(of(LifetimeSource::SMaxage))
+        .or(directives.max_age.map(of(LifetimeSource::MaxAge)));
     of_directive.or(in_doubt).or_else(|| {
         let expires = fields.get("expires").filter(|_| !control.targeted)?;
         // §5.3: an invalid date, "especially including the value 0", is in the past.
         let expires = date::parse(expires).unwrap_or_default();
-        Some((expires.since(date_value(fields, response_time)), Source::Expires))
+        Some((expires.since(date_value(fields, response_time)), LifetimeSource::Expires))
     })
 }
 
@@ -357,20 +365,20 @@ mod tests {
         let by_status = Options { ttl_status: vec![(302, Duration::from_secs(2))], ..Options::default() };
         for (status, fields, options, expected) in [
             (200, &[][..], &plain, None),
-            (200, &[max_age, expires], &plain, Some(Source::MaxAge)),
-            (200, &[("cache-control", "max-age=50, s-maxage=5")], &plain, Some(Source::SMaxage)),
-            (200, &[max_age, ("cdn-cache-control", "max-age=5")], &plain, Some(Source::Targeted)),
-            (200, &[expires, modified], &plain, Some(Source::Expires)),
-            (200, &[expires, ("cache-control", "foo bar")], &plain, Some(Source::Malformed)),
-            (200, &[modified], &plain, Some(Source::Heuristic)),
-            (200, &[max_age], &ttl(9), Some(Source::Override)),
-            (200, &[], &ttl(9), Some(Source::Override)),
-            (500, &[max_age], &ttl(9), Some(Source::MaxAge)),
-            (200, &[modified], &default, Some(Source::Default)),
-            (302, &[], &by_status, Some(Source::Status)),
-            (200, &[max_age], &within(min, None), Some(Source::Min)),
-            (200, &[max_age], &within(None, max), Some(Source::Max)),
-            (200, &[max_age], &within(max, min), Some(Source::MaxAge)),
+            (200, &[max_age, expires], &plain, Some(LifetimeSource::MaxAge)),
+            (200, &[("cache-control", "max-age=50, s-maxage=5")], &plain, Some(LifetimeSource::SMaxage)),
+            (200, &[max_age, ("cdn-cache-control", "max-age=5")], &plain, Some(LifetimeSource::Targeted)),
+            (200, &[expires, modified], &plain, Some(LifetimeSource::Expires)),
+            (200, &[expires, ("cache-control", "foo bar")], &plain, Some(LifetimeSource::Malformed)),
+            (200, &[modified], &plain, Some(LifetimeSource::Heuristic)),
+            (200, &[max_age], &ttl(9), Some(LifetimeSource::Override)),
+            (200, &[], &ttl(9), Some(LifetimeSource::Override)),
+            (500, &[max_age], &ttl(9), Some(LifetimeSource::MaxAge)),
+            (200, &[modified], &default, Some(LifetimeSource::Default)),
+            (302, &[], &by_status, Some(LifetimeSource::Status)),
+            (200, &[max_age], &within(min, None), Some(LifetimeSource::Min)),
+            (200, &[max_age], &within(None, max), Some(LifetimeSource::Max)),
+            (200, &[max_age], &within(max, min), Some(LifetimeSource::MaxAge)),
         ] {
             let fields = Fields::from_iter(fields.iter().copied());
             let found = lifetime(status, &fields, &control(&fields, options), T0, options);

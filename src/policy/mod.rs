@@ -24,7 +24,7 @@ pub use implied::keep_apart;
 pub use key::{forwarded, primary, uri, uri_of, variant};
 pub use request::{Intent, intent, only_if_cached};
 pub use reuse::{Reuse, Trouble, current_age, expires, in_trouble, reuse};
-pub use source::Source;
+pub use source::LifetimeSource;
 pub use storing::storable;
 pub use unsafe_methods::{invalidated_groups, invalidated_uris};
 pub use validation::{HeadUpdate, Unfreshened, confirms, freshened, updated_by_head, validators};
@@ -50,7 +50,7 @@ pub struct StoredResponse {
     /// The freshness lifetime (§4.2.1), rules applied.
     pub lifetime: Duration,
     /// Where that comes from.
-    pub lifetime_from: Source,
+    pub lifetime_from: LifetimeSource,
     /// How long past its lifetime it may be served while it is refreshed (RFC 5861 §3).
     pub stale_while_revalidate: Duration,
     /// How long past its lifetime it may be served when the origin fails (RFC 5861 §4).

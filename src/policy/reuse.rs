@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use crate::config::RequestDirectives;
     use crate::http::Fields;
-    use crate::policy::Source;
+    use crate::policy::LifetimeSource;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -214,7 +214,7 @@ mod tests {
             response_time: T0,
             initial_age: Duration::ZERO,
             lifetime: Duration::from_secs(60),
-            lifetime_from: Source::MaxAge,
+            lifetime_from: LifetimeSource::MaxAge,
             stale_while_revalidate: Duration::from_secs(10),
             stale_if_error: Duration::from_secs(20),
             soft_purge_grace: Duration::from_secs(30),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What has given a stored response its freshness lifetime.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum Source {
+pub enum LifetimeSource {
     /// Nothing: it has none.
     #[default]
     Nothing,
@@ -34,24 +34,24 @@ pub enum Source {
     Head,
 }
 
-impl Source {
+impl LifetimeSource {
     /// The source as the field, the directive or the option is called.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Source::Nothing => "nothing",
-            Source::SMaxage => "s-maxage",
-            Source::MaxAge => "max-age",
-            Source::Targeted => "targeted",
-            Source::Expires => "expires",
-            Source::Malformed => "malformed",
-            Source::Heuristic => "heuristic",
-            Source::Override => "ttl.override",
-            Source::Default => "ttl.default",
-            Source::Status => "ttl.status",
-            Source::Min => "ttl.min",
-            Source::Max => "ttl.max",
-            Source::Head => "head",
+            LifetimeSource::Nothing => "nothing",
+            LifetimeSource::SMaxage => "s-maxage",
+            LifetimeSource::MaxAge => "max-age",
+            LifetimeSource::Targeted => "targeted",
+            LifetimeSource::Expires => "expires",
+            LifetimeSource::Malformed => "malformed",
+            LifetimeSource::Heuristic => "heuristic",
+            LifetimeSource::Override => "ttl.override",
+            LifetimeSource::Default => "ttl.default",
+            LifetimeSource::Status => "ttl.status",
+            LifetimeSource::Min => "ttl.min",
+            LifetimeSource::Max => "ttl.max",
+            LifetimeSource::Head => "head",
         }
     }
 }

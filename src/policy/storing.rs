@@ -12,7 +12,7 @@ use super::credentials::{Asked, Standing, standing};
 use super::freshness::{self, Control};
 use super::plain::{is_odd, may_provoke};
 use super::request::directives;
-use super::{Source, StoredResponse, ahead, hygiene, implied, key, partial, validation};
+use super::{LifetimeSource, StoredResponse, ahead, hygiene, implied, key, partial, validation};
 
 /// The most field names that `Vary` may nominate. Beyond it the response is not stored (`limits`).
 const NOMINATED_MAX: usize = 16;
@@ -70,7 +70,7 @@ pub(super) fn evaluated(
         response_time,
         initial_age,
         lifetime: lifetime.map_or(Duration::ZERO, |(lifetime, _)| lifetime),
-        lifetime_from: lifetime.map_or(Source::Nothing, |(_, source)| source),
+        lifetime_from: lifetime.map_or(LifetimeSource::Nothing, |(_, source)| source),
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::ZERO,
         soft_purge_grace: Duration::ZERO,
@@ -84,8 +84,10 @@ pub(super) fn evaluated(
         range,
     };
     // What the origin gives a lifetime to is meant. What gets one from us may be a firewall's answer to one client.
-    let is_ours =
-        matches!(stored.lifetime_from, Source::Default | Source::Status | Source::Override | Source::Min);
+    let is_ours = matches!(
+        stored.lifetime_from,
+        LifetimeSource::Default | LifetimeSource::Status | LifetimeSource::Override | LifetimeSource::Min
+    );
     if status >= 400 && is_ours && may_provoke(request) {
         return Err(NotStored::Provoked);
     }
@@ -116,7 +118,7 @@ pub(super) fn evaluated(
     // §4.2.2 lets us guess. But a page behind a cookie looks like any other where its origin thinks of no cache, and
     // what has no lifetime could still be served by `max-stale` or when the origin fails.
     let given = || freshness::given(status, &response.fields, control, response_time, options);
-    let is_given = |(given, _): (Duration, Source)| !given.is_zero() || !control.directives.in_doubt;
+    let is_given = |(given, _): (Duration, LifetimeSource)| !given.is_zero() || !control.directives.in_doubt;
     let is_said = || stored.no_cache || given().is_some_and(is_given);
     if request.fields.contains("cookie") && !is_public(&control.directives) && !is_said() {
         return Err(NotStored::Cookie);

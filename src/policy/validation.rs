@@ -11,7 +11,7 @@ use crate::outcome::NotStored;
 use crate::time::Timestamp;
 
 use super::reuse::current_age;
-use super::{Asked, Source, StoredResponse, freshness, hygiene, implied, storing};
+use super::{Asked, LifetimeSource, StoredResponse, freshness, hygiene, implied, storing};
 
 /// The fields that make a request to the origin conditional on what is stored; empty when there is no validator.
 #[must_use]
@@ -190,7 +190,7 @@ fn selects_alike(new: &StoredResponse, old: &StoredResponse) -> bool {
 /// The stored response, stale from now on; `for_good` says that it must not even be served stale.
 fn outdated(stored: &StoredResponse, now: Timestamp, for_good: bool) -> HeadUpdate {
     let lifetime = stored.lifetime.min(current_age(stored, now));
-    let lifetime_from = if lifetime < stored.lifetime { Source::Head } else { stored.lifetime_from };
+    let lifetime_from = if lifetime < stored.lifetime { LifetimeSource::Head } else { stored.lifetime_from };
     let mut stale =
         StoredResponse { lifetime, lifetime_from, refresh_ahead: Duration::ZERO, ..stored.clone() };
     if for_good {

@@ -306,7 +306,7 @@ impl Mirror {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invalidation::{Origin, Selector, Tag};
+    use crate::invalidation::{Selector, Source, Tag};
     use crate::store::Memory;
     use crate::time::Timestamp;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
@@ -317,7 +317,7 @@ mod tests {
             mode,
             selector: Selector::Tags(vec![Tag::new(tag).unwrap()]),
             issued_at: Timestamp(5),
-            origin: Origin::UnsafeMethod,
+            source: Source::UnsafeMethod,
             reason: None,
         }
     }
@@ -379,9 +379,9 @@ mod tests {
         let uri = |n: u64| format!("h/{}?{n}", "a".repeat(4000)).into_bytes();
         let mut positions = Vec::new();
         for n in 0..SEGMENTS * 12 {
-            let origin = Origin::Admin { token: "ops".into() };
+            let source = Source::Admin { token: "ops".into() };
             let selector = Selector::Uri(uri(n));
-            let record = Invalidation { selector, origin, ..purge(Mode::Revalidate, "t") };
+            let record = Invalidation { selector, source, ..purge(Mode::Revalidate, "t") };
             writer.sync(&data);
             positions.push(writer.append(&data, &record, 1).unwrap());
             assert_eq!(reader.sync(&data), Synced::Current);

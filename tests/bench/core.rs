@@ -11,7 +11,7 @@ use larder::config::Config;
 use larder::exchange::{Ending, Exchange, Kept, Step};
 use larder::http::cache_control::CacheControl;
 use larder::http::{Fields, RequestHead, ResponseHead};
-use larder::invalidation::{Invalidation, Mode, Origin, Part, Selector, Tag};
+use larder::invalidation::{Invalidation, Mode, Part, Selector, Source, Tag};
 use larder::store::Seed;
 use larder::time::{Monotonic, Now, Timestamp};
 
@@ -208,7 +208,7 @@ impl Worker {
             mode,
             selector,
             issued_at: now().wall,
-            origin: Origin::UnsafeMethod,
+            source: Source::UnsafeMethod,
             reason: None,
         };
         self.cache.invalidate(&self.world, &invalidation).unwrap();

@@ -3,7 +3,7 @@
 use larder::http::Fields;
 use larder::invalidation::Matcher;
 use larder::invalidation::{
-    Index, Invalidation, Mode, Origin, Selector, Subject, TAG_BYTES_MAX, Tag, Verdict, decode, encode,
+    Index, Invalidation, Mode, Selector, Source, Subject, TAG_BYTES_MAX, Tag, Verdict, decode, encode,
     groups_of, record_bytes, tags_of,
 };
 use larder::time::Timestamp;
@@ -70,7 +70,7 @@ fn other() -> Invalidation {
         mode: Mode::Soft,
         selector: Selector::All,
         issued_at: Timestamp(0),
-        origin: Origin::UnsafeMethod,
+        source: Source::UnsafeMethod,
         reason: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use larder::admin::Namespaces;
 use larder::cache::LearnedRoute;
-use larder::invalidation::{Invalidation, Mode, Origin, Selector, Subject, Verdict};
+use larder::invalidation::{Invalidation, Mode, Selector, Source, Subject, Verdict};
 use larder::store::eviction;
 use larder::store::flights::{self, Left, NewFlight};
 use larder::store::journal::{Mirror, Synced};
@@ -94,7 +94,7 @@ fn journal(data: &Memory, value: &[u8]) {
         mode: Mode::Hard,
         selector: Selector::Uri(b"h.example/a".to_vec()),
         issued_at: Timestamp(1),
-        origin: Origin::UnsafeMethod,
+        source: Source::UnsafeMethod,
         reason: None,
     };
     let uri = b"h.example/a";

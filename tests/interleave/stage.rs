@@ -10,7 +10,7 @@ use corosensei::{Coroutine, CoroutineResult};
 use larder::cache::{Ask, Cache, Decision, Delivery, Effect, Identity, Landing, Reception};
 use larder::config::Config;
 use larder::http::{Fields, RequestHead, ResponseHead};
-use larder::invalidation::{Invalidation, Mode, Origin, Selector};
+use larder::invalidation::{Invalidation, Mode, Selector, Source};
 use larder::outcome::{Bypass, ForwardReason};
 use larder::policy::key;
 use larder::policy::reuse::Reuse;
@@ -442,7 +442,7 @@ impl<'a> Stage<'a> {
                     mode: if hard { Mode::Hard } else { Mode::Soft },
                     selector: Selector::Uri(self.asked(99, key).uri()),
                     issued_at: self.now().wall,
-                    origin: Origin::Fleet,
+                    source: Source::Fleet,
                     reason: None,
                 };
                 self.begin(worker, choice, move |cache, hands, outcomes| {

@@ -35,9 +35,9 @@ pub fn a_mutation_rule_invalidates(stand: &mut dyn Stand) {
     }
     assert!(is_hit(stand, 1, "/else"));
     let records = told(stand, "GET", "/_larder/journal?limit=4", "")["records"].clone();
-    assert_eq!(records[0]["origin"], "unsafe-method");
+    assert_eq!(records[0]["source"], "unsafe-method");
     assert_eq!(
-        (&records[1]["origin"], &records[1]["reason"]),
+        (&records[1]["source"], &records[1]["reason"]),
         (&json!("mutation-rule"), &json!("users")),
         "{records}"
     );
@@ -115,7 +115,7 @@ pub fn a_flood_of_unsafe_requests_touches_no_other_host(stand: &mut dyn Stand) {
     let records = told(stand, "GET", "/_larder/journal?limit=1000", "")["records"].clone();
     let records = records.as_array().expect("a list");
     // Others may have purged everything in this very Envoy.
-    let mut of_clients = records.iter().filter(|record| record["origin"] != "admin");
+    let mut of_clients = records.iter().filter(|record| record["source"] != "admin");
     assert!(of_clients.all(|record| record["selector"].get("all").is_none()), "{records:?}");
 }
 

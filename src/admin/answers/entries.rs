@@ -173,7 +173,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::admin::fixture::{NOW, body};
-    use crate::policy::Source;
+    use crate::policy::LifetimeSource;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -184,7 +184,7 @@ pub(super) mod tests {
             response_time: Timestamp(NOW.0 - 10_000),
             initial_age: Duration::from_secs(8),
             lifetime: Duration::from_secs(60),
-            lifetime_from: Source::MaxAge,
+            lifetime_from: LifetimeSource::MaxAge,
             vary: vec!["accept-language".into()],
             ..StoredResponse::default()
         }

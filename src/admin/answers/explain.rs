@@ -10,7 +10,7 @@ use super::response::AdminResponse;
 use crate::admin::{forwarded, not_stored};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::outcome::{ForwardReason, NotStored};
-use crate::policy::{NamesWindow, Source, StoredResponse, clock_behind, only_s_maxage_forbids_stale};
+use crate::policy::{LifetimeSource, NamesWindow, StoredResponse, clock_behind, only_s_maxage_forbids_stale};
 use crate::time::Timestamp;
 
 /// What the cache knows about a request.
@@ -153,21 +153,21 @@ fn lifetime(stored: &StoredResponse) -> Value {
 }
 
 /// What gives a lifetime, in words.
-fn source(source: Source) -> &'static str {
+fn source(source: LifetimeSource) -> &'static str {
     match source {
-        Source::Nothing => "nothing gives it one",
-        Source::SMaxage => "s-maxage",
-        Source::MaxAge => "max-age",
-        Source::Targeted => "CDN-Cache-Control or another field for caches like this one",
-        Source::Expires => "Expires",
-        Source::Malformed => "Cache-Control or Pragma, which cannot be relied upon",
-        Source::Heuristic => "a part of the time since Last-Modified",
-        Source::Override => "ttl in a rule",
-        Source::Default => "ttl.default in a rule",
-        Source::Status => "ttl.status in a rule",
-        Source::Min => "ttl.min in a rule",
-        Source::Max => "ttl.max in a rule",
-        Source::Head => "a HEAD, which has shown a change",
+        LifetimeSource::Nothing => "nothing gives it one",
+        LifetimeSource::SMaxage => "s-maxage",
+        LifetimeSource::MaxAge => "max-age",
+        LifetimeSource::Targeted => "CDN-Cache-Control or another field for caches like this one",
+        LifetimeSource::Expires => "Expires",
+        LifetimeSource::Malformed => "Cache-Control or Pragma, which cannot be relied upon",
+        LifetimeSource::Heuristic => "a part of the time since Last-Modified",
+        LifetimeSource::Override => "ttl in a rule",
+        LifetimeSource::Default => "ttl.default in a rule",
+        LifetimeSource::Status => "ttl.status in a rule",
+        LifetimeSource::Min => "ttl.min in a rule",
+        LifetimeSource::Max => "ttl.max in a rule",
+        LifetimeSource::Head => "a HEAD, which has shown a change",
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
     use crate::admin::answers::entries::tests::{stored, with_entry};
     use crate::admin::fixture::{NOW, body, body as body_of, tags};
     use crate::http::Fields;
-    use crate::invalidation::{Mode, Origin};
+    use crate::invalidation::{Mode, Source};
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -363,9 +363,9 @@ mod tests {
     #[test]
     fn it_says_where_a_lifetime_comes_from() {
         for (lifetime_from, expected) in [
-            (Source::Heuristic, "(a part of the time since Last-Modified)"),
-            (Source::Override, "(ttl in a rule)"),
-            (Source::Malformed, "(Cache-Control or Pragma, which cannot be relied upon)"),
+            (LifetimeSource::Heuristic, "(a part of the time since Last-Modified)"),
+            (LifetimeSource::Override, "(ttl in a rule)"),
+            (LifetimeSource::Malformed, "(Cache-Control or Pragma, which cannot be relied upon)"),
         ] {
             let stored = StoredResponse { lifetime_from, ..stored() };
             with_entry(&stored, Verdict::Valid, |entry| {
@@ -420,7 +420,7 @@ mod tests {
             mode: Mode::Hard,
             selector: tags(&["feed"]),
             issued_at: NOW,
-            origin: Origin::Admin { token: "ops".into() },
+            source: Source::Admin { token: "ops".into() },
             reason: Some("deploy".into()),
         };
         with_entry(&stored(), Verdict::Hard, |entry| {

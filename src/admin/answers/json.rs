@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::admin::{Reason, shown};
-use crate::invalidation::{Invalidation, Origin};
+use crate::invalidation::{Invalidation, Source};
 
 /// A record of the journal as JSON.
 pub fn record(seq: u64, invalidation: &Invalidation) -> Value {
@@ -12,10 +12,10 @@ pub fn record(seq: u64, invalidation: &Invalidation) -> Value {
         "mode": invalidation.mode.as_str(),
         "selector": shown(&invalidation.selector),
         "issued_at": invalidation.issued_at.secs(),
-        "origin": invalidation.origin.as_str(),
+        "source": invalidation.source.as_str(),
     });
     if let Some(members) = shown.as_object_mut() {
-        if let Origin::Admin { token } = &invalidation.origin {
+        if let Source::Admin { token } = &invalidation.source {
             members.insert("token".into(), token.as_str().into());
         }
         if let Some(reason) = &invalidation.reason {

@@ -159,7 +159,7 @@ pub fn configuration(pushed: &[u8]) -> AdminResponse {
 mod tests {
     use super::*;
     use crate::admin::fixture::{NOW, body, purge, tags};
-    use crate::invalidation::{Mode, Origin, Selector};
+    use crate::invalidation::{Mode, Selector, Source};
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -170,7 +170,7 @@ mod tests {
             mode: Mode::Hard,
             selector: tags(&["a"]),
             issued_at: NOW,
-            origin: Origin::Admin { token: "ops".into() },
+            source: Source::Admin { token: "ops".into() },
             reason: Some("deploy".into()),
         }
     }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_journals_tail_names_who_said_what() {
         let silent = Invalidation {
-            origin: Origin::UnsafeMethod,
+            source: Source::UnsafeMethod,
             reason: None,
             selector: Selector::All,
             ..invalidation()
@@ -212,7 +212,7 @@ mod tests {
         let body = body(&journal(STATE, &[(41, silent), (42, invalidation())]));
         let expected = json!({
             "receipt": 42, "mode": "hard", "selector": {"tag": "a"}, "issued_at": NOW.secs(),
-            "origin": "admin", "token": "ops", "reason": "deploy",
+            "source": "admin", "token": "ops", "reason": "deploy",
         });
         assert_eq!(body["records"][1], expected);
         assert_eq!(body["records"][0].get("token"), None);

@@ -15,7 +15,7 @@ use crate::admin::{
 use crate::cache::{Context, Host, Seen, StreamId, reductions};
 use crate::config::{KeyOptions, Scope};
 use crate::http::RequestHead;
-use crate::invalidation::{Invalidation, Mode, Origin, Selector};
+use crate::invalidation::{Invalidation, Mode, Selector, Source};
 use crate::policy::key;
 use crate::sorting::sorted;
 use crate::store::TRIES;
@@ -182,7 +182,7 @@ impl AdminRequest {
             mode: Mode::Soft,
             selector: Selector::Uri(uri.clone()),
             issued_at: now,
-            origin: Origin::Admin { token: token.clone() },
+            source: Source::Admin { token: token.clone() },
             reason: Some("refresh".into()),
         };
         let found: Vec<_> = refresh.uris.iter().map(|uri| queries::stored_at(cx, self.stream, uri)).collect();

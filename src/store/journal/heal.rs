@@ -57,7 +57,7 @@ fn number(no: u64, before: Option<&Segment>, after: Option<&Segment>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invalidation::{Invalidation, Mode, Origin, Selector, Subject, Tag, Verdict};
+    use crate::invalidation::{Invalidation, Mode, Selector, Source, Subject, Tag, Verdict};
     use crate::store::Memory;
     use crate::store::journal::{Busy, Synced};
     use crate::time::Timestamp;
@@ -69,7 +69,7 @@ mod tests {
             mode: Mode::Hard,
             selector: Selector::Tags(vec![Tag::new(tag).unwrap()]),
             issued_at: Timestamp(5),
-            origin: Origin::UnsafeMethod,
+            source: Source::UnsafeMethod,
             reason: None,
         }
     }

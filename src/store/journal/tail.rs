@@ -92,7 +92,7 @@ impl Mirror {
 mod tests {
     use super::super::{RECORDS, SEGMENTS};
     use super::*;
-    use crate::invalidation::{Mode, Origin, Selector, Tag};
+    use crate::invalidation::{Mode, Selector, Source, Tag};
     use crate::store::Memory;
     use crate::time::Timestamp;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
@@ -106,7 +106,7 @@ mod tests {
                 mode: Mode::Soft,
                 selector: Selector::Tags(vec![Tag::new(name).unwrap()]),
                 issued_at: Timestamp(n),
-                origin: Origin::UnsafeMethod,
+                source: Source::UnsafeMethod,
                 reason: None,
             };
             mirror.sync(&data);
