@@ -31,7 +31,7 @@
 //!    things take of it.
 //! 10. [`outcome`] names what was done and why, once: tables of [reasons](outcome::reasons) for `Cache-Status` and
 //!     explanations, and of [metrics](outcome::metrics). [`config`] is the configuration; [`time`] makes time an
-//!     argument, and a [`turn`] carries it with the host; [`deviation`] is for tests alone.
+//!     argument, and a [`turn`] carries it with the host; [`mutants`] is for tests alone.
 //!
 //! # What holds
 //!
@@ -55,12 +55,12 @@ pub mod admin;
 pub mod breaker;
 pub mod cache;
 pub mod config;
-pub mod deviation;
 pub mod exchange;
 pub mod heap;
 pub mod http;
 pub mod in_flight;
 pub mod invalidation;
+pub mod mutants;
 pub mod outcome;
 pub mod policy;
 mod sorting;

@@ -61,15 +61,15 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("invalidation", &["config", "http", "sorting", "time"]),
     ("outcome", &["invalidation"]),
     ("policy", &["config", "http", "outcome", "sorting", "time"]),
-    ("deviation", &[]),
-    ("store", &["deviation", "heap", "in_flight", "invalidation", "outcome", "policy", "time", "turn"]),
+    ("mutants", &[]),
+    ("store", &["mutants", "heap", "in_flight", "invalidation", "outcome", "policy", "time", "turn"]),
     ("breaker", &["config", "store", "time"]),
     (
         "cache",
         &[
             "breaker",
             "config",
-            "deviation",
+            "mutants",
             "heap",
             "http",
             "in_flight",
@@ -120,7 +120,7 @@ const BACK_UP: [(&str, &str); 2] = [
     // The sizes of the layout bound what a configuration may ask for. They belong below both.
     ("src/config/sections.rs", "store"),
     // A mistake on purpose is one about a size of the layout. The same sizes.
-    ("src/deviation.rs", "store"),
+    ("src/mutants.rs", "store"),
 ];
 
 /// The rooms that code names: what stands behind `crate::`.
@@ -617,11 +617,10 @@ fn the_protocol_names_tests_runs_and_files_that_exist() {
         numbered(&text, 'M'),
         "each mistake is one that the model sees, and is explained"
     );
-    let deviations =
-        sources("src").into_iter().find(|(path, _)| path.ends_with("src/deviation.rs")).unwrap().1;
+    let mutants = sources("src").into_iter().find(|(path, _)| path.ends_with("src/mutants.rs")).unwrap().1;
     let in_code = text.lines().filter(|line| line.starts_with("| **M") && line.ends_with("| code |"));
     let in_code: BTreeSet<String> = in_code.flat_map(|line| numbered(&line[..9], 'M')).collect();
-    assert_eq!(in_code, numbered(&deviations, 'M'));
+    assert_eq!(in_code, numbered(&mutants, 'M'));
     for name in ["protocol.md", "envoy-facts.md", "glossary.md"] {
         let text = document(name);
         let paths = text.split('`').skip(1).step_by(2).filter(|path| {

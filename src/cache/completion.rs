@@ -7,7 +7,7 @@ use super::fetches::{Fetch, Fetcher};
 use super::route::CallRoute;
 use super::stale::routed_to;
 use super::{Cache, Effect, Host};
-use crate::deviation::Deviation;
+use crate::mutants::Mutant;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::store::flights::{self, Left, NOT_SHARED_MAX};
@@ -139,7 +139,7 @@ impl Cache {
                 return;
             }
             let Some(landed) = flights::landed(&set.value, generation, Left::default()) else { break };
-            let set = set.again_if(Deviation::LeavesBlindly, turn.host);
+            let set = set.again_if(Mutant::LeavesBlindly, turn.host);
             if set.replace(turn.host, &landed.set) {
                 wake(turn.host, place.fingerprint, landed.waiters);
                 break;

@@ -12,9 +12,9 @@ use super::assess::{assessed_by, options_again, options_for};
 use super::fetches::{Fetch, Fetcher};
 use super::placement::is_reusable;
 use super::{Ask, Cache, Decided, Host, Landing};
-use crate::deviation::{Deviation, deviates};
 use crate::heap::list;
 use crate::http::ResponseHead;
+use crate::mutants::{Mutant, mutated};
 use crate::outcome::{NotStored, Stored};
 use crate::policy::{self, Asked, validation};
 use crate::store::flights::Left;
@@ -192,7 +192,7 @@ impl Cache {
             return Err(NotStored::NoFlight);
         }
         let (stamp, asked) = self.order_of(ask);
-        let order = if deviates(Deviation::ReplacesNewerLate) { (u64::MAX, asked) } else { (stamp, asked) };
+        let order = if mutated(Mutant::ReplacesNewerLate) { (u64::MAX, asked) } else { (stamp, asked) };
         let lease = self.writer.take_flight(turn, place, order)?;
         let generation = lease.generation;
         let fetch = Fetch::late(lease, stamp, ask, validated);

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::miss::Need;
 use super::{Ask, Cache, Decision, Host, Waited};
-use crate::deviation::{Deviation, deviates};
 use crate::invalidation::Verdict;
+use crate::mutants::{Mutant, mutated};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::policy::Invalidated;
@@ -127,7 +127,7 @@ impl Cache {
                 Judged::OfAnother(reason) => best.reason = Some(reason),
                 Judged::Gone => {
                     self.memory.remove(fingerprint);
-                    best.entry = deviates(Deviation::ValidatesWhatIsGone).then_some(entry);
+                    best.entry = mutated(Mutant::ValidatesWhatIsGone).then_some(entry);
                     best.reason = Some(ForwardReason::Purged);
                 }
             }
@@ -196,7 +196,7 @@ impl Cache {
                     None
                 }
                 Some((Judged::Gone, entry)) => {
-                    let entry = deviates(Deviation::ValidatesWhatIsGone).then_some(entry);
+                    let entry = mutated(Mutant::ValidatesWhatIsGone).then_some(entry);
                     best = Best { entry, reason: Some(ForwardReason::Purged) };
                     None
                 }

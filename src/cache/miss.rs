@@ -9,7 +9,7 @@ use super::lookup::{Best, alone, holds_for, no_room};
 use super::origin_health::Asking;
 use super::stale::routed_to;
 use super::{Ask, Cache, Decision, Effect, Host, Waited};
-use crate::deviation::{Deviation, deviates};
+use crate::mutants::{Mutant, mutated};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::plain::is_odd;
@@ -81,13 +81,13 @@ impl Cache {
             }
             Seat::Wait if may_wait => Some(self.join(turn, need)),
             Seat::Register
-                if may_wait && ask.waited.get().is_some() && deviates(Deviation::WaitsUnregistered) =>
+                if may_wait && ask.waited.get().is_some() && mutated(Mutant::WaitsUnregistered) =>
             {
                 Some(self.join(turn, need))
             }
             Seat::Register if may_wait => {
                 let value = flights::registered(&set.value, need.place.fingerprint, self.writer.worker()?);
-                let set = set.again_if(Deviation::RegistersBlindly, turn.host);
+                let set = set.again_if(Mutant::RegistersBlindly, turn.host);
                 set.replace(turn.host, &value).then(|| self.join(turn, need))
             }
             Seat::Full => Some(need.forward(NotStored::NoFlight)),

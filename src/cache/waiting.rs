@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::fetches::Fetcher;
 use super::{Ask, Cache, Decision, Effect, Host, Landing, StreamId, Waited};
-use crate::deviation::{Deviation, deviates};
+use crate::mutants::{Mutant, mutated};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
 use crate::store::flights;
@@ -69,7 +69,7 @@ impl Cache {
     /// What is due by time: leases are renewed, waits and lost calls come to their deadlines, groups are looked
     /// after whether anybody woke them or not, and the journal's head is checked even if its epoch stands still.
     pub fn tick(&mut self, turn: Turn<'_, impl Host>) {
-        if deviates(Deviation::NeverSweeps) {
+        if mutated(Mutant::NeverSweeps) {
             return self.release_overdue(turn);
         }
         self.journal.distrust();

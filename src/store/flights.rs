@@ -26,7 +26,7 @@ use core::time::Duration;
 use super::Fingerprint;
 use super::eviction::{evict, reserve, worth};
 use super::set::{Flight, FlightState, KeyRoute, LARGE_WAYS, SetValue, Way};
-use crate::deviation::{Deviation, deviates};
+use crate::mutants::{Mutant, mutated};
 use crate::outcome::NotStored;
 use crate::time::{Monotonic, Timestamp};
 
@@ -202,7 +202,7 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
         None => free_place(set, now)?,
     };
     let before = set.flights.get(place)?;
-    let inherits = before.fingerprint == new.fingerprint && !deviates(Deviation::ForgetsWaiters);
+    let inherits = before.fingerprint == new.fingerprint && !mutated(Mutant::ForgetsWaiters);
     let waiters = if inherits { (before.waiters | bit(before.owner)) & !bit(new.owner) } else { 0 };
     let unshared = if inherits { unshared_lately(before, now) } else { None };
     let is_remembered = inherits && (unshared.is_some() || failures(before) > 0);

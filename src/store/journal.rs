@@ -18,8 +18,8 @@ use core::cell::Cell;
 use segment::{Segment, UNNAMED, key};
 
 use super::{SharedData, TRIES};
-use crate::deviation::{Deviation, deviates, sizes};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, Work, decode, encode};
+use crate::mutants::{Mutant, mutated, sizes};
 
 /// Segments in the ring. Beyond it the oldest is overwritten, and a worker that had not read it forgets it: what was stored
 /// before its records is validated before it is used, or fetched anew if a hard purge was among them.
@@ -146,7 +146,7 @@ impl Mirror {
         }
         let synced = self.read(data);
         if synced != Synced::Unavailable {
-            self.seen = Some(if deviates(Deviation::ReadsEpochLast) { data.epoch() } else { epoch });
+            self.seen = Some(if mutated(Mutant::ReadsEpochLast) { data.epoch() } else { epoch });
         }
         synced
     }
@@ -233,11 +233,11 @@ impl Mirror {
                 old => Segment::after(old, cur, hard_below, self.nonce.unwrap_or(nonce)),
             };
             next.records.push(&record);
-            if deviates(Deviation::AdvancesEpochFirst) {
+            if mutated(Mutant::AdvancesEpochFirst) {
                 data.advance_epoch();
             }
             if data.compare_and_set(&key(cur), &next.encode(), found.cas) {
-                if !deviates(Deviation::AdvancesEpochFirst) {
+                if !mutated(Mutant::AdvancesEpochFirst) {
                     data.advance_epoch();
                 }
                 return Ok((cur - 1) * sizes().records + next.records.len() as u64);
@@ -247,7 +247,7 @@ impl Mirror {
                 break;
             }
         }
-        if deviates(Deviation::AcknowledgesWhatFailed) { Ok(self.head + 1) } else { Err(Busy) }
+        if mutated(Mutant::AcknowledgesWhatFailed) { Ok(self.head + 1) } else { Err(Busy) }
     }
 
     fn is_another_journal(&self, found: Option<&Segment>) -> bool {
@@ -265,7 +265,7 @@ impl Mirror {
     /// The ring has gone round since this mirror was last read: what was forgotten meanwhile lies below the floor.
     fn overtaken_by(&mut self, no: u64) {
         let floor = no.saturating_sub(sizes().segments) * sizes().records;
-        self.floor = if deviates(Deviation::ForgetsTheFloor) { self.floor } else { floor };
+        self.floor = if mutated(Mutant::ForgetsTheFloor) { self.floor } else { floor };
         self.head = self.head.max(floor);
         self.cur = no.saturating_sub(sizes().segments) + 1;
         self.indexed = 0;

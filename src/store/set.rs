@@ -10,7 +10,7 @@ use super::codec::Reader;
 use super::cost::EMPTY_BYTES;
 use super::hosts::{self, HostBucket};
 use super::{Cas, Fingerprint, SharedData, Versioned, shared_key, update};
-use crate::deviation::{Deviation, deviates};
+use crate::mutants::{Mutant, mutated};
 use crate::outcome::NotStored;
 use crate::time::Monotonic;
 
@@ -188,8 +188,8 @@ impl SetSnapshot {
     }
 
     /// The same value as if it had been read just now: a mistake on purpose.
-    pub(crate) fn again_if(mut self, deviation: Deviation, data: &impl SharedData) -> Self {
-        if deviates(deviation) {
+    pub(crate) fn again_if(mut self, mutant: Mutant, data: &impl SharedData) -> Self {
+        if mutated(mutant) {
             self.cas = SetSnapshot::read(data, self.number).cas;
         }
         self

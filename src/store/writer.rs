@@ -12,7 +12,7 @@ use super::memory::Entry;
 use super::record::{Content, Record, Slot};
 use super::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, WAYS, Way};
 use super::{Fingerprint, Seed, SharedData, StoreHost, TRIES};
-use crate::deviation::{Deviation, deviates};
+use crate::mutants::{Mutant, mutated};
 use crate::outcome::NotStored;
 use crate::outcome::metrics::Counter;
 use crate::time::{Monotonic, Now};
@@ -157,14 +157,14 @@ impl Writer {
 
     fn next_generation(&mut self) -> u64 {
         self.generations = self.generations.wrapping_add(1);
-        let nonce = if deviates(Deviation::ReusesGenerations) { 1 } else { self.identity.nonce };
+        let nonce = if mutated(Mutant::ReusesGenerations) { 1 } else { self.identity.nonce };
         u64::from(nonce) << 32 | u64::from(self.generations)
     }
 
     /// A flight that this worker leads, if a set takes it.
     pub fn new_flight(&mut self, fingerprint: Fingerprint, now: Now) -> NewFlight {
         let generation = self.next_generation();
-        let lease = if deviates(Deviation::LeasesForEver) { Duration::MAX } else { self.limits.lease };
+        let lease = if mutated(Mutant::LeasesForEver) { Duration::MAX } else { self.limits.lease };
         let until = now.mono.after(lease);
         NewFlight { fingerprint, generation, owner: self.worker.unwrap_or(NOBODY), until }
     }
@@ -216,7 +216,7 @@ impl Writer {
         if !self.take(turn, more) {
             return Err(NotStored::NoRoom);
         }
-        let lands_first = deviates(Deviation::LandsBeforeItWrites);
+        let lands_first = mutated(Mutant::LandsBeforeItWrites);
         if !lands_first {
             encoded.write(turn.host, lease.slot, lease.before);
         }
@@ -340,11 +340,11 @@ impl Writer {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(data, lease.place.set);
             let generation = match set.value.flight_of(lease.place.fingerprint) {
-                Some(any) if deviates(Deviation::EndsAnothersFlight) => any.generation,
+                Some(any) if mutated(Mutant::EndsAnothersFlight) => any.generation,
                 Some(_) | None => lease.generation,
             };
             let Some(landed) = flights::landed(&set.value, generation, left) else { break };
-            let set = set.again_if(Deviation::LandsBlindly, data);
+            let set = set.again_if(Mutant::LandsBlindly, data);
             if set.replace(data, &landed.set) {
                 if let Some(record) = left.record
                     && is_evicted(&landed.replaced, &record, lease)
@@ -384,7 +384,7 @@ impl Lease {
 /// Whether what is there may be replaced by something with this stamp and time.
 fn is_no_newer(there: Option<Record>, order: (u64, Monotonic)) -> Result<(), NotStored> {
     let is_newer = there.is_some_and(|there| there.order() > order);
-    if is_newer && !deviates(Deviation::OlderReplacesNewer) { Err(NotStored::Superseded) } else { Ok(()) }
+    if is_newer && !mutated(Mutant::OlderReplacesNewer) { Err(NotStored::Superseded) } else { Ok(()) }
 }
 
 /// Whether what lay in a way has had to make room for what lies there now, be it nothing.

@@ -19,7 +19,7 @@ mod shared;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use larder::deviation::{Deviation, deviate};
+use larder::mutants::{Mutant, deviate};
 use plan::Plan;
 use run::{Totals, play};
 
@@ -121,18 +121,14 @@ fn number(name: &str) -> Option<u64> {
 /// The mistakes on purpose that the first few seeds of chaos see; some hundred see two more, reused generations and a
 /// floor that is forgotten. (Callbacks are atomic on the emulated host: the others show only in what happens within one,
 /// which [`crate::interleave`] looks for.)
-const SEEN: &[Deviation] = &[
-    Deviation::LeasesForEver,
-    Deviation::NeverSweeps,
-    Deviation::TrustsRecords,
-    Deviation::ValidatesWhatIsGone,
-];
+const SEEN: &[Mutant] =
+    &[Mutant::LeasesForEver, Mutant::NeverSweeps, Mutant::TrustsRecords, Mutant::ValidatesWhatIsGone];
 
 /// `CHAOS_MISTAKES=1` tries all of them, on `CHAOS_SEEDS` seeds each.
 #[test]
 fn mistakes_on_purpose_are_seen() {
     let all = number("CHAOS_MISTAKES").is_some();
-    for how in if all { &Deviation::ALL[..] } else { SEEN } {
+    for how in if all { &Mutant::ALL[..] } else { SEEN } {
         deviate(Some(*how));
         let seeds = number("CHAOS_SEEDS").unwrap_or(SEEDS);
         let seen = (0..seeds).find_map(|seed| Some((seed, play(&Plan::new(seed), false).err()?)));

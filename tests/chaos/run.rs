@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::deviation::{SIZES, Sizes, resize};
+use larder::mutants::{SIZES, Sizes, resize};
 use larder::store::SCHEMA;
 
 use super::ledger::{Ledger, Reason, Terms};

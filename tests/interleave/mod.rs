@@ -4,14 +4,14 @@
 //! what was appended (I6, I8), no lease is left (I7), nothing older takes the place of something newer (I9): protocol §1.8.
 //!
 //! [`stage`] steps the workers, [`explore`] chooses, [`shared`] hands over. Each mistake on purpose
-//! ([`larder::deviation`]) has a setting that shows it.
+//! ([`larder::mutants`]) has a setting that shows it.
 
 mod explore;
 mod shared;
 mod stage;
 
 use explore::{Explored, explore};
-use larder::deviation::{Deviation, SIZES, Sizes, deviate, resize};
+use larder::mutants::{Mutant, SIZES, Sizes, deviate, resize};
 use stage::Setting;
 
 /// States at which the exploration of a setting ends when nobody says otherwise.
@@ -158,8 +158,8 @@ fn settings() -> Vec<(&'static str, Setting)> {
     ]
 }
 
-/// Explores in this thread, with this deviation.
-fn explored(setting: &Setting, how: Option<Deviation>, states_max: usize) -> Explored {
+/// Explores in this thread, with this mutant.
+fn explored(setting: &Setting, how: Option<Mutant>, states_max: usize) -> Explored {
     deviate(how);
     let (segments, records) = setting.ring;
     resize(Sizes { segments, records, segment_bytes: setting.segment_bytes, chunk_bytes: 8 });
@@ -183,28 +183,28 @@ fn no_interleaving_of_two_workers_breaks_what_is_promised() {
 }
 
 /// In which setting each mistake on purpose shows itself.
-const SHOWN: [(Deviation, &str); 21] = [
-    (Deviation::LandsBlindly, "collapse"),
-    (Deviation::RegistersBlindly, "collapse"),
-    (Deviation::LandsBeforeItWrites, "collapse"),
-    (Deviation::ForgetsWaiters, "lease runs out"),
-    (Deviation::EndsAnothersFlight, "lease runs out"),
-    (Deviation::OlderReplacesNewer, "variant, purge, lease runs out"),
-    (Deviation::TrustsChunks, "way changes hands, chunks"),
-    (Deviation::ReusesGenerations, "way changes hands, chunks"),
-    (Deviation::ReadsEpochLast, "hard purge, elsewhere"),
-    (Deviation::AdvancesEpochFirst, "hard purge"),
-    (Deviation::AcknowledgesWhatFailed, "nothing can be purged"),
-    (Deviation::ForgetsTheFloor, "journal overflows"),
-    (Deviation::LeavesBlindly, "leader leaves"),
-    (Deviation::WaitsUnregistered, "hard purge, own"),
-    (Deviation::TrustsRecords, "way changes hands"),
-    (Deviation::NeverSweeps, "lost hint"),
-    (Deviation::NeverSweeps, "death"),
-    (Deviation::NeverSweeps, "lost call"),
-    (Deviation::ValidatesWhatIsGone, "stored, hard purge, 304"),
-    (Deviation::LeasesForEver, "death"),
-    (Deviation::ReplacesNewerLate, "not storable"),
+const SHOWN: [(Mutant, &str); 21] = [
+    (Mutant::LandsBlindly, "collapse"),
+    (Mutant::RegistersBlindly, "collapse"),
+    (Mutant::LandsBeforeItWrites, "collapse"),
+    (Mutant::ForgetsWaiters, "lease runs out"),
+    (Mutant::EndsAnothersFlight, "lease runs out"),
+    (Mutant::OlderReplacesNewer, "variant, purge, lease runs out"),
+    (Mutant::TrustsChunks, "way changes hands, chunks"),
+    (Mutant::ReusesGenerations, "way changes hands, chunks"),
+    (Mutant::ReadsEpochLast, "hard purge, elsewhere"),
+    (Mutant::AdvancesEpochFirst, "hard purge"),
+    (Mutant::AcknowledgesWhatFailed, "nothing can be purged"),
+    (Mutant::ForgetsTheFloor, "journal overflows"),
+    (Mutant::LeavesBlindly, "leader leaves"),
+    (Mutant::WaitsUnregistered, "hard purge, own"),
+    (Mutant::TrustsRecords, "way changes hands"),
+    (Mutant::NeverSweeps, "lost hint"),
+    (Mutant::NeverSweeps, "death"),
+    (Mutant::NeverSweeps, "lost call"),
+    (Mutant::ValidatesWhatIsGone, "stored, hard purge, 304"),
+    (Mutant::LeasesForEver, "death"),
+    (Mutant::ReplacesNewerLate, "not storable"),
 ];
 
 #[test]
@@ -221,7 +221,7 @@ fn every_mistake_on_purpose_is_seen() {
         println!("{how:?}: {what} ({name}, {} steps, {} schedules)", schedule.len(), explored.schedules);
     }
     assert!(unseen.is_empty(), "not seen: {unseen:?}");
-    for how in Deviation::ALL {
+    for how in Mutant::ALL {
         assert!(SHOWN.iter().any(|(shown, _)| *shown == how), "{how:?} has no setting that shows it");
     }
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use corosensei::Yielder;
 use larder::cache::{Host, Route};
-use larder::deviation::sizes;
 use larder::http::{Fields, Peer};
+use larder::mutants::sizes;
 use larder::outcome::metrics::{Counter, Gauge, Metrics};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;

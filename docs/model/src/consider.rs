@@ -1,6 +1,6 @@
 //! Deciding about requests (§1.5): the only place that does, for new requests, hints, sweeps and landings.
 
-use crate::setting::{Deviation, Setting};
+use crate::setting::{Mutant, Setting};
 use crate::world::{
     Broken, FETCHES, Fetch, Flight, FlightState, Mode, NONE, Purpose, Record, Set, Standing, Step, Task,
     Verdict, World, bits,
@@ -38,11 +38,11 @@ impl Setting {
     fn verdict(&self, world: &World, worker: usize, record: &Record) -> Verdict {
         let own = &world.workers[worker];
         let mut verdict = Verdict::Fresh;
-        if record.stamp < own.floor && !self.deviates(Deviation::ForgetsTheFloor) {
-            if record.stamp < own.hard_below || self.deviates(Deviation::FloorIsHard) {
+        if record.stamp < own.floor && !self.deviates(Mutant::ForgetsTheFloor) {
+            if record.stamp < own.hard_below || self.deviates(Mutant::FloorIsHard) {
                 return Verdict::Covered(Mode::Hard);
             }
-            let is_soft = self.deviates(Deviation::FloorIsSoft);
+            let is_soft = self.deviates(Mutant::FloorIsSoft);
             verdict = Verdict::Covered(if is_soft { Mode::Soft } else { Mode::Revalidate });
         }
         for (n, purge) in self.purges.iter().enumerate() {
@@ -104,7 +104,7 @@ impl Setting {
         let task = &mut world.workers[worker].task;
         if task.late {
             task.step = Step::LateSet;
-            if self.deviates(Deviation::StampsLateOnes) {
+            if self.deviates(Mutant::StampsLateOnes) {
                 world.workers[worker].task.record.stamp = world.workers[worker].head;
             }
             return;
@@ -146,7 +146,7 @@ impl Setting {
             }
             Step::ConsiderRecord => {
                 let there = world.records[usize::from(way)];
-                let is_own = there.key == key || self.deviates(Deviation::TrustsRecords);
+                let is_own = there.key == key || self.deviates(Mutant::TrustsRecords);
                 let there = if is_own { there } else { Record::default() };
                 if there.is_some() && self.chunks {
                     let task = &mut world.workers[worker].task;
@@ -158,7 +158,7 @@ impl Setting {
             }
             Step::ConsiderChunk => {
                 let chunk = world.chunks[usize::from(way)];
-                let is_its = chunk.generation == record.generation || self.deviates(Deviation::TrustsChunks);
+                let is_its = chunk.generation == record.generation || self.deviates(Mutant::TrustsChunks);
                 if is_its && (chunk.key != record.key || chunk.born != record.born) {
                     world.broken = Broken::ForeignBody;
                 }
@@ -184,7 +184,7 @@ impl Setting {
                     return self.serve_and_end(world, worker, &record);
                 }
                 Verdict::Covered(Mode::Hard) => {
-                    if self.deviates(Deviation::ValidatesWhatIsGone) && !best.is_some() {
+                    if self.deviates(Mutant::ValidatesWhatIsGone) && !best.is_some() {
                         best = record;
                     }
                 }
@@ -218,7 +218,7 @@ impl Setting {
             }
             Some((at, flight)) if world.is_live(&flight) => {
                 let waits =
-                    world.waits(worker, &flight) || woken && self.deviates(Deviation::WaitsUnregistered);
+                    world.waits(worker, &flight) || woken && self.deviates(Mutant::WaitsUnregistered);
                 if group != 0 && flight.unshared {
                     return self.go_beside(world, worker, true);
                 }
@@ -275,7 +275,7 @@ impl Setting {
 
     /// Sends a request to the origin.
     pub fn send(&self, world: &mut World, worker: usize, fetch: Fetch) {
-        let of_journal = self.deviates(Deviation::StampsByTheJournal);
+        let of_journal = self.deviates(Mutant::StampsByTheJournal);
         let stamp = if of_journal { world.appended } else { world.workers[worker].head };
         let free = |at: &usize| world.fetches[*at].purpose == Purpose::Nothing;
         let at = (0..FETCHES).find(free).expect("there is room for all");
@@ -292,7 +292,7 @@ impl Setting {
     /// The compare-and-set that registers or leads.
     fn take_seat(&self, world: &mut World, worker: usize) -> &'static str {
         let Task { leads, unchanged, group, place, set: read, .. } = world.workers[worker].task;
-        if !leads && (unchanged || self.deviates(Deviation::RegistersBlindly)) {
+        if !leads && (unchanged || self.deviates(Mutant::RegistersBlindly)) {
             let mut set = if unchanged { world.set } else { read };
             set.flights[usize::from(place)].waiters |= 1 << worker;
             world.write_set(self, set);
@@ -334,7 +334,7 @@ impl Setting {
             .or_else(|| ways().find(|way| *way != avoid))
             .or_else(|| ways().next())?;
         let waiters = (before.waiters | 1u8.checked_shl(before.owner.into()).unwrap_or(0)) & !(1 << worker);
-        let keeps = inherits && !self.deviates(Deviation::ForgetsWaiters);
+        let keeps = inherits && !self.deviates(Mutant::ForgetsWaiters);
         let generation = world.generation();
         set.flights[place] = Flight {
             state: FlightState::Flying,

@@ -1,7 +1,7 @@
 //! What may happen next: the next step of a worker, or something that begins a callback, or something that goes wrong.
 
 use crate::landing::Answer;
-use crate::setting::{Deviation, Setting};
+use crate::setting::{Mutant, Setting};
 use crate::world::{
     Acknowledgement, Fetch, FlightState, KEYS, NONE, Purpose, Standing, Step, Task, Worker, World,
 };
@@ -189,7 +189,7 @@ impl Setting {
                 world.fetches[number].purpose = Purpose::Stalled;
             });
         }
-        if fetch.purpose == Purpose::Stalled && !self.deviates(Deviation::KeepsStalledLeaders) {
+        if fetch.purpose == Purpose::Stalled && !self.deviates(Mutant::KeepsStalledLeaders) {
             let waiters = world.set.flight(generation).map_or(0, |at| world.set.flights[at].waiters);
             if waiters != 0 || self.group(world, worker, key) != 0 {
                 add(next, world, worker, "the leader's tick finds the response stalled", key, |world| {

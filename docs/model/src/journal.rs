@@ -1,11 +1,11 @@
 //! The journal: bringing a mirror up to it (§1.3), and appending to it (§1.4).
 
-use crate::setting::{Deviation, Setting};
+use crate::setting::{Mutant, Setting};
 use crate::world::{Acknowledgement, Broken, Mode, NONE, RECORDS, Segment, Step, Task, World};
 
 impl Setting {
     pub fn sync(&self, world: &mut World, worker: usize) -> &'static str {
-        let late = self.deviates(Deviation::ReadsEpochLast);
+        let late = self.deviates(Mutant::ReadsEpochLast);
         match world.workers[worker].task.step {
             Step::SyncEpoch => {
                 let epoch = world.epoch;
@@ -68,7 +68,7 @@ impl Setting {
 
     pub fn begin_purge(&self, world: &mut World, purge: usize) {
         let worker = usize::from(self.purges[purge].worker);
-        let first = self.deviates(Deviation::AdvancesEpochFirst);
+        let first = self.deviates(Mutant::AdvancesEpochFirst);
         world.purges[purge] = Acknowledgement::Running;
         let own = &mut world.workers[worker];
         own.task = Task {
@@ -82,7 +82,7 @@ impl Setting {
     }
 
     pub fn purge(&self, world: &mut World, worker: usize) -> &'static str {
-        let first = self.deviates(Deviation::AdvancesEpochFirst);
+        let first = self.deviates(Mutant::AdvancesEpochFirst);
         match world.workers[worker].task.step {
             Step::PurgeSegment => {
                 self.find_room(world, worker);
@@ -139,14 +139,14 @@ impl Setting {
             let newest = (0..segment.length).rev().find(|n| is_hard(*n));
             let newest = newest.map_or(0, |n| (segment.number - 1) * self.records + n + 1);
             let carried = task.hard_below.max(segment.hard_below).max(newest);
-            let hard_below = if self.deviates(Deviation::ForgetsHardRecords) { 0 } else { carried };
+            let hard_below = if self.deviates(Mutant::ForgetsHardRecords) { 0 } else { carried };
             Segment { number: task.cur, length: 0, hard_below, records: [0; RECORDS] }
         };
         (task.step, task.unchanged) = (Step::PurgeAppend, true);
     }
 
     fn append(&self, world: &mut World, worker: usize) {
-        let first = self.deviates(Deviation::AdvancesEpochFirst);
+        let first = self.deviates(Mutant::AdvancesEpochFirst);
         let task = &mut world.workers[worker].task;
         let mut segment = core::mem::take(&mut task.segment);
         let purge = task.purge;
@@ -172,7 +172,7 @@ impl Setting {
     fn refuse(&self, world: &mut World, worker: usize) {
         let purge = usize::from(world.workers[worker].task.purge);
         world.purges[purge] = Acknowledgement::Refused;
-        if self.deviates(Deviation::AcknowledgesWhatFailed) {
+        if self.deviates(Mutant::AcknowledgesWhatFailed) {
             world.broken = Broken::Unappended;
         }
         world.workers[worker].task = Task::default();

@@ -1,6 +1,6 @@
 //! How fetches end (§1.6), how leases are renewed, and how a leader gives its flight up (§1.7).
 
-use crate::setting::{Deviation, Setting};
+use crate::setting::{Mutant, Setting};
 use crate::world::{
     Broken, Chunk, Fetch, Flight, FlightState, NONE, Purpose, Record, Set, Standing, Step, Task, World,
 };
@@ -33,8 +33,8 @@ impl Setting {
     /// Nothing becomes of it but its client's answer. (A mistake on purpose: it lands under the flight that it had.)
     fn land_what_was_lost(&self, world: &mut World, fetch: &Fetch, answer: Answer) {
         let deviates = match answer {
-            Answer::NotStorable => self.deviates(Deviation::GivenUpEndsFlight),
-            Answer::Whole | Answer::Confirmed => self.deviates(Deviation::LateEndLands),
+            Answer::NotStorable => self.deviates(Mutant::GivenUpEndsFlight),
+            Answer::Whole | Answer::Confirmed => self.deviates(Mutant::LateEndLands),
         };
         let roots = world.fetch_of(fetch.worker.into(), fetch.generation);
         if let (true, Some(roots)) = (deviates, roots) {
@@ -51,10 +51,10 @@ impl Setting {
         if stores {
             keep(world, worker, record);
         }
-        let is_late = world.is_expired(fetch.generation) && !self.deviates(Deviation::EndsAnothersFlight);
+        let is_late = world.is_expired(fetch.generation) && !self.deviates(Mutant::EndsAnothersFlight);
         let step = match () {
             () if is_late && stores => Step::LandOwnership,
-            () if stores && !self.deviates(Deviation::LandsBeforeItWrites) => self.writing(),
+            () if stores && !self.deviates(Mutant::LandsBeforeItWrites) => self.writing(),
             () => Step::LandSet,
         };
         let (key, generation, way, tries) = (fetch.key, fetch.generation, fetch.way, self.tries);
@@ -69,8 +69,8 @@ impl Setting {
 
     /// The record that an answer makes.
     pub fn brought(&self, world: &mut World, fetch: &Fetch, answer: Answer, began: u8) -> Record {
-        let again = self.deviates(Deviation::ReusesGenerations);
-        let late = self.deviates(Deviation::StampsAtLanding);
+        let again = self.deviates(Mutant::ReusesGenerations);
+        let late = self.deviates(Mutant::StampsAtLanding);
         Record {
             generation: if again { 1 } else { world.generation() },
             key: fetch.key,
@@ -100,7 +100,7 @@ impl Setting {
             Step::LandRecord => {
                 world.records[usize::from(way)] = record;
                 world.workers[worker].task.step = Step::LandSet;
-                if self.deviates(Deviation::LandsBeforeItWrites) {
+                if self.deviates(Mutant::LandsBeforeItWrites) {
                     self.woken(world, worker);
                 }
                 "land: write the record"
@@ -116,7 +116,7 @@ impl Setting {
             }
             Step::LandPublish => {
                 let task = world.workers[worker].task;
-                if !task.unchanged && !self.deviates(Deviation::LandsBlindly) {
+                if !task.unchanged && !self.deviates(Mutant::LandsBlindly) {
                     self.retry(world, worker, Step::LandSet);
                     return "land: somebody was faster";
                 }
@@ -126,7 +126,7 @@ impl Setting {
                     let task = &mut world.workers[worker].task;
                     (task.set, task.unchanged) = (Set::default(), false);
                     (task.step, task.waiters) = (Step::LandWake, waiters);
-                    if stores && self.deviates(Deviation::LandsBeforeItWrites) {
+                    if stores && self.deviates(Mutant::LandsBeforeItWrites) {
                         task.step = self.writing();
                     } else {
                         self.woken(world, worker);
@@ -147,12 +147,12 @@ impl Setting {
         let Task { key, generation, record, stores, late, set, unchanged, way, .. } =
             world.workers[worker].task;
         let mut set = if unchanged { world.set } else { set };
-        if late && self.deviates(Deviation::StoresWithoutFlight) {
+        if late && self.deviates(Mutant::StoresWithoutFlight) {
             set.ways.iter_mut().filter(|way| **way == key + 1).for_each(|way| *way = 0);
             set.ways[usize::from(way)] = key + 1;
             return Some((set, 0));
         }
-        let any = self.deviates(Deviation::EndsAnothersFlight);
+        let any = self.deviates(Mutant::EndsAnothersFlight);
         let ended = |flight: &Flight| {
             flight.flies(generation) || any && flight.is_of(key) && flight.state == FlightState::Flying
         };
@@ -201,7 +201,7 @@ impl Setting {
         task.waiters &= !(1 << worker);
         if task.waiters != 0 {
             task.step = Step::LandWake;
-        } else if task.record.is_some() && self.deviates(Deviation::ServesUnjudged) {
+        } else if task.record.is_some() && self.deviates(Mutant::ServesUnjudged) {
             self.serve_unjudged(world, worker);
         } else {
             self.finish(world, worker);
@@ -262,7 +262,7 @@ impl Setting {
     fn give_up_flight(&self, world: &mut World, fetch: &Fetch) {
         let Fetch { key, generation, validated, .. } = *fetch;
         // What was to be validated was judged when the flight began.
-        let keeps = self.deviates(Deviation::TakesOverValidation);
+        let keeps = self.deviates(Mutant::TakesOverValidation);
         let record = if keeps { validated } else { Record::default() };
         world.workers[usize::from(fetch.worker)].task =
             Task { step: Step::LeaveSet, key, generation, record, tries: self.tries, ..Task::default() };
@@ -270,7 +270,7 @@ impl Setting {
 
     /// The root fetches in the leader's place where somebody waits; else, or where it cannot, the flight ends.
     pub fn leave(&self, world: &mut World, worker: usize) -> &'static str {
-        let blind = self.deviates(Deviation::LeavesBlindly);
+        let blind = self.deviates(Mutant::LeavesBlindly);
         let Task { step, key, generation, record, unchanged, set: read, .. } = world.workers[worker].task;
         if step == Step::LeaveSet {
             let set = world.read_set(worker);

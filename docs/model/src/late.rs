@@ -2,7 +2,7 @@
 //! as long as it takes to write, and never the place of something newer.
 
 use crate::landing::{Answer, keep};
-use crate::setting::{Deviation, Setting};
+use crate::setting::{Mutant, Setting};
 use crate::world::{Fetch, Record, Set, Step, Task, World};
 
 impl Setting {
@@ -12,7 +12,7 @@ impl Setting {
             return;
         }
         world.shared_beside |= 1 << fetch.key;
-        if self.deviates(Deviation::NeverStoresLate) {
+        if self.deviates(Mutant::NeverStoresLate) {
             return;
         }
         let record = self.brought(world, fetch, answer, fetch.began);
@@ -49,12 +49,12 @@ impl Setting {
                 let there = world.records[usize::from(way)];
                 let is_newer = there.is_some() && there.key == key && there.order() > record.order();
                 world.workers[worker].task.step = Step::LateLead;
-                if is_newer && !self.deviates(Deviation::OlderReplacesNewer) {
+                if is_newer && !self.deviates(Mutant::OlderReplacesNewer) {
                     self.finish(world, worker);
                 }
                 "store late: is anything newer there?"
             }
-            _ if self.deviates(Deviation::StoresWithoutFlight) => {
+            _ if self.deviates(Mutant::StoresWithoutFlight) => {
                 self.write_late(world, worker, 0, way);
                 "store late: write"
             }

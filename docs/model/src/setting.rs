@@ -87,7 +87,7 @@ pub struct Setting {
     pub all_acknowledged: bool,
     /// Once a response that went beside any flight can be stored, the memory that nothing could is over.
     pub memory_ends: bool,
-    pub deviation: Option<Deviation>,
+    pub mutant: Option<Mutant>,
 }
 
 impl Default for Setting {
@@ -118,14 +118,14 @@ impl Default for Setting {
             nobody_alone: false,
             all_acknowledged: false,
             memory_ends: false,
-            deviation: None,
+            mutant: None,
         }
     }
 }
 
 impl Setting {
-    pub fn deviates(&self, how: Deviation) -> bool {
-        self.deviation == Some(how)
+    pub fn deviates(&self, how: Mutant) -> bool {
+        self.mutant == Some(how)
     }
 
     /// Whether a purge covers a key.
@@ -138,9 +138,9 @@ impl Setting {
 }
 
 /// Mistakes on purpose: the mutants of `docs/protocol.md`. Those up to M21 are in the code as well, for
-/// `tests/interleave` (`src/deviation.rs`).
+/// `tests/interleave` (`src/mutants.rs`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Deviation {
+pub enum Mutant {
     /// M01: a landing overwrites the set, whatever it has become.
     LandsBlindly,
     /// M02: so does the registration of a waiting worker.

@@ -401,9 +401,9 @@ impl World {
 
     /// The set changes. What others have read of it is of no interest any more, unless they look at it yet.
     pub fn write_set(&mut self, setting: &Setting, set: Set) {
-        use crate::setting::Deviation::{LandsBlindly, LeavesBlindly, RegistersBlindly};
+        use crate::setting::Mutant::{LandsBlindly, LeavesBlindly, RegistersBlindly};
         self.set = set;
-        let is_blind = matches!(setting.deviation, Some(LandsBlindly | LeavesBlindly | RegistersBlindly));
+        let is_blind = matches!(setting.mutant, Some(LandsBlindly | LeavesBlindly | RegistersBlindly));
         for worker in self.workers.iter_mut().filter(|worker| worker.task.step != Step::PurgeAppend) {
             worker.task.unchanged = false;
             if !is_blind && !matches!(worker.task.step, Step::ConsiderRecord | Step::ConsiderChunk) {

@@ -5,8 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::codec::Reader;
 use super::super::{Cas, SharedData};
-use crate::deviation::sizes;
 use crate::invalidation::{Mode, decode};
+use crate::mutants::sizes;
 
 const LAYOUT: u8 = 2;
 

@@ -1,8 +1,8 @@
 //! The journal read backwards, for people: a bounded number of its newest records.
 
 use super::{Mirror, Segment};
-use crate::deviation::sizes;
 use crate::invalidation::{CALLBACK_WORK_MAX, Invalidation, Matcher, Subject, Work, decode};
+use crate::mutants::sizes;
 use crate::store::SharedData;
 
 /// The most records that are held against one stored response to explain it. Beyond it the list is said to be incomplete.

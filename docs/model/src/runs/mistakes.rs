@@ -5,15 +5,15 @@ use super::parts::{
     clients_over, faults, hard, one_and_two, one_each, purge, soft, tag, three_workers, two_each, two_keys,
     unsafe_method,
 };
-use crate::setting::Deviation::{self, *};
+use crate::setting::Mutant::{self, *};
 use crate::setting::{Faults, Purge, Setting};
 use crate::world::Mode;
 
 /// What has to be found, and where.
 type Found = (&'static str, Setting);
 
-fn mistake(name: &'static str, how: Deviation, found: &'static str, setting: Setting) -> Found {
-    (found, Setting { name, deviation: Some(how), ..setting })
+fn mistake(name: &'static str, how: Mutant, found: &'static str, setting: Setting) -> Found {
+    (found, Setting { name, mutant: Some(how), ..setting })
 }
 
 fn without(name: &'static str, found: &'static str, setting: Setting) -> Found {

@@ -99,11 +99,11 @@ fn is_about(what: &str, invariant: &str) -> bool {
 
 /// Whether the setting of a mistake on purpose is one in which nothing is found without it.
 fn without_mistake(setting: &Setting, states_max: usize) -> (bool, String) {
-    if setting.deviation.is_none() {
+    if setting.mutant.is_none() {
         return (true, String::new());
     }
     let Explored { states, complete, broken, .. } =
-        explore(&Setting { deviation: None, ..setting.clone() }, states_max);
+        explore(&Setting { mutant: None, ..setting.clone() }, states_max);
     let holds = complete && broken.is_none();
     (holds, format!(" ({} without it: {states} states)", if holds { "holds" } else { "DOES NOT HOLD" }))
 }

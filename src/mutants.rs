@@ -1,7 +1,7 @@
 //! Mistakes on purpose, one at a time, so that tests can show that they would see them (protocol §2).
 //!
-//! The shipped module has none of this: without the feature `deviations`, which only the crate's own tests turn on,
-//! `deviates` is constantly false, and the journal's ring and the chunks of bodies have their one size.
+//! The shipped module has none of this: without the feature `mutants`, which only the crate's own tests turn on,
+//! `mutated` is constantly false, and the journal's ring and the chunks of bodies have their one size.
 
 use crate::store::journal::{RECORDS, SEGMENT_BYTES, SEGMENTS};
 use crate::store::record::CHUNK_BYTES;
@@ -25,7 +25,7 @@ pub const SIZES: Sizes =
 
 /// How the code may deviate from what it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Deviation {
+pub enum Mutant {
     /// M01: a landing overwrites the set, whatever it has become.
     LandsBlindly,
     /// M02: so does the registration of a waiting worker.
@@ -66,43 +66,43 @@ pub enum Deviation {
     ReplacesNewerLate,
 }
 
-impl Deviation {
+impl Mutant {
     /// All of them.
-    pub const ALL: [Deviation; 19] = [
-        Deviation::LandsBlindly,
-        Deviation::RegistersBlindly,
-        Deviation::LandsBeforeItWrites,
-        Deviation::ForgetsWaiters,
-        Deviation::EndsAnothersFlight,
-        Deviation::OlderReplacesNewer,
-        Deviation::TrustsChunks,
-        Deviation::ReusesGenerations,
-        Deviation::ReadsEpochLast,
-        Deviation::AdvancesEpochFirst,
-        Deviation::AcknowledgesWhatFailed,
-        Deviation::ForgetsTheFloor,
-        Deviation::LeavesBlindly,
-        Deviation::WaitsUnregistered,
-        Deviation::TrustsRecords,
-        Deviation::NeverSweeps,
-        Deviation::ValidatesWhatIsGone,
-        Deviation::LeasesForEver,
-        Deviation::ReplacesNewerLate,
+    pub const ALL: [Mutant; 19] = [
+        Mutant::LandsBlindly,
+        Mutant::RegistersBlindly,
+        Mutant::LandsBeforeItWrites,
+        Mutant::ForgetsWaiters,
+        Mutant::EndsAnothersFlight,
+        Mutant::OlderReplacesNewer,
+        Mutant::TrustsChunks,
+        Mutant::ReusesGenerations,
+        Mutant::ReadsEpochLast,
+        Mutant::AdvancesEpochFirst,
+        Mutant::AcknowledgesWhatFailed,
+        Mutant::ForgetsTheFloor,
+        Mutant::LeavesBlindly,
+        Mutant::WaitsUnregistered,
+        Mutant::TrustsRecords,
+        Mutant::NeverSweeps,
+        Mutant::ValidatesWhatIsGone,
+        Mutant::LeasesForEver,
+        Mutant::ReplacesNewerLate,
     ];
 }
 
-#[cfg(feature = "deviations")]
+#[cfg(feature = "mutants")]
 mod switch {
-    use super::{Deviation, SIZES, Sizes};
+    use super::{Mutant, SIZES, Sizes};
     use core::cell::Cell;
 
     thread_local! {
-        static DEVIATION: Cell<Option<Deviation>> = const { Cell::new(None) };
+        static DEVIATION: Cell<Option<Mutant>> = const { Cell::new(None) };
         static SMALL: Cell<Sizes> = const { Cell::new(SIZES) };
     }
 
-    /// From now on the code deviates like this, in this thread.
-    pub fn deviate(how: Option<Deviation>) {
+    /// From now on the code mutated like this, in this thread.
+    pub fn deviate(how: Option<Mutant>) {
         DEVIATION.set(how);
     }
 
@@ -111,7 +111,7 @@ mod switch {
         SMALL.set(sizes);
     }
 
-    pub(super) fn is(how: Deviation) -> bool {
+    pub(super) fn is(how: Mutant) -> bool {
         DEVIATION.get() == Some(how)
     }
 
@@ -120,11 +120,11 @@ mod switch {
     }
 }
 
-#[cfg(not(feature = "deviations"))]
+#[cfg(not(feature = "mutants"))]
 mod switch {
-    use super::{Deviation, SIZES, Sizes};
+    use super::{Mutant, SIZES, Sizes};
 
-    pub(super) const fn is(_: Deviation) -> bool {
+    pub(super) const fn is(_: Mutant) -> bool {
         false
     }
 
@@ -133,12 +133,12 @@ mod switch {
     }
 }
 
-#[cfg(feature = "deviations")]
+#[cfg(feature = "mutants")]
 pub use switch::{deviate, resize};
 
 /// Whether the code is to deviate like this.
 #[inline]
-pub(crate) fn deviates(how: Deviation) -> bool {
+pub(crate) fn mutated(how: Mutant) -> bool {
     switch::is(how)
 }
 
