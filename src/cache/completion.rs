@@ -125,7 +125,7 @@ impl Cache {
         let Some(fetch) = self.fetches.get(generation) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
         let table = self.table_cluster(&ask, turn.now).map(|cluster| CallRoute::Table(cluster.to_owned()));
-        let route = table.filter(|_| self.is_anyones(turn.host, &ask, &place));
+        let route = table.filter(|_| self.is_client_independent(turn.host, &ask, &place));
         self.waiters.wake(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(turn.host, place.set);

@@ -320,7 +320,7 @@ pub fn is_envoys_own(response: &ResponseHead) -> bool {
 }
 
 /// A request as a call sends it, before the route's own changes: without what is the client's own affair.
-pub(super) fn as_anyone(request: &RequestHead, options: &Options) -> RequestHead {
+pub(super) fn anonymised(request: &RequestHead, options: &Options) -> RequestHead {
     let mut request = without_credentials(request, options);
     let nominated = nominated(&request.fields);
     let is_sayable = |value: &[u8]| str::from_utf8(value).is_ok();
@@ -332,8 +332,8 @@ pub(super) fn as_anyone(request: &RequestHead, options: &Options) -> RequestHead
 
 /// The same for a refresh, which no client waits for: of fields that nobody has heard of only those are sent that its
 /// response is stored under (`key`).
-pub(super) fn as_nobody(request: &RequestHead, options: &Options, key: &[u8]) -> RequestHead {
-    let mut request = as_anyone(request, options);
+pub(super) fn as_refresh(request: &RequestHead, options: &Options, key: &[u8]) -> RequestHead {
+    let mut request = anonymised(request, options);
     let passed = Passed::of(options, key);
     request.fields.retain(|name, _| passed.takes(name));
     request
@@ -402,7 +402,7 @@ mod tests {
             ("x-api-key", "app"),
             ("accept", "text/html"),
         ]);
-        let sent = as_anyone(&RequestHead { fields, has_body: false }, &options);
+        let sent = anonymised(&RequestHead { fields, has_body: false }, &options);
         let expected = [(":path", "/bearer a"), ("x-api-key", "app"), ("accept", "text/html")];
         assert_eq!(sent.fields, Fields::from_iter(expected));
     }

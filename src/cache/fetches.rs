@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::dispatch::{as_anyone, as_nobody};
+use super::dispatch::{anonymised, as_refresh};
 use super::route::CallRoute;
 use super::{Ask, Host};
 use crate::heap::list;
@@ -92,8 +92,8 @@ impl Fetch {
     /// A request as the root sends it, before the route's own changes.
     pub(super) fn sent_by_root(&self, request: &RequestHead) -> RequestHead {
         match self.is_refresh {
-            true => as_nobody(request, &self.ask.options, &self.lease.place.key),
-            false => as_anyone(request, &self.ask.options),
+            true => as_refresh(request, &self.ask.options, &self.lease.place.key),
+            false => anonymised(request, &self.ask.options),
         }
     }
 

@@ -255,7 +255,7 @@ impl Cache {
     pub fn refetch(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Refetch {
         // As one that has waited already: it is not counted among the clients' requests.
         ask.waited.set(Some(Waited { reason: ForwardReason::Stale, leads: false }));
-        match self.consider(turn, ask, false) {
+        match self.lookup(turn, ask, false) {
             Decision::Serve { reuse: Reuse::Stale { .. }, .. } | Decision::Forward { .. } => {
                 match self.find(turn, ask) {
                     Some(Found { fetching: true, .. }) => Refetch::Started,

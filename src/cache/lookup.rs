@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::miss::Need;
+use super::miss::Miss;
 use super::{Ask, Cache, Decision, Host, Waited};
 use crate::invalidation::Verdict;
 use crate::mutants::{Mutant, mutated};
@@ -67,10 +67,10 @@ enum Level {
 
 impl Cache {
     /// Decides about a request. `newcomer` says that it has not waited yet.
-    pub fn consider(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>, newcomer: bool) -> Decision {
+    pub fn lookup(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>, newcomer: bool) -> Decision {
         let unavailable = ForwardReason::Bypass(Bypass::Unavailable);
         if !self.sync(turn.host) {
-            return alone(ask, unavailable, None);
+            return pass(ask, unavailable, None);
         }
         ask.decided.set(self.journal.decided(turn.now));
         let (base, fingerprint) = self.base(turn.host, ask);
@@ -80,7 +80,7 @@ impl Cache {
             Level::Nominated(nominated) => nominated,
         };
         let Content::Variants(variants) = &nominated.record.content else {
-            return alone(ask, unavailable, None);
+            return pass(ask, unavailable, None);
         };
         let nominated = &variants.nominated;
         let variant = ask.variant_key(nominated);
@@ -89,7 +89,7 @@ impl Cache {
         let look = Look { key: &variant, fingerprint, missing, nominated };
         match self.level(turn, ask, &look, newcomer) {
             Level::Decided(decision) => decision,
-            Level::Nominated(_) => alone(ask, unavailable, None),
+            Level::Nominated(_) => pass(ask, unavailable, None),
         }
     }
 
@@ -142,7 +142,7 @@ impl Cache {
             && let Some(why) = self
                 .hit_for_miss
                 .reason(fingerprint, turn.now.mono)
-                .filter(|why| holds_for(turn.host, *why, ask))
+                .filter(|why| applies_to(turn.host, *why, ask))
             && ask.whole().is_ok()
             && !ask.only_if_cached()
         {
@@ -202,13 +202,13 @@ impl Cache {
                 }
                 None => None,
             };
-            let need = Need { ask, place: &place, best: &best, reason: best.reason.unwrap_or(missing) };
-            if let Some(decision) = self.claim(turn, &need, &set, serving) {
+            let miss = Miss { ask, place: &place, best: &best, reason: best.reason.unwrap_or(missing) };
+            if let Some(decision) = self.on_miss(turn, &miss, &set, serving) {
                 return Level::Decided(decision);
             }
             turn.host.count(Counter::Conflict);
         }
-        Level::Decided(alone(ask, ForwardReason::Bypass(Bypass::Unavailable), best.entry))
+        Level::Decided(pass(ask, ForwardReason::Bypass(Bypass::Unavailable), best.entry))
     }
 
     /// Whether others wait here already. Who leads by the root waits as well, even where nobody else should.
@@ -263,7 +263,7 @@ impl Cache {
 
 /// Whether what was wrong with another's fetch is wrong with this request's as well. Not, if it was that request's own
 /// credentials or oddness: else a stranger could keep a key from being stored for all.
-pub(super) fn holds_for(host: &impl Host, reason: NotStored, ask: &Ask) -> bool {
+pub(super) fn applies_to(host: &impl Host, reason: NotStored, ask: &Ask) -> bool {
     match reason {
         NotStored::Authorization => ask.has_credentials(host),
         NotStored::Cookie => ask.request.fields.contains("cookie"),
@@ -331,11 +331,11 @@ pub(super) fn wants_refresh(found: &Reuse) -> bool {
 
 /// To the origin, without any trace in the worker's memory, in which there is no room.
 pub(super) fn no_room(ask: &Ask) -> Decision {
-    alone(ask, ForwardReason::Bypass(Bypass::Memory), None)
+    pass(ask, ForwardReason::Bypass(Bypass::Memory), None)
 }
 
 /// To the origin, without a flight.
-pub(super) fn alone(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decision {
+pub(super) fn pass(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decision {
     if ask.only_if_cached() {
         return Decision::NotCached;
     }

@@ -3,16 +3,16 @@
 
 use std::rc::Rc;
 
-use super::dispatch::as_nobody;
+use super::dispatch::as_refresh;
 use super::fetches::{Fetch, Fetcher, Held};
-use super::lookup::{Best, alone, holds_for, no_room};
+use super::lookup::{Best, applies_to, no_room, pass};
 use super::origin_health::Asking;
 use super::stale::routed_to;
 use super::{Ask, Cache, Decision, Effect, Host, Waited};
 use crate::mutants::{Mutant, mutated};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
-use crate::policy::plain::is_odd;
+use crate::policy::plain::is_suspicious;
 use crate::policy::reuse::Reuse;
 use crate::store::flights::{self, Seat};
 use crate::store::set::SetSnapshot;
@@ -22,16 +22,16 @@ use crate::turn::Turn;
 
 /// A request that nothing simply answers, and why.
 #[derive(Clone, Copy)]
-pub(super) struct Need<'a> {
+pub(super) struct Miss<'a> {
     pub(super) ask: &'a Rc<Ask>,
     pub(super) place: &'a Place,
     pub(super) best: &'a Best,
     pub(super) reason: ForwardReason,
 }
 
-impl Need<'_> {
-    fn alone(&self) -> Decision {
-        alone(self.ask, self.reason, self.best.entry.clone())
+impl Miss<'_> {
+    fn pass(&self) -> Decision {
+        pass(self.ask, self.reason, self.best.entry.clone())
     }
 
     /// To the origin beside any flight, for this reason; what it brings may be for others.
@@ -43,65 +43,65 @@ impl Need<'_> {
 impl Cache {
     /// What to do where nothing simply answers the request: `serving` may be served for now, but has to be
     /// refreshed. None when the set changed meanwhile.
-    pub(super) fn claim(
+    pub(super) fn on_miss(
         &mut self,
         turn: Turn<'_, impl Host>,
-        need: &Need<'_>,
+        miss: &Miss<'_>,
         set: &SetSnapshot,
         serving: Option<Decision>,
     ) -> Option<Decision> {
-        let ask = need.ask;
-        let rests = flights::rests(&set.value, need.place.fingerprint, turn.now.mono);
+        let ask = miss.ask;
+        let rests = flights::rests(&set.value, miss.place.fingerprint, turn.now.mono);
         let serving = serving
-            .or_else(|| rests.then(|| self.makes_do(need, turn.now)).flatten())
-            .or_else(|| self.outage(turn, need));
+            .or_else(|| rests.then(|| self.stale_if_error(miss, turn.now)).flatten())
+            .or_else(|| self.stale_if_down(turn, miss));
         if let Some(serve) = serving {
-            return match self.seat(turn, need, set) {
-                Seat::Lead if !rests && self.may_refresh(need, turn.now) => {
-                    self.lead(turn, need, set, Some(serve))
+            return match self.seat(turn, miss, set) {
+                Seat::Lead if !rests && self.may_refresh(miss, turn.now) => {
+                    self.lead(turn, miss, set, Some(serve))
                 }
                 // Somebody refreshes it, or it was tried a moment ago.
                 Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
             };
         }
         if ask.whole().is_err() || ask.only_if_cached() {
-            return Some(need.alone());
+            return Some(miss.pass());
         }
         if !ask.finds_room(&self.in_flight) {
             return Some(no_room(ask));
         }
-        let may_wait = ask.options.collapse && need.reason != ForwardReason::Request || self.leads(need, set);
-        match self.seat(turn, need, set) {
-            Seat::Lead => self.lead(turn, need, set, None),
+        let may_wait = ask.options.collapse && miss.reason != ForwardReason::Request || self.leads(miss, set);
+        match self.seat(turn, miss, set) {
+            Seat::Lead => self.lead(turn, miss, set, None),
             Seat::NotShared(why) => {
-                if need.best.is_nothing() && !why.is_failure() {
-                    self.hit_for_miss.remember(need.place.fingerprint, why, turn.now.mono);
+                if miss.best.is_nothing() && !why.is_failure() {
+                    self.hit_for_miss.remember(miss.place.fingerprint, why, turn.now.mono);
                 }
-                Some(self.after_failure(need, why, turn.now))
+                Some(self.after_failure(miss, why, turn.now))
             }
-            Seat::Wait if may_wait => Some(self.join(turn, need)),
+            Seat::Wait if may_wait => Some(self.join(turn, miss)),
             Seat::Register
                 if may_wait && ask.waited.get().is_some() && mutated(Mutant::WaitsUnregistered) =>
             {
-                Some(self.join(turn, need))
+                Some(self.join(turn, miss))
             }
             Seat::Register if may_wait => {
-                let value = flights::registered(&set.value, need.place.fingerprint, self.writer.worker()?);
+                let value = flights::registered(&set.value, miss.place.fingerprint, self.writer.worker()?);
                 let set = set.again_if(Mutant::RegistersBlindly, turn.host);
-                set.replace(turn.host, &value).then(|| self.join(turn, need))
+                set.replace(turn.host, &value).then(|| self.join(turn, miss))
             }
-            Seat::Full => Some(need.forward(NotStored::NoFlight)),
-            Seat::Wait | Seat::Register => Some(need.alone()),
+            Seat::Full => Some(miss.forward(NotStored::NoFlight)),
+            Seat::Wait | Seat::Register => Some(miss.pass()),
         }
     }
 
-    fn seat(&self, turn: Turn<'_, impl Host>, need: &Need<'_>, set: &SetSnapshot) -> Seat {
+    fn seat(&self, turn: Turn<'_, impl Host>, miss: &Miss<'_>, set: &SetSnapshot) -> Seat {
         let is_fetching = |generation| self.fetches.get(generation).is_some();
         // Who leads waits for its own fetch, whatever became of the one before.
-        let holds = |reason| holds_for(turn.host, reason, need.ask) && !self.leads(need, set);
+        let holds = |reason| applies_to(turn.host, reason, miss.ask) && !self.leads(miss, set);
         flights::seat(
             &set.value,
-            need.place.fingerprint,
+            miss.place.fingerprint,
             self.writer.worker(),
             turn.now.mono,
             is_fetching,
@@ -110,26 +110,26 @@ impl Cache {
     }
 
     /// Whether the fetch under way is made on behalf of this very request.
-    fn leads(&self, need: &Need<'_>, set: &SetSnapshot) -> bool {
-        let flight = set.value.flight_of(need.place.fingerprint);
+    fn leads(&self, miss: &Miss<'_>, set: &SetSnapshot) -> bool {
+        let flight = set.value.flight_of(miss.place.fingerprint);
         let fetch = flight.and_then(|flight| self.fetches.get(flight.generation));
-        fetch.is_some_and(|fetch| Rc::ptr_eq(&fetch.ask, need.ask))
+        fetch.is_some_and(|fetch| Rc::ptr_eq(&fetch.ask, miss.ask))
     }
 
-    fn join(&mut self, turn: Turn<'_, impl Host>, need: &Need<'_>) -> Decision {
-        self.park(turn, need.ask, need.place, Waited { reason: need.reason, leads: false })
+    fn join(&mut self, turn: Turn<'_, impl Host>, miss: &Miss<'_>) -> Decision {
+        self.park(turn, miss.ask, miss.place, Waited { reason: miss.reason, leads: false })
     }
 
     /// Takes the flight, and fetches. None when somebody else was faster.
     fn lead(
         &mut self,
         turn: Turn<'_, impl Host>,
-        need: &Need<'_>,
+        miss: &Miss<'_>,
         set: &SetSnapshot,
         serving: Option<Decision>,
     ) -> Option<Decision> {
-        let Need { ask, place, best, reason } = *need;
-        let route = self.call_route(turn, need, &set.value, serving.is_some());
+        let Miss { ask, place, best, reason } = *miss;
+        let route = self.call_route(turn, miss, &set.value, serving.is_some());
         // A call of the root needs no client, but a client that waits for it needs a place.
         let route = route.filter(|_| {
             serving.is_some() || self.waiters.have_room_for(place.fingerprint, &self.config.collapse)
@@ -151,7 +151,7 @@ impl Cache {
         };
         let new = self.writer.new_flight(place.fingerprint, turn.now);
         let Some((value, flight)) = flights::led(&set.value, new, turn.now.mono, turn.now.wall) else {
-            return Some(serving.unwrap_or_else(|| need.alone()));
+            return Some(serving.unwrap_or_else(|| miss.pass()));
         };
         if !set.replace(turn.host, &value) {
             return None;
@@ -191,12 +191,12 @@ impl Cache {
 
     /// Whether a request whose answer is served stale may lead a refresh. What is odd may make the origin fail: that is
     /// left to the next who asks.
-    fn may_refresh(&self, need: &Need<'_>, now: Now) -> bool {
-        let Need { ask, place, .. } = need;
+    fn may_refresh(&self, miss: &Miss<'_>, now: Now) -> bool {
+        let Miss { ask, place, .. } = miss;
         ask.whole().is_ok()
             && !ask.only_if_cached()
             && !self.refreshes_enough(now)
-            && !is_odd(&as_nobody(&ask.request, &ask.options, &place.key))
+            && !is_suspicious(&as_refresh(&ask.request, &ask.options, &place.key))
             && ask.finds_room(&self.in_flight)
     }
 
@@ -207,12 +207,12 @@ impl Cache {
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
-    fn after_failure(&self, need: &Need<'_>, why: NotStored, now: Now) -> Decision {
-        if let (true, Some(entry)) = (why.is_failure(), &need.best.entry)
-            && let Some(reuse) = self.on_error(entry, need.ask, now)
+    fn after_failure(&self, miss: &Miss<'_>, why: NotStored, now: Now) -> Decision {
+        if let (true, Some(entry)) = (why.is_failure(), &miss.best.entry)
+            && let Some(reuse) = self.on_error(entry, miss.ask, now)
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
         }
-        need.forward(why)
+        miss.forward(why)
     }
 }

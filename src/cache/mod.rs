@@ -1,6 +1,6 @@
 //! The cache of one worker: what it remembers, who waits in it and what it fetches.
 //!
-//! One procedure, [`Cache::consider`], decides for new requests, hints, sweeps and landings. It always reads the
+//! One procedure, [`Cache::lookup`], decides for new requests, hints, sweeps and landings. It always reads the
 //! journal first, so nothing that an acknowledged purge covers is ever served. What a decision means for streams
 //! other than the one that the host is asking about comes out of [`Cache::next_effect`], because the host allows
 //! replies to other streams, and fetches that outlive a stream, only from some callbacks.

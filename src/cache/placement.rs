@@ -22,7 +22,7 @@ use crate::turn::Turn;
 const VALIDATED_FOR: Duration = Duration::from_secs(1);
 
 /// Where a response belongs.
-struct Filing {
+struct Placement {
     /// Where it lies itself.
     home: Place,
     /// The list of variants that leads there, where it varies.
@@ -46,22 +46,22 @@ impl Cache {
     ) -> (Rc<Entry>, Stored) {
         keep_apart(fetch, &mut response);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
-        let filing = self.filing(turn, fetch, &response, until);
+        let placement = self.placement(turn, fetch, &response, until);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
         let not_shared = (!is_reusable(&response.stored))
             .then(|| (NotStored::Validated, turn.now.mono.after(VALIDATED_FOR)));
-        let entry = self.writer.entry(&filing.home, fetch.order(), Content::Response(Box::new(response)));
-        let stored = self.file(turn, fetch, &filing, &entry, (until, not_shared));
+        let entry = self.writer.entry(&placement.home, fetch.order(), Content::Response(Box::new(response)));
+        let stored = self.write(turn, fetch, &placement, &entry, (until, not_shared));
         turn.host.count(stored.map_or_else(Counter::FetchNotStored, |()| Counter::Stored));
         let (stored, outcome) = (stored.is_ok(), stored.map_or_else(Stored::No, |()| Stored::Yes));
         if stored {
-            self.hit_for_miss.forget(filing.home.fingerprint);
-            if let Some(listing) = &filing.listing {
+            self.hit_for_miss.forget(placement.home.fingerprint);
+            if let Some(listing) = &placement.listing {
                 self.hit_for_miss.forget(listing.primary.fingerprint);
             }
         }
-        self.tell_others(turn, fetch, &filing);
-        let home = filing.home.fingerprint;
+        self.tell_others(turn, fetch, &placement);
+        let home = placement.home.fingerprint;
         fetch.ask.home.set(stored.then_some(home));
         if stored {
             self.memory.update(home, &entry);
@@ -71,19 +71,19 @@ impl Cache {
         (entry, outcome)
     }
 
-    fn filing(
+    fn placement(
         &mut self,
         turn: Turn<'_, impl Host>,
         fetch: &Fetch,
         response: &Response,
         until: u32,
-    ) -> Filing {
+    ) -> Placement {
         let moved = self.search_changes(turn, fetch, response, until);
         let base = fetch.ask.base_key();
         let primary = self.writer.place(turn.host, base.to_vec());
         let nominated = response.stored.vary.clone();
         if nominated.is_empty() {
-            return Filing { home: primary, listing: None, moved };
+            return Placement { home: primary, listing: None, moved };
         }
         let home = self
             .writer
@@ -97,31 +97,31 @@ impl Cache {
             until,
             variants_max: fetch.ask.options.variants_max,
         };
-        Filing { home, listing: Some(listing), moved }
+        Placement { home, listing: Some(listing), moved }
     }
 
     /// Writes the record, and the one that leads to it, and ends the flight; why the record is not stored, if it is not.
-    fn file(
+    fn write(
         &mut self,
         turn: Turn<'_, impl Host>,
         fetch: &Fetch,
-        filing: &Filing,
+        placement: &Placement,
         entry: &Rc<Entry>,
         (until, not_shared): (u32, Option<(NotStored, Monotonic)>),
     ) -> Result<(), NotStored> {
         let (leased, lease) = (fetch.lease.place.fingerprint, &fetch.lease);
-        let at_home = filing.home.fingerprint == leased;
+        let at_home = placement.home.fingerprint == leased;
         // What is published under the lease ends the flight as well. Whoever waits for it has to find all of it.
-        let (stored, has_ended) = match &filing.listing {
+        let (stored, has_ended) = match &placement.listing {
             Some(listing) if listing.primary.fingerprint == leased => {
-                let stored = self.put(turn, &filing.home, entry, until);
+                let stored = self.put(turn, &placement.home, entry, until);
                 let list = self.listed(turn, listing);
                 (stored, list.is_some_and(|list| self.publish_list(turn, lease, list, not_shared)))
             }
             Some(listing) => {
                 let stored = match self.enlist(turn, listing) {
                     Ok(()) if at_home => self.publish(turn, lease, entry, until, not_shared),
-                    Ok(()) => self.put(turn, &filing.home, entry, until),
+                    Ok(()) => self.put(turn, &placement.home, entry, until),
                     Err(why) => Err(why),
                 };
                 (stored, at_home && stored.is_ok())
@@ -130,11 +130,11 @@ impl Cache {
                 let stored = self.publish(turn, lease, entry, until, not_shared);
                 (stored, stored.is_ok())
             }
-            None => (self.put(turn, &filing.home, entry, until), false),
+            None => (self.put(turn, &placement.home, entry, until), false),
         };
         if !has_ended {
             // What answered the request under its former key is not to be found there any more.
-            let record = (filing.moved.is_some() && self.writer.owns_way(turn, &fetch.lease)).then(|| {
+            let record = (placement.moved.is_some() && self.writer.owns_way(turn, &fetch.lease)).then(|| {
                 self.memory.remove(leased);
                 Record::erase(turn.host, fetch.lease.slot, fetch.lease.before)
             });
@@ -197,12 +197,12 @@ impl Cache {
 
     /// Tells other workers that their copies may not be the newest: "a cache MUST use the most recently stored response"
     /// (RFC 9111 §4).
-    fn tell_others(&self, turn: Turn<'_, impl Host>, fetch: &Fetch, filing: &Filing) {
-        if !fetch.replaces_fresh && filing.moved.is_none() {
+    fn tell_others(&self, turn: Turn<'_, impl Host>, fetch: &Fetch, placement: &Placement) {
+        if !fetch.replaces_fresh && placement.moved.is_none() {
             return;
         }
-        self.tell(turn, filing.home.fingerprint);
-        if let Some(marker) = &filing.moved {
+        self.tell(turn, placement.home.fingerprint);
+        if let Some(marker) = &placement.moved {
             self.tell(turn, fetch.lease.place.fingerprint);
             self.tell(turn, marker.fingerprint);
         }

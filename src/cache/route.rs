@@ -6,8 +6,8 @@
 //! takes Envoy's own path, as without a cache.
 
 use super::assess::body_limit_by;
-use super::dispatch::as_anyone;
-use super::miss::Need;
+use super::dispatch::anonymised;
+use super::miss::Miss;
 use super::taken_route::may_steer;
 use super::{Ask, Cache, Host, LearnedRoute};
 use crate::config::{Config, Fetch as FetchMode};
@@ -91,32 +91,33 @@ impl Cache {
     pub(super) fn call_route(
         &mut self,
         turn: Turn<'_, impl Host>,
-        need: &Need<'_>,
+        miss: &Miss<'_>,
         set: &SetValue,
         is_refresh: bool,
     ) -> Option<CallRoute> {
-        let ask = need.ask;
+        let ask = miss.ask;
         let is_anonymous = || !ask.request.fields.contains("cookie") && !ask.has_credentials(turn.host);
         // What steers is not sent by a refresh. Elsewhere the route that it leads to has to be known.
-        let is_anyones = || ask.options.collapse && is_anonymous() && !may_steer(&ask.request, &ask.options);
+        let is_client_independent =
+            || ask.options.collapse && is_anonymous() && !may_steer(&ask.request, &ask.options);
         let by_root = match ask.config.collapse.fetch {
             FetchMode::Inline => false,
             _ if is_refresh => true,
-            FetchMode::Auto => need.best.is_known() && is_anyones(),
-            FetchMode::Dispatched => is_anyones(),
+            FetchMode::Auto => miss.best.is_known() && is_client_independent(),
+            FetchMode::Dispatched => is_client_independent(),
         };
-        let key_route = set.route_of(need.place.fingerprint);
-        if !by_root || ask.was_refused.get() || key_route.is_inline(turn.now.mono) || is_hopeless(need) {
+        let key_route = set.route_of(miss.place.fingerprint);
+        if !by_root || ask.was_refused.get() || key_route.is_inline(turn.now.mono) || is_hopeless(miss) {
             return None;
         }
         let route = match (ask.config.collapse.cluster.is_some(), key_route) {
             (true, _) => CallRoute::Table(self.table_cluster(ask, turn.now)?.to_owned()),
             (false, KeyRoute::Learned(number)) if is_refresh => {
-                CallRoute::Learned(self.certain_route(turn, need, number)?)
+                CallRoute::Learned(self.certain_route(turn, miss, number)?)
             }
             (false, _) => return None,
         };
-        self.is_anyones(turn.host, ask, need.place).then_some(route)
+        self.is_client_independent(turn.host, ask, miss.place).then_some(route)
     }
 
     /// What was learned of a route, if it is certain that the request that asks for a refresh has that very route, as it
@@ -124,16 +125,16 @@ impl Cache {
     fn certain_route(
         &mut self,
         turn: Turn<'_, impl Host>,
-        need: &Need<'_>,
+        miss: &Miss<'_>,
         number: u32,
     ) -> Option<LearnedRoute> {
-        let entry = need.best.entry.as_ref()?;
-        let purged_at = match self.verdict_for(entry, need.ask) {
+        let entry = miss.best.entry.as_ref()?;
+        let purged_at = match self.verdict_for(entry, miss.ask) {
             Verdict::Valid => None,
             Verdict::Soft { at } => Some(at),
             Verdict::Revalidate | Verdict::Hard => return None,
         };
-        let (learned, met) = self.learned_of(turn, need.ask, number)?;
+        let (learned, met) = self.learned_of(turn, miss.ask, number)?;
         purged_at.is_none_or(|at| at < met).then_some(learned)
     }
 
@@ -172,7 +173,7 @@ impl Cache {
 
     /// Whether a request would be told apart from no other by what the root does not send: else what the root fetches
     /// on its behalf would belong under another key.
-    pub(super) fn is_anyones(&mut self, host: &impl Host, ask: &Ask, place: &Place) -> bool {
+    pub(super) fn is_client_independent(&mut self, host: &impl Host, ask: &Ask, place: &Place) -> bool {
         // What a filter tells the origin of who that is may stand in a field that we take for any other.
         if ask.is_authenticated(host) {
             return false;
@@ -183,7 +184,7 @@ impl Cache {
         if !ask.request.fields.iter().all(is_sayable) {
             return false;
         }
-        let sent = as_anyone(&ask.request, &ask.options);
+        let sent = anonymised(&ask.request, &ask.options);
         if key::primary(&sent, &ask.options) != ask.key {
             return false;
         }
@@ -215,8 +216,8 @@ impl Cache {
 
 /// Whether only a part is stored, of something that is too large to be stored whole: the root would take it in for
 /// nothing, while a client's own request streams.
-fn is_hopeless(need: &Need<'_>) -> bool {
-    let part = need.best.entry.as_deref().and_then(Entry::response);
-    let limit = body_limit_by(&need.ask.config, &need.ask.options);
+fn is_hopeless(miss: &Miss<'_>) -> bool {
+    let part = miss.best.entry.as_deref().and_then(Entry::response);
+    let limit = body_limit_by(&miss.ask.config, &miss.ask.options);
     part.is_some_and(|part| !may_be_completed(&part.stored, limit.bytes_max))
 }

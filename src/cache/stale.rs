@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::lookup::{invalidated, wants_refresh};
-use super::miss::Need;
+use super::miss::Miss;
 use super::origin_health::Asking;
 use super::{Ask, Cache, Decision, Host};
 use crate::outcome::ForwardReason;
@@ -64,17 +64,17 @@ impl Cache {
     }
 
     /// What is served without asking, because the cluster that would answer is taken to be down.
-    pub(super) fn outage(&mut self, turn: Turn<'_, impl Host>, need: &Need<'_>) -> Option<Decision> {
-        let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
-        let reuse = self.in_trouble(Trouble::Down, entry, need.ask, turn.now)?;
-        self.health.down(turn.host, &self.config.breaker, || routed_to(turn.host, need.ask))?;
+    pub(super) fn stale_if_down(&mut self, turn: Turn<'_, impl Host>, miss: &Miss<'_>) -> Option<Decision> {
+        let entry = miss.best.entry.as_ref().filter(|_| miss.reason != ForwardReason::Request)?;
+        let reuse = self.in_trouble(Trouble::Down, entry, miss.ask, turn.now)?;
+        self.health.down(turn.host, &self.config.breaker, || routed_to(turn.host, miss.ask))?;
         Some(Decision::Serve { entry: Rc::clone(entry), reuse })
     }
 
     /// What may be served instead of asking an origin that fails; nothing to a client that wants it to be asked.
-    pub(super) fn makes_do(&self, need: &Need<'_>, now: Now) -> Option<Decision> {
-        let entry = need.best.entry.as_ref().filter(|_| need.reason != ForwardReason::Request)?;
-        let reuse = self.on_error(entry, need.ask, now)?;
+    pub(super) fn stale_if_error(&self, miss: &Miss<'_>, now: Now) -> Option<Decision> {
+        let entry = miss.best.entry.as_ref().filter(|_| miss.reason != ForwardReason::Request)?;
+        let reuse = self.on_error(entry, miss.ask, now)?;
         Some(Decision::Serve { entry: Rc::clone(entry), reuse })
     }
 
@@ -90,7 +90,7 @@ impl Cache {
     }
 
     /// What answers a request although the origin does not.
-    pub(super) fn stale_for(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) -> Option<Decision> {
+    pub(super) fn stale_for_waiter(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) -> Option<Decision> {
         if !self.sync(turn.host) {
             return None;
         }

@@ -101,7 +101,7 @@ impl Cache {
     /// Decides anew about everyone who waits at a fingerprint.
     fn visit(&mut self, turn: Turn<'_, impl Host>, fingerprint: Fingerprint) {
         for ask in self.waiters.take(fingerprint) {
-            match self.consider(turn, &ask, false) {
+            match self.lookup(turn, &ask, false) {
                 Decision::Wait => {}
                 decision => self.effects.push_back(Effect::Decided(ask, decision)),
             }
@@ -111,7 +111,7 @@ impl Cache {
     /// Who has waited for as long as anybody may makes do with what is stored, or goes to the origin.
     fn release_overdue(&mut self, turn: Turn<'_, impl Host>) {
         for ask in self.waiters.take_overdue(turn.now.mono) {
-            let decision = self.stale_for(turn, &ask).unwrap_or(Decision::Forward {
+            let decision = self.stale_for_waiter(turn, &ask).unwrap_or(Decision::Forward {
                 reason: ForwardReason::Bypass(Bypass::NotShared),
                 why: NotStored::NoFlight,
                 shares: false,

@@ -137,7 +137,7 @@ impl<'a> Passed<'a> {
 /// Whether a request is of a kind that makes origins fail whatever its target: with an error stored for it, one client
 /// would deny the resource to all others.
 #[must_use]
-pub fn is_odd(request: &RequestHead) -> bool {
+pub fn is_suspicious(request: &RequestHead) -> bool {
     /// The most bytes of fields of a request that no origin stumbles over: half of what the most restrictive of common
     /// servers accept. Beyond it an error is not stored (`provoked`), and the request leads no refresh.
     const BYTES_MAX: usize = 4 << 10;
@@ -173,7 +173,7 @@ fn is_named(name: &[u8], options: &Options) -> bool {
 /// Whether it may be a request's own doing that the origin fails: it is odd, or has fields that nobody has heard of.
 #[must_use]
 pub fn may_provoke(request: &RequestHead) -> bool {
-    is_odd(request) || !request.fields.iter().all(|(name, _)| is_ordinary(name))
+    is_suspicious(request) || !request.fields.iter().all(|(name, _)| is_ordinary(name))
 }
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
         for (name, value, is_odd_too) in odd {
             let request = request(&[(":path", "/"), (name, value)]);
             assert!(may_provoke(&request), "{name}");
-            assert_eq!(is_odd(&request), is_odd_too, "{name}");
+            assert_eq!(is_suspicious(&request), is_odd_too, "{name}");
         }
     }
 

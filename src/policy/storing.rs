@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 use super::credentials::{Asked, Standing, standing};
 use super::freshness::{self, Control};
-use super::plain::{is_odd, may_provoke};
+use super::plain::{is_suspicious, may_provoke};
 use super::request::directives;
 use super::{LifetimeSource, StoredResponse, ahead, hygiene, implied, key, partial, validation};
 
@@ -46,7 +46,7 @@ pub(super) fn evaluated(
 ) -> Result<StoredResponse, NotStored> {
     let Asked { request, .. } = asked;
     status(response, &control.directives)?;
-    if response.status >= 400 && is_odd(request) {
+    if response.status >= 400 && is_suspicious(request) {
         return Err(NotStored::Provoked);
     }
     let standing = standing(request, options);

@@ -1,4 +1,4 @@
-//! Miss ratios of the cache itself, for `tests/bench/eviction.py`: traces go through [`Cache::consider`] and
+//! Miss ratios of the cache itself, for `tests/bench/eviction.py`: traces go through [`Cache::lookup`] and
 //! [`Cache::land`] on shared data in memory, with as many workers as Envoy would have. Nothing of the policy is told
 //! again here.
 //!
@@ -205,7 +205,7 @@ fn play(trace: &Trace, capacity: u64, worker_capacity: u64) -> u64 {
             workers.iter_mut().for_each(|worker| worker.tick(memory.at(now)));
         }
         let worker = &mut workers[random.next() as usize % WORKERS];
-        match worker.consider(memory.at(now), &ask(&config, *key, now), true) {
+        match worker.lookup(memory.at(now), &ask(&config, *key, now), true) {
             Decision::Serve { .. } => {}
             Decision::Fetch { generation, .. } => {
                 misses += 1;

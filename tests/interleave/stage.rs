@@ -279,7 +279,7 @@ impl<'a> Stage<'a> {
         let predecessor = Identity { nonce: 1, seed: SEED };
         let mut cache = Cache::new(Rc::clone(&self.config), predecessor);
         let ask = self.asked(9, 0);
-        let Decision::Fetch { generation, .. } = cache.consider(hands.at(self.now()), &ask, true) else {
+        let Decision::Fetch { generation, .. } = cache.lookup(hands.at(self.now()), &ask, true) else {
             panic!("nothing is stored yet");
         };
         self.sent.push(Sent {
@@ -431,7 +431,7 @@ impl<'a> Stage<'a> {
                 self.clock += 1;
                 let now = self.now();
                 self.begin(worker, choice, move |cache, hands, outcomes| {
-                    let decision = cache.consider(hands.at(now), &ask, true);
+                    let decision = cache.lookup(hands.at(now), &ask, true);
                     outcomes.push(Outcome::Decided(number, decision));
                 });
             }
