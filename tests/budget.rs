@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, Identity, Landing, body_limit};
+use larder::cache::{Ask, Cache, Decision, FetchEnd, Identity, body_limit};
 use larder::config::{Config, Options};
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::outcome::NotStored;
@@ -47,11 +47,11 @@ fn what_is_said_to_be_stored_is_what_the_sets_hold_and_never_more_than_the_budge
                     // Many small ones, and some that lie in chunks.
                     let largest = *chance.pick(&[1_000, 30_000, 300_000, 1_000_000]);
                     let landing = match chance.below(10) {
-                        0 => Landing::Abandoned,
-                        1 => Landing::Dropped(NotStored::NoStore),
-                        _ => Landing::Stored(Box::new(response(chance.below(largest), now))),
+                        0 => FetchEnd::Abandoned,
+                        1 => FetchEnd::Dropped(NotStored::NoStore),
+                        _ => FetchEnd::Stored(Box::new(response(chance.below(largest), now))),
                     };
-                    workers[worker].land(world.at(now), generation, landing);
+                    workers[worker].end_fetch(world.at(now), generation, landing);
                 }
                 _ => {
                     let ask = ask(&workers[worker], chance.below(200) as u32, now);
@@ -92,8 +92,8 @@ fn a_host_takes_no_more_than_its_share_and_makes_room_for_itself() {
                 continue;
             };
             let uri = [hosts[key as usize % 3], &key.to_le_bytes()].concat();
-            let landing = Landing::Stored(Box::new(Response { uri, ..response(chance.below(20_000), now) }));
-            worker.land(world.at(now), generation, landing);
+            let landing = FetchEnd::Stored(Box::new(Response { uri, ..response(chance.below(20_000), now) }));
+            worker.end_fetch(world.at(now), generation, landing);
             missing += u32::from(ask.home.get().is_none());
             for host in hosts {
                 let bucket = HostBucket::of(Seed(seed, 1), host);
@@ -139,12 +139,12 @@ fn what_finds_no_room_is_not_stored_for_that_reason() {
     for key in 0..1_800 {
         let ask = ask(&worker, key, now);
         let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask, true) else { panic!() };
-        worker.land(world.at(now), generation, Landing::Stored(Box::new(response(1_900, now))));
+        worker.end_fetch(world.at(now), generation, FetchEnd::Stored(Box::new(response(1_900, now))));
     }
     assert_eq!(world.not_stored(), None);
     let ask = ask(&worker, 10_000, now);
     let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask, true) else { panic!() };
-    worker.land(world.at(now), generation, Landing::Stored(Box::new(response(1 << 20, now))));
+    worker.end_fetch(world.at(now), generation, FetchEnd::Stored(Box::new(response(1 << 20, now))));
     assert_eq!((world.not_stored(), ask.home.get()), (Some(NotStored::NoRoom), None));
 }
 
@@ -195,7 +195,7 @@ fn what_lies_beyond_a_smaller_number_of_entries_is_given_up_in_time() {
     for n in 0..20 {
         workers.iter_mut().for_each(|worker| worker.tick(world.at(now)));
         if n == 10 {
-            workers[0].land(world.at(now), generation, Landing::Stored(Box::new(response(9000, now))));
+            workers[0].end_fetch(world.at(now), generation, FetchEnd::Stored(Box::new(response(9000, now))));
         }
     }
     assert_eq!(entries_in(&world, 8..64), 0, "and what was being fetched for a place beyond as well");
@@ -226,7 +226,7 @@ pub fn store(worker: &mut Cache, world: &World, key: u32, now: Now) -> Option<Fi
     let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask, true) else {
         panic!("{key}")
     };
-    worker.land(world.at(now), generation, Landing::Stored(Box::new(response(9000, now))));
+    worker.end_fetch(world.at(now), generation, FetchEnd::Stored(Box::new(response(9000, now))));
     ask.home.get()
 }
 

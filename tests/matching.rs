@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Cache, Decision, Identity, Landing, Survey};
+use larder::cache::{Cache, Decision, FetchEnd, Identity, Survey};
 use larder::invalidation::{
     CALLBACK_WORK_MAX, Invalidation, Matcher, Mode, Part, Selector, Source, Subject, VERDICT_WORK_MAX, Work,
 };
@@ -29,7 +29,7 @@ fn worker(url_bytes: usize) -> (World, Cache) {
         };
         let uri = format!("shop.example/{key}/{}", "a".repeat(url_bytes)).into_bytes();
         let stored = Response { uri, ..response(700, NOW) };
-        worker.land(world.at(NOW), generation, Landing::Stored(Box::new(stored)));
+        worker.end_fetch(world.at(NOW), generation, FetchEnd::Stored(Box::new(stored)));
     }
     (world, worker)
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, Effect, Identity, Landing, Refusal};
+use larder::cache::{Ask, Cache, Decision, Effect, FetchEnd, Identity, Refusal};
 use larder::config::Config;
 use larder::http::{Fields, RequestHead};
 use larder::policy::key;
@@ -65,8 +65,8 @@ impl Stage {
         let Decision::Fetch { generation, .. } = self.ask(listener, path) else { panic!("it is stored") };
         let mut response = response(500, self.now);
         response.stored.stale_while_revalidate = Duration::from_secs(3600);
-        let landing = Landing::Stored(Box::new(response));
-        self.cache.land(self.world.at(self.now), generation, landing);
+        let landing = FetchEnd::Stored(Box::new(response));
+        self.cache.end_fetch(self.world.at(self.now), generation, landing);
         self.pass(Duration::from_secs(100));
     }
 

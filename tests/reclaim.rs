@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Cache, Decision, Identity, Landing};
+use larder::cache::{Cache, Decision, FetchEnd, Identity};
 use larder::invalidation::{Invalidation, Mode, Selector, Source, Tag};
 use larder::outcome::ForwardReason;
 use larder::store::record::Response;
@@ -43,8 +43,8 @@ impl Stage {
             panic!("{key}")
         };
         let tags = vec![Tag::new(if key.is_multiple_of(2) { "even" } else { "odd" }).unwrap()];
-        let landing = Landing::Stored(Box::new(Response { tags, ..response(bytes, self.now) }));
-        worker.land(self.world.at(self.now), generation, landing);
+        let landing = FetchEnd::Stored(Box::new(Response { tags, ..response(bytes, self.now) }));
+        worker.end_fetch(self.world.at(self.now), generation, landing);
     }
 
     fn purge(&mut self, selector: Selector, mode: Mode) {
@@ -179,8 +179,8 @@ fn what_is_being_fetched_is_left_to_who_fetches_it() {
     };
     (0..30).for_each(|_| stage.tick());
     assert_eq!(stage.world.entries(), 1, "its way is taken");
-    let landing = Landing::Stored(Box::new(response(500, stage.now)));
-    stage.workers[0].land(stage.world.at(stage.now), generation, landing);
+    let landing = FetchEnd::Stored(Box::new(response(500, stage.now)));
+    stage.workers[0].end_fetch(stage.world.at(stage.now), generation, landing);
     (0..300).for_each(|_| stage.tick());
     assert_eq!((stage.world.entries(), stage.world.bytes()), stage.held());
     assert_eq!(stage.why_not(3), None, "what was fetched after the purge stays");

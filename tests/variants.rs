@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, Identity, Landing};
+use larder::cache::{Ask, Cache, Decision, FetchEnd, Identity};
 use larder::config::Config;
 use larder::http::{Fields, RequestHead};
 use larder::policy::key;
@@ -52,18 +52,18 @@ impl Stage {
         }
     }
 
-    fn land(&mut self, worker: usize, generation: u64) {
+    fn end_fetch(&mut self, worker: usize, generation: u64) {
         let mut response = response(500, self.now);
         response.stored.vary = vec!["x-variant".into()];
-        let landing = Landing::Stored(Box::new(Response { uri: b"h/p".to_vec(), ..response }));
-        self.workers[worker].land(self.world.at(self.now), generation, landing);
+        let landing = FetchEnd::Stored(Box::new(Response { uri: b"h/p".to_vec(), ..response }));
+        self.workers[worker].end_fetch(self.world.at(self.now), generation, landing);
     }
 
     /// A request from beginning to end; whether it was a hit.
     fn request(&mut self, worker: usize, variant: u64) -> bool {
         let fetch = self.begin(worker, variant);
         if let Some(generation) = fetch {
-            self.land(worker, generation);
+            self.end_fetch(worker, generation);
         }
         fetch.is_none()
     }
@@ -126,7 +126,7 @@ fn variants_that_land_at_once_are_bounded_as_well() {
         for _ in 0..400 {
             if chance.below(2) == 0 && !flying.is_empty() {
                 let (worker, generation) = flying.swap_remove(chance.below(flying.len() as u64) as usize);
-                stage.land(worker, generation);
+                stage.end_fetch(worker, generation);
             } else {
                 let worker = chance.below(3) as usize;
                 let ask = stage.ask(worker, chance.below(40));
@@ -140,7 +140,7 @@ fn variants_that_land_at_once_are_bounded_as_well() {
             }
         }
         for (worker, generation) in flying {
-            stage.land(worker, generation);
+            stage.end_fetch(worker, generation);
         }
         (0..60).for_each(|_| stage.tick());
         assert!(stage.stored() <= 5, "seed {seed}: {}", stage.stored());

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::fetches::Fetch;
-use super::{Ask, Cache, Host, Landing};
+use super::{Ask, Cache, FetchEnd, Host};
 use crate::config::{Config, Options, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, tags_of};
@@ -123,7 +123,7 @@ impl Cache {
 
     /// Ends a fetch whose stored response was confirmed, as far as it was. Returns what answers the request that
     /// asked, none when the 304 was about something else, and why it is not stored if it is not.
-    pub fn land_confirmed(
+    pub fn end_confirmed(
         &mut self,
         turn: Turn<'_, impl Host>,
         generation: u64,
@@ -133,17 +133,17 @@ impl Cache {
         let (response, landing, why) = match confirmation {
             Confirmation::Updated(response) => {
                 turn.host.count(Counter::Revalidated);
-                let landed = self.land(turn, generation, Landing::Stored(response));
+                let landed = self.end_fetch(turn, generation, FetchEnd::Stored(response));
                 return match landed {
                     Some((entry, stored)) => (Some(entry), stored),
                     None => (None, Stored::No(NotStored::NoFlight)),
                 };
             }
-            Confirmation::Kept(response, why) => (Some(response), Landing::NotStored(why), why),
-            Confirmation::Dropped(response, why) => (Some(response), Landing::Dropped(why), why),
-            Confirmation::OfAnother => (None, Landing::Dropped(NotStored::Status), NotStored::Status),
+            Confirmation::Kept(response, why) => (Some(response), FetchEnd::NotStored(why), why),
+            Confirmation::Dropped(response, why) => (Some(response), FetchEnd::Dropped(why), why),
+            Confirmation::OfAnother => (None, FetchEnd::Dropped(NotStored::Status), NotStored::Status),
         };
-        self.land(turn, generation, landing);
+        self.end_fetch(turn, generation, landing);
         let once = response.zip(old).map(|(response, old)| old.with(response));
         (once, Stored::No(why))
     }

@@ -10,7 +10,7 @@ use super::{Cache, Effect, Host};
 use crate::mutants::Mutant;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
-use crate::store::flights::{self, Left, NOT_SHARED_MAX};
+use crate::store::flights::{self, HIT_FOR_MISS_MAX, Left};
 use crate::store::memory::Entry;
 use crate::store::record::{Record, Response};
 use crate::store::set::{SetSnapshot, Way};
@@ -23,7 +23,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// How a fetch ended.
 #[derive(Debug)]
-pub enum Landing {
+pub enum FetchEnd {
     /// With a response that is stored.
     Stored(Box<Response>),
     /// With a response that is of no use to others.
@@ -51,27 +51,27 @@ impl Cache {
     }
 
     /// Ends a fetch. Returns the entry, when there is one, and whether it is stored.
-    pub fn land(
+    pub fn end_fetch(
         &mut self,
         turn: Turn<'_, impl Host>,
         generation: u64,
-        landing: Landing,
+        landing: FetchEnd,
     ) -> Option<(Rc<Entry>, Stored)> {
         let fetch = self.fetches.end(generation)?;
         self.waiters.wake(fetch.lease.place.fingerprint);
         match landing {
-            Landing::Stored(response) => Some(self.store(turn, &fetch, *response)),
+            FetchEnd::Stored(response) => Some(self.store(turn, &fetch, *response)),
             // Whoever waits asks for it as well, and may be the one it takes.
-            Landing::NotStored(NotStored::Admission) => {
+            FetchEnd::NotStored(NotStored::Admission) => {
                 turn.host.count(Counter::FetchNotStored(NotStored::Admission));
                 self.writer.finish(turn.host, &fetch.lease, Left { counted: true, ..Left::default() }, 0);
                 None
             }
-            Landing::NotStored(reason) => {
+            FetchEnd::NotStored(reason) => {
                 self.end_not_stored(turn, &fetch, None, reason);
                 None
             }
-            Landing::Dropped(reason) => {
+            FetchEnd::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
                 let empty = match self.writer.owns_way(turn, &fetch.lease) {
                     true => Record::erase(turn.host, fetch.lease.slot, fetch.lease.before),
@@ -80,11 +80,11 @@ impl Cache {
                 self.end_not_stored(turn, &fetch, Some(empty), reason);
                 None
             }
-            Landing::Abandoned => {
+            FetchEnd::Abandoned => {
                 self.writer.finish(turn.host, &fetch.lease, Left::default(), 0);
                 None
             }
-            Landing::Refused => {
+            FetchEnd::Refused => {
                 let inline_until = Some(turn.now.mono.after(REFUSED_FOR));
                 self.writer.finish(turn.host, &fetch.lease, Left { inline_until, ..Left::default() }, 0);
                 None
@@ -112,11 +112,11 @@ impl Cache {
                 flights::failed_until(lease.place.fingerprint, lease.generation, turn.now.mono)
             }
             _ if again => turn.now.mono,
-            _ if is_costly => turn.now.mono.after(NOT_SHARED_MAX),
-            _ => flights::not_shared_until(turn.now.mono),
+            _ if is_costly => turn.now.mono.after(HIT_FOR_MISS_MAX),
+            _ => flights::hit_for_miss_until(turn.now.mono),
         };
-        let not_shared = Some((reason, until));
-        self.writer.finish(turn.host, lease, Left { record, not_shared, again, ..Left::default() }, 0);
+        let hit_for_miss = Some((reason, until));
+        self.writer.finish(turn.host, lease, Left { record, hit_for_miss, again, ..Left::default() }, 0);
     }
 
     /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight, where
@@ -138,7 +138,7 @@ impl Cache {
                 self.take_over(generation, route.clone(), cluster, turn.now);
                 return;
             }
-            let Some(landed) = flights::landed(&set.value, generation, Left::default()) else { break };
+            let Some(landed) = flights::ended(&set.value, generation, Left::default()) else { break };
             let set = set.again_if(Mutant::LeavesBlindly, turn.host);
             if set.replace(turn.host, &landed.set) {
                 wake(turn.host, place.fingerprint, landed.waiters);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::assess::body_limit;
 use super::fetches::Fetcher;
 use super::route::CallRoute;
-use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, Host, Landing, LearnedRoute};
+use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, FetchEnd, Host, LearnedRoute};
 use crate::config::{Credential, Options};
 use crate::http::{Fields, RequestHead, ResponseHead, list};
 use crate::outcome::metrics::Counter;
@@ -41,7 +41,7 @@ pub enum Refusal {
 
 /// The response to a dispatched call.
 #[derive(Clone, Debug)]
-pub struct Reception {
+pub struct CallResponse {
     /// The head; none when the call failed.
     pub head: Option<ResponseHead>,
     /// The whole body.
@@ -125,7 +125,7 @@ impl Cache {
                     && self.table_clusters.found(turn.host, &call.cluster, false, turn.now.mono);
                 turn.host.count(Counter::DispatchFailed);
                 self.forget_route(turn.host, generation);
-                self.land(turn, generation, Landing::Abandoned);
+                self.end_fetch(turn, generation, FetchEnd::Abandoned);
                 is_news
             }
         }
@@ -151,16 +151,16 @@ impl Cache {
 
     fn call_ended(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
         turn.host.count(Counter::DispatchFailed);
-        self.land(turn, generation, Landing::NotStored(NotStored::Error));
+        self.end_fetch(turn, generation, FetchEnd::NotStored(NotStored::Error));
     }
 
     /// A call has come back.
-    pub fn received(&mut self, turn: Turn<'_, impl Host>, generation: u64, reception: Reception) {
+    pub fn received(&mut self, turn: Turn<'_, impl Host>, generation: u64, call_response: CallResponse) {
         let Some(fetch) = self.fetches.get(generation) else { return };
         let (ask, cluster) = (Rc::clone(&fetch.ask), fetch.cluster.clone());
         let leader = self.led(&ask);
         let reason = leader.unwrap_or(ForwardReason::Stale);
-        let Some(head) = reception.head else { return self.call_failed(turn, generation) };
+        let Some(head) = call_response.head else { return self.call_failed(turn, generation) };
         if !is_failure(&head) || !self.may_provoke(generation) {
             self.origin_answered(turn, || cluster, is_failure(&head));
         }
@@ -175,8 +175,8 @@ impl Cache {
                 None
             }
             304 => self.received_confirmation(turn, generation, &head, reason),
-            206 | 416 if completes => self.received_rest(turn, generation, &head, reception.body, reason),
-            _ => self.received_response(turn, generation, head, reception.body, reason),
+            206 | 416 if completes => self.received_rest(turn, generation, &head, call_response.body, reason),
+            _ => self.received_response(turn, generation, head, call_response.body, reason),
         };
         if let (Some(decision), Some(_)) = (decision, leader) {
             self.leave(ask.stream);
@@ -197,7 +197,7 @@ impl Cache {
             self.ask_again(generation, turn.now);
             return None;
         }
-        let (entry, stored) = self.land_confirmed(turn, generation, confirmation);
+        let (entry, stored) = self.end_confirmed(turn, generation, confirmation);
         entry.map(|entry| Decision::Deliver {
             delivery: Delivery::Entry { entry, status: 304, stored },
             reason,
@@ -215,12 +215,12 @@ impl Cache {
         let status = head.status;
         let delivery = match self.storable(turn, generation, &head, &body) {
             Ok(response) => {
-                let landing = Landing::Stored(Box::new(Response { body: body.into(), ..response }));
-                let (entry, stored) = self.land(turn, generation, landing)?;
+                let landing = FetchEnd::Stored(Box::new(Response { body: body.into(), ..response }));
+                let (entry, stored) = self.end_fetch(turn, generation, landing)?;
                 Delivery::Entry { entry, status, stored }
             }
             Err(why) => {
-                self.land(turn, generation, Landing::NotStored(why));
+                self.end_fetch(turn, generation, FetchEnd::NotStored(why));
                 Delivery::Passing { head, body, why }
             }
         };
@@ -239,13 +239,13 @@ impl Cache {
             fetch.ask.was_refused.set(true);
         }
         let landing = match is_failure {
-            true if self.may_provoke(generation) => Landing::NotStored(NotStored::Provoked),
+            true if self.may_provoke(generation) => FetchEnd::NotStored(NotStored::Provoked),
             // Remembered, so that the origin is left alone while something stored answers.
-            true if self.validated(generation).is_some() => Landing::NotStored(NotStored::Error),
-            true => Landing::Abandoned,
-            false => Landing::Refused,
+            true if self.validated(generation).is_some() => FetchEnd::NotStored(NotStored::Error),
+            true => FetchEnd::Abandoned,
+            false => FetchEnd::Refused,
         };
-        self.land(turn, generation, landing);
+        self.end_fetch(turn, generation, landing);
     }
 
     /// Whether the origin may fail because of what this fetch has sent.
@@ -266,7 +266,7 @@ impl Cache {
             self.ask_again(generation, turn.now);
             return None;
         };
-        let (entry, stored) = self.land(turn, generation, Landing::Stored(Box::new(whole)))?;
+        let (entry, stored) = self.end_fetch(turn, generation, FetchEnd::Stored(Box::new(whole)))?;
         let delivery = Delivery::Entry { entry, status: head.status, stored };
         Some(Decision::Deliver { delivery, reason })
     }

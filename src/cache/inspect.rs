@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::lookup::invalidated;
-use super::{Ask, Cache, Decision, Host, Landing, LearnedRoute, Waited};
+use super::{Ask, Cache, Decision, FetchEnd, Host, LearnedRoute, Waited};
 use crate::breaker::Breakers;
 use crate::invalidation::{
     CALLBACK_WORK_MAX, Invalidation, Subject, TICK_WORK_MAX, VERDICT_WORK_MAX, Verdict, Work,
@@ -13,7 +13,7 @@ use crate::invalidation::{
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::{Reuse, reuse};
 use crate::store::Place;
-use crate::store::flights::{failures, rests_until};
+use crate::store::flights::{backoff_until, failures};
 use crate::store::journal::Covering;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response, Slot};
@@ -99,7 +99,7 @@ pub struct Found {
     /// How often its fetch has failed in a row, as far as that is remembered.
     pub failures: u8,
     /// For how long it is not fetched again while something stored answers.
-    pub rests: Duration,
+    pub backoff: Duration,
     /// The cluster that it comes from, where that is known, and whether that is taken to be down.
     pub cluster: Option<(String, bool)>,
     /// Where it is not known: the clusters that are taken to be down.
@@ -270,7 +270,7 @@ impl Cache {
             }
             // It fell to the request itself, which does not exist.
             Decision::Fetch { generation, .. } => {
-                self.land(turn, generation, Landing::Abandoned);
+                self.end_fetch(turn, generation, FetchEnd::Abandoned);
                 Refetch::NoRoute
             }
         }
@@ -305,7 +305,7 @@ impl Cache {
         });
         let fetching = flight.is_some_and(|flight| flight.is_live(turn.now.mono));
         let failures = flight.map_or(0, failures);
-        let rests = flight.map_or(Duration::ZERO, |flight| rests_until(flight).since(turn.now.mono));
+        let backoff = flight.map_or(Duration::ZERO, |flight| backoff_until(flight).since(turn.now.mono));
         let route = set.route_of(place.fingerprint);
         let (learned, refused_for) = match route {
             KeyRoute::Learned(number) => {
@@ -328,7 +328,7 @@ impl Cache {
             not_stored,
             fetching,
             failures,
-            rests,
+            backoff,
             cluster,
             down,
             refused_for,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::assess::{assessed_by, options_again, options_for};
 use super::fetches::{Fetch, Fetcher};
 use super::placement::is_reusable;
-use super::{Ask, Cache, Decided, Host, Landing};
+use super::{Ask, Cache, Decided, FetchEnd, Host};
 use crate::heap::list;
 use crate::http::ResponseHead;
 use crate::mutants::{Mutant, mutated};
@@ -145,10 +145,10 @@ impl Cache {
     }
 
     /// Stores a response that went beside any flight, now that it is complete. Returns whether it is stored.
-    pub fn land_late(&mut self, turn: Turn<'_, impl Host>, late: &Late, response: Response) -> Stored {
+    pub fn end_late(&mut self, turn: Turn<'_, impl Host>, late: &Late, response: Response) -> Stored {
         match self.lead_late(turn, &late.ask, &late.place, None) {
             Ok(generation) => {
-                let landed = self.land(turn, generation, Landing::Stored(Box::new(response)));
+                let landed = self.end_fetch(turn, generation, FetchEnd::Stored(Box::new(response)));
                 landed.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
             }
             Err(why) => Stored::No(why),

@@ -14,7 +14,7 @@ use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::plain::is_suspicious;
 use crate::policy::reuse::Reuse;
-use crate::store::flights::{self, Seat};
+use crate::store::flights::{self, Acquired};
 use crate::store::set::SetSnapshot;
 use crate::store::{Lease, Place};
 use crate::time::Now;
@@ -51,17 +51,21 @@ impl Cache {
         serving: Option<Decision>,
     ) -> Option<Decision> {
         let ask = miss.ask;
-        let rests = flights::rests(&set.value, miss.place.fingerprint, turn.now.mono);
+        let backs_off = flights::backs_off(&set.value, miss.place.fingerprint, turn.now.mono);
         let serving = serving
-            .or_else(|| rests.then(|| self.stale_if_error(miss, turn.now)).flatten())
+            .or_else(|| backs_off.then(|| self.stale_if_error(miss, turn.now)).flatten())
             .or_else(|| self.stale_if_down(turn, miss));
         if let Some(serve) = serving {
-            return match self.seat(turn, miss, set) {
-                Seat::Lead if !rests && self.may_refresh(miss, turn.now) => {
+            return match self.acquire(turn, miss, set) {
+                Acquired::Lead if !backs_off && self.may_refresh(miss, turn.now) => {
                     self.lead(turn, miss, set, Some(serve))
                 }
                 // Somebody refreshes it, or it was tried a moment ago.
-                Seat::Lead | Seat::Wait | Seat::Register | Seat::NotShared(_) | Seat::Full => Some(serve),
+                Acquired::Lead
+                | Acquired::Wait
+                | Acquired::Register
+                | Acquired::HitForMiss(_)
+                | Acquired::Full => Some(serve),
             };
         }
         if ask.whole().is_err() || ask.only_if_cached() {
@@ -71,35 +75,35 @@ impl Cache {
             return Some(no_room(ask));
         }
         let may_wait = ask.options.collapse && miss.reason != ForwardReason::Request || self.leads(miss, set);
-        match self.seat(turn, miss, set) {
-            Seat::Lead => self.lead(turn, miss, set, None),
-            Seat::NotShared(why) => {
+        match self.acquire(turn, miss, set) {
+            Acquired::Lead => self.lead(turn, miss, set, None),
+            Acquired::HitForMiss(why) => {
                 if miss.best.is_nothing() && !why.is_failure() {
                     self.hit_for_miss.remember(miss.place.fingerprint, why, turn.now.mono);
                 }
                 Some(self.after_failure(miss, why, turn.now))
             }
-            Seat::Wait if may_wait => Some(self.join(turn, miss)),
-            Seat::Register
+            Acquired::Wait if may_wait => Some(self.join(turn, miss)),
+            Acquired::Register
                 if may_wait && ask.waited.get().is_some() && mutated(Mutant::WaitsUnregistered) =>
             {
                 Some(self.join(turn, miss))
             }
-            Seat::Register if may_wait => {
+            Acquired::Register if may_wait => {
                 let value = flights::registered(&set.value, miss.place.fingerprint, self.writer.worker()?);
                 let set = set.again_if(Mutant::RegistersBlindly, turn.host);
                 set.replace(turn.host, &value).then(|| self.join(turn, miss))
             }
-            Seat::Full => Some(miss.forward(NotStored::NoFlight)),
-            Seat::Wait | Seat::Register => Some(miss.pass()),
+            Acquired::Full => Some(miss.forward(NotStored::NoFlight)),
+            Acquired::Wait | Acquired::Register => Some(miss.pass()),
         }
     }
 
-    fn seat(&self, turn: Turn<'_, impl Host>, miss: &Miss<'_>, set: &SetSnapshot) -> Seat {
+    fn acquire(&self, turn: Turn<'_, impl Host>, miss: &Miss<'_>, set: &SetSnapshot) -> Acquired {
         let is_fetching = |generation| self.fetches.get(generation).is_some();
         // Who leads waits for its own fetch, whatever became of the one before.
         let holds = |reason| applies_to(turn.host, reason, miss.ask) && !self.leads(miss, set);
-        flights::seat(
+        flights::acquire(
             &set.value,
             miss.place.fingerprint,
             self.writer.worker(),

@@ -41,9 +41,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 pub use assess::{BodyLimit, Confirmation, assessed, body_limit};
-pub use completion::Landing;
+pub use completion::FetchEnd;
 pub use context::Context;
-pub use dispatch::{Call, Reception, Refusal, is_envoys_own, is_failure};
+pub use dispatch::{Call, CallResponse, Refusal, is_envoys_own, is_failure};
 pub use inspect::{Found, Page, Refetch, Seen, Survey};
 pub use late::Late;
 pub use learned_route::{LearnedRoute, Route};

@@ -48,10 +48,10 @@ impl Cache {
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
         let placement = self.placement(turn, fetch, &response, until);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
-        let not_shared = (!is_reusable(&response.stored))
+        let hit_for_miss = (!is_reusable(&response.stored))
             .then(|| (NotStored::Validated, turn.now.mono.after(VALIDATED_FOR)));
         let entry = self.writer.entry(&placement.home, fetch.order(), Content::Response(Box::new(response)));
-        let stored = self.write(turn, fetch, &placement, &entry, (until, not_shared));
+        let stored = self.write(turn, fetch, &placement, &entry, (until, hit_for_miss));
         turn.host.count(stored.map_or_else(Counter::FetchNotStored, |()| Counter::Stored));
         let (stored, outcome) = (stored.is_ok(), stored.map_or_else(Stored::No, |()| Stored::Yes));
         if stored {
@@ -107,7 +107,7 @@ impl Cache {
         fetch: &Fetch,
         placement: &Placement,
         entry: &Rc<Entry>,
-        (until, not_shared): (u32, Option<(NotStored, Monotonic)>),
+        (until, hit_for_miss): (u32, Option<(NotStored, Monotonic)>),
     ) -> Result<(), NotStored> {
         let (leased, lease) = (fetch.lease.place.fingerprint, &fetch.lease);
         let at_home = placement.home.fingerprint == leased;
@@ -116,18 +116,18 @@ impl Cache {
             Some(listing) if listing.primary.fingerprint == leased => {
                 let stored = self.put(turn, &placement.home, entry, until);
                 let list = self.listed(turn, listing);
-                (stored, list.is_some_and(|list| self.publish_list(turn, lease, list, not_shared)))
+                (stored, list.is_some_and(|list| self.publish_list(turn, lease, list, hit_for_miss)))
             }
             Some(listing) => {
                 let stored = match self.enlist(turn, listing) {
-                    Ok(()) if at_home => self.publish(turn, lease, entry, until, not_shared),
+                    Ok(()) if at_home => self.publish(turn, lease, entry, until, hit_for_miss),
                     Ok(()) => self.put(turn, &placement.home, entry, until),
                     Err(why) => Err(why),
                 };
                 (stored, at_home && stored.is_ok())
             }
             None if at_home => {
-                let stored = self.publish(turn, lease, entry, until, not_shared);
+                let stored = self.publish(turn, lease, entry, until, hit_for_miss);
                 (stored, stored.is_ok())
             }
             None => (self.put(turn, &placement.home, entry, until), false),
@@ -153,9 +153,9 @@ impl Cache {
         lease: &Lease,
         entry: &Rc<Entry>,
         until: u32,
-        not_shared: Option<(NotStored, Monotonic)>,
+        hit_for_miss: Option<(NotStored, Monotonic)>,
     ) -> Result<(), NotStored> {
-        self.writer.publish(turn, lease, entry, until, not_shared)?;
+        self.writer.publish(turn, lease, entry, until, hit_for_miss)?;
         self.memory.update(lease.place.fingerprint, entry);
         Ok(())
     }

@@ -208,9 +208,9 @@ impl Cache {
         turn: Turn<'_, impl Host>,
         lease: &Lease,
         list: List,
-        not_shared: Option<(NotStored, Monotonic)>,
+        hit_for_miss: Option<(NotStored, Monotonic)>,
     ) -> bool {
-        let published = self.publish(turn, lease, &list.entry, list.until, not_shared).is_ok();
+        let published = self.publish(turn, lease, &list.entry, list.until, hit_for_miss).is_ok();
         if published {
             self.give_back(turn, &list.displaced);
         }

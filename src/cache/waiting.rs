@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::fetches::Fetcher;
-use super::{Ask, Cache, Decision, Effect, Host, Landing, StreamId, Waited};
+use super::{Ask, Cache, Decision, Effect, FetchEnd, Host, StreamId, Waited};
 use crate::mutants::{Mutant, mutated};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason, NotStored};
@@ -173,7 +173,7 @@ impl Cache {
                 continue;
             }
             turn.host.count(Counter::DispatchFailed);
-            self.land(turn, generation, Landing::NotStored(NotStored::Error));
+            self.end_fetch(turn, generation, FetchEnd::NotStored(NotStored::Error));
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::{Exchange, Reply, State, Step};
-use crate::cache::{Ask, Call, Context, Host, Reception};
+use crate::cache::{Ask, Call, CallResponse, Context, Host};
 use crate::outcome::{Forward, Outcome};
 
 /// A request whose repetition is under way, and whose 304 is held meanwhile.
@@ -36,12 +36,12 @@ impl Exchange {
     pub fn answered_again(
         &mut self,
         cx: &Context<'_, impl Host>,
-        reception: Option<Reception>,
+        call_response: Option<CallResponse>,
     ) -> Option<Step> {
         let State::Repeating(repeating) = core::mem::replace(&mut self.state, State::Over) else {
             return None;
         };
-        let received = reception.and_then(|Reception { head, body }| Some((head?, body)));
+        let received = call_response.and_then(|CallResponse { head, body }| Some((head?, body)));
         let Some((head, body)) = received else { return Some(self.not_confirmed(cx, *repeating)) };
         let outcome = Outcome::Forward(repeating.forward);
         self.tell(cx.turn.host, &outcome, None);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::passing::{Passing, Unsafe};
 use super::{Exchange, Gathered, State, mutations};
 use crate::cache::{
-    Ask, BodyLimit, Context, Host, Landing, Late, StreamId, assessed, body_limit, is_envoys_own, is_failure,
+    Ask, BodyLimit, Context, FetchEnd, Host, Late, StreamId, assessed, body_limit, is_envoys_own, is_failure,
     taken_route,
 };
 use crate::config::Options;
@@ -235,7 +235,7 @@ impl Capturing {
     }
 
     /// Stores what has been captured, on behalf of this request if its route is of interest.
-    fn land(mut self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) -> Stored {
+    fn end_fetch(mut self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) -> Stored {
         let Ok(mut body) = self.body.take() else { return self.drop(cx, NotStored::Memory) };
         if !self.is_complete(&body) {
             return self.drop(cx, NotStored::Incomplete);
@@ -248,11 +248,11 @@ impl Capturing {
                 Stored::No(NotStored::NoFlight)
             }
             Target::Flight(generation) => {
-                let landing = Landing::Stored(Box::new(self.response));
-                let landed = cx.cache.land(cx.turn, generation, landing);
+                let landing = FetchEnd::Stored(Box::new(self.response));
+                let landed = cx.cache.end_fetch(cx.turn, generation, landing);
                 landed.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
             }
-            Target::Late(late) => cx.cache.land_late(cx.turn, &late, self.response),
+            Target::Late(late) => cx.cache.end_late(cx.turn, &late, self.response),
             Target::Own { key, order } => {
                 let kept = cx.cache.keep(cx.turn, &key, order, self.response, self.limit);
                 if let Some(ask) = ask {
@@ -282,7 +282,7 @@ impl Capturing {
 /// for what that brings (M23).
 fn not_stored(cx: &mut Context<'_, impl Host>, generation: u64, why: NotStored) {
     if cx.cache.is_streamed(generation) {
-        cx.cache.land(cx.turn, generation, Landing::NotStored(why));
+        cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(why));
     }
 }
 
@@ -328,7 +328,7 @@ impl Exchange {
     pub fn response_end(&mut self, cx: &mut Context<'_, impl Host>) {
         if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
             let said = capturing.said;
-            let stored = capturing.land(cx, self.fetched.as_deref());
+            let stored = capturing.end_fetch(cx, self.fetched.as_deref());
             tally(cx.turn.host, said, stored);
         }
     }
@@ -343,7 +343,7 @@ impl Exchange {
         before: Option<NotStored>,
     ) -> Stored {
         if ends {
-            return capturing.land(cx, self.fetched.as_deref());
+            return capturing.end_fetch(cx, self.fetched.as_deref());
         }
         let said = capturing.promise(before);
         capturing.said = said;

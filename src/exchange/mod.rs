@@ -44,7 +44,7 @@ use repairs::Repairs;
 
 use crate::admin::{self, AdminRequest, AdminResponse, Pending, Taken};
 use crate::cache::{
-    Ask, Call, Context, Decision, Delivery, Host, Landing, StreamId, Waited, is_envoys_own, is_failure,
+    Ask, Call, Context, Decision, Delivery, FetchEnd, Host, StreamId, Waited, is_envoys_own, is_failure,
 };
 use crate::config::Options;
 use crate::http::{Fields, RequestHead, ResponseHead};
@@ -289,7 +289,7 @@ impl Exchange {
             Ending::ClientLeft => cx.cache.leader_left(cx.turn, generation),
             Ending::ResponseBroke => {
                 cx.cache.origin_answered(cx.turn, || cx.turn.host.cluster(self.stream), true);
-                cx.cache.land(cx.turn, generation, Landing::NotStored(NotStored::Incomplete));
+                cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(NotStored::Incomplete));
             }
         }
     }

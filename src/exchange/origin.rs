@@ -6,7 +6,7 @@ use super::capture;
 use super::edits::{conditions, forwarding, validators};
 use super::passing::{Passing, Unsafe};
 use super::{Exchange, Gathered, Reply, State, Step};
-use crate::cache::{Ask, Call, Confirmation, Context, Host, Landing, is_failure};
+use crate::cache::{Ask, Call, Confirmation, Context, FetchEnd, Host, is_failure};
 use crate::config::Options;
 use crate::heap::block;
 use crate::http::{RequestHead, ResponseHead};
@@ -202,7 +202,7 @@ impl Exchange {
             && let Some(reuse) = self.on_failure(cx, entry, &ask)
         {
             let why = capture::failed(&ask);
-            cx.cache.land(cx.turn, generation, Landing::NotStored(why));
+            cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(why));
             return self.serve(cx, &ask, entry, &reuse);
         }
         if response.status == 304 && validated.is_some() {
@@ -216,7 +216,7 @@ impl Exchange {
             }
             Err(reason) => {
                 forward.stored = Stored::No(reason);
-                cx.cache.land(cx.turn, generation, Landing::NotStored(reason));
+                cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(reason));
             }
         }
         Step::Continue(self.response_edits(cx, &forward, response))
@@ -240,7 +240,7 @@ impl Exchange {
             (Confirmation::OfAnother, Some(old)) => cx.cache.call_again(cx.turn, ask, &old),
             _ => None,
         };
-        let (entry, stored) = cx.cache.land_confirmed(cx.turn, generation, confirmation);
+        let (entry, stored) = cx.cache.end_confirmed(cx.turn, generation, confirmation);
         forward.stored = stored;
         self.answer_confirmed(cx, forward, ask, entry, call)
     }

@@ -32,14 +32,14 @@ use crate::time::{Monotonic, Timestamp};
 
 /// What a request that found nothing to reuse may do about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Seat {
+pub enum Acquired {
     /// Somebody fetches it already, and this worker is known to wait for it.
     Wait,
     /// Somebody fetches it already; this worker has to register first.
     Register,
     /// It was fetched just now and was of no use to others, for this reason; or it is fetched again, which will
     /// show whether that has changed.
-    NotShared(NotStored),
+    HitForMiss(NotStored),
     /// Nobody fetches it: lead.
     Lead,
     /// Nobody fetches it, but all flights or ways of the set are taken.
@@ -63,56 +63,57 @@ pub struct NewFlight {
 ///
 /// `fetching` says whether a fetch of this generation runs on this worker `me`; `holds` whether why a fetch was of no
 /// use to others says anything about this request's own.
-pub fn seat(
+pub fn acquire(
     set: &SetValue,
     fingerprint: Fingerprint,
     me: Option<u8>,
     now: Monotonic,
     fetching: impl Fn(u64) -> bool,
     holds: impl Fn(NotStored) -> bool,
-) -> Seat {
+) -> Acquired {
     match set.flight_of(fingerprint) {
         Some(flight) if remembered_until(flight) > now => match flight.state {
-            FlightState::NotStored(reason) if holds(reason) => Seat::NotShared(reason),
-            FlightState::NotStored(_) => Seat::Lead,
+            FlightState::NotStored(reason) if holds(reason) => Acquired::HitForMiss(reason),
+            FlightState::NotStored(_) => Acquired::Lead,
             FlightState::Flying if let Some(reason) = flight.unshared.filter(|reason| holds(*reason)) => {
-                Seat::NotShared(reason)
+                Acquired::HitForMiss(reason)
             }
-            FlightState::Flying if fetching(flight.generation) => Seat::Wait,
+            FlightState::Flying if fetching(flight.generation) => Acquired::Wait,
             FlightState::Flying => match me {
-                Some(me) if flight.waiters & bit(me) == 0 => Seat::Register,
+                Some(me) if flight.waiters & bit(me) == 0 => Acquired::Register,
                 // Without a place in the registry a worker lives by its sweep.
-                _ => Seat::Wait,
+                _ => Acquired::Wait,
             },
         },
-        Some(_) => Seat::Lead,
-        None if set.flights.iter().any(|f| is_free(f, now)) => Seat::Lead,
-        None => Seat::Full,
+        Some(_) => Acquired::Lead,
+        None if set.flights.iter().any(|f| is_free(f, now)) => Acquired::Lead,
+        None => Acquired::Full,
     }
 }
 
 /// How long after a memory has run out it is still thought likely that nothing has changed.
 const BELIEVED_FOR: Duration = Duration::from_secs(20);
 /// How long nobody waits for a key whose response was of no use to others.
-const NOT_SHARED_FOR: Duration = Duration::from_millis(500);
+const HIT_FOR_MISS_FOR: Duration = Duration::from_millis(500);
 /// The longest that nobody waits after responses of no use to others in a row. Beyond it the time does not double any more.
-pub const NOT_SHARED_MAX: Duration = Duration::from_secs(10);
+pub const HIT_FOR_MISS_MAX: Duration = Duration::from_secs(10);
 /// How long a key whose fetch failed is not fetched again for others.
 const FAILED_FOR: Duration = Duration::from_secs(1);
 /// The longest that a key is left alone after failures in a row. Beyond it the time does not double any more.
-const RESTS_MAX: Duration = Duration::from_secs(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// Until when a response that was of no use to others, for the first time, keeps others from waiting for the next.
 #[must_use]
-pub fn not_shared_until(now: Monotonic) -> Monotonic {
-    now.after(NOT_SHARED_FOR)
+pub fn hit_for_miss_until(now: Monotonic) -> Monotonic {
+    now.after(HIT_FOR_MISS_FOR)
 }
 
 /// Until when a memory holds, or a lease. A key whose responses were of no use to others several times in a row is more
 /// likely to be one for nobody: then fewer requests have to find out.
 fn remembered_until(flight: &Flight) -> Monotonic {
-    let of =
-        |times: u8| NOT_SHARED_FOR.saturating_mul(1 << times.saturating_sub(1).min(10)).min(NOT_SHARED_MAX);
+    let of = |times: u8| {
+        HIT_FOR_MISS_FOR.saturating_mul(1 << times.saturating_sub(1).min(10)).min(HIT_FOR_MISS_MAX)
+    };
     match flight.state {
         FlightState::NotStored(reason) if is_lasting(reason) => {
             flight.until.after(of(flight.in_vain).saturating_sub(of(1)))
@@ -134,20 +135,20 @@ pub fn failures(flight: &Flight) -> u8 {
 /// Until when a failure keeps others from waiting for the next fetch.
 #[must_use]
 pub fn failed_until(fingerprint: Fingerprint, generation: u64, now: Monotonic) -> Monotonic {
-    now.after(rest(fingerprint, generation, 1))
+    now.after(backoff(fingerprint, generation, 1))
 }
 
 /// Whether fetches of a key have failed so lately that the origin is left alone as long as something stored answers:
 /// longer after each failure in a row.
 #[must_use]
-pub fn rests(set: &SetValue, fingerprint: Fingerprint, now: Monotonic) -> bool {
-    set.flight_of(fingerprint).is_some_and(|flight| now < rests_until(flight))
+pub fn backs_off(set: &SetValue, fingerprint: Fingerprint, now: Monotonic) -> bool {
+    set.flight_of(fingerprint).is_some_and(|flight| now < backoff_until(flight))
 }
 
 /// Until when a key is left alone after failures; in the past where there were none.
 #[must_use]
-pub fn rests_until(flight: &Flight) -> Monotonic {
-    let of = |failures| rest(flight.fingerprint, flight.generation, failures);
+pub fn backoff_until(flight: &Flight) -> Monotonic {
+    let of = |failures| backoff(flight.fingerprint, flight.generation, failures);
     match flight.state {
         FlightState::NotStored(reason) if reason.is_failure() => {
             flight.until.after(of(flight.in_vain).saturating_sub(of(1)))
@@ -158,8 +159,8 @@ pub fn rests_until(flight: &Flight) -> Monotonic {
 
 /// How long a key rests after so many failures in a row: twice as long each time, less up to half of it, so that keys
 /// that failed together are not tried again together.
-fn rest(fingerprint: Fingerprint, generation: u64, failures: u8) -> Duration {
-    let whole = FAILED_FOR.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(RESTS_MAX);
+fn backoff(fingerprint: Fingerprint, generation: u64, failures: u8) -> Duration {
+    let whole = FAILED_FOR.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(BACKOFF_MAX);
     let luck = mixed(fingerprint.0 ^ mixed(generation)) % 1024;
     whole / 2 + whole / 2048 * luck as u32
 }
@@ -275,7 +276,7 @@ pub struct Left {
     /// A record in its way, which is published now.
     pub record: Option<Way>,
     /// Why others should not wait for the next fetch either, and until when.
-    pub not_shared: Option<(NotStored, Monotonic)>,
+    pub hit_for_miss: Option<(NotStored, Monotonic)>,
     /// Whether whoever comes next may find out at once whether that has changed.
     pub again: bool,
     /// Whether the set remembers that the key was asked for, although nothing was stored.
@@ -288,7 +289,7 @@ pub struct Left {
 
 /// A set after a landing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Landed {
+pub struct Ended {
     /// The set.
     pub set: SetValue,
     /// The workers that waited, a bit each.
@@ -299,7 +300,7 @@ pub struct Landed {
 
 /// The set after the flight of `generation` has ended; none when it is not there any more.
 #[must_use]
-pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
+pub fn ended(set: &SetValue, generation: u64, left: Left) -> Option<Ended> {
     // What a landing left for others to remember is no flight any more, although it has its generation.
     let flight = *set.flight(generation).filter(|f| f.state == FlightState::Flying)?;
     let mut set = *set;
@@ -329,7 +330,7 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
         let own = set.ways.iter_mut().filter(|way| way.fingerprint == flight.fingerprint);
         own.for_each(|way| way.route = KeyRoute::Inline { until }.into());
     }
-    *set.flight_mut(generation)? = match left.not_shared {
+    *set.flight_mut(generation)? = match left.hit_for_miss {
         Some((reason, until)) => {
             let state = FlightState::NotStored(reason);
             let is_alike = reason.is_failure() == flight.unshared.is_none();
@@ -340,7 +341,7 @@ pub fn landed(set: &SetValue, generation: u64, left: Left) -> Option<Landed> {
         }
         None => Flight::default(),
     };
-    Some(Landed { set, waiters: flight.waiters, replaced })
+    Some(Ended { set, waiters: flight.waiters, replaced })
 }
 
 /// The set with a large-body way for the flight of `generation` instead of the one that it has reserved, and that way;
@@ -397,14 +398,17 @@ mod tests {
     #[test]
     fn a_flight_lands_once_and_what_it_left_to_remember_stays() {
         let until = Monotonic::default().after(Duration::from_secs(1));
-        let left = Left { not_shared: Some((NotStored::NoFreshness, until)), ..Left::default() };
-        let landing = landed(&flying(), GENERATION, left).unwrap().set;
-        assert_eq!(landed(&landing, GENERATION, Left::default()), None);
+        let left = Left { hit_for_miss: Some((NotStored::NoFreshness, until)), ..Left::default() };
+        let landing = ended(&flying(), GENERATION, left).unwrap().set;
+        assert_eq!(ended(&landing, GENERATION, Left::default()), None);
         assert_eq!(
-            seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| true),
-            Seat::NotShared(NotStored::NoFreshness)
+            acquire(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| true),
+            Acquired::HitForMiss(NotStored::NoFreshness)
         );
-        assert_eq!(seat(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| false), Seat::Lead);
+        assert_eq!(
+            acquire(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| false),
+            Acquired::Lead
+        );
     }
 
     #[test]
@@ -415,8 +419,8 @@ mod tests {
             let new = NewFlight { fingerprint: Fingerprint(key), generation: key, owner: 1, until };
             led(set, new, now, Timestamp::default()).unwrap().0
         };
-        let left = Left { not_shared: Some((NotStored::NoStore, Monotonic(900))), ..Left::default() };
-        let remembered = landed(&flying(), GENERATION, left).unwrap().set;
+        let left = Left { hit_for_miss: Some((NotStored::NoStore, Monotonic(900))), ..Left::default() };
+        let remembered = ended(&flying(), GENERATION, left).unwrap().set;
         let waited_for = registered(&flying(), KEY, 3);
         let late = Monotonic(10_000);
         for (set, now) in [(remembered, now), (waited_for, late)] {
@@ -467,18 +471,18 @@ mod tests {
     #[test]
     fn what_was_of_no_use_lately_is_not_waited_for_and_what_failed_is() {
         let next = |reason, now| {
-            let left = Left { not_shared: Some((reason, Monotonic(100))), ..Left::default() };
-            let landing = landed(&flying(), GENERATION, left).unwrap().set;
+            let left = Left { hit_for_miss: Some((reason, Monotonic(100))), ..Left::default() };
+            let landing = ended(&flying(), GENERATION, left).unwrap().set;
             let until = Monotonic(200_000);
             let new = NewFlight { fingerprint: KEY, generation: 2, owner: 0, until };
             let set = led(&landing, new, now, Timestamp::default()).unwrap().0;
-            seat(&set, KEY, Some(1), now, |_| false, |reason| reason != NotStored::Cookie)
+            acquire(&set, KEY, Some(1), now, |_| false, |reason| reason != NotStored::Cookie)
         };
         let at = |secs| Monotonic(100).after(Duration::from_secs(secs));
-        assert_eq!(next(NotStored::NoStore, at(19)), Seat::NotShared(NotStored::NoStore));
-        assert_eq!(next(NotStored::Cookie, at(19)), Seat::Register, "that was the other's own");
-        assert_eq!(next(NotStored::NoStore, at(20)), Seat::Register, "that is long ago");
-        assert_eq!(next(NotStored::Error, at(19)), Seat::Register);
+        assert_eq!(next(NotStored::NoStore, at(19)), Acquired::HitForMiss(NotStored::NoStore));
+        assert_eq!(next(NotStored::Cookie, at(19)), Acquired::Register, "that was the other's own");
+        assert_eq!(next(NotStored::NoStore, at(20)), Acquired::Register, "that is long ago");
+        assert_eq!(next(NotStored::Error, at(19)), Acquired::Register);
     }
 
     /// The flight of the key lands at this time with nothing for others, and another one follows when it may.
@@ -487,10 +491,10 @@ mod tests {
         let until = match again {
             true => now,
             false if reason.is_failure() => failed_until(KEY, flight.generation, now),
-            false => not_shared_until(now),
+            false => hit_for_miss_until(now),
         };
-        let left = Left { not_shared: Some((reason, until)), again, ..Left::default() };
-        let set = landed(set, flight.generation, left).unwrap().set;
+        let left = Left { hit_for_miss: Some((reason, until)), again, ..Left::default() };
+        let set = ended(set, flight.generation, left).unwrap().set;
         let end = remembered_until(set.flight_of(KEY).unwrap());
         let lease = end.after(Duration::from_secs(2));
         let new = NewFlight { fingerprint: KEY, generation: flight.generation + 1, owner: 0, until: lease };
@@ -508,8 +512,8 @@ mod tests {
         assert_eq!(lasted, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
         let (next, for_so_long) = lands_in_vain(&set, NotStored::Private, true, now);
         assert_eq!(for_so_long, Duration::ZERO, "whoever comes next may try at once");
-        assert_eq!(lands_in_vain(&next, NotStored::Private, false, now).1, NOT_SHARED_FOR);
-        let stored = landed(&set, 8, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
+        assert_eq!(lands_in_vain(&next, NotStored::Private, false, now).1, HIT_FOR_MISS_FOR);
+        let stored = ended(&set, 8, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
         assert_eq!(stored.flight_of(KEY), None, "what is stored ends it");
     }
 
@@ -522,7 +526,7 @@ mod tests {
         let (set, _) = lands_in_vain(&set, NotStored::Error, false, Monotonic(7));
         assert_eq!(failures(set.flight_of(KEY).unwrap()), 2);
         let (set, for_so_long) = lands_in_vain(&set, NotStored::Private, false, Monotonic(7));
-        assert_eq!((failures(set.flight_of(KEY).unwrap()), for_so_long), (0, NOT_SHARED_FOR));
+        assert_eq!((failures(set.flight_of(KEY).unwrap()), for_so_long), (0, HIT_FOR_MISS_FOR));
     }
 
     #[test]
@@ -530,13 +534,13 @@ mod tests {
         let (mut set, mut now, mut rested) = (flying(), Monotonic(0), Duration::ZERO);
         for generation in 1..12 {
             let until = failed_until(KEY, generation, now);
-            let left = Left { not_shared: Some((NotStored::Error, until)), ..Left::default() };
-            set = landed(&set, generation, left).unwrap().set;
-            let end = rests_until(set.flight_of(KEY).unwrap());
-            let nominal = FAILED_FOR.saturating_mul(1 << (generation - 1)).min(RESTS_MAX);
+            let left = Left { hit_for_miss: Some((NotStored::Error, until)), ..Left::default() };
+            set = ended(&set, generation, left).unwrap().set;
+            let end = backoff_until(set.flight_of(KEY).unwrap());
+            let nominal = FAILED_FOR.saturating_mul(1 << (generation - 1)).min(BACKOFF_MAX);
             rested = end.since(now);
             assert!(nominal / 2 <= rested && rested <= nominal, "{rested:?} after {generation} failures");
-            assert!(rests(&set, KEY, Monotonic(end.0 - 1)) && !rests(&set, KEY, end));
+            assert!(backs_off(&set, KEY, Monotonic(end.0 - 1)) && !backs_off(&set, KEY, end));
             now = end;
             let new = NewFlight {
                 fingerprint: KEY,
@@ -545,16 +549,16 @@ mod tests {
                 until: now.after(Duration::from_secs(2)),
             };
             set = led(&set, new, now, Timestamp::default()).unwrap().0;
-            assert!(!rests(&set, KEY, now), "it is being fetched");
+            assert!(!backs_off(&set, KEY, now), "it is being fetched");
         }
-        assert!(rested >= RESTS_MAX / 2);
-        let stored = landed(&set, 12, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
-        assert!(!rests(&stored, KEY, now), "a success ends it");
+        assert!(rested >= BACKOFF_MAX / 2);
+        let stored = ended(&set, 12, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
+        assert!(!backs_off(&stored, KEY, now), "a success ends it");
     }
 
     #[test]
     fn keys_that_failed_together_do_not_rest_equally_long() {
-        let ends: Vec<Duration> = (1..50).map(|key| rest(Fingerprint(key), key, 3)).collect();
+        let ends: Vec<Duration> = (1..50).map(|key| backoff(Fingerprint(key), key, 3)).collect();
         let (least, most) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
         assert!(most.saturating_sub(*least) > Duration::from_secs(1), "{least:?} to {most:?}");
     }

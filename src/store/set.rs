@@ -150,7 +150,7 @@ pub enum FlightState {
     /// Being fetched.
     #[default]
     Flying,
-    /// Landed without anything to share ("hit-for-miss").
+    /// Ended without anything to share ("hit-for-miss").
     NotStored(NotStored),
 }
 

@@ -199,7 +199,7 @@ impl Writer {
         lease: &Lease,
         entry: &Rc<Entry>,
         until: u32,
-        not_shared: Option<(NotStored, Monotonic)>,
+        hit_for_miss: Option<(NotStored, Monotonic)>,
     ) -> Result<(), NotStored> {
         if !self.owns_way(turn, lease) {
             return Err(NotStored::NoFlight);
@@ -223,7 +223,7 @@ impl Writer {
         let fingerprint = lease.place.fingerprint;
         let way = Way { fingerprint, bytes, expires: until, host: bucket, ..Way::default() };
         let all_refused = entry.response().is_some_and(|response| response.stored.status >= 400);
-        let left = Left { record: Some(way), not_shared, all_refused, ..Left::default() };
+        let left = Left { record: Some(way), hit_for_miss, all_refused, ..Left::default() };
         let published = self.finish(turn.host, lease, left, more);
         if lands_first {
             encoded.write(turn.host, lease.slot, lease.before);
@@ -343,7 +343,7 @@ impl Writer {
                 Some(any) if mutated(Mutant::EndsAnothersFlight) => any.generation,
                 Some(_) | None => lease.generation,
             };
-            let Some(landed) = flights::landed(&set.value, generation, left) else { break };
+            let Some(landed) = flights::ended(&set.value, generation, left) else { break };
             let set = set.again_if(Mutant::LandsBlindly, data);
             if set.replace(data, &landed.set) {
                 if let Some(record) = left.record

@@ -1,5 +1,5 @@
 //! Miss ratios of the cache itself, for `tests/bench/eviction.py`: traces go through [`Cache::lookup`] and
-//! [`Cache::land`] on shared data in memory, with as many workers as Envoy would have. Nothing of the policy is told
+//! [`Cache::end_fetch`] on shared data in memory, with as many workers as Envoy would have. Nothing of the policy is told
 //! again here.
 //!
 //! `cargo bench --bench eviction -- FOLDER REQUESTS` writes the traces into the folder, in libCacheSim's format
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, Identity, Landing};
+use larder::cache::{Ask, Cache, Decision, FetchEnd, Identity};
 use larder::config::{Config, Options};
 use larder::http::{Fields, RequestHead};
 use larder::policy::StoredResponse;
@@ -210,8 +210,8 @@ fn play(trace: &Trace, capacity: u64, worker_capacity: u64) -> u64 {
             Decision::Fetch { generation, .. } => {
                 misses += 1;
                 let body = if trace.sizes.is_some() { web_body(*key) } else { 0 };
-                let landing = Landing::Stored(Box::new(response(body, now)));
-                worker.land(memory.at(now), generation, landing);
+                let landing = FetchEnd::Stored(Box::new(response(body, now)));
+                worker.end_fetch(memory.at(now), generation, landing);
                 worker.settle(memory.at(now));
             }
             other => panic!("{other:?}"),

@@ -43,8 +43,8 @@ fn set_seed() -> Vec<u8> {
         ..Way::default()
     };
     set.remember(&Way { fingerprint: Fingerprint(8 << 51), uses: 2, ..Way::default() });
-    let left = Left { not_shared: Some((NotStored::NoStore, until)), ..Left::default() };
-    set = flights::landed(&led(&led(&set, 9), 10), 10, left).unwrap().set;
+    let left = Left { hit_for_miss: Some((NotStored::NoStore, until)), ..Left::default() };
+    set = flights::ended(&led(&led(&set, 9), 10), 10, left).unwrap().set;
     assert!(found.replace(&data, &set));
     [&[0], &data.get(&format!("{SCHEMA}/s/0")).unwrap().bytes[4..]].concat()
 }

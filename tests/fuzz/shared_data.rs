@@ -60,7 +60,7 @@ fn set(data: &Memory, value: &[u8]) {
     if let Some((led, flight)) = flights::led(&found.value, new, now, Timestamp(0)) {
         assert!(found.replace(data, &led));
         assert_eq!(SetSnapshot::read(data, 0).value.flight(flight.generation), led.flight(flight.generation));
-        let landed = flights::landed(&led, flight.generation, Left::default());
+        let landed = flights::ended(&led, flight.generation, Left::default());
         assert!(landed.is_some_and(|landed| landed.set.flight(flight.generation).is_none()));
     }
 }

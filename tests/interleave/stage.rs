@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
-use larder::cache::{Ask, Cache, Decision, Delivery, Effect, Identity, Landing, Reception};
+use larder::cache::{Ask, Cache, CallResponse, Decision, Delivery, Effect, FetchEnd, Identity};
 use larder::config::Config;
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::invalidation::{Invalidation, Mode, Selector, Source};
@@ -311,7 +311,7 @@ impl<'a> Stage<'a> {
     }
 
     /// What the origin answers to the fetch of this number: all of it says which one that was.
-    fn response(&self, number: usize, answer: Answer) -> Reception {
+    fn response(&self, number: usize, answer: Answer) -> CallResponse {
         let key = self.sent[number].key;
         let control = match (answer, self.setting.swr) {
             (Answer::NotStorable, _) => "private",
@@ -330,7 +330,7 @@ impl<'a> Stage<'a> {
             Answer::Confirmed => (304, 0),
             _ => (200, if self.setting.chunks { 2 } else { 1 }),
         };
-        Reception { head: Some(ResponseHead { status, fields }), body: line.repeat(lines).into_bytes() }
+        CallResponse { head: Some(ResponseHead { status, fields }), body: line.repeat(lines).into_bytes() }
     }
 
     /// Everything that can happen next.
@@ -450,7 +450,7 @@ impl<'a> Stage<'a> {
                 });
             }
             Choice::Answer(number, answer) => {
-                let reception = self.response(number, answer);
+                let call_response = self.response(number, answer);
                 self.left.not_stored -= u8::from(answer == Answer::NotStorable);
                 let (now, sent) = (self.now(), &mut self.sent[number]);
                 sent.open = false;
@@ -460,17 +460,17 @@ impl<'a> Stage<'a> {
                         self.requests[request].0 = Standing::Over;
                         let ask = self.requests[request].1.clone().expect("it has come");
                         self.begin(worker, choice, move |cache, hands, _| {
-                            land_late(cache, hands, &ask, stored, reception, now);
+                            end_late(cache, hands, &ask, stored, call_response, now);
                         });
                     }
                     (Some(request), None) => {
                         self.requests[request].0 = Standing::Over;
                         self.begin(worker, choice, move |cache, hands, _| {
-                            land(cache, hands, generation, reception, now);
+                            land(cache, hands, generation, call_response, now);
                         });
                     }
                     (None, _) => self.begin(worker, choice, move |cache, hands, _| {
-                        cache.received(hands.at(now), generation, reception);
+                        cache.received(hands.at(now), generation, call_response);
                     }),
                 }
             }
@@ -757,38 +757,38 @@ impl Drop for Stage<'_> {
 }
 
 /// The response to a request that was sent on has arrived.
-fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, reception: Reception, now: Now) {
-    let Some(head) = reception.head else { return };
+fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, call_response: CallResponse, now: Now) {
+    let Some(head) = call_response.head else { return };
     if head.status == 304 {
         let confirmation = cache.confirmation(hands.at(now), generation, &head);
-        cache.land_confirmed(hands.at(now), generation, confirmation);
+        cache.end_confirmed(hands.at(now), generation, confirmation);
         return;
     }
     let landing = match cache.assess(hands.at(now), generation, &head) {
-        Ok(response) => Landing::Stored(Box::new(Response { body: reception.body.into(), ..response })),
-        Err(why) => Landing::NotStored(why),
+        Ok(response) => FetchEnd::Stored(Box::new(Response { body: call_response.body.into(), ..response })),
+        Err(why) => FetchEnd::NotStored(why),
     };
-    cache.land(hands.at(now), generation, landing);
+    cache.end_fetch(hands.at(now), generation, landing);
 }
 
 /// The response to a request that went beside any fetch has arrived.
-fn land_late(
+fn end_late(
     cache: &mut Cache,
     hands: &Hands<'_>,
     ask: &Rc<Ask>,
     stored: Option<Rc<Entry>>,
-    reception: Reception,
+    call_response: CallResponse,
     now: Now,
 ) {
-    let Some(head) = reception.head else { return };
+    let Some(head) = call_response.head else { return };
     if let (304, Some(stored)) = (head.status, &stored) {
         if let Ok(generation) = cache.confirms_late(hands.at(now), ask, stored, true, &head) {
             let confirmation = cache.confirmation(hands.at(now), generation, &head);
-            cache.land_confirmed(hands.at(now), generation, confirmation);
+            cache.end_confirmed(hands.at(now), generation, confirmation);
         }
     } else if let Ok((response, late)) = cache.assess_late(hands.at(now), ask, stored.as_deref(), true, &head)
     {
-        cache.land_late(hands.at(now), &late, Response { body: reception.body.into(), ..response });
+        cache.end_late(hands.at(now), &late, Response { body: call_response.body.into(), ..response });
     }
 }
 

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use super::abi::{self, Buffer, Map};
 use super::bodies::Bodies;
 use super::listeners::Listeners;
-use super::root::reception;
+use super::root::call_response;
 use super::vm::Vm;
 use larder::admin::BodyMissing;
-use larder::cache::{Call, Context, Reception, StreamId};
+use larder::cache::{Call, CallResponse, Context, StreamId};
 use larder::config::Config;
 use larder::exchange::{Edit, Ending, Exchange, Reply, Step};
 use larder::http::{Fields, RequestHead, ResponseHead};
@@ -90,9 +90,9 @@ impl Filter {
         self.perform(map, self.answered_again(None))
     }
 
-    fn answered_again(&self, reception: Option<Reception>) -> Option<Step> {
+    fn answered_again(&self, call_response: Option<CallResponse>) -> Option<Step> {
         let answered =
-            |cx: &mut Context<'_, _>, _: &mut _| self.exchange.borrow_mut().answered_again(cx, reception);
+            |cx: &mut Context<'_, _>, _: &mut _| self.exchange.borrow_mut().answered_again(cx, call_response);
         self.vm.with_cache(&self.config, answered).flatten()
     }
 
@@ -151,7 +151,7 @@ fn send(reply: &Reply) {
 
 impl proxy_wasm::traits::Context for Filter {
     fn on_http_call_response(&mut self, _token: u32, fields: usize, body_size: usize, _trailers: usize) {
-        let step = self.answered_again(Some(reception(fields, body_size)));
+        let step = self.answered_again(Some(call_response(fields, body_size)));
         self.perform(Map::Response, step);
     }
 }

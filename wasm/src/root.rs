@@ -13,7 +13,7 @@ use super::exports::Alive;
 use super::filter::Filter;
 use super::listeners::Listeners;
 use super::vm::Vm;
-use larder::cache::{Call, Reception, Refusal};
+use larder::cache::{Call, CallResponse, Refusal};
 use larder::config::Config;
 use larder::http::{Fields, ResponseHead};
 
@@ -62,19 +62,19 @@ impl Root {
 }
 
 /// What a call has come to, with so many fields and bytes of body.
-pub(super) fn reception(fields: usize, body_size: usize) -> Reception {
+pub(super) fn call_response(fields: usize, body_size: usize) -> CallResponse {
     // A call that failed has no header fields at all.
     let head = if fields == 0 { None } else { abi::map(Map::CallResponse) };
     let head = head.map(Fields::from_wire).and_then(ResponseHead::from_fields);
     match abi::body(Buffer::CallResponseBody, body_size) {
-        Some(body) => Reception { head, body },
-        None => Reception { head: None, body: Vec::new() },
+        Some(body) => CallResponse { head, body },
+        None => CallResponse { head: None, body: Vec::new() },
     }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, fields: usize, body_size: usize, _trailers: usize) {
-        self.vm.call_response(token, reception(fields, body_size));
+        self.vm.call_response(token, call_response(fields, body_size));
         self.vm.bring_about(self);
     }
 }

@@ -11,7 +11,7 @@ use super::held::HeldRequests;
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
 use larder::admin;
-use larder::cache::{Ask, Cache, Context, Decision, Effect, Identity, Reception, StreamId};
+use larder::cache::{Ask, Cache, CallResponse, Context, Decision, Effect, Identity, StreamId};
 use larder::config::Config;
 use larder::exchange::{Exchange, Kept, catch_up};
 use larder::store::{Fingerprint, Seed};
@@ -218,10 +218,10 @@ impl Vm {
     }
 
     /// A dispatched call has come back.
-    pub(super) fn call_response(&self, token: u32, reception: Reception) {
+    pub(super) fn call_response(&self, token: u32, call_response: CallResponse) {
         let Some(generation) = self.calls.borrow_mut().remove(&token) else { return };
         if let Some(cache) = &mut *self.cache.borrow_mut() {
-            cache.received(self.turn(), generation, reception);
+            cache.received(self.turn(), generation, call_response);
         }
     }
 

@@ -75,7 +75,7 @@ pub fn explain(explanation: &Explanation<'_>, now: Timestamp) -> AdminResponse {
             "invalidations_complete": explanation.invalidations_complete,
             "fetching": explanation.fetching,
             "failures": explanation.failures.0,
-            "rests_ms": u64::try_from(explanation.failures.1.as_millis()).unwrap_or(u64::MAX),
+            "backoff_ms": u64::try_from(explanation.failures.1.as_millis()).unwrap_or(u64::MAX),
             "cluster": explanation.cluster.map(|(name, is_down)| json!({ "name": name, "breaker": breaker(*is_down) })),
             "last_not_stored": last_not_stored.map(|reason| explained(not_stored(reason))),
             "lifetime": entry.map(|entry| lifetime(entry.stored)),
@@ -111,10 +111,11 @@ const UNKNOWN: &str =
 
 /// What keeps the origin from being asked.
 fn trouble(explanation: &Explanation<'_>) -> Vec<String> {
-    let (failures, rests) = explanation.failures;
+    let (failures, backoff) = explanation.failures;
     let mut why = Vec::new();
-    if !rests.is_zero() {
-        let (times, ms) = (if failures == 1 { "once" } else { "several times in a row" }, rests.as_millis());
+    if !backoff.is_zero() {
+        let (times, ms) =
+            (if failures == 1 { "once" } else { "several times in a row" }, backoff.as_millis());
         why.push(format!(
             "Its last fetch failed, {times}: while something stored answers, it is not fetched again for another {ms} ms."
         ));
@@ -408,7 +409,7 @@ mod tests {
         let cluster = ("shop".to_owned(), true);
         let failures = (2, Duration::from_millis(1500));
         let body = body(&explain(&Explanation { failures, cluster: Some(&cluster), ..nothing() }, NOW));
-        assert_eq!((&body["failures"], &body["rests_ms"]), (&json!(2), &json!(1500)));
+        assert_eq!((&body["failures"], &body["backoff_ms"]), (&json!(2), &json!(1500)));
         assert_eq!(body["cluster"], json!({"name": "shop", "breaker": "open"}));
         let why = body["why"].to_string();
         assert!(why.contains("another 1500 ms") && why.contains("shop is taken to be down"), "{why}");

@@ -234,7 +234,7 @@ pub fn explain(cx: &mut Context<'_, impl Host>, stream: StreamId, query: Explain
         invalidations_complete: covering.complete || found.seen.is_none(),
         last_not_stored: found.not_stored,
         fetching: found.fetching,
-        failures: (found.failures, found.rests),
+        failures: (found.failures, found.backoff),
         cluster: found.cluster.as_ref(),
         down: &found.down,
         lacking: cx.cache.lacked_cluster(cx.config),
