@@ -30,8 +30,9 @@
 //! 9. [`in_flight`] counts what requests under way hold of a worker's memory, and bounds the sum; [`heap`] says what
 //!    things take of it.
 //! 10. [`outcome`] names what was done and why, once: tables of [reasons](outcome::reasons) for `Cache-Status` and
-//!     explanations, and of [metrics](outcome::metrics). [`config`] is the configuration; [`time`] makes time an
-//!     argument, and a [`turn`] carries it with the host; [`mutants`] is for tests alone.
+//!     explanations, and of [metrics](outcome::metrics). [`config`] is the configuration, read with `json` as the bodies of
+//!     commands are; [`time`] makes time an argument, and a [`turn`] carries it with the host; [`mutants`] is for tests
+//!     alone.
 //!
 //! # What holds
 //!
@@ -60,6 +61,7 @@ pub mod heap;
 pub mod http;
 pub mod in_flight;
 pub mod invalidation;
+mod json;
 pub mod mutants;
 pub mod outcome;
 pub mod policy;

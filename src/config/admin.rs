@@ -1,11 +1,11 @@
 //! Who may use the admin route.
 
-use super::json::{At, Json, Object, Read, boolean};
 use super::names::{Name, digest};
 use super::network::{ClientName, Network};
 use super::sections::Rate;
 use super::text::{keywords, text};
 use super::units::{count, size_within};
+use crate::json::{At, Json, Object, Read, boolean};
 
 /// The admin route. Without a token there is none.
 #[derive(Clone, PartialEq, Debug)]

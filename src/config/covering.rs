@@ -1,7 +1,7 @@
 //! Which rules match all that another one matches, as far as their JSON shows it.
 
-use super::json::Json;
 use super::warnings::alternatives;
+use crate::json::Json;
 
 /// The rules before one that it is compared with for warnings. Beyond it no warning tells that a rule is covered by one
 /// before.

@@ -6,11 +6,11 @@
 
 use std::rc::Rc;
 
-use super::json::{At, Read};
 use super::metadata::namespaces;
 use super::names::FieldPattern;
 use super::text::{Text, keywords, text};
 use crate::http::{Fields, jwt, mark};
+use crate::json::{At, Read};
 use crate::sorting::sort_by;
 
 /// What becomes of the answer to a request with a credential.

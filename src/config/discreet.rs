@@ -1,6 +1,9 @@
 //! What an error may show of a configuration: Envoy logs errors, and a token may stand where none belongs.
 
-use super::json::{Json, Path, shortened};
+use crate::json::{Discretion, Json, Path, shortened};
+
+/// What is shown of a configuration.
+pub(super) const DISCREET: Discretion = Discretion { value: shown, name: shown_name, may_name };
 
 /// Words that stand beside secrets, or in them.
 const SECRET_WORDS: [&str; 8] =
@@ -12,7 +15,7 @@ const RUN_MAX: usize = 20;
 const PLAIN_NAME_MAX: usize = 24;
 
 /// A value as an error shows it: no more than what it is where secrets are configured, or where it looks like one.
-pub(super) fn shown(value: &Json, path: &Path<'_>) -> String {
+fn shown(value: &Json, path: &Path<'_>) -> String {
     match value {
         Json::Text(text) if is_name(text, path) => quoted(text),
         Json::Text(_) if is_private(path) => "the text".into(),
@@ -37,10 +40,10 @@ pub(super) fn shown_name(name: &str) -> String {
 }
 
 /// Whether the name of a field that nobody knows may be shown. Where tokens are, it may be one.
-pub(super) fn may_name(name: &str, parent: &Path<'_>) -> bool {
+fn may_name(name: &str, parent: &Path<'_>) -> bool {
     let is_plain = name.len() <= PLAIN_NAME_MAX && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     match parent {
-        Path::Field(Path::Whole, "admin") => is_plain,
+        Path::Field(Path::Whole(_), "admin") => is_plain,
         _ => !is_private(parent),
     }
 }
@@ -48,8 +51,8 @@ pub(super) fn may_name(name: &str, parent: &Path<'_>) -> bool {
 /// Whether values in this place are not shown: the whole section of the tokens, and what request fields have to be.
 fn is_private(path: &Path<'_>) -> bool {
     match path {
-        Path::Whole => false,
-        Path::Field(Path::Whole, "admin") | Path::Field(Path::Field(_, "match"), "header") => true,
+        Path::Whole(_) => false,
+        Path::Field(Path::Whole(_), "admin") | Path::Field(Path::Field(_, "match"), "header") => true,
         Path::Field(parent, name) => is_private(parent) || looks_secret(name),
         Path::Element(parent, _) => is_private(parent),
     }
@@ -62,8 +65,8 @@ fn is_name(text: &str, path: &Path<'_>) -> bool {
 
 fn is_of_tokens(path: &Path<'_>) -> bool {
     match path {
-        Path::Whole => false,
-        Path::Field(Path::Whole, name) => *name == "admin",
+        Path::Whole(_) => false,
+        Path::Field(Path::Whole(_), name) => *name == "admin",
         Path::Field(parent, _) | Path::Element(parent, _) => is_of_tokens(parent),
     }
 }

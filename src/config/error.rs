@@ -1,27 +1,7 @@
 //! What is wrong with a configuration, and where.
 
-use core::fmt;
-
 /// Why a configuration is refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ConfigError {
-    /// Where: `rules[2].ttl`; empty for the configuration as a whole.
-    pub path: String,
-    /// The value, and what was expected.
-    pub message: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            f.write_str(&self.message)
-        } else {
-            write!(f, "{}: {}", self.path, self.message)
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}
+pub use crate::json::ReadError as ConfigError;
 
 #[cfg(test)]
 mod tests {
@@ -47,8 +27,8 @@ mod tests {
         ("{'ttl': {'defualt': '1s'}}", &["ttl.defualt: unknown field; expected one of override, default, "]),
         ("{'rules': [{}, {'mach': {}}]}", &["rules[1].mach: unknown field; expected one of name, match, "]),
         ("{'rules': [{'match': {'hots': 'a'}}]}", &["rules[0].match.hots: unknown field; expected one of host, path, "]),
-        ("{'name': 'a', 'name': 'b'}", &["name: stands here twice"]),
-        ("{'store': {'bytes_max': '1MiB', 'bytes_max': '2MiB'}}", &["store.bytes_max: stands here twice"]),
+        ("{'name': 'a', 'name': 'b'}", &["name: duplicate field"]),
+        ("{'store': {'bytes_max': '1MiB', 'bytes_max': '2MiB'}}", &["store.bytes_max: duplicate field"]),
         // Wrong types.
         ("{'store': []}", &["store: a list is not an object; expected one in braces"]),
         ("{'rules': {}}", &["rules: an object is not a list; expected one in square brackets"]),

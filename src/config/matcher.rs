@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::extension::{agrees, is_plain};
-use super::json::{At, Json, Object, Read};
 use super::names::{FieldName, Method};
 use super::path::PathPattern;
 use super::pattern::{HostPattern, TypePattern, ValuePattern, without_port};
 use super::text::{text, texts};
 use super::units::StatusRange;
 use crate::http::RequestHead;
+use crate::json::{At, Json, Object, Read};
 
 /// The conditions of a rule. Those that are left out always hold; of a list of values, any will do.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -2,7 +2,7 @@
 //! struct in it that is ours, as JSON; of requests, who has left some), and a plugin configuration that is a
 //! `google.protobuf.Struct`, as JSON.
 
-use super::json::Json;
+use crate::json::Json;
 
 /// How deep structs may lie in each other. Beyond it the metadata of a route count as none, and a whole configuration is
 /// refused.

@@ -10,7 +10,6 @@ mod discreet;
 mod error;
 mod extension;
 mod index;
-mod json;
 mod matcher;
 mod metadata;
 mod mutation;
@@ -48,7 +47,8 @@ pub use unkeyed::{Treatment, Unkeyed};
 
 use core::cell::OnceCell;
 
-use json::{At, Json, Path, Read, boolean};
+use crate::json::{At, Json, Path, Read, boolean};
+use discreet::DISCREET;
 use names::CacheName;
 use overlay::Overlay;
 use text::text;
@@ -120,9 +120,10 @@ impl Config {
                 (value, written.into_bytes().into())
             }
             None if text.is_empty() => (Json::Object(Vec::new()), Box::default()),
-            None => (Json::parse(text)?, text.into()),
+            None => (Json::parse(text).map_err(|error| *error)?, text.into()),
         };
-        let config = Self::read(&At { path: &Path::Whole, value: &value }).map_err(|error| *error)?;
+        let config =
+            Self::read(&At { path: &Path::Whole(&DISCREET), value: &value }).map_err(|error| *error)?;
         let source = Source { json: source, warnings: OnceCell::new() };
         Ok(Config { source, ..config })
     }
@@ -153,7 +154,7 @@ impl Config {
     /// What is wrong with that rule.
     pub fn for_route(&self, metadata: &[u8]) -> Result<Option<Config>, ConfigError> {
         let Some(value) = metadata::filter_metadata(metadata, "larder") else { return Ok(None) };
-        let path = &Path::Field(&Path::Whole, "filter_metadata");
+        let path = &Path::Field(&Path::Whole(&DISCREET), "filter_metadata");
         let at = At { path: &Path::Field(path, "larder"), value: &value };
         let rule = rules::read_one(&at, &self.store).map_err(|error| *error)?;
         Ok(Some(self.with_first(rule)?))

@@ -1,9 +1,9 @@
 //! Mutation rules: what a successful answer to an unsafe request has changed besides its own URL, such as the tag
 //! `user:{id}` and all below `/users` after `PUT /users/{id}`.
 
-use super::json::{At, Object, Read};
 use super::template::TagTemplate;
 use super::text::{Text, text};
+use crate::json::{At, Object, Read};
 
 /// The most tags, paths or prefixes that a mutation rule invalidates, of each kind. Beyond it the configuration is refused.
 const LIST_MAX: usize = 64;

@@ -5,7 +5,6 @@
 use core::time::Duration;
 
 use super::credentials::{self, Anew, Credential};
-use super::json::{At, Json, Object, Read, boolean};
 use super::names::{DeviceName, FieldName, Name, is_token};
 use super::options::{KeyOptions, Options, QueryKey, RequestDirectives, SetCookie};
 use super::reduction::Reductions;
@@ -14,6 +13,7 @@ use super::units::{StatusRange, count, duration, show_duration, size_within};
 use super::unkeyed::{Treatment, treatments};
 use crate::http::coding::{Coding, Codings};
 use crate::http::speaks_of_client;
+use crate::json::{At, Json, Object, Read, boolean};
 
 /// The options that are set.
 #[derive(Clone, PartialEq, Debug, Default)]

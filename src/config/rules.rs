@@ -11,7 +11,6 @@ use hashbrown::HashMap;
 
 use super::StoreConfig;
 use super::index::{Candidates, Index};
-use super::json::{At, Object, Read, boolean, repeated};
 use super::matcher::{Match, Phase, Target};
 use super::mutation::{Invalidates, Mutation};
 use super::names::Name;
@@ -23,6 +22,7 @@ use super::template::TagTemplate;
 use super::text::text;
 use super::units::{show_size, size};
 use crate::http::RequestHead;
+use crate::json::{At, Object, Read, boolean, repeated};
 
 /// A rule as it is written.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::json::{At, Json, Object, Read, boolean};
 use super::text::{keywords, text};
 use super::units::{count, duration_within, show_duration, show_size, size_within};
+use crate::json::{At, Json, Object, Read, boolean};
 use crate::store::cost::{KEY_BYTES, SET_BYTES};
 use crate::store::record::CHUNK_BYTES;
 use crate::store::set::{ENTRIES_LIMIT, LARGE_WAYS, WAYS};

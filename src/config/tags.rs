@@ -2,10 +2,10 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::json::{At, Object, Read, boolean, shortened};
 use super::names::FieldName;
 use super::text::{Text, text, texts};
 use super::units::count;
+use crate::json::{At, Object, Read, boolean, shortened};
 
 /// Tags of stored responses.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! Values that are written as one JSON string: how they are read, and what an error says about them.
 
-use super::json::{At, Json, Read, whole};
+use crate::json::{At, Json, Read, whole};
 
 /// A value that is written as one JSON string, or as a number where [`Text::from_number`] allows it.
 pub(super) trait Text: Sized {

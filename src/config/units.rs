@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use super::json::{At, Read};
 use super::text::{Text, text};
+use crate::json::{At, Read};
 
 /// The longest duration that can be written in seconds: what RFC 9111 §1.2.2 lets a cache count to. Beyond it the
 /// configuration is refused.
@@ -133,22 +133,6 @@ fn status(number: u64) -> Option<u16> {
     u16::try_from(number).ok().filter(|code| (200..=599).contains(code))
 }
 
-/// A whole number.
-struct Count(u64);
-
-impl Text for Count {
-    const WHAT: &'static str = "a whole number";
-    const EXPECTED: &'static str = "0 or more";
-
-    fn from_text(_: &str) -> Option<Self> {
-        None
-    }
-
-    fn from_number(number: u64) -> Option<Self> {
-        Some(Count(number))
-    }
-}
-
 /// A duration.
 #[inline(never)]
 pub(super) fn duration(at: &At<'_>) -> Read<Duration> {
@@ -177,8 +161,7 @@ pub(super) fn size_within(at: &At<'_>, min: u64, max: u64) -> Read<u64> {
 /// A whole number from `min` to `max`.
 #[inline(never)]
 pub(super) fn count(at: &At<'_>, min: u32, max: u32) -> Read<u32> {
-    let Count(number) = text(at)?;
-    let number = within(at, number, min.into(), max.into(), |number| number.to_string())?;
+    let number = at.number_within(min.into(), max.into())?;
     Ok(u32::try_from(number).unwrap_or(max))
 }
 

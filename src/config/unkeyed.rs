@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
-use super::json::{At, Read};
 use super::names::FieldName;
 use super::text::{keywords, text};
 use crate::http::{Fields, RequestHead, mark};
+use crate::json::{At, Read};
 use crate::sorting::sort_by;
 
 /// What becomes of a request field.

@@ -8,9 +8,9 @@ use core::time::Duration;
 use super::Config;
 use super::covering::{self, rules};
 use super::discreet::{quoted, shown_name};
-use super::json::Json;
 use super::text::Text;
 use super::units::{Dur, Size, StatusRange, show_duration, show_size};
+use crate::json::Json;
 
 /// The most warnings that are told. Beyond it the others are left out.
 const WARNINGS_MAX: usize = 32;
@@ -234,7 +234,7 @@ pub(super) fn alternatives(value: &Json) -> &[Json] {
 fn first_status(value: &Json) -> Option<u16> {
     let range = match value {
         Json::Text(text) => StatusRange::from_text(text),
-        Json::Number(number) => super::json::whole(*number).and_then(StatusRange::from_number),
+        Json::Number(number) => crate::json::whole(*number).and_then(StatusRange::from_number),
         _ => None,
     };
     range.map(|StatusRange(first, _)| first)
@@ -247,7 +247,7 @@ fn duration(value: &Json) -> Option<Duration> {
 fn size(value: &Json) -> Option<u64> {
     match value {
         Json::Text(text) => Size::from_text(text).map(|Size(bytes)| bytes),
-        Json::Number(number) => super::json::whole(*number),
+        Json::Number(number) => crate::json::whole(*number),
         _ => None,
     }
 }

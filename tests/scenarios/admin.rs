@@ -131,17 +131,37 @@ pub fn a_wrong_command_is_told_where_and_nothing_of_it_is_done(stand: &mut dyn S
     let good = r#"{"url": "http://shop.example/admin/kept"}"#;
     let cases = [
         ("{".to_string(), "", "not valid JSON"),
-        ("[]".into(), "", "expected an object"),
+        ("[]".into(), "", "a list is not an object"),
         ("{}".into(), "selectors", "is missing"),
-        (r#"{"selectors": {}}"#.into(), "selectors", "expected a list"),
-        (r#"{"selectors": []}"#.into(), "selectors", "expected 1 to"),
-        (format!(r#"{{"selectors": [{good}, 7]}}"#), "selectors[1]", "expected an object"),
-        (format!(r#"{{"selectors": [{good}, {{"uri": "x"}}]}}"#), "selectors[1].uri", "is not known"),
-        (format!(r#"{{"selectors": [{good}, {{"url": ""}}]}}"#), "selectors[1].url", "expected"),
-        (format!(r#"{{"selectors": [{good}, {{"tag": 5}}]}}"#), "selectors[1].tag", "expected"),
+        (r#"{"selectors": {}}"#.into(), "selectors", "an object is not a list"),
+        (r#"{"selectors": []}"#.into(), "selectors", "0 elements; expected 1 to"),
+        (format!(r#"{{"selectors": [{good}, 7]}}"#), "selectors[1]", "7 is not an object"),
+        (
+            format!(r#"{{"selectors": [{good}, {{"uri": "x"}}]}}"#),
+            "selectors[1].uri",
+            "unknown field; expected one of url, ",
+        ),
+        (
+            format!(r#"{{"selectors": [{good}, {{"url": ""}}]}}"#),
+            "selectors[1].url",
+            "is empty; expected a value",
+        ),
+        (
+            format!(r#"{{"selectors": [{good}, {{"tag": 5}}]}}"#),
+            "selectors[1].tag",
+            "5 is not a string; expected",
+        ),
         (format!(r#"{{"selectors": [{good}, {{"regex": "("}}]}}"#), "selectors[1].regex", ""),
-        (format!(r#"{{"selectors": [{good}], "mode": "softly"}}"#), "mode", "expected"),
-        (format!(r#"{{"selectors": [{good}], "moode": "hard"}}"#), "moode", "is not known here"),
+        (
+            format!(r#"{{"selectors": [{good}], "mode": "softly"}}"#),
+            "mode",
+            "\"softly\" is not a mode; expected one of",
+        ),
+        (
+            format!(r#"{{"selectors": [{good}], "moode": "hard"}}"#),
+            "moode",
+            "unknown field; expected one of mode, ",
+        ),
     ];
     for (body, path, message) in cases {
         let response = command(stand, 1, "POST", "/_larder/purge", &body);

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::json::ReadError;
+
 use crate::http::Fields;
 
 /// An answer of the admin route.
@@ -85,6 +87,12 @@ impl Problem {
     #[must_use]
     pub fn at(path: &str, message: impl Into<String>) -> Problem {
         Problem { path: Some(path.to_owned()), ..Problem::bad(message) }
+    }
+
+    /// A command that cannot be read.
+    #[must_use]
+    pub fn unread(error: ReadError) -> Problem {
+        Problem::at(&error.path, error.message)
     }
 
     /// A method that means nothing here.

@@ -6,6 +6,7 @@ use super::json::{breaker, object, record};
 use super::response::{AdminResponse, Problem};
 use crate::admin::Purge;
 use crate::invalidation::Invalidation;
+use crate::json::Json;
 
 /// Where the journal stands, as a worker's mirror knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -145,7 +146,7 @@ pub fn would_purge(purge: &Purge, covered: &[u64], complete: bool) -> AdminRespo
 /// The answer to a question for the configuration in force: as it was pushed, without the digests of tokens.
 #[must_use]
 pub fn configuration(pushed: &[u8]) -> AdminResponse {
-    let mut configuration: Value = serde_json::from_slice(pushed).unwrap_or_else(|_| json!({}));
+    let mut configuration = Json::parse(pushed).map_or_else(|_| json!({}), |pushed| pushed.written());
     let tokens = configuration.pointer_mut("/admin/tokens").and_then(Value::as_array_mut);
     for token in tokens.into_iter().flatten() {
         if let Some(digest) = token.get_mut("sha256") {

@@ -4,10 +4,11 @@
 
 use serde_json::{Value, json};
 
-use super::json::Node;
 use super::reader::{Asked, Reader};
+use super::selectors::read_tag;
 use crate::admin::{AdminResponse, Command, Dialect, Problem, Purge};
-use crate::invalidation::{Mode, Selector, Tag};
+use crate::invalidation::{Mode, Selector};
+use crate::json::{At, Json, Read, boolean};
 
 /// Whether a path is one of this dialect.
 pub fn speaks(path: &[u8]) -> bool {
@@ -19,60 +20,59 @@ pub fn speaks(path: &[u8]) -> bool {
 
 /// Reads a command.
 pub fn command(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let reader = asked.reader;
-    const KNOWN: &str = "files, tags, hosts, prefixes or purge_everything";
-    let mut object = Node::parse(asked.body)?.object()?;
+    let (reader, max) = (asked.reader, asked.reader.config.selectors_max);
     let mut selectors = Vec::new();
-    let max = reader.config.selectors_max;
-    if let Some(node) = object.take("purge_everything") {
-        if !node.bool()? {
-            return Err(node.expected("true"));
-        }
-        selectors.push((Value::Null, Selector::All));
-    }
-    let lists: [(&str, Read); 4] = [("files", file), ("tags", tag), ("hosts", host), ("prefixes", prefix)];
-    for (name, read) in lists {
-        let Some(list) = object.take(name) else { continue };
-        for node in list.list(max)? {
-            selectors.push((Value::Null, read(node, reader)?));
-        }
-    }
-    object.end(KNOWN)?;
+    asked.body_as(|at| {
+        at.object(|object| {
+            object.field("purge_everything", &mut (), |at| {
+                if !boolean(at)? {
+                    return Err(at.wrong("a purge", "true"));
+                }
+                selectors.push(Selector::All);
+                Ok(())
+            })?;
+            for (name, read) in LISTS {
+                let read = |at: &At<'_>| at.list_within(max, |at| read(at, reader));
+                object.field(name, &mut (), |at| read(at).map(|list| selectors.extend(list)))?;
+            }
+            Ok(())
+        })
+    })?;
     if !(1..=max).contains(&selectors.len()) {
-        return Err(Problem::bad(format!("expected {KNOWN}, with 1 to {max} elements together")));
+        let names = LISTS.map(|(name, _)| name).join(", ");
+        return Err(Problem::bad(format!(
+            "expected purge_everything, {names}, with 1 to {max} elements together"
+        )));
     }
+    let selectors = selectors.into_iter().map(|selector| (Value::Null, selector)).collect();
     Ok(Command::Purge(Purge::new(selectors, Mode::Hard, Dialect::Cloudflare, asked.caller, reader)))
 }
 
-type Read = fn(Node, &Reader<'_>) -> Result<Selector, Problem>;
+type ReadOne = fn(&At<'_>, &Reader<'_>) -> Read<Selector>;
 
-fn file(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
-    let url = match node.value() {
-        Value::Object(_) => {
-            let mut object = node.object()?;
-            let url = object.require("url", "a URL")?;
-            if let Some(headers) = object.take("headers") {
-                headers.object()?;
-            }
-            object.end("url, headers")?;
-            url
-        }
-        _ => node,
-    };
-    reader.uri(url.string()?).map(Selector::Uri).map_err(|why| Problem::at(url.path(), why))
+const LISTS: [(&str, ReadOne); 4] = [("files", file), ("tags", tag), ("hosts", host), ("prefixes", prefix)];
+
+fn file(at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
+    let url = |at: &At<'_>| reader.uri(at.string()?).map(Selector::Uri).map_err(|why| at.error(why));
+    match at.value {
+        Json::Object(_) => at.object(|object| {
+            object.field("headers", &mut (), |at| at.entries(|_, _| Ok(())).map(drop))?;
+            object.required("url", url)
+        }),
+        _ => url(at),
+    }
 }
 
-fn tag(node: Node, _: &Reader<'_>) -> Result<Selector, Problem> {
-    let tag = Tag::new(node.string()?).ok_or_else(|| node.expected("a tag"))?;
-    Ok(Selector::Tags(vec![tag]))
+fn tag(at: &At<'_>, _: &Reader<'_>) -> Read<Selector> {
+    read_tag(at).map(|tag| Selector::Tags(vec![tag]))
 }
 
-fn host(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
-    reader.host(node.string()?).map_err(|why| Problem::at(node.path(), why))
+fn host(at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
+    reader.host(at.string()?).map_err(|why| at.error(why))
 }
 
-fn prefix(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
-    reader.prefix(node.string()?).map_err(|why| Problem::at(node.path(), why))
+fn prefix(at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
+    reader.prefix(at.string()?).map_err(|why| at.error(why))
 }
 
 /// The answer to a purge.
@@ -130,15 +130,21 @@ mod tests {
     fn what_is_wrong_is_an_error_with_its_place() {
         let cases = [
             ("", "the body is not valid JSON"),
-            ("{}", "expected files, tags"),
-            (r#"{"tag":["a"]}"#, "tag: is not known here"),
-            (r#"{"tags":["a",7]}"#, "tags[1]: expected a string"),
-            (r#"{"tags":[]}"#, "tags: expected 1 to 4"),
-            (r#"{"tags":["a","b","c"],"hosts":["d","e"]}"#, "expected files, tags"),
+            ("{}", "expected purge_everything, files, tags"),
+            (
+                r#"{"tag":["a"]}"#,
+                "tag: unknown field; expected one of purge_everything, files, tags, hosts, prefixes",
+            ),
+            (r#"{"tags":["a",7]}"#, "tags[1]: 7 is not a string"),
+            (r#"{"tags":[]}"#, "tags: 0 elements; expected 1 to 4"),
+            (r#"{"tags":["a","b","c"],"hosts":["d","e"]}"#, "expected purge_everything, files, tags"),
             (r#"{"files":[{"headers":{}}]}"#, "files[0].url: is missing"),
-            (r#"{"files":["/a"]}"#, "files[0]: expected an absolute URL"),
-            (r#"{"prefixes":["w.example/a?b"]}"#, "prefixes[0]: expected a URL without query"),
-            (r#"{"purge_everything":false}"#, "purge_everything: expected true"),
+            (r#"{"files":["/a"]}"#, "files[0]: \"/a\" is not an absolute URL"),
+            (
+                r#"{"prefixes":["w.example/a?b"]}"#,
+                "prefixes[0]: \"w.example/a?b\" is not a URL without a query",
+            ),
+            (r#"{"purge_everything":false}"#, "purge_everything: false is not a purge; expected true"),
         ];
         for (text, expected) in cases {
             let response = send(LINE, &[], text).unwrap_err();

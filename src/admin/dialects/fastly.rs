@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::json::Node;
 use super::reader::{Asked, Reader};
+use super::selectors::read_tag;
 use super::url::percent_decoded;
 use super::varnish::{self, tag_list};
 use crate::admin::{AdminResponse, Command, Dialect, Problem, Purge};
@@ -56,7 +56,7 @@ pub fn keys(asked: &Asked<'_>) -> Result<Command, Problem> {
             let value = String::from_utf8(value).map_err(|_| Problem::bad("surrogate-key is not UTF-8"))?;
             tag_list("surrogate-key", &value, asked.reader.config.selectors_max)?
         }
-        None => keys_of_body(asked.body, asked.reader)?,
+        None => keys_of_body(asked)?,
     };
     let keys = tags.into_iter().map(|tag| (Value::from(tag.as_str()), Selector::Tags(vec![tag])));
     Ok(command(asked, keys.collect()))
@@ -82,12 +82,11 @@ fn url_purge(url: &str, reader: &Reader<'_>) -> Result<Selectors, Problem> {
     Ok(uris.into_iter().map(|uri| (Value::Null, Selector::Uri(uri))).collect())
 }
 
-fn keys_of_body(body: &[u8], reader: &Reader<'_>) -> Result<Vec<Tag>, Problem> {
-    let mut object = Node::parse(body)?.object()?;
-    let keys = object.require("surrogate_keys", "a list of keys")?.strings(reader.config.selectors_max)?;
-    object.end("surrogate_keys")?;
-    let tag = |(node, name): (Node, String)| Tag::new(&name).ok_or_else(|| node.expected("a key"));
-    keys.into_iter().map(tag).collect()
+fn keys_of_body(asked: &Asked<'_>) -> Result<Vec<Tag>, Problem> {
+    let max = asked.reader.config.selectors_max;
+    asked.body_as(|at| {
+        at.object(|object| object.required("surrogate_keys", |at| at.list_within(max, read_tag)))
+    })
 }
 
 /// The answer to a purge. With many keys each has its own receipt; they are strings.

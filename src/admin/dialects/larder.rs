@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::json::{Node, Object};
 use super::parameters;
-use super::reader::Asked;
+use super::reader::{Asked, read_json};
 use super::selectors::read;
 use crate::admin::{AdminResponse, Bump, Command, Dialect, JournalBusy, Problem, Purge, Refresh};
 use crate::config::AdminConfig;
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Selector};
+use crate::json::{At, Json, Object, Read, boolean};
 
 /// The longest reason of a purge in bytes. Beyond it the command is refused with a 400.
 const REASON_BYTES_MAX: usize = 256;
@@ -29,19 +29,18 @@ pub fn speaks(path: &[u8], config: &AdminConfig) -> bool {
 }
 
 /// How a command is said.
-enum Said {
-    /// In JSON.
-    Json(Node),
-    /// In parameters of the query. What no other member is named is the one selector.
-    Query(Node),
+struct Said {
+    value: Json,
+    /// Whether it is said in parameters of the query. What no other field is named is then the one selector.
+    in_query: bool,
 }
 
 impl Said {
     fn of(asked: &Asked<'_>) -> Result<Said, Problem> {
-        let members = parameters::members(asked.path)?;
-        match (members.is_empty(), asked.body.is_empty()) {
-            (true, false) => Node::parse(asked.body).map(Said::Json),
-            (false, true) => Ok(Said::Query(Node::new(members.into()))),
+        let parameters = parameters::command(asked.path)?;
+        match (parameters.is_empty(), asked.body.is_empty()) {
+            (true, false) => Ok(Said { value: asked.json()?, in_query: false }),
+            (false, true) => Ok(Said { value: Json::Object(parameters), in_query: true }),
             (true, true) => {
                 Err(Problem::bad("expected a body in JSON, or parameters in the query such as ?tag=…"))
             }
@@ -49,9 +48,9 @@ impl Said {
         }
     }
 
-    fn members(&self) -> Result<Object, Problem> {
-        let (Said::Json(node) | Said::Query(node)) = self;
-        node.clone().object()
+    /// What `read` makes of the fields of the command.
+    fn read<T>(&self, read: impl FnOnce(&mut Object<'_>) -> Read<T>) -> Result<T, Problem> {
+        read_json(&self.value, |at| at.object(read))
     }
 }
 
@@ -67,112 +66,76 @@ pub fn has_parameters(request: &RequestHead) -> bool {
 
 /// Reads a purge.
 pub fn purge(asked: &Asked<'_>) -> Result<Command, Problem> {
-    const KNOWN: &str = "selectors, mode, reason, dry_run, refresh, idempotency_key";
-    let (said, reader) = (&Said::of(asked)?, asked.reader);
-    let mut object = said.members()?;
-    let mode = mode(&mut object)?;
-    let reason = bounded(&mut object, "reason", REASON_BYTES_MAX)?;
-    let (dry_run, refresh) = (flag(&mut object, "dry_run")?, flag(&mut object, "refresh")?);
-    let idempotency_key = bounded(&mut object, "idempotency_key", IDEMPOTENCY_KEY_BYTES_MAX)?;
-    let selectors = match said {
-        Said::Query(_) => vec![object.rest()],
-        Said::Json(_) => {
-            let selectors = object.require("selectors", "a list of selectors")?;
-            object.end(KNOWN)?;
-            selectors.list(reader.config.selectors_max)?
+    let (said, reader) = (Said::of(asked)?, asked.reader);
+    let (mut mode, mut reason, mut idempotency_key) = (Mode::Soft, None, None);
+    let (mut dry_run, mut refresh) = (false, false);
+    let one = |at: &At<'_>| Ok((at.value.written(), read(at, reader)?));
+    let selectors = said.read(|object| {
+        object.field("mode", &mut mode, |at| at.one_of("a mode", &MODES))?;
+        object.optional("reason", &mut reason, |at| bounded(at, REASON_BYTES_MAX))?;
+        object.field("dry_run", &mut dry_run, boolean)?;
+        object.field("refresh", &mut refresh, boolean)?;
+        object
+            .optional("idempotency_key", &mut idempotency_key, |at| bounded(at, IDEMPOTENCY_KEY_BYTES_MAX))?;
+        if said.in_query {
+            return object.rest(one).map(|selector| vec![selector]);
         }
-    };
-    let read = |node: Node| Ok((node.value().clone(), read(node, reader)?));
-    let selectors = selectors.into_iter().map(read).collect::<Result<Vec<_>, Problem>>()?;
+        object.required("selectors", |at| at.list_within(reader.config.selectors_max, one))
+    })?;
     let mut purge = Purge::new(selectors, mode, Dialect::Own, asked.caller, reader);
     purge.invalidations.iter_mut().for_each(|record| record.reason.clone_from(&reason));
     (purge.dry_run, purge.refresh, purge.idempotency_key) = (dry_run, refresh, idempotency_key);
     Ok(Command::Purge(purge))
 }
 
+const MODES: [(&str, Mode); 3] =
+    [("soft", Mode::Soft), ("revalidate", Mode::Revalidate), ("hard", Mode::Hard)];
+
 /// Reads the wish to change the version of a namespace.
 pub fn namespace(asked: &Asked<'_>) -> Result<Command, Problem> {
-    const KNOWN: &str = "namespace, version, mode";
-    let (said, reader) = (&Said::of(asked)?, asked.reader);
-    let mut object = said.members()?;
-    let to = object.take("version").map(|node| node.number()).transpose()?;
+    let (said, reader) = (Said::of(asked)?, asked.reader);
     // Under a new version nothing is left of the old one.
-    let mode = if object.take("mode").map_or(Ok(true), |node| hard_or_soft(&node))? {
-        Mode::Hard
-    } else {
-        Mode::Soft
+    let (mut to, mut mode) = (None, Mode::Hard);
+    let one = |at: &At<'_>| {
+        let selector = read(at, reader)?;
+        let is_one = match &selector {
+            Selector::Prefix(name) | Selector::Host(name) | Selector::Hostname(name) => {
+                name.len() <= NAMESPACE_BYTES_MAX
+            }
+            Selector::Tags(tags) => tags.len() == 1,
+            _ => false,
+        };
+        let expected = "a selector of one prefix, one host or one tag, at most 1024 bytes long";
+        if is_one { Ok((at.value.written(), selector)) } else { Err(at.wrong("a namespace", expected)) }
     };
-    let node = match said {
-        Said::Query(_) => object.rest(),
-        Said::Json(_) => {
-            let node = object.require("namespace", "a selector: a prefix, a host or a tag")?;
-            object.end(KNOWN)?;
-            node
-        }
-    };
-    let wrong = node.expected("a selector of one prefix, one host or one tag, at most 1024 bytes long");
-    let shown = node.value().clone();
-    let selector = read(node, reader)?;
-    match &selector {
-        Selector::Prefix(name) | Selector::Host(name) | Selector::Hostname(name)
-            if name.len() <= NAMESPACE_BYTES_MAX => {}
-        Selector::Tags(tags) if tags.len() == 1 => {}
-        _ => return Err(wrong),
-    }
+    let (shown, selector) = said.read(|object| {
+        object.optional("version", &mut to, |at| at.whole_number())?;
+        object.field("mode", &mut mode, |at| {
+            at.one_of("a mode", &[("hard", Mode::Hard), ("soft", Mode::Soft)])
+        })?;
+        if said.in_query { object.rest(one) } else { object.required("namespace", one) }
+    })?;
     let purge = Purge::new(vec![(shown, selector.clone())], mode, Dialect::Own, asked.caller, reader);
     Ok(Command::Namespace(Bump { selector, to, invalidations: purge.invalidations }))
 }
 
-fn hard_or_soft(node: &Node) -> Result<bool, Problem> {
-    match node.value().as_str() {
-        Some("hard") => Ok(true),
-        Some("soft") => Ok(false),
-        _ => Err(node.expected("\"hard\" or \"soft\"")),
+fn bounded(at: &At<'_>, max: usize) -> Read<String> {
+    match at.string()? {
+        text if text.len() > max => Err(at.error(format!("is too long; expected at most {max} bytes"))),
+        text => Ok(text.to_owned()),
     }
-}
-
-fn mode(object: &mut Object) -> Result<Mode, Problem> {
-    let Some(node) = object.take("mode") else { return Ok(Mode::Soft) };
-    match node.value().as_str() {
-        Some("soft") => Ok(Mode::Soft),
-        Some("revalidate") => Ok(Mode::Revalidate),
-        Some("hard") => Ok(Mode::Hard),
-        _ => Err(node.expected("\"soft\", \"revalidate\" or \"hard\"")),
-    }
-}
-
-fn flag(object: &mut Object, name: &str) -> Result<bool, Problem> {
-    object.take(name).map_or(Ok(false), |node| node.bool())
-}
-
-fn bounded(object: &mut Object, name: &str, max: usize) -> Result<Option<String>, Problem> {
-    let Some(node) = object.take(name) else { return Ok(None) };
-    let text = node.string()?;
-    if text.len() > max {
-        return Err(node.expected(&format!("at most {max} bytes")));
-    }
-    Ok(Some(text.to_owned()))
 }
 
 /// Reads the wish to have URLs fetched again.
 pub fn refresh(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let (said, reader) = (&Said::of(asked)?, asked.reader);
-    let mut object = said.members()?;
-    let urls = match said {
-        Said::Query(_) => {
-            let url = object.require("url", "a URL")?;
-            object.end("url, or host and path")?;
-            let text = url.string()?.to_owned();
-            vec![(url, text)]
+    let (said, reader) = (Said::of(asked)?, asked.reader);
+    let uri = |at: &At<'_>| reader.uri(at.string()?).map_err(|why| at.error(why));
+    let uris = said.read(|object| {
+        if said.in_query {
+            return object.required("url", uri).map(|uri| vec![uri]);
         }
-        Said::Json(_) => {
-            let urls = object.require("urls", "a list of URLs")?;
-            object.end("urls")?;
-            urls.strings(reader.config.selectors_max)?
-        }
-    };
-    let uri = |(node, url): (Node, String)| reader.uri(&url).map_err(|why| Problem::at(node.path(), why));
-    let uris = urls.into_iter().map(uri).collect::<Result<_, _>>()?;
+        object.required("urls", |at| at.list_within(reader.config.selectors_max, uri))
+    })?;
     Ok(Command::Refresh(Refresh { uris, dialect: Dialect::Own }))
 }
 
@@ -282,19 +245,19 @@ mod tests {
         let cases = [
             ("{", "", "the body is not valid JSON"),
             ("", "", "expected a body in JSON, or parameters in the query"),
-            ("[]", "", "expected an object"),
+            ("[]", "", "a list is not an object"),
             ("{}", "selectors", "is missing"),
-            (r#"{"selectors":[]}"#, "selectors", "expected 1 to 4 elements, found 0"),
-            (r#"{"selectors":[{"tag":"a"},{"tga":"b"}]}"#, "selectors[1].tga", "is not known"),
+            (r#"{"selectors":[]}"#, "selectors", "0 elements; expected 1 to 4"),
+            (r#"{"selectors":[{"tag":"a"},{"tga":"b"}]}"#, "selectors[1].tga", "unknown field"),
+            (r#"{"selectors":[{"tag":"a"},{"glob":"*"}]}"#, "selectors[1]", "covers everything; expected"),
+            (r#"{"selectors":[{"tag":"a"}],"mode":"gone"}"#, "mode", "\"gone\" is not a mode"),
             (
-                r#"{"selectors":[{"tag":"a"},{"glob":"*"}]}"#,
-                "selectors[1]",
-                "expected a selector that does not",
+                r#"{"selectors":[{"tag":"a"}],"mdoe":"hard"}"#,
+                "mdoe",
+                "unknown field; expected one of mode, reason",
             ),
-            (r#"{"selectors":[{"tag":"a"}],"mode":"gone"}"#, "mode", "expected \"soft\""),
-            (r#"{"selectors":[{"tag":"a"}],"mdoe":"hard"}"#, "mdoe", "is not known here"),
-            (r#"{"selectors":[{"tag":"a"}],"dry_run":"yes"}"#, "dry_run", "expected true or false"),
-            (r#"{"selectors":[1,2,3,4,5]}"#, "selectors", "expected 1 to 4 elements, found 5"),
+            (r#"{"selectors":[{"tag":"a"}],"dry_run":"yes"}"#, "dry_run", "\"yes\" is not a boolean"),
+            (r#"{"selectors":[1,2,3,4,5]}"#, "selectors", "5 elements; expected 1 to 4"),
         ];
         for (text, path, message) in cases {
             let response = send(PURGE, &[], text).unwrap_err();
@@ -485,29 +448,35 @@ mod tests {
     #[test]
     fn what_is_wrong_in_the_query_is_said_with_its_name() {
         let cases = [
-            ("purge?tga=a", "tga", "is not known: expected some of"),
-            ("purge?tag=a&modus=hard", "modus", "is not known"),
-            ("purge?tag=a&tag=b", "tag", "stands in the query twice"),
+            ("purge?tga=a", "tga", "unknown field; expected one of"),
+            ("purge?tag=a&modus=hard", "modus", "unknown field"),
+            ("purge?tag=a&tag=b", "tag", "duplicate field"),
             ("purge?tag=", "tag", "is empty"),
-            ("purge?tag=a&mode=", "mode", "is empty"),
-            ("purge?mode=hard", "", "is empty: expected some of"),
-            ("purge?tag=a&mode=gone", "mode", "expected \"soft\""),
-            ("purge?tag=a&dry_run=yes", "dry_run", "expected true or false"),
-            ("purge?tags=a,,b", "tags[1]", "expected a string"),
-            ("purge?tags=a,b,c,d,e", "tags", "expected 1 to 4 elements"),
-            ("purge?url=/a", "url", "expected an absolute URL"),
-            ("purge?all=false", "all", "expected true"),
-            ("purge?glob=*", "", "expected a selector that does not cover everything"),
-            ("purge?not=a&host=h", "not", "expected an object"),
-            ("purge?not.all=true&host=h", "not", "expected an object with one member"),
-            ("purge?selectors=a", "selectors", "is not known"),
+            ("purge?tag=a&mode=", "mode", "\"\" is not a mode"),
+            ("purge?mode=hard", "", "is empty; expected some of"),
+            ("purge?tag=a&mode=gone", "mode", "\"gone\" is not a mode; expected one of \"soft\", "),
+            ("purge?tag=a&dry_run=yes", "dry_run", "\"yes\" is not a boolean; expected true or false"),
+            ("purge?tag=a&dry_run", "dry_run", "\"\" is not a boolean"),
+            ("purge?all=true&stored_before=1e9", "stored_before", "\"1e9\" is not a time"),
+            ("purge?tags=a,,b", "tags[1]", "is empty; expected a value"),
+            ("purge?tags=a,b,c,d,e", "tags", "5 elements; expected 1 to 4"),
+            ("purge?url=/a", "url", "\"/a\" is not an absolute URL"),
+            ("purge?all=false", "all", "false is not a confirmation; expected true"),
+            ("purge?glob=*", "", "covers everything; expected \"all\": true"),
+            ("purge?not=a&host=h", "not", "\"a\" is not a negated condition"),
+            ("purge?not.all=true&host=h", "not", "an object is not a negated condition"),
+            ("purge?selectors=a", "selectors", "unknown field"),
             ("refresh?tag=a", "url", "is missing"),
-            ("refresh?url=h/a&x=1", "x", "is not known here: expected url"),
-            ("refresh?url=/a", "url", "expected an absolute URL"),
-            ("namespaces?prefix=h/&x=1", "x", "is not known"),
-            ("namespaces?all=true", "", "expected a selector of one prefix"),
-            ("namespaces?tag=a&version=-1", "version", "expected a whole number"),
-            ("namespaces?tag=a&mode=revalidate", "mode", "expected \"hard\" or \"soft\""),
+            ("refresh?url=h/a&x=1", "x", "unknown field; expected one of url"),
+            ("refresh?url=/a", "url", "\"/a\" is not an absolute URL"),
+            ("namespaces?prefix=h/&x=1", "x", "unknown field"),
+            ("namespaces?all=true", "", "an object is not a namespace; expected a selector of one prefix"),
+            ("namespaces?tag=a&version=-1", "version", "\"-1\" is not a whole number"),
+            (
+                "namespaces?tag=a&mode=revalidate",
+                "mode",
+                "\"revalidate\" is not a mode; expected one of \"hard\", \"soft\"",
+            ),
             ("purge", "", "expected a body in JSON, or parameters"),
             ("refresh", "", "expected a body in JSON, or parameters"),
             ("namespaces?", "", "expected a body in JSON, or parameters"),

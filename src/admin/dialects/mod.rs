@@ -3,7 +3,6 @@
 
 pub mod cloudflare;
 pub mod fastly;
-pub mod json;
 pub mod larder;
 pub mod parameters;
 pub mod queries;

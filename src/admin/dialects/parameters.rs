@@ -1,15 +1,14 @@
-//! Commands without a body: what JSON says in members, the query says in parameters. Where Envoy does not show bodies to
+//! Commands without a body: what JSON says in fields, the query says in parameters. Where Envoy does not show bodies to
 //! the filter there is no other way, and a command line is shorter.
 
-use serde_json::{Map, Value};
-
-use super::url::{raw_parameters, unescaped};
+use super::url::{raw_parameters, unescaped, wrong_host};
 use crate::admin::Problem;
+use crate::json::{DUPLICATE, Json, repeated, shortened};
 
 /// Parameters that are true or false.
 const FLAGS: [&str; 3] = ["all", "dry_run", "refresh"];
 /// Parameters that are numbers.
-const NUMBERS: [&str; 2] = ["stored_before", "version"];
+const NUMBERS: [&str; 5] = ["stored_before", "version", "before", "limit", "cursor"];
 /// Parameters that are lists, with a comma between two elements.
 const LISTS: [&str; 2] = ["tags", "tags_all"];
 /// Parameters in which a plus sign is one. Forms write blanks so, which no URL has; people write what they see.
@@ -18,80 +17,88 @@ const URLS: [&str; 6] = ["url", "url_any_query", "prefix", "host", "authority", 
 const PATTERNS: [&str; 8] =
     ["glob", "regex", "host_glob", "host_regex", "type_glob", "type_regex", "tag_glob", "tag_regex"];
 
-/// The parameters of the query of a path as members of an object, each of the type that JSON has for its name. The
-/// member of a `not` is written `not.tag=…`; `host` with `path` is a `url`.
+/// The parameters of the query of a path as the fields of an object, each of the type that JSON has for its name; what
+/// is not of it stays a string, and the reader of the field says what is wrong with that. The field of a `not` is
+/// written `not.tag=…`.
 ///
 /// # Errors
-/// When one is empty, stands there twice or is not of its type; the problem names it.
-pub fn members(path: &str) -> Result<Map<String, Value>, Problem> {
-    let mut members = Map::new();
-    for (name, value) in raw_parameters(path)? {
+/// When one is not percent-encoded; the problem names it.
+pub fn fields(path: &str) -> Result<Vec<(String, Json)>, Problem> {
+    let mut fields = Vec::new();
+    for (name, raw) in raw_parameters(path)? {
         let name = unescaped(name, true).map_err(Problem::bad)?;
-        let (outer, inner) = match name.split_once('.') {
-            Some((outer @ "not", inner)) => (outer, Some(inner)),
-            _ => (name.as_str(), None),
+        let value = |field: &str| typed(field, raw).map_err(|why| Problem::at(&name, why));
+        let field = match name.split_once('.') {
+            Some(("not", inner)) => ("not".into(), Json::Object(vec![(inner.to_owned(), value(inner)?)])),
+            _ => (name.clone(), value(&name)?),
         };
-        let value = typed(inner.unwrap_or(outer), value).map_err(|why| Problem::at(&name, why))?;
-        let value = match inner {
-            Some(inner) => Map::from_iter([(inner.to_owned(), value)]).into(),
-            None => value,
-        };
-        if members.insert(outer.to_owned(), value).is_some() {
-            return Err(Problem::at(&name, "stands in the query twice"));
-        }
+        fields.push(field);
     }
-    join_path(&mut members)?;
-    Ok(members)
+    Ok(fields)
 }
 
-fn typed(name: &str, raw: &str) -> Result<Value, String> {
+/// The same of a command: nothing twice, and `host` with `path` is a `url`.
+///
+/// # Errors
+/// When one is not percent-encoded or stands there twice, and when a path has no host; the problem names it.
+pub fn command(path: &str) -> Result<Vec<(String, Json)>, Problem> {
+    let mut fields = fields(path)?;
+    if let Some(name) = repeated(fields.iter().map(|(name, _)| name.as_str())) {
+        return Err(Problem::at(name, DUPLICATE));
+    }
+    if let Some(path) = take(&mut fields, "path") {
+        let host = take(&mut fields, "host");
+        if take(&mut fields, "url").is_some() {
+            return Err(Problem::at("path", "expected either host and path, or url"));
+        }
+        fields.push(("url".into(), joined(host.as_ref(), &path)?));
+    }
+    Ok(fields)
+}
+
+/// Takes a field out.
+pub fn take(fields: &mut Vec<(String, Json)>, name: &str) -> Option<Json> {
+    let at = fields.iter().position(|(field, _)| field == name)?;
+    Some(fields.remove(at).1)
+}
+
+fn typed(name: &str, raw: &str) -> Result<Json, String> {
     if PATTERNS.contains(&name) && raw.contains('+') {
         return Err("write a plus sign as %2B, and a blank as %20".into());
     }
     let text = unescaped(raw, !URLS.contains(&name))?;
-    if text.is_empty() {
-        return Err("is empty: expected a value".into());
-    }
-    if FLAGS.contains(&name) {
-        text.parse::<bool>().map(Value::from).map_err(|_| format!("expected true or false, found \"{text}\""))
-    } else if NUMBERS.contains(&name) {
-        number(&text).ok_or_else(|| format!("expected a whole number, found \"{text}\""))
-    } else if LISTS.contains(&name) {
-        Ok(text.split(',').map(|element| Value::from(element.trim())).collect())
-    } else {
-        Ok(text.into())
-    }
+    let of_its_type = match text.as_str() {
+        "true" if FLAGS.contains(&name) => Some(Json::Bool(true)),
+        "false" if FLAGS.contains(&name) => Some(Json::Bool(false)),
+        text if NUMBERS.contains(&name) => number(text),
+        text if LISTS.contains(&name) => {
+            Some(Json::List(text.split(',').map(|element| Json::Text(element.trim().into())).collect()))
+        }
+        _ => None,
+    };
+    Ok(of_its_type.unwrap_or(Json::Text(text)))
 }
 
-/// A whole number, or one with decimals, of which the reader of the member says whether it may have some.
-fn number(text: &str) -> Option<Value> {
-    let whole = || text.parse::<u64>().ok().map(Value::from);
+fn number(text: &str) -> Option<Json> {
     let is_decimal = text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    whole().or_else(|| text.parse::<f64>().ok().filter(|_| is_decimal).map(Value::from))
+    text.parse().ok().filter(|_| is_decimal).map(Json::Number)
 }
 
-/// Makes a URL of a host and a path.
-fn join_path(members: &mut Map<String, Value>) -> Result<(), Problem> {
-    let Some(path) = members.remove("path") else { return Ok(()) };
-    let path = path.as_str().unwrap_or_default();
+/// A URL of a host and a path.
+fn joined(host: Option<&Json>, path: &Json) -> Result<Json, Problem> {
+    let path = path.text().unwrap_or_default();
     if !path.starts_with('/') {
-        return Err(Problem::at("path", format!("expected a path such as \"/a\", found \"{path}\"")));
+        let message = format!("{:?} is not a path; expected one such as \"/a\"", shortened(path));
+        return Err(Problem::at("path", message));
     }
-    let Some(host) = members.remove("host") else {
+    let Some(host) = host.and_then(Json::text) else {
         return Err(Problem::at("path", "expected the parameter host beside it"));
     };
-    let host = host.as_str().unwrap_or_default();
     if host.contains(['/', '?', '#', '@', ' ', '*']) {
-        return Err(Problem::at(
-            "host",
-            format!("expected a host name, with or without a port, found \"{host}\""),
-        ));
+        return Err(Problem::at("host", wrong_host(host)));
     }
-    match members.insert("url".into(), format!("{host}{path}").into()) {
-        Some(_) => Err(Problem::at("path", "expected either host and path, or url")),
-        None => Ok(()),
-    }
+    Ok(Json::Text(format!("{host}{path}")))
 }
 
 #[cfg(test)]
@@ -126,40 +133,40 @@ mod tests {
             ("?not.tags=a,b", json!({"not": {"tags": ["a", "b"]}})),
             ("?t%61g=a", json!({"tag": "a"})),
             ("?reason=deploy+812", json!({"reason": "deploy 812"})),
+            // The reader of the field says what is wrong.
+            ("?tag&dry_run", json!({"tag": "", "dry_run": ""})),
+            ("?dry_run=yes&refresh=1", json!({"dry_run": "yes", "refresh": "1"})),
+            ("?version=-1&stored_before=1e9", json!({"version": "-1", "stored_before": "1e9"})),
+            ("?limit=inf&cursor=%2B5", json!({"limit": "inf", "cursor": "+5"})),
         ];
         for (query, expected) in cases {
-            assert_eq!(members(&format!("/x{query}")).map(Value::from), Ok(expected), "{query}");
+            assert_eq!(
+                command(&format!("/x{query}")).map(|read| Json::Object(read).written()),
+                Ok(expected),
+                "{query}"
+            );
         }
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_name() {
         let cases = [
-            ("?tag=", "tag: is empty"),
-            ("?tag", "tag: is empty"),
-            ("?dry_run", "dry_run: is empty"),
-            ("?tag=a&tag=a", "tag: stands in the query twice"),
-            ("?tag=a&t%61g=b", "tag: stands in the query twice"),
-            ("?not.tag=a&not.host=b", "not.host: stands in the query twice"),
-            ("?not=a&not.host=b", "not.host: stands in the query twice"),
-            ("?not.tag=", "not.tag: is empty"),
-            ("?dry_run=yes", "dry_run: expected true or false"),
-            ("?refresh=1", "refresh: expected true or false"),
-            ("?version=-1", "version: expected a whole number"),
-            ("?stored_before=soon", "stored_before: expected a whole number"),
-            ("?stored_before=inf", "stored_before: expected a whole number"),
-            ("?stored_before=1e9", "stored_before: expected a whole number"),
+            ("?tag=a&tag=a", "tag: duplicate field"),
+            ("?tag=a&t%61g=b", "tag: duplicate field"),
+            ("?host=h&path=/a&host=i", "host: duplicate field"),
+            ("?not.tag=a&not.host=b", "not: duplicate field"),
+            ("?not=a&not.host=b", "not: duplicate field"),
             ("?tag=%zz", "tag: \"%zz\" is not percent-encoded"),
             ("?tag=%ff", "tag: \"%ff\" is not percent-encoded"),
             ("?t%zg=a", "\"t%zg\" is not percent-encoded"),
             ("?regex=a+b", "regex: write a plus sign as %2B"),
             ("?path=/a", "path: expected the parameter host"),
-            ("?host=h&path=a", "path: expected a path"),
-            ("?host=h/b&path=/a", "host: expected a host name"),
+            ("?host=h&path=a", "path: \"a\" is not a path; expected one such as"),
+            ("?host=h/b&path=/a", "host: \"h/b\" is not a host; expected a name"),
             ("?host=h&path=/a&url=h/a", "path: expected either host and path, or url"),
         ];
         for (query, expected) in cases {
-            let problem = members(&format!("/x{query}")).unwrap_err();
+            let problem = command(&format!("/x{query}")).unwrap_err();
             assert_eq!(problem.status, 400, "{query}");
             assert!(problem.sentence().starts_with(expected), "{query}: {}", problem.sentence());
         }

@@ -1,13 +1,10 @@
 //! What can be asked in Larder's own language, with `GET` and query parameters, or `POST` where there is more to say.
 
-use serde_json::Value;
-
-use super::json::Node;
-use super::reader::{Asked, Reader};
-use super::url::parameters as decoded_parameters;
+use super::reader::{Asked, Reader, read_json};
 use super::{parameters, selectors};
 use crate::admin::{Command, EntriesQuery, ExplainQuery, Problem, Shape};
 use crate::http::{Fields, RequestHead, uri};
+use crate::json::{At, Json, Object, Read, shortened};
 
 /// How many entries or records a page has unless asked otherwise, and at most.
 const PAGE: (u64, u64) = (100, 1000);
@@ -15,116 +12,94 @@ const PAGE: (u64, u64) = (100, 1000);
 /// The most request fields of a question for an explanation. Beyond it the question is refused with a 400.
 const FIELDS_MAX: usize = 64;
 
-/// The parameters of a query, taken out one by one.
-struct Parameters(Vec<(String, String)>);
+/// What `read` makes of the parameters of the query.
+fn query<T>(asked: &Asked<'_>, read: impl FnOnce(&mut Object<'_>) -> Read<T>) -> Result<T, Problem> {
+    read_json(&Json::Object(parameters::fields(asked.path)?), |at| at.object(read))
+}
 
-impl Parameters {
-    fn of(path: &str) -> Result<Parameters, Problem> {
-        decoded_parameters(path).map(Parameters)
-    }
+fn limit(object: &mut Object<'_>) -> Read<usize> {
+    let (mut limit, max) = PAGE;
+    object.field("limit", &mut limit, |at| at.number_within(1, max))?;
+    Ok(limit as usize)
+}
 
-    fn take(&mut self, name: &str) -> Option<String> {
-        let at = self.0.iter().position(|(n, _)| n == name)?;
-        Some(self.0.remove(at).1)
-    }
+fn number(object: &mut Object<'_>, name: &'static str) -> Read<Option<u64>> {
+    let mut number = None;
+    object.optional(name, &mut number, |at| at.whole_number())?;
+    Ok(number)
+}
 
-    fn number(&mut self, name: &str) -> Result<Option<u64>, Problem> {
-        let wrong = |text: &str| Problem::at(name, format!("expected a whole number, found \"{text}\""));
-        self.take(name).map(|text| text.parse().map_err(|_| wrong(&text))).transpose()
-    }
-
-    fn limit(&mut self) -> Result<usize, Problem> {
-        let (default, max) = PAGE;
-        let limit = self.number("limit")?.unwrap_or(default);
-        if (1..=max).contains(&limit) {
-            Ok(limit as usize)
-        } else {
-            Err(Problem::at("limit", format!("expected 1 to {max}")))
-        }
-    }
-
-    fn require(&mut self, name: &str) -> Result<String, Problem> {
-        self.take(name).ok_or_else(|| Problem::at(name, "is missing from the query"))
-    }
-
-    fn end(self) -> Result<(), Problem> {
-        match self.0.first() {
-            Some((name, _)) => Err(Problem::at(name, "is not known in the query, or stands there twice")),
-            None => Ok(()),
-        }
-    }
+fn owned(at: &At<'_>) -> Read<String> {
+    at.string().map(str::to_owned)
 }
 
 /// The journal's tail.
 pub fn journal(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let mut query = Parameters::of(asked.path)?;
-    let (before, limit) = (query.number("before")?, query.limit()?);
-    query.end()?;
-    Ok(Command::Journal { before, limit })
+    query(asked, |object| Ok(Command::Journal { before: number(object, "before")?, limit: limit(object)? }))
 }
 
 /// A receipt.
 pub fn receipt(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let wrong = || Problem::new(404, format!("expected the number of a receipt, found \"{}\"", asked.name));
+    let wrong =
+        || Problem::new(404, format!("{:?} is not a receipt; expected its number", shortened(asked.name)));
     let seq = asked.name.parse().map_err(|_| wrong())?;
-    let mut query = Parameters::of(asked.path)?;
-    let cursor = query.number("cursor")?;
-    query.end()?;
-    Ok(Command::Receipt { seq, cursor })
+    query(asked, |object| Ok(Command::Receipt { seq, cursor: number(object, "cursor")? }))
 }
 
-/// Entries that a selector covers; its members are query parameters.
+/// Entries that a selector covers; its fields are query parameters.
 pub fn entries(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let mut members = parameters::members(asked.path)?;
-    let mut query = Parameters(Vec::new());
-    for name in ["limit", "cursor"] {
-        let value = members.remove(name).and_then(|value| value.as_str().map(str::to_owned));
-        query.0.extend(value.map(|value| (name.to_owned(), value)));
-    }
-    let (limit, cursor) = (query.limit()?, query.number("cursor")?);
+    let mut fields = parameters::command(asked.path)?;
     // A page of everything is nothing to be careful about.
-    members.insert("all".into(), true.into());
-    let selector = selectors::read(Node::new(Value::Object(members)), asked.reader)?;
-    Ok(Command::Entries(EntriesQuery { selector, cursor, limit, shape: Shape::Own }))
+    if fields.iter().all(|(name, _)| name != "all") {
+        fields.push(("all".into(), Json::Bool(true)));
+    }
+    read_json(&Json::Object(fields), |at| {
+        at.object(|object| {
+            let (limit, cursor) = (limit(object)?, number(object, "cursor")?);
+            let selector = object.rest(|at| selectors::read(at, asked.reader))?;
+            Ok(Command::Entries(EntriesQuery { selector, cursor, limit, shape: Shape::Own }))
+        })
+    })
 }
 
 /// All stored responses of one URL in full.
 pub fn entry(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let mut query = Parameters::of(asked.path)?;
-    let url = query.require("url")?;
-    query.end()?;
-    Ok(Command::Entry { uri: asked.reader.uri(&url).map_err(|why| Problem::at("url", why))? })
+    query(asked, |object| {
+        let uri = object.required("url", |at| asked.reader.uri(at.string()?).map_err(|why| at.error(why)))?;
+        Ok(Command::Entry { uri })
+    })
 }
 
 /// What a GET of a URL would find, with the fields `header=name:value`.
 pub fn explain(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let mut query = Parameters::of(asked.path)?;
-    let url = query.require("url")?;
-    let mut fields = Vec::new();
-    while let Some(line) = query.take("header") {
-        let (name, value) =
-            line.split_once(':').ok_or_else(|| Problem::at("header", "expected name:value"))?;
-        fields.push((name.trim().to_owned(), value.trim().to_owned()));
+    let mut parameters = parameters::fields(asked.path)?;
+    let mut lines = Vec::new();
+    while let Some(line) = parameters::take(&mut parameters, "header") {
+        let (name, value) = line.text().and_then(|line| line.split_once(':')).ok_or_else(|| {
+            Problem::at("header", format!("{line} is not a header field; expected name:value"))
+        })?;
+        lines.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    query.end()?;
-    question(&url, "GET", fields, asked.reader)
+    let url = read_json(&Json::Object(parameters), |at| at.object(|object| object.required("url", owned)))?;
+    question(&url, "GET", lines, asked.reader)
 }
 
 /// What a request would find, in JSON: `{"url": …, "method": …, "headers": {…}}`.
 pub fn explain_body(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let mut object = Node::parse(asked.body)?.object()?;
-    let url = object.require("url", "an absolute URL")?.string()?.to_owned();
-    let method =
-        object.take("method").map_or(Ok("GET".to_owned()), |node| node.string().map(str::to_owned))?;
-    let mut fields = Vec::new();
-    if let Some(headers) = object.take("headers") {
-        let mut headers = headers.object()?;
-        while let Some((name, value)) = headers.take_any() {
-            fields.push((name, value.value().as_str().ok_or_else(|| value.expected("a string"))?.to_owned()));
-        }
-    }
-    object.end("url, method, headers")?;
-    question(&url, &method, fields, asked.reader)
+    let (mut method, mut lines) = ("GET".to_owned(), Vec::new());
+    let url = asked.body_as(|at| {
+        at.object(|object| {
+            object.field("method", &mut method, owned)?;
+            object.field("headers", &mut lines, |at| at.entries(line))?;
+            object.required("url", owned)
+        })
+    })?;
+    question(&url, &method, lines, asked.reader)
+}
+
+fn line(name: &At<'_>, value: &At<'_>) -> Read<(String, String)> {
+    let text = value.value.text().ok_or_else(|| value.wrong("a string", "one in quotes"))?;
+    Ok((name.value.text().unwrap_or_default().to_owned(), text.to_owned()))
 }
 
 fn question(
@@ -191,6 +166,8 @@ mod tests {
             ("entries?status=404&host=h", entries(both, None, 100)),
             ("entries?tags=a,b&all=true", entries(tags(&["a", "b"]), None, 100)),
             ("entry?url=https://h/a%3Fb=c", Command::Entry { uri: b"h/a?b=c".to_vec() }),
+            // As in a purge of it.
+            ("entry?url=https://h/a+b", Command::Entry { uri: b"h/a+b".to_vec() }),
         ];
         for (what, expected) in cases {
             assert_eq!(ask(what), Ok(expected), "{what}");
@@ -220,17 +197,21 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         let cases = [
-            ("journal?limit=0", "400 {\"error\":{\"message\":\"expected 1 to 1000\",\"path\":\"limit\"}}"),
-            ("journal?before=x", "400 {\"error\":{\"message\":\"expected a whole number"),
-            ("journal?after=1", "400 {\"error\":{\"message\":\"is not known in the query"),
+            (
+                "journal?limit=0",
+                "400 {\"error\":{\"message\":\"0 is out of range; expected 1 to 1000\",\"path\":\"limit\"}}",
+            ),
+            ("journal?before=x", "400 {\"error\":{\"message\":\"\\\"x\\\" is not a whole number"),
+            ("journal?after=1", "400 {\"error\":{\"message\":\"unknown field; expected one of before, limit"),
             ("receipts/x", "404"),
             ("receipts/", "404"),
-            ("entries?cursor=x", "400 {\"error\":{\"message\":\"expected a whole number"),
-            ("entries?tga=x", "400 {\"error\":{\"message\":\"is not known: expected some of"),
-            ("entries?tag=a&tag=b", "400 {\"error\":{\"message\":\"stands in the query twice"),
+            ("entries?cursor=x", "400 {\"error\":{\"message\":\"\\\"x\\\" is not a whole number"),
+            ("entries?tga=x", "400 {\"error\":{\"message\":\"unknown field; expected one of url"),
+            ("entries?tag=a&tag=b", "400 {\"error\":{\"message\":\"duplicate field"),
             ("entries?all=1", "400"),
+            ("entries?all=false", "400"),
             ("entries?not=1", "400"),
-            ("entry", "400 {\"error\":{\"message\":\"is missing from the query\",\"path\":\"url\"}}"),
+            ("entry", "400 {\"error\":{\"message\":\"is missing\",\"path\":\"url\"}}"),
             ("entry?url=/a", "400"),
             ("explain?url=/a", "400"),
             ("explain?url=h/a&header=x", "400"),

@@ -1,9 +1,10 @@
 //! What a command is read of and with.
 
-use crate::admin::Caller;
+use crate::admin::{Caller, Problem};
 use crate::config::{AdminConfig, TagHierarchy};
 use crate::http::RequestHead;
 use crate::invalidation::Selector;
+use crate::json::{At, Json, OPEN, Path, Read};
 use crate::time::Timestamp;
 
 /// What a command is read with.
@@ -38,4 +39,30 @@ pub struct Asked<'a> {
     pub caller: &'a Caller,
     /// What it is read with.
     pub reader: &'a Reader<'a>,
+}
+
+impl Asked<'_> {
+    /// The body, which is JSON.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn json(&self) -> Result<Json, Problem> {
+        Json::parse(self.body).map_err(|error| Problem::bad(format!("the body is {error}")))
+    }
+
+    /// What `read` makes of the body, which is JSON.
+    ///
+    /// # Errors
+    /// When it is not, or is not what `read` expects.
+    pub fn body_as<T>(&self, read: impl FnOnce(&At<'_>) -> Read<T>) -> Result<T, Problem> {
+        read_json(&self.json()?, read)
+    }
+}
+
+/// What `read` makes of JSON.
+///
+/// # Errors
+/// When it is not what `read` expects.
+pub fn read_json<T>(value: &Json, read: impl FnOnce(&At<'_>) -> Read<T>) -> Result<T, Problem> {
+    read(&At { path: &Path::Whole(&OPEN), value }).map_err(|error| Problem::unread(*error))
 }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::json::Node;
 use super::reader::Reader;
-use crate::admin::Problem;
 use crate::invalidation::{
     Matcher, Part, Pattern, Selector, Subject, Tag, Term, hostname, media_range, said, status,
 };
+use crate::json::{At, Json, Path, Read, boolean, unknown};
+use crate::sorting::sort_by;
 use crate::time::Timestamp;
 
 /// The members that a selector may have.
@@ -35,25 +35,23 @@ const TIME_MAX: u64 = 1 << 53;
 ///
 /// # Errors
 /// When it is wrong, or covers everything without saying so.
-pub fn read(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
-    let path = node.path().to_owned();
-    let shown =
-        node.expected("a selector that does not cover everything, or \"all\": true beside it to confirm");
-    let Members { terms, all } = read_members(node, reader, true)?;
+pub fn read(at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
+    let Members { terms, all } = read_members(at, reader, true)?;
     if terms.is_empty() && !all {
-        return Err(Problem::at(&path, format!("is empty: expected some of {KNOWN}")));
+        return Err(at.error(format!("is empty; expected some of {KNOWN}")));
     }
     let max = conditions_max(reader);
     if terms.len() > max {
-        return Err(Problem::at(&path, format!("expected at most {max} conditions in a selector")));
+        return Err(at.error(format!("{} conditions; expected at most {max} in a selector", terms.len())));
     }
-    if terms.iter().filter(|term| is_pattern(&term.selector)).count() > PATTERNS_MAX {
-        return Err(Problem::at(&path, format!("expected at most {PATTERNS_MAX} patterns in a selector")));
+    let patterns = terms.iter().filter(|term| is_pattern(&term.selector)).count();
+    if patterns > PATTERNS_MAX {
+        return Err(at.error(format!("{patterns} patterns; expected at most {PATTERNS_MAX} in a selector")));
     }
     let selector = combined(terms);
     // Nobody purges everything by a slip of a wildcard.
     if !all && covers_everything(&selector) {
-        return Err(shown);
+        return Err(at.error("covers everything; expected \"all\": true beside it to confirm"));
     }
     Ok(selector)
 }
@@ -66,42 +64,42 @@ struct Members {
 }
 
 /// Reads what must all hold. The journal has no conjunction within another, so only the outermost may have an `and`.
-fn read_members(node: Node, reader: &Reader<'_>, is_outermost: bool) -> Result<Members, Problem> {
-    let mut object = node.object()?;
-    let (mut terms, mut all) = (Vec::new(), false);
-    while let Some((name, member)) = object.take_any() {
-        match &name[..] {
+fn read_members(at: &At<'_>, reader: &Reader<'_>, is_outermost: bool) -> Read<Members> {
+    let mut all = false;
+    let mut members = at.entries(|name, member| {
+        let name = name.value.text().unwrap_or_default();
+        let terms = match name {
             "all" => {
-                if !member.bool()? {
-                    return Err(member.expected("true, or nothing at all"));
+                if !boolean(member)? {
+                    return Err(member.wrong("a confirmation", "true, or no such field"));
                 }
                 all = true;
+                Vec::new()
             }
-            "not" => terms.push(Term { negated: true, selector: read_negated(member, reader)? }),
-            "tags_all" => terms.extend(read_tags(member, reader)?.into_iter().map(|t| Term::is(one_tag(t)))),
-            "and" if is_outermost => terms.extend(read_and(member, reader)?),
-            "and" => {
-                return Err(Problem::at(member.path(), "stands within another: write its elements there"));
-            }
-            _ => terms.push(Term::is(read_member(&name, &member, reader)?)),
-        }
-    }
-    Ok(Members { terms, all })
+            "not" => vec![Term { negated: true, selector: read_negated(member, reader)? }],
+            "tags_all" => read_tags(member, reader)?.into_iter().map(|tag| Term::is(one_tag(tag))).collect(),
+            "and" if is_outermost => read_and(member, reader)?,
+            "and" => return Err(member.error("stands within another; write its elements there")),
+            _ => vec![Term::is(read_member(name, member, reader)?)],
+        };
+        Ok((name.to_owned(), terms))
+    })?;
+    // In whatever order they are written, they are the same selector.
+    sort_by(&mut members, |(a, _), (b, _)| a.cmp(b));
+    Ok(Members { terms: members.into_iter().flat_map(|(_, terms)| terms).collect(), all })
 }
 
 /// Reads a list of conditions, each an object whose members must all hold.
-fn read_and(node: Node, reader: &Reader<'_>) -> Result<Vec<Term>, Problem> {
-    let mut terms = Vec::new();
-    for element in node.list(conditions_max(reader))? {
-        let empty = element.expected("a condition");
+fn read_and(at: &At<'_>, reader: &Reader<'_>) -> Read<Vec<Term>> {
+    let lists = at.list_within(conditions_max(reader), |element| {
         let members = read_members(element, reader, false)?;
         match (members.terms.is_empty(), members.all) {
-            (true, true) => terms.push(Term::is(Selector::All)),
-            (true, false) => return Err(empty),
-            (false, _) => terms.extend(members.terms),
+            (true, true) => Ok(vec![Term::is(Selector::All)]),
+            (true, false) => Err(element.error("is empty; expected a condition")),
+            (false, _) => Ok(members.terms),
         }
-    }
-    Ok(terms)
+    })?;
+    Ok(lists.into_iter().flatten().collect())
 }
 
 /// The most conditions of a selector.
@@ -206,50 +204,46 @@ fn covers(matcher: &Matcher, text: &str) -> bool {
     })
 }
 
-fn read_negated(node: Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
-    let wrong = node.expected("an object with one member");
-    let mut object = node.object()?;
-    match object.take_any() {
-        Some((name, member))
-            if object.is_empty() && !matches!(&name[..], "not" | "all" | "tags_all" | "and") =>
-        {
-            read_member(&name, &member, reader)
+fn read_negated(at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
+    match at.value.members() {
+        [(name, value)] if !matches!(&name[..], "not" | "all" | "tags_all" | "and") => {
+            read_member(name, &At { path: &Path::Field(at.path, name), value }, reader)
         }
-        _ => Err(wrong),
+        _ => Err(at.wrong("a negated condition", "an object with one field")),
     }
 }
 
-fn read_member(name: &str, member: &Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
-    let wrong = |why: String| Problem::at(member.path(), why);
+fn read_member(name: &str, at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
+    let wrong = |why: String| at.error(why);
     match name {
-        "url" => reader.uri(member.string()?).map(Selector::Uri).map_err(wrong),
-        "url_any_query" => reader.any_query(member.string()?).map_err(wrong),
-        "prefix" => reader.prefix(member.string()?).map_err(wrong),
-        "host" => reader.host(member.string()?).map_err(wrong),
-        "authority" => read_authority(member, reader),
-        "tag" => read_tag(member).map(one_tag),
-        "tags" => Ok(Selector::Tags(read_tags(member.clone(), reader)?)),
-        "glob" => glob(Part::Url, member),
-        "host_glob" => glob(Part::Host, member),
-        "type_glob" => glob(Part::ContentType, member),
-        "tag_glob" => glob(Part::Tags, member),
-        "regex" => regex(Part::Url, member),
-        "host_regex" => regex(Part::Host, member),
-        "type_regex" => regex(Part::ContentType, member),
-        "tag_regex" => regex(Part::Tags, member),
-        "type" => media_range(member.string()?)
-            .ok_or_else(|| member.expected("a media type such as \"text/html\" or \"image/*\"")),
-        "status" => read_status(member),
-        "rule" => Tag::new(&format!("rule:{}", member.string()?))
+        "url" => reader.uri(at.string()?).map(Selector::Uri).map_err(wrong),
+        "url_any_query" => reader.any_query(at.string()?).map_err(wrong),
+        "prefix" => reader.prefix(at.string()?).map_err(wrong),
+        "host" => reader.host(at.string()?).map_err(wrong),
+        "authority" => read_authority(at, reader),
+        "tag" => read_tag(at).map(one_tag),
+        "tags" => read_tags(at, reader).map(Selector::Tags),
+        "glob" => glob(Part::Url, at),
+        "host_glob" => glob(Part::Host, at),
+        "type_glob" => glob(Part::ContentType, at),
+        "tag_glob" => glob(Part::Tags, at),
+        "regex" => regex(Part::Url, at),
+        "host_regex" => regex(Part::Host, at),
+        "type_regex" => regex(Part::ContentType, at),
+        "tag_regex" => regex(Part::Tags, at),
+        "type" => media_range(at.string()?)
+            .ok_or_else(|| at.wrong("a media type", "one such as \"text/html\" or \"image/*\"")),
+        "status" => read_status(at),
+        "rule" => Tag::new(&format!("rule:{}", at.string()?))
             .map(one_tag)
-            .ok_or_else(|| member.expected("the name of a rule")),
+            .ok_or_else(|| at.wrong("the name of a rule", "printable text")),
         "older_than" => {
-            let age = duration_ms(member.string()?)
-                .ok_or_else(|| member.expected("a duration such as \"90s\" or \"12h\""))?;
+            let age = duration_ms(at.string()?)
+                .ok_or_else(|| at.wrong("a duration", "one such as \"90s\" or \"12h\""))?;
             Ok(Selector::StoredBefore(Timestamp(reader.now.0.saturating_sub(age))))
         }
-        "stored_before" => read_time(member).map(Selector::StoredBefore),
-        _ => Err(Problem::at(member.path(), format!("is not known: expected some of {KNOWN}"))),
+        "stored_before" => read_time(at).map(Selector::StoredBefore),
+        _ => Err(at.error(unknown(KNOWN))),
     }
 }
 
@@ -257,57 +251,59 @@ fn one_tag(tag: Tag) -> Selector {
     Selector::Tags(vec![tag])
 }
 
-fn read_tag(node: &Node) -> Result<Tag, Problem> {
-    Tag::new(node.string()?).ok_or_else(|| node.expected("a tag: printable text of at most 1024 bytes"))
+/// Reads a tag.
+///
+/// # Errors
+/// When it cannot be one.
+pub fn read_tag(at: &At<'_>) -> Read<Tag> {
+    Tag::new(at.string()?).ok_or_else(|| at.wrong("a tag", "printable text of at most 1024 bytes"))
 }
 
 /// A list of tags. What is part of another one in it does not count: a purge of that one comes with it by itself, and is
 /// shown so.
-fn read_tags(node: Node, reader: &Reader<'_>) -> Result<Vec<Tag>, Problem> {
-    let (path, max) = (node.path().to_owned(), reader.config.selectors_max);
-    let tags = node.list(TAGS_MAX.max(max))?.iter().map(read_tag).collect::<Result<Vec<_>, _>>()?;
+fn read_tags(at: &At<'_>, reader: &Reader<'_>) -> Read<Vec<Tag>> {
+    let max = reader.config.selectors_max;
+    let tags = at.list_within(TAGS_MAX.max(max), read_tag)?;
     if tags.len() > max {
         let below = reader.hierarchy.below(tags.iter().map(Tag::as_str));
         let found = tags.iter().filter(|tag| !below.contains(tag.as_str())).count();
         if found > max {
-            return Err(Problem::at(&path, format!("expected 1 to {max} elements, found {found}")));
+            return Err(at.error(format!("{found} elements; expected 1 to {max}")));
         }
     }
     Ok(tags)
 }
 
 /// A host on one port, as it stands in URLs: none for the default one of the scheme.
-fn read_authority(node: &Node, reader: &Reader<'_>) -> Result<Selector, Problem> {
-    let authority = node.string()?.to_ascii_lowercase();
+fn read_authority(at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
+    let authority = at.string()?.to_ascii_lowercase();
     let stands_so = |scheme: &str| {
         let uri = (reader.canonical)(&format!("{scheme}://{authority}/"));
         uri.is_ok_and(|uri| uri.strip_suffix(b"/") == Some(authority.as_bytes()))
     };
     if authority.contains(['/', '?', '#', '@', ' ', '*']) || !(stands_so("http") || stands_so("https")) {
-        return Err(node.expected("a host with its port, or without where that is the default of the scheme"));
+        return Err(
+            at.wrong("an authority", "a host with its port, or without the default one of the scheme")
+        );
     }
     Ok(Selector::Host(authority.into_bytes()))
 }
 
 /// A time in seconds, with decimals down to the millisecond.
-fn read_time(node: &Node) -> Result<Timestamp, Problem> {
-    let value = node.value();
-    let ms = match (value.as_u64(), value.as_f64()) {
-        (Some(secs), _) => secs.checked_mul(1_000),
-        (None, Some(secs)) => {
+fn read_time(at: &At<'_>) -> Read<Timestamp> {
+    let ms = match at.value {
+        Json::Number(secs) => {
             let ms = (secs * 1_000.0).round();
             ((0.0..=TIME_MAX as f64).contains(&ms) && (secs * 1_000.0 - ms).abs() < 0.01).then_some(ms as u64)
         }
-        (None, None) => None,
+        _ => None,
     };
-    ms.filter(|ms| *ms <= TIME_MAX)
-        .map(Timestamp)
-        .ok_or_else(|| node.expected("a time in seconds, with at most three decimals"))
+    ms.map(Timestamp).ok_or_else(|| at.wrong("a time", "seconds, with at most three decimals"))
 }
 
-fn glob(part: Part, node: &Node) -> Result<Selector, Problem> {
-    let text = node.string()?;
-    Pattern::glob(text).map_err(|why| Problem::at(node.path(), why))?;
+fn glob(part: Part, at: &At<'_>) -> Read<Selector> {
+    let text = at.string()?;
+    Pattern::glob(text).map_err(|why| at.error(why))?;
     Ok(url_glob(part, text))
 }
 
@@ -325,18 +321,18 @@ fn url_glob(part: Part, text: &str) -> Selector {
     Selector::Glob(part, format!("{}{path}", host.to_ascii_lowercase()).into())
 }
 
-fn regex(part: Part, node: &Node) -> Result<Selector, Problem> {
-    let text = node.string()?;
-    Pattern::regex(text).map_err(|why| Problem::at(node.path(), why))?;
+fn regex(part: Part, at: &At<'_>) -> Read<Selector> {
+    let text = at.string()?;
+    Pattern::regex(text).map_err(|why| at.error(why))?;
     Ok(Selector::Regex(part, text.into()))
 }
 
-fn read_status(node: &Node) -> Result<Selector, Problem> {
-    let text = match node.value() {
-        Value::Number(number) => number.to_string(),
-        other => other.as_str().unwrap_or_default().to_owned(),
+fn read_status(at: &At<'_>) -> Read<Selector> {
+    let read = match at.value {
+        Json::Text(text) => status(text),
+        value => status(&value.to_string()),
     };
-    status(&text).ok_or_else(|| node.expected("a status code such as 404 or a class such as \"4xx\""))
+    read.ok_or_else(|| at.wrong("a status code", "one such as 404, or a class such as \"4xx\""))
 }
 
 /// A duration such as `90s`, in milliseconds.
@@ -425,6 +421,7 @@ fn is_read_as_host(authority: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reader::read_json;
     use super::*;
     use crate::admin::fixture;
     use crate::config::TagHierarchy;
@@ -433,8 +430,8 @@ mod tests {
 
     fn check(text: &str) -> Result<Selector, String> {
         fixture::with_reader(|reader| {
-            let node = Node::parse(text.as_bytes()).unwrap();
-            read(node, reader).map_err(|problem| problem.sentence())
+            let value = Json::parse(text.as_bytes()).unwrap();
+            read_json(&value, |at| read(at, reader)).map_err(|problem| problem.sentence())
         })
     }
 
@@ -505,38 +502,47 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         let cases = [
             ("{}", "is empty"),
-            ("7", "expected an object"),
-            (r#"{"uri":"x"}"#, "uri: is not known: expected some of url,"),
-            (r#"{"url":"/p"}"#, "url: expected an absolute URL"),
-            (r#"{"url":7}"#, "url: expected a string"),
-            (r#"{"prefix":"h/a?b"}"#, "prefix: expected a URL without query"),
-            (r#"{"tag":""}"#, "tag: expected a string that is not empty"),
-            (r#"{"tag":"a\u0001"}"#, "tag: expected a tag"),
-            (r#"{"tags":[]}"#, "tags: expected 1 to"),
-            (r#"{"tags":["a",1]}"#, "tags[1]: expected a string"),
+            ("7", "7 is not an object"),
+            (r#"{"uri":"x"}"#, "uri: unknown field; expected one of url,"),
+            (r#"{"url":"/p"}"#, "url: \"/p\" is not an absolute URL"),
+            (r#"{"url":7}"#, "url: 7 is not a string"),
+            (r#"{"prefix":"h/a?b"}"#, "prefix: \"h/a?b\" is not a URL without a query"),
+            (r#"{"tag":""}"#, "tag: is empty; expected a value"),
+            (r#"{"tag":"a\u0001"}"#, "tag: \"a\\u{1}\" is not a tag; expected printable text"),
+            (r#"{"tags":[]}"#, "tags: 0 elements; expected 1 to"),
+            (r#"{"tags":["a",1]}"#, "tags[1]: 1 is not a string"),
             (r#"{"regex":"("}"#, "regex: "),
-            (r#"{"status":99}"#, "status: expected a status code"),
-            (r#"{"status":null}"#, "status: expected a status code"),
-            (r#"{"type":"html"}"#, "type: expected a media type"),
-            (r#"{"older_than":"soon"}"#, "older_than: expected a duration"),
-            (r#"{"and":[]}"#, "and: expected 1 to "),
-            (r#"{"and":{"tag":"a"}}"#, "and: expected a list"),
-            (r#"{"and":[{}]}"#, "and[0]: expected a condition"),
-            (r#"{"and":[{"tag":"a"},{"tga":"b"}]}"#, "and[1].tga: is not known"),
+            (r#"{"status":99}"#, "status: 99 is not a status code"),
+            (r#"{"status":null}"#, "status: null is not a status code"),
+            (r#"{"type":"html"}"#, "type: \"html\" is not a media type"),
+            (r#"{"older_than":"soon"}"#, "older_than: \"soon\" is not a duration"),
+            (r#"{"and":[]}"#, "and: 0 elements; expected 1 to "),
+            (r#"{"and":{"tag":"a"}}"#, "and: an object is not a list"),
+            (r#"{"and":[{}]}"#, "and[0]: is empty; expected a condition"),
+            (r#"{"and":[{"tag":"a"},{"tga":"b"}]}"#, "and[1].tga: unknown field"),
             (r#"{"and":[{"and":[{"tag":"a"}]}]}"#, "and[0].and: stands within another"),
-            (r#"{"host":"h","not":{"and":[{"tag":"a"}]}}"#, "not: expected an object with one member"),
-            (r#"{"and":[{"all":false}]}"#, "and[0].all: expected true"),
-            (r#"{"authority":"h/"}"#, "authority: expected a host with its port"),
-            (r#"{"authority":"h:080"}"#, "authority: expected a host with its port"),
-            (r#"{"tag_glob":""}"#, "tag_glob: expected a string"),
-            (r#"{"stored_before":-1}"#, "stored_before: expected a time"),
-            (r#"{"stored_before":0.0001}"#, "stored_before: expected a time"),
-            (r#"{"stored_before":1e300}"#, "stored_before: expected a time"),
-            (r#"{"stored_before":18446744073709551615}"#, "stored_before: expected a time"),
-            (r#"{"stored_before":"5"}"#, "stored_before: expected a time"),
-            (r#"{"all":false}"#, "all: expected true"),
-            (r#"{"host":"h","not":{"all":true}}"#, "not: expected an object with one member"),
-            (r#"{"host":"h","not":{"tag":"a","status":404}}"#, "not: expected an object with one member"),
+            (
+                r#"{"host":"h","not":{"and":[{"tag":"a"}]}}"#,
+                "not: an object is not a negated condition; expected an object with one field",
+            ),
+            (r#"{"and":[{"all":false}]}"#, "and[0].all: false is not a confirmation"),
+            (r#"{"authority":"h/"}"#, "authority: \"h/\" is not an authority"),
+            (r#"{"authority":"h:080"}"#, "authority: \"h:080\" is not an authority"),
+            (r#"{"tag_glob":""}"#, "tag_glob: is empty"),
+            (r#"{"stored_before":-1}"#, "stored_before: -1 is not a time"),
+            (r#"{"stored_before":0.0001}"#, "stored_before: "),
+            (r#"{"stored_before":1e300}"#, "stored_before: "),
+            (r#"{"stored_before":18446744073709551615}"#, "stored_before: "),
+            (r#"{"stored_before":"5"}"#, "stored_before: "),
+            (r#"{"all":false}"#, "all: false is not a confirmation; expected true"),
+            (
+                r#"{"host":"h","not":{"all":true}}"#,
+                "not: an object is not a negated condition; expected an object with one field",
+            ),
+            (
+                r#"{"host":"h","not":{"tag":"a","status":404}}"#,
+                "not: an object is not a negated condition; expected an object with one field",
+            ),
         ];
         for (text, expected) in cases {
             let message = check(text).unwrap_err();
@@ -775,10 +781,13 @@ mod tests {
             now: fixture::NOW,
         };
         let whole = tags(&["whole"]).expanded(&hierarchy).remove(0);
-        let read = |value: Value| read(Node::new(value), &reader).map_err(|problem| problem.sentence());
+        let read = |value: Value| {
+            let value = Json::parse(value.to_string().as_bytes()).unwrap();
+            read_json(&value, |at| read(at, &reader)).map_err(|problem| problem.sentence())
+        };
         assert_eq!(read(shown(&whole)), Ok(whole));
         let strangers = read(json!({"tags": ["a", "b", "c", "d", "e"]}));
-        assert_eq!(strangers, Err("tags: expected 1 to 4 elements, found 5".into()));
+        assert_eq!(strangers, Err("tags: 5 elements; expected 1 to 4".into()));
     }
 
     #[test]
@@ -788,14 +797,14 @@ mod tests {
             check(&json!({"and": globs}).to_string())
         };
         assert!(globs(PATTERNS_MAX).is_ok());
-        assert_eq!(globs(PATTERNS_MAX + 1).unwrap_err(), "expected at most 32 patterns in a selector");
+        assert_eq!(globs(PATTERNS_MAX + 1).unwrap_err(), "33 patterns; expected at most 32 in a selector");
         let twice = json!({"tags_all": ["a", "b", "c", "d"]});
         let many = json!({"and": vec![twice; 10]});
-        assert_eq!(check(&many.to_string()).unwrap_err(), "expected at most 36 conditions in a selector");
+        assert_eq!(check(&many.to_string()).unwrap_err(), "40 conditions; expected at most 36 in a selector");
         let long: Vec<Value> = (0..4 + MEMBERS_MAX + 1).map(|n| json!({"tag": format!("t{n}")})).collect();
         assert_eq!(
             check(&json!({"and": long}).to_string()).unwrap_err(),
-            "and: expected 1 to 36 elements, found 37"
+            "and: 37 elements; expected 1 to 36"
         );
     }
 

@@ -9,13 +9,14 @@
 
 use serde_json::Value;
 
-use super::json::Node;
 use super::reader::{Asked, Reader};
+use super::selectors::read_tag;
 use super::url::percent_decoded;
 use super::varnish::tag_list;
 use crate::admin::{AdminResponse, Command, Dialect, EntriesQuery, Problem, Purge, Shape};
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Part, Pattern, Selector, Tag, groups_of};
+use crate::json::{At, Read, boolean, shortened};
 
 /// The most keys in an answer. Beyond it the others are left out.
 const KEYS_MAX: usize = 1000;
@@ -115,44 +116,60 @@ fn key_url(key: &str) -> Option<String> {
     (known && !host.is_empty()).then(|| format!("{scheme}://{host}{path}"))
 }
 
+/// What the selectors of the draft are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Uri,
+    Prefix,
+    Origin,
+    Group,
+}
+
+impl Kind {
+    const WORDS: [(&str, Kind); 4] =
+        [("uri", Kind::Uri), ("uri-prefix", Kind::Prefix), ("origin", Kind::Origin), ("group", Kind::Group)];
+
+    fn read(self, at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
+        let text = at.string()?;
+        let selector = match self {
+            Kind::Uri => reader.uri(text).map(Selector::Uri),
+            Kind::Prefix => reader.prefix(text),
+            Kind::Origin => origin(text, reader),
+            Kind::Group => return read_tag(at).map(|tag| Selector::Tags(vec![tag])),
+        };
+        selector.map_err(|why| at.error(why))
+    }
+}
+
 /// Reads the JSON of the draft.
 pub fn draft(asked: &Asked<'_>) -> Result<Command, Problem> {
-    let reader = asked.reader;
-    let mut object = Node::parse(asked.body)?.object()?;
-    let kind = object.require("type", "\"uri\", \"uri-prefix\", \"origin\" or \"group\"")?;
-    let gone = object.take("purge").map_or(Ok(false), |node| node.bool())?;
-    let read: Read = match kind.string()? {
-        "uri" => |text, reader| reader.uri(text).map(Selector::Uri),
-        "uri-prefix" => |text, reader| reader.prefix(text),
-        "origin" => origin,
-        "group" => {
-            |text, _| Tag::new(text).map(|t| Selector::Tags(vec![t])).ok_or_else(|| "expected a group".into())
-        }
-        _ => return Err(kind.expected("\"uri\", \"uri-prefix\", \"origin\" or \"group\"")),
-    };
-    let list = match object.take("groups") {
-        Some(groups) if kind.string()? == "group" => groups,
-        Some(groups) => return Err(groups.expected("nothing here but with the type \"group\"")),
-        None => object.require("selectors", "a list of selectors")?,
-    };
-    let mut selectors = Vec::new();
-    for (node, text) in list.strings(reader.config.selectors_max)? {
-        selectors.push(read(&text, reader).map_err(|why| Problem::at(node.path(), why))?);
-    }
-    object.end("type, selectors, groups, purge")?;
+    let (reader, max) = (asked.reader, asked.reader.config.selectors_max);
+    let (mut gone, mut groups) = (false, None);
+    let selectors = asked.body_as(|at| {
+        at.object(|object| {
+            let kind = object.required("type", |at| at.one_of("a type", &Kind::WORDS))?;
+            let list = |at: &At<'_>| at.list_within(max, |at| kind.read(at, reader));
+            object.field("purge", &mut gone, boolean)?;
+            object.optional("groups", &mut groups, |at| match kind {
+                Kind::Group => list(at),
+                Kind::Uri | Kind::Prefix | Kind::Origin => {
+                    Err(at.error("goes with the type \"group\" alone"))
+                }
+            })?;
+            groups.map_or_else(|| object.required("selectors", list), Ok)
+        })
+    })?;
     // The draft's invalidation is that of RFC 9111 §4.4.
     let mode = if gone { Mode::Hard } else { Mode::Revalidate };
     Ok(command("draft", mode, selectors, asked))
 }
-
-type Read = fn(&str, &Reader<'_>) -> Result<Selector, String>;
 
 /// An origin, `https://host:port`; the scheme is not looked at.
 fn origin(text: &str, reader: &Reader<'_>) -> Result<Selector, String> {
     let mut uri = reader.uri(text)?;
     match (uri.pop(), uri.contains(&b'/')) {
         (Some(b'/'), false) => Ok(Selector::Host(uri)),
-        _ => Err(format!("expected an origin such as \"https://host\", found \"{text}\"")),
+        _ => Err(format!("{:?} is not an origin; expected one such as \"https://host\"", shortened(text))),
     }
 }
 

@@ -4,6 +4,7 @@ use super::reader::Reader;
 use crate::admin::Problem;
 use crate::http::RequestHead;
 use crate::invalidation::{Selector, Term, hostname};
+use crate::json::shortened;
 
 /// The most query parameters that are read. Beyond it the request is refused with a 400.
 const PARAMETERS_MAX: usize = 32;
@@ -48,7 +49,10 @@ impl Reader<'_> {
     /// When it is not an absolute URL, or one with a query.
     pub fn prefix(&self, url: &str) -> Result<Selector, String> {
         if url.contains(['?', '#']) {
-            return Err(format!("expected a URL without query, found \"{url}\""));
+            return Err(format!(
+                "{:?} is not a URL without a query; expected one such as \"https://host/path\"",
+                shortened(url)
+            ));
         }
         self.uri(url).map(Selector::Prefix)
     }
@@ -58,7 +62,7 @@ impl Reader<'_> {
     /// # Errors
     /// When it is not a host.
     pub fn host(&self, host: &str) -> Result<Selector, String> {
-        let wrong = || format!("expected a host name, with or without a port, found \"{host}\"");
+        let wrong = || wrong_host(host);
         if host.contains(['/', '?', '#', '@', ' ', '*']) {
             return Err(wrong());
         }
@@ -118,8 +122,12 @@ pub fn all_forms(selector: Selector, forms: &dyn Fn(&[u8]) -> Vec<Selector>) -> 
 }
 
 fn expected(url: &str) -> String {
-    let shown: String = url.chars().take(80).collect();
-    format!("expected an absolute URL such as \"https://host/path\", found \"{shown}\"")
+    format!("{:?} is not an absolute URL; expected one such as \"https://host/path\"", shortened(url))
+}
+
+/// The error about what is no host.
+pub fn wrong_host(host: &str) -> String {
+    format!("{:?} is not a host; expected a name, with or without a port", shortened(host))
 }
 
 /// Path and query of a request as text.
@@ -166,15 +174,6 @@ pub fn unescaped(text: &str, form: bool) -> Result<String, String> {
         rest = after;
     }
     String::from_utf8(bytes).map_err(|_| wrong())
-}
-
-/// The parameters of the query of a path, as an HTML form writes them.
-///
-/// # Errors
-/// When there are too many or they are not percent-encoded.
-pub fn parameters(path: &str) -> Result<Vec<(String, String)>, Problem> {
-    let decoded = |text: &str| unescaped(text, true).map_err(Problem::bad);
-    raw_parameters(path)?.into_iter().map(|(name, value)| Ok((decoded(name)?, decoded(value)?))).collect()
 }
 
 /// The parameters of the query of a path as they are written.
@@ -252,14 +251,13 @@ mod tests {
 
     #[test]
     fn queries_are_read_as_forms() {
-        let read = parameters("/x?tag=user%3A42&a+b=%C3%A9&&flag").unwrap();
-        let expected = [("tag", "user:42"), ("a b", "é"), ("flag", "")];
-        assert_eq!(read, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
-        for bad in
-            ["/x?a=%", "/x?a=%4", "/x?a=%zz", "/x?a=%ff", "/x?a=%+1", &format!("/x?{}", "a&".repeat(99))]
-        {
-            assert!(parameters(bad).is_err(), "{bad}");
+        assert_eq!(raw_parameters("/x?a=b%26&&c=d=e&f"), Ok(vec![("a", "b%26"), ("c", "d=e"), ("f", "")]));
+        assert_eq!(raw_parameters("/x"), Ok(vec![]));
+        assert!(raw_parameters(&format!("/x?{}", "a&".repeat(99))).is_err());
+        assert_eq!(unescaped("user%3A42+%C3%A9", true).as_deref(), Ok("user:42 é"));
+        assert_eq!(unescaped("a+b", false).as_deref(), Ok("a+b"));
+        for bad in ["%", "%4", "%zz", "%ff", "%+1"] {
+            assert!(unescaped(bad, true).is_err(), "{bad}");
         }
-        assert_eq!(parameters("/x").unwrap(), []);
     }
 }
