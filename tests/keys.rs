@@ -404,7 +404,7 @@ fn same_target(a: &str, b: &str, options: &Options) -> bool {
     let counting = |target: &str, separators: &[char]| -> Vec<String> {
         let Some((_, query)) = target.split_once('?') else { return Vec::new() };
         let name = |p: &str| {
-            larder::http::uri::form_decoded(p.split('=').next().unwrap().as_bytes()).collect::<Vec<_>>()
+            larder::http::percent::form_decoded(p.split('=').next().unwrap().as_bytes()).collect::<Vec<_>>()
         };
         query.split(separators).filter(|p| options.counts(&name(p))).map(str::to_owned).collect()
     };
@@ -439,7 +439,7 @@ const READERS: [Reader; 7] = [
     // As old PHP: names are decoded, and some characters become `_`.
     |lines, name| {
         let known = |n: &str| {
-            let decoded: Vec<u8> = larder::http::uri::form_decoded(n.trim().as_bytes()).collect();
+            let decoded: Vec<u8> = larder::http::percent::form_decoded(n.trim().as_bytes()).collect();
             decoded.iter().map(|b| if b". [".contains(b) { b'_' } else { *b }).eq(name.bytes())
         };
         pairs(lines, "; ", ";").into_iter().find(|(n, _)| known(n)).map(|(_, v)| v)

@@ -8,7 +8,7 @@ use larder::http::cache_control::{CacheControl, RequestCacheControl};
 use larder::http::coding::{Accepted, Coding};
 use larder::http::range::{self, Selection};
 use larder::http::search::SearchVariance;
-use larder::http::{Fields, RequestHead, ResponseHead, date, etag, list, structured, uri, weighted};
+use larder::http::{Fields, RequestHead, ResponseHead, date, etag, list, percent, structured, uri, weighted};
 use larder::outcome::StaleReason;
 use larder::policy::{self, BodyPart, Invalidated, Reuse, StoredResponse, Trouble};
 use larder::time::Timestamp;
@@ -458,9 +458,9 @@ fn what_is_written_is_read_back() {
             assert_eq!(accepted(&once), accepted(&value));
         }
         let mut normal = Vec::new();
-        uri::push_normalised(&mut normal, &value);
+        percent::push_normalised(&mut normal, &value);
         let mut again = Vec::new();
-        uri::push_normalised(&mut again, &normal);
+        percent::push_normalised(&mut again, &normal);
         assert_eq!(again, normal);
     });
 }
@@ -485,7 +485,7 @@ fn read_everything(value: &[u8]) {
         assert!(start + len <= 100);
     }
     let _ = uri::resolve(b"http", b"h", value, value);
-    let _ = (uri::host_and_port(value), uri::form_decoded(value).count());
+    let _ = (uri::host_and_port(value), percent::form_decoded(value).count());
     let _ = Fields::from_wire(value.to_vec());
     if let Ok(text) = std::str::from_utf8(value) {
         let _ = policy::uri_of(text, &KeyOptions::default());

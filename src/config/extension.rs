@@ -5,7 +5,7 @@
 //! origin may read otherwise than we do, nor a response whose content type disagrees with the extension. Then it is
 //! as if there were no such rule, and the origin's own header fields decide.
 
-use super::names::hex_digit;
+use crate::http::percent::escape;
 
 /// Extensions, and how the media types of their files begin.
 #[rustfmt::skip] // One kind after another, whatever its length.
@@ -39,10 +39,7 @@ pub(super) fn agrees(extension: &str, content_type: &[u8]) -> bool {
 pub(super) fn is_plain(path: &[u8]) -> bool {
     let mut rest = path;
     while let [first, after @ ..] = rest {
-        let byte = match rest {
-            [b'%', high, low, ..] => hex_digit(*high).zip(hex_digit(*low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        };
+        let byte = escape(rest).map(|(byte, _)| byte);
         // Encoded where it need not be, or where it hides something; `%25` may be decoded twice.
         if *first == b'%' && byte.is_none_or(|byte| byte.is_ascii_control() || b"/\\;?#%.".contains(&byte)) {
             return false;

@@ -2,6 +2,7 @@
 
 use super::text::Text;
 use crate::http::list;
+use crate::http::percent::hex_byte;
 
 /// A header field name (RFC 9110 §5.1), put into lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -101,13 +102,9 @@ pub(super) fn digest(text: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
     for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
         let [high, low] = pair else { return None };
-        *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+        *byte = hex_byte(*high, *low)?;
     }
     Some(digest)
-}
-
-pub(super) fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

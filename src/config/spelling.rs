@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::http::percent;
+
 /// Whether a path may be another spelling of one that looks different.
 pub(super) fn is_unusual(path: &[u8]) -> bool {
     let is_suspicious =
@@ -75,28 +77,8 @@ pub(super) fn plain_literal(literal: &[u8]) -> Box<[u8]> {
 
 /// The text with its escapes decoded; none when it has none.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
-    let escape = |at: usize| match text.get(at..at + 3) {
-        Some([b'%', high, low]) => {
-            let digit = |byte: &u8| char::from(*byte).to_digit(16);
-            Some((digit(high)? * 16 + digit(low)?) as u8)
-        }
-        _ => None,
-    };
-    (0..text.len()).find(|at| escape(*at).is_some())?;
-    let (mut decoded, mut at) = (Vec::with_capacity(text.len()), 0);
-    while let Some(byte) = text.get(at) {
-        match escape(at) {
-            Some(escaped) => {
-                decoded.push(escaped);
-                at += 3;
-            }
-            None => {
-                decoded.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    Some(decoded)
+    let decoded: Vec<u8> = percent::decoded(text).collect();
+    (decoded.len() < text.len()).then_some(decoded)
 }
 
 #[cfg(test)]

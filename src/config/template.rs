@@ -1,7 +1,7 @@
 //! Tags that a rule gives to a response: text with the captures of its path in it, such as `user:{id}`.
 
-use super::names::hex_digit;
 use super::text::Text;
+use crate::http::percent;
 
 /// The longest template of a tag or a path, in bytes. Beyond it the configuration is refused.
 const TEMPLATE_BYTES_MAX: usize = 1024;
@@ -84,25 +84,7 @@ impl TagTemplate {
 /// Percent-decoded (RFC 3986 §2.1), because `/users/%34%32` is the origin's user 42 too and a purge of it must
 /// cover both. Where that gives no text, or control characters, it stays as it was sent.
 fn decoded(text: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        let escaped = match rest {
-            [b'%', high, low, ..] => hex_digit(*high).zip(hex_digit(*low)),
-            _ => None,
-        };
-        match escaped {
-            Some((high, low)) => {
-                bytes.push(high << 4 | low);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    match String::from_utf8(bytes) {
+    match String::from_utf8(percent::decoded(text).collect()) {
         Ok(decoded) if !decoded.chars().any(char::is_control) => decoded,
         _ => String::from_utf8_lossy(text).into_owned(),
     }

@@ -6,7 +6,7 @@
 //! prohibitions that it names or hides, wherever in it; and so does a word that is well formed only because the grammar
 //! takes quotes, dots and the like for letters (`'no-store'`).
 
-use super::{list, uri};
+use super::{list, percent};
 
 /// What may be forbidden.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -33,7 +33,7 @@ impl Hidden {
     /// What a member that is not well formed names anywhere in it. Only its letters count: what lies between them, or in
     /// their stead, may be anything.
     pub fn anywhere_in(member: &[u8]) -> Hidden {
-        let decoded: Vec<u8> = uri::form_decoded(member).collect();
+        let decoded: Vec<u8> = percent::form_decoded(member).collect();
         let mut letters = String::with_capacity(decoded.len());
         for c in String::from_utf8_lossy(&decoded).chars() {
             match in_ascii(c) {
@@ -58,7 +58,7 @@ impl Hidden {
         if token.iter().all(is_of_word) {
             return Hidden::default();
         }
-        let decoded: Vec<u8> = uri::form_decoded(token).collect();
+        let decoded: Vec<u8> = percent::form_decoded(token).collect();
         let is = |name: &str| {
             let mut words = decoded.split(|byte| !is_of_word(byte));
             words.any(|word| word.eq_ignore_ascii_case(name.as_bytes()))

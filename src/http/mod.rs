@@ -9,6 +9,7 @@ mod fields;
 pub mod jwt;
 pub mod list;
 mod packed;
+pub mod percent;
 pub mod range;
 pub mod search;
 pub mod structured;

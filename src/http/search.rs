@@ -8,7 +8,7 @@ use sfv::visitor::{
 };
 use sfv::{BareItemFromInput, KeyRef, Parser};
 
-use super::{Fields, uri};
+use super::{Fields, percent};
 use crate::heap::texts;
 use crate::sorting::sort_by;
 
@@ -88,9 +88,9 @@ impl SearchVariance {
             if i > 0 {
                 canonical.push(b'&');
             }
-            uri::push_escaped(&mut canonical, name.as_bytes());
+            percent::push_escaped(&mut canonical, name.as_bytes());
             canonical.push(b'=');
-            uri::push_escaped(&mut canonical, decoded(value).as_bytes());
+            percent::push_escaped(&mut canonical, decoded(value).as_bytes());
         }
         Some(canonical)
     }
@@ -105,7 +105,7 @@ impl SearchVariance {
 
 /// Without escapes, as a form's data is read: what is not UTF-8 becomes U+FFFD.
 fn decoded(component: &[u8]) -> String {
-    let bytes: Vec<u8> = uri::form_decoded(component).collect();
+    let bytes: Vec<u8> = percent::form_decoded(component).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -115,7 +115,7 @@ impl fmt::Display for SearchVariance {
             let mut text = Vec::new();
             for (i, name) in names.iter().enumerate() {
                 text.extend_from_slice(if i == 0 { b"\"" } else { b" \"" });
-                uri::push_escaped(&mut text, name.as_bytes());
+                percent::push_escaped(&mut text, name.as_bytes());
                 text.push(b'"');
             }
             String::from_utf8_lossy(&text).into_owned()

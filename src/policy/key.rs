@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{KeyOptions, Options};
 use crate::http::search::SearchVariance;
-use crate::http::{RequestHead, uri};
+use crate::http::{RequestHead, percent, uri};
 
 /// Whether content is part of a key.
 #[must_use]
@@ -177,10 +177,10 @@ pub(super) fn uri_on(scheme: &[u8], authority: &[u8], target: &[u8], key: &KeyOp
 }
 
 fn with_target(mut host: Vec<u8>, target: &[u8]) -> Vec<u8> {
-    if uri::is_normalised(target) {
+    if percent::is_normalised(target) {
         host.extend_from_slice(target);
     } else {
-        uri::push_normalised(&mut host, target);
+        percent::push_normalised(&mut host, target);
     }
     host
 }

@@ -8,7 +8,7 @@ use larder::http::coding::{Accepted, Coding};
 use larder::http::etag::{self, EntityTag};
 use larder::http::range::{self, Selection};
 use larder::http::search::SearchVariance;
-use larder::http::{date, list, structured, uri, weighted};
+use larder::http::{date, list, percent, structured, uri, weighted};
 use larder::policy;
 use larder::time::Timestamp;
 
@@ -91,12 +91,12 @@ pub fn etags(value: &[u8]) {
 pub fn uris(value: &[u8]) {
     let normalised = |value: &[u8]| {
         let mut normal = Vec::new();
-        uri::push_normalised(&mut normal, value);
+        percent::push_normalised(&mut normal, value);
         normal
     };
     let normal = normalised(value);
     assert_eq!(normalised(&normal), normal);
-    let _ = (uri::host_and_port(value), uri::form_decoded(value).count(), uri::split_query(value));
+    let _ = (uri::host_and_port(value), percent::form_decoded(value).count(), uri::split_query(value));
     let _ = uri::resolve(b"http", b"h", b"/a/b?c", value);
     let (field, query) = value.split_at(value.iter().position(|b| *b == b'\n').unwrap_or(value.len()));
     let variance = SearchVariance::parse(field);

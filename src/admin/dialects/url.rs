@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use crate::admin::Problem;
-use crate::http::RequestHead;
+use crate::http::{RequestHead, percent};
 use crate::invalidation::{Selector, Term, hostname};
 use crate::json::shortened;
 
@@ -156,24 +156,13 @@ pub fn percent_decoded(text: &str) -> Result<String, Problem> {
 /// # Errors
 /// When they do not, or the result is not UTF-8; in words.
 pub fn unescaped(text: &str, form: bool) -> Result<String, String> {
-    let wrong = || format!("\"{text}\" is not percent-encoded UTF-8");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        if *byte != b'%' {
-            bytes.push(if form && *byte == b'+' { b' ' } else { *byte });
-            continue;
-        }
-        let (digits, after) = after.split_at_checked(2).ok_or_else(wrong)?;
-        let digits = core::str::from_utf8(digits).map_err(|_| wrong())?;
-        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-        rest = after;
+    let bytes = text.as_bytes();
+    let decoded =
+        if form { percent::form_decoded(bytes).collect() } else { percent::decoded(bytes).collect() };
+    match String::from_utf8(decoded) {
+        Ok(decoded) if percent::is_well_formed(bytes) => Ok(decoded),
+        _ => Err(format!("{:?} is not percent-encoded UTF-8", shortened(text))),
     }
-    String::from_utf8(bytes).map_err(|_| wrong())
 }
 
 /// The parameters of the query of a path as they are written.

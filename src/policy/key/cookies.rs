@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use crate::http::{Fields, uri};
+use crate::http::{Fields, percent};
 
 /// What a key has for a cookie; none when nobody finds it.
 pub(super) fn part<'a>(fields: &'a Fields, name: &str) -> Option<Cow<'a, [u8]>> {
@@ -84,7 +84,7 @@ fn is_regular(line: &[u8]) -> bool {
 
 /// Whether somebody might find a cookie of this name in a text.
 fn mentions(text: &[u8], name: &str) -> bool {
-    let text: Vec<u8> = uri::form_decoded(text).collect();
+    let text: Vec<u8> = percent::form_decoded(text).collect();
     let name = name.as_bytes();
     text.windows(name.len()).enumerate().any(|(at, found)| {
         let is_name = found.iter().zip(name).all(|(a, b)| loosely(*a) == loosely(*b));

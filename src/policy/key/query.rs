@@ -1,7 +1,7 @@
 //! Which parameters of a query are part of the key, and which reach the origin.
 
 use crate::config::{KeyOptions, Options, QueryKey};
-use crate::http::{RequestHead, uri};
+use crate::http::{RequestHead, percent, uri};
 use crate::sorting::sort_by;
 
 /// The path and query as the options let it count; `kept` is where it is put when that is not how it came.
@@ -35,7 +35,9 @@ fn reduced<'a>(
     let mut parameters: Vec<&[u8]> = parameters(query).filter(keeps).collect();
     if sorted {
         // Stable: the order of parameters with the same name may mean something.
-        sort_by(&mut parameters, |a, b| uri::form_decoded(name_of(a)).cmp(uri::form_decoded(name_of(b))));
+        sort_by(&mut parameters, |a, b| {
+            percent::form_decoded(name_of(a)).cmp(percent::form_decoded(name_of(b)))
+        });
     }
     *kept = with_query(path, &parameters);
     kept
@@ -72,7 +74,7 @@ fn counts(parameter: &[u8], key: &KeyOptions) -> bool {
 
 /// Whether a parameter's name, escapes undone, is the pattern; a `*` at its end stands for anything.
 fn matches(name: &[u8], pattern: &str) -> bool {
-    let mut name = uri::form_decoded(name);
+    let mut name = percent::form_decoded(name);
     match pattern.strip_suffix('*') {
         Some(prefix) => prefix.bytes().all(|b| name.next() == Some(b)),
         None => name.eq(pattern.bytes()),
