@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use super::extension::{agrees, is_plain};
 use super::names::{FieldName, Method};
 use super::path::PathPattern;
-use super::pattern::{HostPattern, TypePattern, ValuePattern, without_port};
+use super::pattern::{HostPattern, TypePattern, ValuePattern};
 use super::text::{text, texts};
 use super::units::StatusRange;
 use crate::http::RequestHead;
+use crate::http::uri::hostname;
 use crate::json::{At, Json, Object, Read};
 
 /// The conditions of a rule. Those that are left out always hold; of a list of values, any will do.
@@ -49,7 +50,7 @@ impl<'r> Target<'r> {
 
     /// The authority without its port.
     pub(super) fn host(&self) -> &[u8] {
-        without_port(&self.authority)
+        hostname(&self.authority)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::spelling::plain_literal;
 use super::text::Text;
+use crate::http::uri::hostname;
 
 /// The longest pattern of a rule, in bytes. Beyond it the configuration is refused.
 pub(super) const PATTERN_BYTES_MAX: usize = 1024;
@@ -104,7 +105,7 @@ impl Text for HostPattern {
             return None;
         }
         let glob = Glob::parse(&text.to_ascii_lowercase(), 1)?;
-        Some(HostPattern { glob, has_port: without_port(text.as_bytes()).len() < text.len() })
+        Some(HostPattern { glob, has_port: hostname(text.as_bytes()).len() < text.len() })
     }
 }
 
@@ -122,14 +123,6 @@ impl HostPattern {
     /// `authority` and `host` in lower case, the host being the authority without its port.
     pub(super) fn matches(&self, authority: &[u8], host: &[u8]) -> bool {
         self.glob.matches(if self.has_port { authority } else { host })
-    }
-}
-
-/// The host of an authority.
-pub(super) fn without_port(authority: &[u8]) -> &[u8] {
-    match authority.iter().rposition(|&b| b == b':' || b == b']') {
-        Some(at) if authority.get(at) == Some(&b':') => authority.get(..at).unwrap_or(authority),
-        _ => authority,
     }
 }
 
@@ -209,7 +202,7 @@ mod tests {
             ("[::1]", "[::2]", false),
         ] {
             let compiled = HostPattern::from_text(pattern).unwrap();
-            let host = without_port(authority.as_bytes());
+            let host = hostname(authority.as_bytes());
             assert_eq!(compiled.matches(authority.as_bytes(), host), matches, "{pattern} {authority}");
             assert!(!matches || host.ends_with(compiled.suffix()), "{pattern} {authority}");
         }

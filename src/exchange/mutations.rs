@@ -8,7 +8,7 @@
 use crate::admin::Limiter;
 use crate::cache::{Context, Host};
 use crate::config::{Mutation, Options, Rate};
-use crate::http::{RequestHead, ResponseHead};
+use crate::http::{RequestHead, ResponseHead, uri};
 use crate::invalidation::{Backlog, Invalidation, Mode, Selector, Source, Tag, Term};
 use crate::outcome::metrics::Counter;
 use crate::policy::unsafe_methods;
@@ -50,7 +50,7 @@ pub(super) fn invalidate(
 fn groups(target: &[u8], response: &ResponseHead) -> Option<Selector> {
     let names = unsafe_methods::invalidated_groups(response);
     let tags: Vec<Tag> = names.iter().filter_map(|name| Tag::new(name)).collect();
-    let authority = target.split(|b| *b == b'/').next().unwrap_or_default();
+    let authority = uri::authority(target);
     let terms = [Selector::Host(authority.to_vec()), Selector::Tags(tags.clone())];
     (!tags.is_empty()).then(|| Selector::And(terms.into_iter().map(Term::is).collect()))
 }

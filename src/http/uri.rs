@@ -22,12 +22,52 @@ pub(super) fn push_lower_case(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// The scheme of a URL, where it has one, and what comes behind its `://`; one in a path or a query is none.
+#[must_use]
+pub fn split_scheme(url: &str) -> (Option<&str>, &str) {
+    match url.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?', '#']) => (Some(scheme), rest),
+        _ => (None, url),
+    }
+}
+
+/// Whether a scheme is `http` or `https`, in either case (RFC 3986 §3.1).
+#[must_use]
+pub fn is_http(scheme: &str) -> bool {
+    default_port(scheme.as_bytes()).is_some()
+}
+
+/// The authority of a URL without its scheme, and what comes behind it.
+#[must_use]
+pub fn split_authority(rest: &str) -> (&str, &str) {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest.split_at_checked(end).unwrap_or((rest, ""))
+}
+
+/// The authority of a canonical URI, `host[:port]/path?query`.
+#[must_use]
+pub fn authority(canonical: &[u8]) -> &[u8] {
+    canonical.split(|b| *b == b'/').next().unwrap_or_default()
+}
+
+/// The host of an authority: what comes before its port.
+#[must_use]
+pub fn hostname(authority: &[u8]) -> &[u8] {
+    let port = authority.iter().rposition(|b| *b == b':');
+    match port.and_then(|at| authority.split_at_checked(at)) {
+        // Not the colons within an IPv6 address.
+        Some((name, port)) if !port.contains(&b']') && (!name.contains(&b':') || name.ends_with(b"]")) => {
+            name
+        }
+        _ => authority,
+    }
+}
+
 /// The host and, where it is written, the port without leading zeros.
 #[must_use]
 pub fn host_and_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let Some(colon) = authority.iter().rposition(|b| *b == b':') else { return (authority, None) };
-    let (host, port) = authority.split_at(colon);
-    let port = port.get(1..).unwrap_or_default();
+    let host = hostname(authority);
+    let Some(port) = authority.get(host.len() + 1..) else { return (authority, None) };
     if !port.iter().all(u8::is_ascii_digit) {
         return (authority, None);
     }
@@ -180,6 +220,47 @@ mod tests {
             push_host(&mut out, scheme.as_bytes(), authority.as_bytes());
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{scheme} {authority}");
         }
+    }
+
+    #[test]
+    fn a_url_is_split_where_its_scheme_and_its_authority_end() {
+        for (url, scheme, authority, rest) in [
+            ("http://h/a", Some("http"), "h", "/a"),
+            ("HTTPS://h:1?a", Some("HTTPS"), "h:1", "?a"),
+            ("h/a", None, "h", "/a"),
+            ("h", None, "h", ""),
+            ("h/a?u=http://x/", None, "h", "/a?u=http://x/"),
+            ("h?u=http://x/", None, "h", "?u=http://x/"),
+            ("h#http://x/", None, "h", "#http://x/"),
+            ("http://h/a?u=http://x/", Some("http"), "h", "/a?u=http://x/"),
+            ("/http://x", None, "", "/http://x"),
+            ("", None, "", ""),
+        ] {
+            let (found, behind) = split_scheme(url);
+            assert_eq!((found, split_authority(behind)), (scheme, (authority, rest)), "{url}");
+        }
+        assert!(is_http("http") && is_http("HTTPS") && !is_http("ftp") && !is_http(""));
+        assert_eq!((authority(b"h:1/a/b"), authority(b"h")), (&b"h:1"[..], &b"h"[..]));
+    }
+
+    #[test]
+    fn a_host_name_ends_before_its_port() {
+        for (authority, host, port) in [
+            ("a.example", "a.example", None),
+            ("a.example:8080", "a.example", Some("8080")),
+            ("a.example:0080", "a.example", Some("80")),
+            ("a.example:", "a.example", Some("")),
+            ("[::1]", "[::1]", None),
+            ("[::1]:8080", "[::1]", Some("8080")),
+            ("::1", "::1", None),
+            ("", "", None),
+        ] {
+            assert_eq!(hostname(authority.as_bytes()), host.as_bytes(), "{authority}");
+            let found = host_and_port(authority.as_bytes());
+            assert_eq!(found, (host.as_bytes(), port.map(str::as_bytes)), "{authority}");
+        }
+        // No port is a port by its digits alone.
+        assert_eq!(host_and_port(b"a:b"), (&b"a:b"[..], None));
     }
 
     #[test]

@@ -6,8 +6,9 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::selector::{Subject, automatic, hostname};
+use super::selector::{Subject, automatic};
 use super::{Selector, Tag};
+use crate::http::uri::{authority, hostname};
 
 /// The deepest path that is looked up as a prefix, in slashes. Beyond it a prefix is filed under its start, and so covers
 /// more than it names.
@@ -197,7 +198,7 @@ impl Keys {
     pub(super) fn host(self, selector: &Selector) -> Option<u64> {
         let host = match selector {
             Selector::Uri(uri) | Selector::UriAnyQuery(uri) | Selector::Prefix(uri) => {
-                let host = uri.split(|b| *b == b'/').next().unwrap_or_default();
+                let host = authority(uri);
                 (host.len() < uri.len()).then_some(host)?
             }
             Selector::And(terms) => terms.iter().find_map(|term| match &term.selector {

@@ -1,8 +1,9 @@
 //! Whether a selector covers a stored response, by looking at it. Patterns are compiled once.
 
 use super::pattern::{Matched, Pattern};
-use super::selector::{Part, Selector, Subject, automatic, hostname, media_type};
+use super::selector::{Part, Selector, Subject, automatic, media_type};
 use super::work::Work;
+use crate::http::uri::hostname;
 
 /// How many bytes or tags are compared in the time in which a regular expression takes a byte.
 const COMPARED_PER_UNIT: usize = 16;

@@ -24,7 +24,7 @@ pub use index::{Full, Index};
 pub use literal::said;
 pub use matcher::Matcher;
 pub use pattern::{Matched, PATTERN_BYTES_MAX, Pattern};
-pub use selector::{Part, Selector, Subject, Term, hostname, media_range, status};
+pub use selector::{Part, Selector, Subject, Term, media_range, status};
 pub use since::Verdict;
 pub use tag::{Separators, TAG_BYTES_MAX, Tag, TagLimit, fact, groups_of, tags_of};
 pub use work::{CALLBACK_WORK_MAX, Pace, TICK_WORK_MAX, VERDICT_WORK_MAX, Work};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Tag;
+use crate::http::uri;
 use crate::time::Timestamp;
 
 /// Which stored responses an invalidation covers.
@@ -116,7 +117,7 @@ impl<'a> Subject<'a> {
     /// Host and port.
     #[must_use]
     pub fn authority(&self) -> &'a [u8] {
-        self.uri.split(|b| *b == b'/').next().unwrap_or_default()
+        uri::authority(self.uri)
     }
 
     /// The URI without its query.
@@ -148,26 +149,13 @@ pub(super) fn media_type(content_type: &[u8]) -> &[u8] {
     content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii()
 }
 
-/// The host name of an authority, without its port.
-#[must_use]
-pub fn hostname(authority: &[u8]) -> &[u8] {
-    let port = authority.iter().rposition(|b| *b == b':');
-    match port.and_then(|at| authority.split_at_checked(at)) {
-        // Not the colons within an IPv6 address.
-        Some((name, port)) if !port.contains(&b']') && (!name.contains(&b':') || name.ends_with(b"]")) => {
-            name
-        }
-        _ => authority,
-    }
-}
-
 /// The selector that an automatic tag stands for: `host:…`, `status:…`, `type:…`.
 pub(super) fn automatic(tag: &Tag) -> Option<Selector> {
     let (kind, value) = tag.as_str().split_once(':')?;
     match kind {
         "host" => {
             let host = value.to_ascii_lowercase().into_bytes();
-            let has_port = hostname(&host).len() < host.len();
+            let has_port = uri::hostname(&host).len() < host.len();
             Some(if has_port { Selector::Host(host) } else { Selector::Hostname(host) })
         }
         "status" => status(value),
@@ -201,21 +189,6 @@ mod tests {
     use super::*;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn a_host_name_ends_before_its_port() {
-        let cases = [
-            ("a.example", "a.example"),
-            ("a.example:8080", "a.example"),
-            ("[::1]", "[::1]"),
-            ("[::1]:8080", "[::1]"),
-            ("::1", "::1"),
-            ("", ""),
-        ];
-        for (authority, expected) in cases {
-            assert_eq!(hostname(authority.as_bytes()), expected.as_bytes(), "{authority}");
-        }
-    }
 
     #[test]
     fn automatic_tags_stand_for_selectors() {

@@ -124,20 +124,12 @@ pub fn variant(primary: &[u8], nominated: &[String], request: &RequestHead, opti
 ///
 /// What is wrong with the URL.
 pub fn uri_of(url: &str, key: &KeyOptions) -> Result<Vec<u8>, &'static str> {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest))
-            if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
-        {
-            (Some(scheme), rest)
-        }
-        Some((before, _)) if !before.contains(['/', '?', '#']) => {
-            return Err("the scheme is neither http nor https");
-        }
-        _ => (None, url),
-    };
-    let rest = rest.split('#').next().unwrap_or_default().as_bytes();
-    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-    let (authority, target) = rest.split_at(end);
+    let (scheme, rest) = uri::split_scheme(url);
+    if scheme.is_some_and(|scheme| !uri::is_http(scheme)) {
+        return Err("the scheme is neither http nor https");
+    }
+    let (authority, target) = uri::split_authority(rest.split('#').next().unwrap_or_default());
+    let (authority, target) = (authority.as_bytes(), target.as_bytes());
     let (name, _) = uri::host_and_port(authority);
     if name.is_empty() {
         return Err("the URL has no host");
@@ -162,8 +154,8 @@ pub fn uri_of(url: &str, key: &KeyOptions) -> Result<Vec<u8>, &'static str> {
 /// What a canonical URI comes to by other options: as its request counts by them.
 #[must_use]
 pub fn reduced(uri: &[u8], key: &KeyOptions) -> Vec<u8> {
-    let host = uri.iter().position(|b| *b == b'/').unwrap_or(uri.len());
-    let (host, target) = uri.split_at_checked(host).unwrap_or((uri, b""));
+    let host = uri::authority(uri);
+    let target = uri.get(host.len()..).unwrap_or_default();
     let mut kept = Vec::new();
     [host, counted(target, key, &mut kept)].concat()
 }

@@ -1,7 +1,7 @@
 //! Commands without a body: what JSON says in fields, the query says in parameters. Where Envoy does not show bodies to
 //! the filter there is no other way, and a command line is shorter.
 
-use super::url::{raw_parameters, unescaped, wrong_host};
+use super::url::{may_be_authority, raw_parameters, unescaped, wrong_host};
 use crate::admin::Problem;
 use crate::json::{DUPLICATE, Json, repeated, shortened};
 
@@ -95,7 +95,7 @@ fn joined(host: Option<&Json>, path: &Json) -> Result<Json, Problem> {
     let Some(host) = host.and_then(Json::text) else {
         return Err(Problem::at("path", "expected the parameter host beside it"));
     };
-    if host.contains(['/', '?', '#', '@', ' ', '*']) {
+    if !may_be_authority(host) {
         return Err(Problem::at("host", wrong_host(host)));
     }
     Ok(Json::Text(format!("{host}{path}")))

@@ -112,9 +112,9 @@ fn question(
     if lines.len() > FIELDS_MAX {
         return Err(Problem::at("headers", format!("expected at most {FIELDS_MAX}")));
     }
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let (scheme, rest) = uri::split_scheme(url);
+    let scheme = scheme.unwrap_or("http").to_ascii_lowercase();
+    let (authority, path) = uri::split_authority(rest);
     let path = path.split('#').next().unwrap_or_default();
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     // As clients spell the host of a URL.
@@ -192,6 +192,17 @@ mod tests {
         let lines =
             [(":method", "HEAD"), (":scheme", "http"), (":authority", "h"), (":path", "/"), ("x", "1")];
         assert_eq!(post.request.fields, Fields::from_iter(lines));
+        // A scheme in a query is none, and one in capitals is the same.
+        for (url, scheme, path) in
+            [("h/r?u=http://x/", "http", "/r?u=http://x/"), ("HTTPS://h/", "https", "/")]
+        {
+            let text = format!(r#"{{"url":"{url}"}}"#);
+            let Ok(Command::Explain(ask)) = send("POST /_larder/explain", &[], &text) else {
+                panic!("{url}")
+            };
+            let lines = [(":method", "GET"), (":scheme", scheme), (":authority", "h"), (":path", path)];
+            assert_eq!(ask.request.fields, Fields::from_iter(lines), "{url}");
+        }
     }
 
     #[test]

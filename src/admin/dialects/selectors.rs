@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::reader::Reader;
-use crate::invalidation::{
-    Matcher, Part, Pattern, Selector, Subject, Tag, Term, hostname, media_range, said, status,
-};
+use super::url::{is_absolute, may_be_authority};
+use crate::http::uri::{authority, hostname, split_scheme};
+use crate::invalidation::{Matcher, Part, Pattern, Selector, Subject, Tag, Term, media_range, said, status};
 use crate::json::{At, Json, Path, Read, boolean, unknown};
 use crate::sorting::sort_by;
 use crate::time::Timestamp;
@@ -281,7 +281,7 @@ fn read_authority(at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
         let uri = (reader.canonical)(&format!("{scheme}://{authority}/"));
         uri.is_ok_and(|uri| uri.strip_suffix(b"/") == Some(authority.as_bytes()))
     };
-    if authority.contains(['/', '?', '#', '@', ' ', '*']) || !(stands_so("http") || stands_so("https")) {
+    if !may_be_authority(&authority) || !(stands_so("http") || stands_so("https")) {
         return Err(
             at.wrong("an authority", "a host with its port, or without the default one of the scheme")
         );
@@ -315,9 +315,9 @@ fn url_glob(part: Part, text: &str) -> Selector {
         // Tags are told apart by case.
         Part::Tags => return Selector::Glob(part, text.into()),
     }
-    let text = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
-    let host = text.find('/').unwrap_or(text.len());
-    let (host, path) = text.split_at_checked(host).unwrap_or((text, ""));
+    let text = if is_absolute(text) { split_scheme(text).1 } else { text };
+    // A question mark stands for a character here.
+    let (host, path) = text.split_at_checked(text.find('/').unwrap_or(text.len())).unwrap_or((text, ""));
     Selector::Glob(part, format!("{}{path}", host.to_ascii_lowercase()).into())
 }
 
@@ -408,8 +408,7 @@ fn shown_term(term: &Term) -> Value {
 
 /// A canonical URI as a URL: without a scheme, unless it would be read as another then.
 fn url(uri: &[u8]) -> String {
-    let authority = uri.split(|b| *b == b'/').next().unwrap_or_default();
-    let scheme = if authority.ends_with(b":80") { "https://" } else { "" };
+    let scheme = if authority(uri).ends_with(b":80") { "https://" } else { "" };
     format!("{scheme}{}", String::from_utf8_lossy(uri))
 }
 
@@ -455,6 +454,7 @@ mod tests {
             ),
             (r#"{"glob":"/img/*.png"}"#, glob("/img/*.png")),
             (r#"{"glob":"https://CDN.example/A*"}"#, glob("cdn.example/A*")),
+            (r#"{"glob":"HTTP://CDN.example?A*"}"#, glob("cdn.example?a*")),
             (r#"{"regex":"\\.css$"}"#, Selector::Regex(Part::Url, "\\.css$".into())),
             (r#"{"host_regex":"^www\\."}"#, Selector::Regex(Part::Host, "^www\\.".into())),
             (r#"{"host_glob":"*.Example"}"#, Selector::Glob(Part::Host, "*.example".into())),

@@ -2,8 +2,8 @@
 
 use super::reader::Reader;
 use crate::admin::Problem;
-use crate::http::{RequestHead, percent};
-use crate::invalidation::{Selector, Term, hostname};
+use crate::http::{RequestHead, percent, uri};
+use crate::invalidation::{Selector, Term};
 use crate::json::shortened;
 
 /// The most query parameters that are read. Beyond it the request is refused with a 400.
@@ -15,12 +15,11 @@ impl Reader<'_> {
     /// # Errors
     /// When it is not one; the message says what was expected.
     pub fn uri(&self, url: &str) -> Result<Vec<u8>, String> {
-        let absolute = match url.split_once("://") {
+        let absolute = match uri::split_scheme(url) {
             _ if url.starts_with('/') => return Err(expected(url)),
-            Some(("http" | "https", _)) => (self.canonical)(url),
-            Some((scheme, _)) if scheme.contains(['/', '?']) => (self.canonical)(&format!("http://{url}")),
-            Some(_) => return Err(expected(url)),
-            None => (self.canonical)(&format!("http://{url}")),
+            (Some(scheme), _) if uri::is_http(scheme) => (self.canonical)(url),
+            (Some(_), _) => return Err(expected(url)),
+            (None, _) => (self.canonical)(&format!("http://{url}")),
         };
         absolute.map_err(|why| format!("{}: {why}", expected(url)))
     }
@@ -63,10 +62,10 @@ impl Reader<'_> {
     /// When it is not a host.
     pub fn host(&self, host: &str) -> Result<Selector, String> {
         let wrong = || wrong_host(host);
-        if host.contains(['/', '?', '#', '@', ' ', '*']) {
+        if !may_be_authority(host) {
             return Err(wrong());
         }
-        let has_port = hostname(host.as_bytes()).len() < host.len();
+        let has_port = uri::hostname(host.as_bytes()).len() < host.len();
         // So that the default port of either scheme is dropped as it is from the URIs.
         let scheme = if host.ends_with(":443") { "https" } else { "http" };
         let mut uri = (self.canonical)(&format!("{scheme}://{host}/")).map_err(|_| wrong())?;
@@ -84,7 +83,7 @@ impl Reader<'_> {
     pub fn target(&self, request: &RequestHead, path: &str) -> Result<Vec<u8>, Problem> {
         let text = |bytes| core::str::from_utf8(bytes).map_err(|_| Problem::bad("the target is not UTF-8"));
         // Clients of proxies, as Varnish's are, put the URL whole into the request line.
-        if path.starts_with("http://") || path.starts_with("https://") {
+        if is_absolute(path) {
             return self.uri(path).map_err(Problem::bad);
         }
         let (scheme, authority) = (text(request.scheme())?, text(request.authority())?);
@@ -123,6 +122,16 @@ pub fn all_forms(selector: Selector, forms: &dyn Fn(&[u8]) -> Vec<Selector>) -> 
 
 fn expected(url: &str) -> String {
     format!("{:?} is not an absolute URL; expected one such as \"https://host/path\"", shortened(url))
+}
+
+/// Whether a URL has one of the schemes of HTTP before it.
+pub fn is_absolute(url: &str) -> bool {
+    uri::split_scheme(url).0.is_some_and(uri::is_http)
+}
+
+/// Whether a text has nothing in it that no host has, or that would be taken for more than that.
+pub fn may_be_authority(text: &str) -> bool {
+    !text.contains(['/', '?', '#', '@', ' ', '*'])
 }
 
 /// The error about what is no host.
@@ -195,6 +204,8 @@ mod tests {
                 ("https://Shop.Example:443/a?b=c", Some("shop.example/a?b=c")),
                 ("shop.example/a", Some("shop.example/a")),
                 ("shop.example", Some("shop.example/")),
+                ("HTTPS://shop.example:443/a", Some("shop.example/a")),
+                ("shop.example?u=http://x/", Some("shop.example/?u=http://x/")),
                 ("shop.example/a?u=http://x/", Some("shop.example/a?u=http://x/")),
                 ("/a", None),
                 ("ftp://shop.example/", None),

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::cache::{Ask, Context, Host, StreamId};
 use crate::config::{Config, Options, Reductions};
-use crate::http::{Fields, RequestHead};
+use crate::http::{Fields, RequestHead, uri};
 use crate::invalidation::Selector;
 use crate::policy::key::{self, KeyParts};
 use crate::sorting::sorted;
@@ -48,9 +48,9 @@ fn ask_with(
 
 /// The request that a URL would be asked with, for the rules that its key depends on.
 pub fn get(url: &str) -> RequestHead {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let at = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, "/"));
+    let (scheme, rest) = uri::split_scheme(url);
+    let scheme = scheme.unwrap_or("http");
+    let (authority, path) = uri::split_authority(rest);
     let mut fields = Fields::from_iter([(":method", "GET"), (":scheme", scheme), (":authority", authority)]);
     fields.push(":path", if path.is_empty() { "/" } else { path });
     RequestHead { fields, has_body: false }
@@ -71,6 +71,22 @@ pub fn forms_with(config: &Config, uri: &[u8], learned: &Reductions) -> Vec<Sele
         Some(keys) => {
             let forms = sorted(keys.iter().map(|options| key::reduced(uri, options)));
             forms.into_iter().filter(|form| form != uri).map(Selector::Uri).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_canonical_uri_with_a_url_in_its_query_is_asked_for_on_its_own_host() {
+        for (url, scheme) in [("h:81/r?u=http://x/", "http"), ("https://h:81/r?u=http://x/", "https")] {
+            let request = get(url);
+            let found = (request.scheme(), request.authority(), request.path());
+            assert_eq!(found, (scheme.as_bytes(), &b"h:81"[..], &b"/r?u=http://x/"[..]), "{url}");
         }
     }
 }

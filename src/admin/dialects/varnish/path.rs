@@ -5,6 +5,7 @@ use crate::admin::Problem;
 use crate::admin::dialects::reader::Reader;
 use crate::admin::dialects::selectors::{combined, covers_everything};
 use crate::http::RequestHead;
+use crate::http::uri::split_scheme;
 use crate::invalidation::{Part, Pattern, Selector, Term};
 
 /// How a path is meant, as `X-Purge-Method` says.
@@ -160,8 +161,8 @@ pub(super) fn own_host(request: &RequestHead, path: &str, reader: &Reader<'_>) -
 
 /// The path of a target in absolute form, as clients of proxies write it.
 fn after_host(path: &str) -> &str {
-    let Some((_, rest)) = path.split_once("://").filter(|(scheme, _)| !scheme.starts_with('/')) else {
-        return path;
-    };
-    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+    match split_scheme(path) {
+        (None, path) => path,
+        (Some(_), rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+    }
 }
