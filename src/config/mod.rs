@@ -45,6 +45,9 @@ pub use sections::{BreakerConfig, CacheStatusHeader, CollapseConfig, Fetch, Rate
 pub use tags::{TAG_HEADERS, TagHierarchy, TagsConfig};
 pub use unkeyed::{Treatment, Unkeyed};
 
+// The admin route reads durations as the configuration does.
+pub(crate) use units::duration;
+
 use core::cell::OnceCell;
 
 use crate::json::{At, Json, Path, Read, boolean};

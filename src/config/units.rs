@@ -135,7 +135,7 @@ fn status(number: u64) -> Option<u16> {
 
 /// A duration.
 #[inline(never)]
-pub(super) fn duration(at: &At<'_>) -> Read<Duration> {
+pub(crate) fn duration(at: &At<'_>) -> Read<Duration> {
     text(at).map(|Dur(duration)| duration)
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::reader::Reader;
 use super::url::{is_absolute, may_be_authority};
+use crate::config::duration;
 use crate::http::uri::{authority, hostname, split_scheme};
 use crate::invalidation::{Matcher, Part, Pattern, Selector, Subject, Tag, Term, media_range, said, status};
 use crate::json::{At, Json, Path, Read, boolean, unknown};
@@ -238,8 +239,7 @@ fn read_member(name: &str, at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
             .map(one_tag)
             .ok_or_else(|| at.wrong("the name of a rule", "printable text")),
         "older_than" => {
-            let age = duration_ms(at.string()?)
-                .ok_or_else(|| at.wrong("a duration", "one such as \"90s\" or \"12h\""))?;
+            let age = u64::try_from(duration(at)?.as_millis()).unwrap_or(u64::MAX);
             Ok(Selector::StoredBefore(Timestamp(reader.now.0.saturating_sub(age))))
         }
         "stored_before" => read_time(at).map(Selector::StoredBefore),
@@ -333,21 +333,6 @@ fn read_status(at: &At<'_>) -> Read<Selector> {
         value => status(&value.to_string()),
     };
     read.ok_or_else(|| at.wrong("a status code", "one such as 404, or a class such as \"4xx\""))
-}
-
-/// A duration such as `90s`, in milliseconds.
-fn duration_ms(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(ms)
 }
 
 /// A selector as this language writes it, for receipts, the journal and explanations: [`read`] reads it again.
@@ -484,6 +469,10 @@ mod tests {
             (r#"{"rule":"images"}"#, tags(&["rule:images"])),
             (r#"{"all":true}"#, Selector::All),
             (r#"{"all":true,"older_than":"1m"}"#, Selector::StoredBefore(Timestamp(fixture::NOW.0 - 60_000))),
+            (
+                r#"{"all":true,"older_than":"1h30m"}"#,
+                Selector::StoredBefore(Timestamp(fixture::NOW.0 - 5_400_000)),
+            ),
             (r#"{"all":true,"stored_before":5}"#, Selector::StoredBefore(Timestamp(5_000))),
             (
                 r#"{"host":"h","not":{"tag":"keep"}}"#,
@@ -515,7 +504,12 @@ mod tests {
             (r#"{"status":99}"#, "status: 99 is not a status code"),
             (r#"{"status":null}"#, "status: null is not a status code"),
             (r#"{"type":"html"}"#, "type: \"html\" is not a media type"),
-            (r#"{"older_than":"soon"}"#, "older_than: \"soon\" is not a duration"),
+            (
+                r#"{"older_than":"soon"}"#,
+                "older_than: \"soon\" is not a duration; expected a number and a unit (ms, s, m, h, d)",
+            ),
+            (r#"{"older_than":"30m1h"}"#, "older_than: \"30m1h\" is not a duration"),
+            (r#"{"older_than":90}"#, "older_than: 90 is not a duration"),
             (r#"{"and":[]}"#, "and: 0 elements; expected 1 to "),
             (r#"{"and":{"tag":"a"}}"#, "and: an object is not a list"),
             (r#"{"and":[{}]}"#, "and[0]: is empty; expected a condition"),
