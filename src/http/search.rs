@@ -1,13 +1,8 @@
 //! `No-Vary-Search` (draft-ietf-httpbis-no-vary-search): which parts of a query make no difference to the response.
 
-use core::convert::Infallible;
 use core::fmt;
 
-use sfv::visitor::{
-    DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor,
-};
-use sfv::{BareItemFromInput, KeyRef, Parser};
-
+use super::structured::{Item, Member, dictionary};
 use super::{Fields, percent};
 use crate::heap::texts;
 use crate::sorting::sort_by;
@@ -54,8 +49,30 @@ impl SearchVariance {
     /// Reads the field, its lines joined; what does not parse, or says something else than it may, is the default (§5.1).
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
-        let parsed = Parser::new(value).parse_dictionary_with_visitor(Members::default());
-        parsed.ok().and_then(Members::variance).unwrap_or_default()
+        SearchVariance::read(value).unwrap_or_default()
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        let mut members = dictionary(value, &["key-order", "params", "except"])?;
+        let mut take = |name| {
+            let at = members.iter().position(|(known, _)| *known == name)?;
+            Some(members.remove(at).1)
+        };
+        let any_order = match take("key-order") {
+            None => false,
+            Some(Member::Item(Item::Boolean(any))) => any,
+            Some(_) => return None,
+        };
+        let params = match (take("params"), take("except")) {
+            (None | Some(Member::Item(Item::Boolean(false))), None) => Params::AllBut(Vec::new()),
+            (Some(Member::List(names)), None) => Params::AllBut(names_of(names)?),
+            (Some(Member::Item(Item::Boolean(true))), None) => Params::Only(Vec::new()),
+            (Some(Member::Item(Item::Boolean(true))), Some(Member::List(names))) => {
+                Params::Only(names_of(names)?)
+            }
+            _ => return None,
+        };
+        Some(SearchVariance { params, any_order })
     }
 
     /// Whether the whole query selects, as if there were no such field.
@@ -131,110 +148,13 @@ impl fmt::Display for SearchVariance {
     }
 }
 
-/// The value of a member of the dictionary.
-#[derive(Default)]
-enum Member {
-    #[default]
-    Absent,
-    Flag(bool),
-    Names(Vec<String>),
-    Other,
-}
-
-/// The members that mean something, each with its last value (RFC 9651 §3.2); others are ignored.
-#[derive(Default)]
-struct Members {
-    key_order: Member,
-    params: Member,
-    except: Member,
-}
-
-impl Members {
-    fn variance(self) -> Option<SearchVariance> {
-        let any_order = match self.key_order {
-            Member::Absent => false,
-            Member::Flag(any) => any,
-            Member::Names(_) | Member::Other => return None,
-        };
-        let params = match (self.params, self.except) {
-            (Member::Absent | Member::Flag(false), Member::Absent) => Params::AllBut(Vec::new()),
-            (Member::Names(names), Member::Absent) => Params::AllBut(names_of(names)?),
-            (Member::Flag(true), Member::Absent) => Params::Only(Vec::new()),
-            (Member::Flag(true), Member::Names(names)) => Params::Only(names_of(names)?),
-            _ => return None,
-        };
-        Some(SearchVariance { params, any_order })
-    }
-}
-
-fn names_of(names: Vec<String>) -> Option<Vec<String>> {
-    let mut names: Vec<String> = names.iter().map(|name| decoded(name.as_bytes())).collect();
+/// The names in a list of strings.
+fn names_of(items: Vec<Item>) -> Option<Vec<String>> {
+    let name = |item: Item| item.string().map(|name| decoded(name.as_bytes()));
+    let mut names: Vec<String> = items.into_iter().map(name).collect::<Option<_>>()?;
     sort_by(&mut names, Ord::cmp);
     names.dedup();
     (names.len() <= NAMES_MAX).then_some(names)
-}
-
-impl<'de> DictionaryVisitor<'de> for Members {
-    type Out = Members;
-    type Error = Infallible;
-
-    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
-        Ok(match key.as_str() {
-            "key-order" => Some(Value(&mut self.key_order)),
-            "params" => Some(Value(&mut self.params)),
-            "except" => Some(Value(&mut self.except)),
-            _ => None,
-        })
-    }
-
-    fn finish(self) -> Result<Members, Infallible> {
-        Ok(self)
-    }
-}
-
-struct Value<'a>(&'a mut Member);
-
-impl<'de> EntryVisitor<'de> for Value<'_> {
-    type Error = Infallible;
-
-    fn item(self) -> Result<impl ItemVisitor<'de>, Infallible> {
-        *self.0 = Member::Other;
-        Ok(self)
-    }
-
-    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        *self.0 = Member::Names(Vec::new());
-        Ok(self)
-    }
-}
-
-impl<'de> ItemVisitor<'de> for Value<'_> {
-    type Out = ();
-    type Error = Infallible;
-
-    fn bare_item(
-        self,
-        item: BareItemFromInput<'de>,
-    ) -> Result<impl ParameterVisitor<'de, Out = ()>, Infallible> {
-        match (item, &mut *self.0) {
-            (BareItemFromInput::String(name), Member::Names(names)) => names.push(name.as_str().to_owned()),
-            (BareItemFromInput::Boolean(flag), Member::Other) => *self.0 = Member::Flag(flag),
-            (_, member) => *member = Member::Other,
-        }
-        Ok(Ignored)
-    }
-}
-
-impl<'de> InnerListVisitor<'de> for Value<'_> {
-    type Error = Infallible;
-
-    fn item(&mut self) -> Result<impl ItemVisitor<'de>, Infallible> {
-        Ok(Value(self.0))
-    }
-
-    fn finish(self) -> Result<impl ParameterVisitor<'de>, Infallible> {
-        Ok(Ignored)
-    }
 }
 
 #[cfg(test)]

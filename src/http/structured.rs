@@ -1,5 +1,6 @@
-//! Structured fields (RFC 9651) as caching uses them: targeted cache control (RFC 9213) and lists of strings such as
-//! `Cache-Groups` (RFC 9875). A field that does not parse is as good as absent.
+//! Structured fields (RFC 9651) as caching uses them: lists and dictionaries without their parameters, and on top of them
+//! targeted cache control (RFC 9213) and lists of strings such as `Cache-Groups` (RFC 9875). A field that does not parse is
+//! as good as absent.
 
 use core::convert::Infallible;
 
@@ -10,32 +11,68 @@ use sfv::{BareItemFromInput, KeyRef, Parser};
 
 use super::cache_control::CacheControl;
 
-/// Reads a targeted cache control field; none when it is empty or not a dictionary (RFC 9213 §2.1: then it "MUST be
-/// ignored").
-///
-/// A lifetime that is no integer counts as zero, as in `Cache-Control`.
+/// A member of a list or a dictionary.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Member {
+    /// One item.
+    Item(Item),
+    /// An inner list.
+    List(Vec<Item>),
+}
+
+/// A bare item, as far as anybody here looks at it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    /// A boolean.
+    Boolean(bool),
+    /// An integer.
+    Integer(i64),
+    /// A string.
+    String(String),
+    /// Any other.
+    Other,
+}
+
+impl Item {
+    /// The string that it is.
+    #[must_use]
+    pub fn string(self) -> Option<String> {
+        match self {
+            Item::String(text) => Some(text),
+            Item::Boolean(_) | Item::Integer(_) | Item::Other => None,
+        }
+    }
+}
+
+impl Member {
+    /// The string that it is.
+    #[must_use]
+    pub fn string(self) -> Option<String> {
+        match self {
+            Member::Item(item) => item.string(),
+            Member::List(_) => None,
+        }
+    }
+}
+
+/// The members of a list; none when it does not parse.
 #[must_use]
-pub fn targeted(value: &[u8]) -> Option<CacheControl> {
-    Parser::new(value).parse_dictionary_with_visitor(Targeted::default()).ok().flatten()
+pub fn list(value: &[u8]) -> Option<Vec<Member>> {
+    Parser::new(value).parse_list_with_visitor(List::default()).ok()
+}
+
+/// Those members of a dictionary whose keys are known, each with its last value (RFC 9651 §3.2: of equal keys the last one
+/// counts); none when it does not parse or has no member at all.
+#[must_use]
+pub fn dictionary(value: &[u8], known: &[&'static str]) -> Option<Vec<(&'static str, Member)>> {
+    let visitor = Dictionary { known, members: Vec::new(), is_empty: true };
+    Parser::new(value).parse_dictionary_with_visitor(visitor).ok().flatten()
 }
 
 /// Reads a list of strings, e.g. `Cache-Groups`; none when it does not parse, or when a member is no string.
 #[must_use]
 pub fn strings(value: &[u8]) -> Option<Vec<String>> {
-    Parser::new(value).parse_list_with_visitor(Strings::default()).ok().flatten()
-}
-
-/// The directives we know, each with its last value (RFC 9651 §3.2: of equal keys the last one counts).
-#[derive(Default)]
-struct Targeted {
-    members: Vec<(&'static str, Argument)>,
-    empty: Option<()>,
-}
-
-enum Argument {
-    Absent,
-    None,
-    Text(Vec<u8>),
+    list(value)?.into_iter().map(Member::string).collect()
 }
 
 const DIRECTIVES: [&str; 12] = [
@@ -53,96 +90,74 @@ const DIRECTIVES: [&str; 12] = [
     "stale-if-error",
 ];
 
-impl<'de> DictionaryVisitor<'de> for Targeted {
-    type Out = Option<CacheControl>;
-    type Error = Infallible;
-
-    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
-        self.empty = Some(());
-        let known = DIRECTIVES.iter().find(|directive| **directive == key.as_str());
-        Ok(known.map(|directive| {
-            self.members.retain(|(name, _)| name != directive);
-            Entry { directive, members: &mut self.members }
-        }))
-    }
-
-    fn finish(self) -> Result<Option<CacheControl>, Infallible> {
-        let mut control = CacheControl::default();
-        for (name, argument) in self.members {
-            let argument = match argument {
-                Argument::Absent => continue,
-                Argument::None => None,
-                Argument::Text(text) => Some(text),
-            };
+/// Reads a targeted cache control field; none when it is empty or not a dictionary (RFC 9213 §2.1: then it "MUST be
+/// ignored").
+///
+/// A lifetime that is no integer counts as zero, as in `Cache-Control`.
+#[must_use]
+pub fn targeted(value: &[u8]) -> Option<CacheControl> {
+    let mut control = CacheControl::default();
+    for (name, member) in dictionary(value, &DIRECTIVES)? {
+        let argument = match member {
+            Member::Item(Item::Boolean(false)) => continue,
+            Member::Item(Item::Integer(number)) => Some(number.to_string()),
+            Member::Item(Item::String(names)) if matches!(name, "no-cache" | "private") => Some(names),
             // What cannot be read of a field that parses is as restrictive as may be.
-            control.directive(name.as_bytes(), argument.as_deref());
-        }
-        Ok(self.empty.map(|()| control))
-    }
-}
-
-struct Entry<'a> {
-    directive: &'static str,
-    members: &'a mut Vec<(&'static str, Argument)>,
-}
-
-impl<'de> EntryVisitor<'de> for Entry<'_> {
-    type Error = Infallible;
-
-    fn item(self) -> Result<impl ItemVisitor<'de>, Infallible> {
-        Ok(self)
-    }
-
-    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        self.members.push((self.directive, Argument::None));
-        Ok(Ignored)
-    }
-}
-
-impl<'de> ItemVisitor<'de> for Entry<'_> {
-    type Out = ();
-    type Error = Infallible;
-
-    fn bare_item(
-        self,
-        item: BareItemFromInput<'de>,
-    ) -> Result<impl ParameterVisitor<'de, Out = ()>, Infallible> {
-        let argument = match item {
-            BareItemFromInput::Boolean(false) => Argument::Absent,
-            BareItemFromInput::Integer(n) => Argument::Text(i64::from(n).to_string().into_bytes()),
-            BareItemFromInput::String(text) if matches!(self.directive, "no-cache" | "private") => {
-                Argument::Text(text.as_str().as_bytes().to_vec())
-            }
-            _ => Argument::None,
+            Member::Item(_) | Member::List(_) => None,
         };
-        self.members.push((self.directive, argument));
-        Ok(Ignored)
+        control.directive(name.as_bytes(), argument.as_deref().map(str::as_bytes));
     }
+    Some(control)
 }
 
-/// None in place of the strings once a member was something else.
-struct Strings(Option<Vec<String>>);
+#[derive(Default)]
+struct List(Vec<Member>);
 
-impl Default for Strings {
-    fn default() -> Self {
-        Strings(Some(Vec::new()))
-    }
-}
-
-impl<'de> ListVisitor<'de> for Strings {
-    type Out = Option<Vec<String>>;
+impl<'de> ListVisitor<'de> for List {
+    type Out = Vec<Member>;
     type Error = Infallible;
 
     fn entry(&mut self) -> Result<impl EntryVisitor<'de>, Infallible> {
-        Ok(&mut *self)
+        self.0.push(Slot::EMPTY);
+        Ok(self.0.last_mut().map(Slot))
     }
 
-    fn finish(self) -> Result<Self::Out, Infallible> {
+    fn finish(self) -> Result<Vec<Member>, Infallible> {
         Ok(self.0)
     }
 }
 
-impl<'de> EntryVisitor<'de> for &mut Strings {
+struct Dictionary<'k> {
+    known: &'k [&'static str],
+    members: Vec<(&'static str, Member)>,
+    is_empty: bool,
+}
+
+impl<'de> DictionaryVisitor<'de> for Dictionary<'_> {
+    type Out = Option<Vec<(&'static str, Member)>>;
+    type Error = Infallible;
+
+    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
+        self.is_empty = false;
+        let Some(name) = self.known.iter().find(|name| **name == key.as_str()) else { return Ok(None) };
+        self.members.retain(|(known, _)| known != name);
+        self.members.push((name, Slot::EMPTY));
+        Ok(self.members.last_mut().map(|(_, member)| Slot(member)))
+    }
+
+    fn finish(self) -> Result<Self::Out, Infallible> {
+        Ok((!self.is_empty).then_some(self.members))
+    }
+}
+
+/// Where a member is put while it is read.
+struct Slot<'a>(&'a mut Member);
+
+impl Slot<'_> {
+    const EMPTY: Member = Member::Item(Item::Other);
+}
+
+impl<'de> EntryVisitor<'de> for Slot<'_> {
     type Error = Infallible;
 
     fn item(self) -> Result<impl ItemVisitor<'de>, Infallible> {
@@ -150,12 +165,24 @@ impl<'de> EntryVisitor<'de> for &mut Strings {
     }
 
     fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        self.0 = None;
+        *self.0 = Member::List(Vec::new());
+        Ok(self)
+    }
+}
+
+impl<'de> InnerListVisitor<'de> for Slot<'_> {
+    type Error = Infallible;
+
+    fn item(&mut self) -> Result<impl ItemVisitor<'de>, Infallible> {
+        Ok(Slot(self.0))
+    }
+
+    fn finish(self) -> Result<impl ParameterVisitor<'de>, Infallible> {
         Ok(Ignored)
     }
 }
 
-impl<'de> ItemVisitor<'de> for &mut Strings {
+impl<'de> ItemVisitor<'de> for Slot<'_> {
     type Out = ();
     type Error = Infallible;
 
@@ -163,9 +190,15 @@ impl<'de> ItemVisitor<'de> for &mut Strings {
         self,
         item: BareItemFromInput<'de>,
     ) -> Result<impl ParameterVisitor<'de, Out = ()>, Infallible> {
-        match (item, &mut self.0) {
-            (BareItemFromInput::String(text), Some(strings)) => strings.push(text.as_str().to_owned()),
-            _ => self.0 = None,
+        let item = match item {
+            BareItemFromInput::Boolean(value) => Item::Boolean(value),
+            BareItemFromInput::Integer(number) => Item::Integer(number.into()),
+            BareItemFromInput::String(text) => Item::String(text.as_str().to_owned()),
+            _ => Item::Other,
+        };
+        match self.0 {
+            Member::List(items) => items.push(item),
+            member @ Member::Item(_) => *member = Member::Item(item),
         }
         Ok(Ignored)
     }
@@ -178,6 +211,27 @@ mod tests {
     use core::time::Duration;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn members_are_items_or_lists_of_them_without_their_parameters() {
+        let text = |text: &str| Item::String(text.into());
+        let (one, flag) = (Member::Item(Item::Integer(1)), Member::Item(Item::Boolean(true)));
+        assert_eq!(
+            list(br#""a";p, 1, t, 1.5, ?1, ("b" 2;q c);r, ()"#),
+            Some(vec![
+                Member::Item(text("a")),
+                one.clone(),
+                Member::Item(Item::Other),
+                Member::Item(Item::Other),
+                flag.clone(),
+                Member::List(vec![text("b"), Item::Integer(2), Item::Other]),
+                Member::List(vec![]),
+            ])
+        );
+        let read = |value: &[u8]| dictionary(value, &["a", "b"]);
+        assert_eq!(read(b"b, a=(1), c=2, a=1"), Some(vec![("b", flag), ("a", one)]));
+        assert_eq!((read(b"c"), read(b""), read(b"a=")), (Some(vec![]), None, None));
+    }
 
     #[test]
     fn targeted_lifetimes_are_integers() {

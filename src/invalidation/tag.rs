@@ -5,13 +5,11 @@
 //! byte, in case too.
 
 use core::borrow::Borrow;
-use core::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
-use sfv::visitor::{EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ListVisitor, ParameterVisitor};
-use sfv::{BareItemFromInput, Parser};
 
 use crate::http::Fields;
+use crate::http::structured::{self, Member};
 use crate::sorting::sort_by;
 
 /// The longest tag in bytes that any configuration may allow. Beyond it a command is refused with a 400, and a response is
@@ -153,11 +151,8 @@ pub fn fact(name: &str, value: &str) -> Option<Tag> {
 #[must_use]
 pub fn groups_of(fields: &Fields, name: &str) -> Vec<String> {
     let Some(value) = fields.combined(name) else { return Vec::new() };
-    let mut strings = Strings(Vec::new());
-    match Parser::new(&value).parse_list_with_visitor(&mut strings) {
-        Ok(()) => strings.0,
-        Err(_) => Vec::new(),
-    }
+    let members = structured::list(&value).unwrap_or_default();
+    members.into_iter().filter_map(Member::string).collect()
 }
 
 /// How a field writes its tags.
@@ -236,51 +231,6 @@ impl Collector {
         sort_by(&mut self.tags, Ord::cmp);
         self.tags.dedup();
         if self.tags.len() > self.count_max { Err(TagLimit::Count) } else { Ok(self.tags) }
-    }
-}
-
-/// Collects the strings among the members of a structured-field list.
-struct Strings(Vec<String>);
-
-impl<'de> ListVisitor<'de> for &mut Strings {
-    type Out = ();
-    type Error = Infallible;
-
-    fn entry(&mut self) -> Result<impl EntryVisitor<'de>, Self::Error> {
-        Ok(Member(&mut self.0))
-    }
-
-    fn finish(self) -> Result<(), Self::Error> {
-        Ok(())
-    }
-}
-
-struct Member<'a>(&'a mut Vec<String>);
-
-impl<'de> ItemVisitor<'de> for Member<'_> {
-    type Out = ();
-    type Error = Infallible;
-
-    fn bare_item(
-        self,
-        item: BareItemFromInput<'de>,
-    ) -> Result<impl ParameterVisitor<'de, Out = ()>, Self::Error> {
-        if let BareItemFromInput::String(text) = item {
-            self.0.push(text.as_str().to_owned());
-        }
-        Ok(Ignored)
-    }
-}
-
-impl<'de> EntryVisitor<'de> for Member<'_> {
-    type Error = Infallible;
-
-    fn item(self) -> Result<impl ItemVisitor<'de>, Self::Error> {
-        Ok(self)
-    }
-
-    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Self::Error> {
-        Ok(Ignored)
     }
 }
 
