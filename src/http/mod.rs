@@ -5,6 +5,7 @@ pub mod coding;
 pub mod date;
 mod doubt;
 pub mod etag;
+mod field_facts;
 mod fields;
 pub mod jwt;
 pub mod list;
@@ -18,6 +19,8 @@ pub mod weighted;
 
 use core::net::IpAddr;
 
+pub(crate) use field_facts::marks;
+pub use field_facts::{Facts, facts};
 pub use fields::Fields;
 pub(crate) use fields::mark;
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::http::etag::{self, EntityTag};
 use crate::http::range::{self, Selection};
-use crate::http::{Fields, RequestHead, date};
+use crate::http::{Facts, Fields, RequestHead, date, facts};
 
 use super::StoredResponse;
 
@@ -116,10 +116,9 @@ fn unsatisfiable(stored: &StoredResponse, body_bytes: u64, age: Duration) -> Ans
 fn not_modified_fields(stored: &StoredResponse, age: Duration) -> Fields {
     let tagged = stored.fields.contains("etag");
     let is_sent = |name: &[u8]| match name {
-        b"content-encoding" | b"content-language" | b"content-length" | b"content-range"
-        | b"content-type" => false,
         b"last-modified" => !tagged,
-        _ => true,
+        // RFC 9110 §15.4.5: no "representation metadata other than the above listed fields".
+        _ => !facts(name).has(Facts::BODY.and(Facts::REPRESENTATION)),
     };
     with_age(stored.fields.kept(ROOM, |name, _| is_sent(name)), age)
 }
@@ -279,6 +278,9 @@ mod tests {
             &[
                 ("content-type", "a/b"),
                 ("content-encoding", "gzip"),
+                ("content-language", "de"),
+                ("content-md5", "x"),
+                ("content-digest", "x"),
                 ("content-location", "/x"),
                 ("etag", "\"x\""),
                 ("last-modified", OLD),

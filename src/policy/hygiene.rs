@@ -2,36 +2,14 @@
 
 use crate::config::{Options, SetCookie};
 use crate::http::cache_control::{Part, lower_case};
-use crate::http::{Fields, date, list, mark};
+use crate::http::{Facts, Fields, date, facts, list, mark, marks};
 use crate::time::Timestamp;
 
 use super::freshness::Control;
 use crate::sorting::sort_by;
 
-/// Fields of one connection or one hop, never stored.
-const HOP_BY_HOP: [&[u8]; 11] = [
-    b"connection",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-authentication-info",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-    // Made anew for each answer.
-    b"age",
-];
-
-/// So that most fields are compared with none of them.
-const HOP_BY_HOP_MARKS: u64 = {
-    let (mut marks, mut rest) = (0, HOP_BY_HOP.as_slice());
-    while let [name, others @ ..] = rest {
-        (marks, rest) = (marks | mark(name), others);
-    }
-    marks
-};
+/// So that most fields are not looked up.
+const HOP_BY_HOP_MARKS: u64 = marks(Facts::HOP_BY_HOP) | mark(b"age");
 
 /// The fields to store of a response that arrived at `response_time`.
 pub(super) fn stored_fields(
@@ -59,12 +37,12 @@ pub(super) fn stored_fields(
     stored
 }
 
-/// Whether a field concerns one hop only, whatever `Connection` says.
+/// Whether a field concerns one hop only, whatever `Connection` says; `Age` is made anew for each answer.
 #[must_use]
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
-    // What Envoy tells of one exchange with its upstream is not about the stored response either.
-    HOP_BY_HOP_MARKS & mark(name) != 0 && HOP_BY_HOP.contains(&name)
+    HOP_BY_HOP_MARKS & mark(name) != 0 && (facts(name).has(Facts::HOP_BY_HOP) || name == b"age")
         || name.starts_with(b":")
+        // What Envoy tells of one exchange with its upstream is not about the stored response either.
         || name.starts_with(b"x-envoy-")
 }
 

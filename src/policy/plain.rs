@@ -4,103 +4,24 @@
 //! a refresh, which is for everybody, and a failure that answers a request with it is taken for that request's own.
 
 use crate::config::{Options, Treatment};
-use crate::http::RequestHead;
+use crate::http::{Facts, RequestHead, facts};
 
 use super::key::KeyParts;
-
-/// What a client can do and wants. The cache's own fetches take it over, so that they are answered as its clients are.
-const PREFERENCES: [&[u8]; 17] = [
-    b"accept",
-    b"accept-charset",
-    b"accept-encoding",
-    b"accept-language",
-    b"device-memory",
-    b"dnt",
-    b"dpr",
-    b"ect",
-    b"origin",
-    b"prefer",
-    b"save-data",
-    b"sec-gpc",
-    b"upgrade-insecure-requests",
-    b"user-agent",
-    b"viewport-width",
-    b"width",
-    b"x-requested-with",
-];
-/// Families of them.
-const PREFERENCE_FAMILIES: [&[u8]; 1] = [b"sec-ch-"];
-
-/// What concerns one client, one connection (RFC 9110 §7.6.1), one client's stored copy, or Envoy's own router, which would
-/// obey it: ordinary, and nobody else's affair. None of it goes with a call of the root.
-const PERSONAL: [&[u8]; 50] = [
-    b"authorization",
-    b"b3",
-    b"baggage",
-    b"cache-control",
-    b"cdn-loop",
-    b"connection",
-    b"content-length",
-    b"content-type",
-    b"cookie",
-    b"early-data",
-    b"expect",
-    b"fastly-key",
-    b"forwarded",
-    b"from",
-    b"host",
-    b"if-match",
-    b"if-modified-since",
-    b"if-none-match",
-    b"if-range",
-    b"if-unmodified-since",
-    b"keep-alive",
-    b"larder-debug",
-    b"max-forwards",
-    b"pragma",
-    b"priority",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"purpose",
-    b"range",
-    b"referer",
-    b"request-id",
-    b"sec-purpose",
-    b"te",
-    b"traceparent",
-    b"tracestate",
-    b"trailer",
-    b"transfer-encoding",
-    b"true-client-ip",
-    b"upgrade",
-    b"via",
-    b"x-amzn-trace-id",
-    b"x-client-ip",
-    b"x-cloud-trace-context",
-    b"x-cluster-client-ip",
-    b"x-correlation-id",
-    b"x-forwarded-client-cert",
-    b"x-forwarded-for",
-    b"x-original-forwarded-for",
-    b"x-real-ip",
-    b"x-request-id",
-];
-/// Families of them.
-const PERSONAL_FAMILIES: [&[u8]; 8] =
-    [b"cf-", b"sec-fetch-", b"sentry-", b"uber-", b"x-b3-", b"x-datadog-", b"x-envoy-", b"x-ot-"];
 
 /// What proxies and edges in front tell the origin of every request: ordinary as well.
 const FAMILIES_OF_PROXIES: [&[u8]; 6] =
     [b"cloudfront-", b"fly-", b"x-amz-cf-", b"x-azure-", b"x-forwarded-", b"x-scheme"];
 
+/// Whether a field says what a client can do and wants. The cache's own fetches take it over, so that they are answered as
+/// its clients are.
 fn is_preference(name: &[u8]) -> bool {
-    PREFERENCES.contains(&name) || PREFERENCE_FAMILIES.iter().any(|family| name.starts_with(family))
+    facts(name).has(Facts::PREFERENCE)
 }
 
-/// Whether a field concerns one client, one connection or one request.
+/// Whether a field concerns one client, one connection or one request. None of it goes with a call of the root.
 #[must_use]
 pub fn is_personal(name: &[u8]) -> bool {
-    PERSONAL.contains(&name) || PERSONAL_FAMILIES.iter().any(|family| name.starts_with(family))
+    facts(name).has(Facts::PERSONAL.and(Facts::CONDITION).and(Facts::TRACE))
 }
 
 /// Whether a field is told by proxies in front.
@@ -200,6 +121,12 @@ mod tests {
             ("sec-fetch-mode", "navigate"),
             ("upgrade-insecure-requests", "1"),
             ("x-forwarded-for", "10.0.0.1"),
+            // What tracers of Envoy add to every request.
+            ("x-client-trace-id", "1"),
+            ("grpc-trace-bin", "AA"),
+            ("sw8", "1-a"),
+            ("sw8-correlation", "a"),
+            ("uberctx-key", "a"),
             ("x-forwarded-scheme", "https"),
             ("x-scheme", "https"),
             ("x-request-id", "1"),

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::config::{Options, SetCookie};
 use crate::http::etag::EntityTag;
 use crate::http::search::SearchVariance;
-use crate::http::{Fields, ResponseHead, date, list};
+use crate::http::{Facts, Fields, ResponseHead, date, facts, list};
 use crate::outcome::NotStored;
 use crate::time::Timestamp;
 
@@ -211,10 +211,7 @@ fn updated_fields(stored: &StoredResponse, response: &ResponseHead, options: &Op
         // A cookie for the client that asked must not reach others; the representation is confirmed all the same.
         let cookie = matches!(name, b"set-cookie" | b"set-cookie2") && options.set_cookie != SetCookie::Store;
         // They describe the body that is stored; a 304 has none.
-        let of_the_body = matches!(
-            name,
-            b"content-length" | b"content-encoding" | b"content-range" | b"content-md5" | b"content-digest"
-        );
+        let of_the_body = facts(name).has(Facts::BODY);
         let nominated = || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
         let hop_by_hop = hygiene::is_hop_by_hop(name) && name != b"age";
         !(cookie || of_the_body || hop_by_hop || nominated())

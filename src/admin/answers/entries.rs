@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::response::AdminResponse;
-use crate::http::Fields;
+use crate::http::{Facts, Fields, facts};
 use crate::invalidation::{Subject, Tag, Verdict};
 use crate::policy::StoredResponse;
 use crate::time::Timestamp;
@@ -156,9 +156,9 @@ fn in_full(entry: &Entry<'_>, now: Timestamp) -> Value {
 
 /// Field lines as pairs. Values that identify somebody are not shown.
 fn fields(fields: &Fields) -> Vec<[String; 2]> {
-    let value = |name: &[u8], value: &[u8]| match name {
-        b"set-cookie" | b"authorization" | b"proxy-authorization" | b"cookie" => "(hidden)".to_owned(),
-        _ => text(value),
+    let value = |name: &[u8], value: &[u8]| match facts(name).has(Facts::IDENTITY) {
+        true => "(hidden)".to_owned(),
+        false => text(value),
     };
     fields.iter().map(|(n, v)| [text(n), value(n, v)]).collect()
 }
