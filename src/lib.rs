@@ -57,6 +57,7 @@ pub mod breaker;
 pub mod cache;
 pub mod config;
 pub mod exchange;
+mod glob;
 pub mod heap;
 pub mod http;
 pub mod in_flight;

@@ -1,8 +1,10 @@
 //! Patterns over paths. A segment of the path meets each segment of the pattern at most once, whatever the client
 //! sends.
 
-use super::pattern::{Gap, Glob, PATTERN_BYTES_MAX};
+use super::pattern::PATTERN_BYTES_MAX;
+use super::spelling::plain_literal;
 use super::text::Text;
+use crate::glob::{Gap, Glob, Piece};
 
 /// A path, without its query. `*` stands for any text within a segment, `**` for any number of segments, `{name}`
 /// for text within a segment that tags may use; it is never empty.
@@ -60,7 +62,7 @@ impl Segment {
             return Some(Segment::Any);
         }
         let (head, mut left) = split_at_gap(text)?;
-        let mut rest: Vec<(Gap, Box<[u8]>)> = Vec::new();
+        let mut rest: Vec<(Gap, Piece)> = Vec::new();
         while let Some((name, after)) = left {
             let (piece, next) = split_at_gap(after)?;
             // Nothing says where one gap ends and the next begins.
@@ -69,14 +71,14 @@ impl Segment {
             }
             rest.push((
                 Gap { len_min: usize::from(name.is_some()), captured: name.is_some() },
-                piece.as_bytes().into(),
+                Piece::literal(piece.as_bytes()),
             ));
             if let Some(name) = name {
                 names.push(capture_name(name, names)?);
             }
             left = next;
         }
-        Some(Segment::One(Glob { head: head.as_bytes().into(), rest: rest.into() }))
+        Some(Segment::One(Glob::new(Piece::literal(head.as_bytes()), rest)))
     }
 }
 
@@ -104,7 +106,7 @@ impl PathPattern {
     /// The same over paths in plain spelling.
     pub(super) fn plain(&self) -> PathPattern {
         let plain = |segment: &Segment| match segment {
-            Segment::One(glob) => Segment::One(glob.plain()),
+            Segment::One(glob) => Segment::One(glob.with_pieces(plain_literal)),
             Segment::Any => Segment::Any,
         };
         // An empty last segment is a slash at the end, which is in no plain spelling.

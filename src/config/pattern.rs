@@ -1,90 +1,16 @@
-//! Patterns over hosts and values. Nothing backtracks: a text is read once, from left to right.
+//! Patterns over hosts and values.
 
-use super::spelling::plain_literal;
 use super::text::Text;
+use crate::glob::Glob;
 use crate::http::uri::hostname;
 
 /// The longest pattern of a rule, in bytes. Beyond it the configuration is refused.
 pub(super) const PATTERN_BYTES_MAX: usize = 1024;
 
-/// Literal pieces with gaps between them, within one piece of text that has no further structure.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct Glob {
-    pub(super) head: Box<[u8]>,
-    pub(super) rest: Box<[(Gap, Box<[u8]>)]>,
-}
-
-/// A place where any text may stand.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Gap {
-    pub(super) len_min: usize,
-    /// Whether the text is captured. Captures are counted from the left over the whole pattern.
-    pub(super) captured: bool,
-}
-
-impl Glob {
-    /// Takes `*` for any text of at least `len_min` bytes; two in a row say nothing more and are refused.
-    fn parse(pattern: &str, len_min: usize) -> Option<Glob> {
-        let mut pieces = pattern.split('*');
-        let head = pieces.next()?.as_bytes().into();
-        let gap = Gap { len_min, captured: false };
-        let rest: Box<[(Gap, Box<[u8]>)]> = pieces.map(|piece| (gap, piece.as_bytes().into())).collect();
-        let apart = rest.iter().rev().skip(1).all(|(_, piece)| !piece.is_empty());
-        (apart && pattern.len() <= PATTERN_BYTES_MAX).then_some(Glob { head, rest })
-    }
-
-    /// The same over texts in plain spelling.
-    pub(super) fn plain(&self) -> Glob {
-        let rest = self.rest.iter().map(|(gap, piece)| (*gap, plain_literal(piece))).collect();
-        Glob { head: plain_literal(&self.head), rest }
-    }
-
-    /// The one text it matches, when it has no gap.
-    pub(super) fn literal(&self) -> Option<&[u8]> {
-        self.rest.is_empty().then_some(&*self.head)
-    }
-
-    /// What every match begins with.
-    pub(super) fn prefix(&self) -> &[u8] {
-        &self.head
-    }
-
-    /// What every match ends with.
-    pub(super) fn suffix(&self) -> &[u8] {
-        self.rest.last().map_or(&self.head, |(_, piece)| piece)
-    }
-
-    pub(super) fn matches(&self, text: &[u8]) -> bool {
-        self.captures(text, &mut |_| {})
-    }
-
-    /// Whether it matches; tells `capture` what stands in the gaps that are captured, in order. The leftmost place
-    /// for each piece is as good as any other: it leaves the most room for the rest.
-    pub(super) fn captures<'t>(&self, text: &'t [u8], capture: &mut impl FnMut(&'t [u8])) -> bool {
-        let Some(mut text) = text.strip_prefix(&*self.head) else { return false };
-        let Some(((last_gap, tail), inner)) = self.rest.split_last() else { return text.is_empty() };
-        for (gap, piece) in inner {
-            let Some((between, after)) = split_at_piece(text, gap.len_min, piece) else { return false };
-            if gap.captured {
-                capture(between);
-            }
-            text = after;
-        }
-        let Some(between) = text.strip_suffix(&**tail).filter(|t| t.len() >= last_gap.len_min) else {
-            return false;
-        };
-        if last_gap.captured {
-            capture(between);
-        }
-        true
-    }
-}
-
-/// What stands before and after the first occurrence of `piece`, at least `len_min` bytes from the start.
-fn split_at_piece<'t>(text: &'t [u8], len_min: usize, piece: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
-    let found = text.get(len_min..)?.windows(piece.len().max(1)).position(|window| window == piece)?;
-    let (before, rest) = text.split_at_checked(len_min + found)?;
-    Some((before, rest.get(piece.len()..)?))
+/// Takes `*` for any text of at least `len_min` bytes; two in a row say nothing more and are refused.
+fn glob(pattern: &str, len_min: usize) -> Option<Glob> {
+    let glob = Glob::parse(pattern.as_bytes(), len_min, false);
+    (pattern.len() <= PATTERN_BYTES_MAX && !glob.has_gaps_side_by_side()).then_some(glob)
 }
 
 /// A host, such as `shop.example`, `*.example.com`, `shop.example:8080`. `*` stands for one byte or more, dots
@@ -104,7 +30,7 @@ impl Text for HostPattern {
         if text.is_empty() || !text.bytes().all(plain) {
             return None;
         }
-        let glob = Glob::parse(&text.to_ascii_lowercase(), 1)?;
+        let glob = glob(&text.to_ascii_lowercase(), 1)?;
         Some(HostPattern { glob, has_port: hostname(text.as_bytes()).len() < text.len() })
     }
 }
@@ -138,7 +64,7 @@ impl Text for TypePattern {
     fn from_text(text: &str) -> Option<Self> {
         let (kind, subtype) = text.split_once('/')?;
         let tokens = super::names::is_token(kind) && super::names::is_token(subtype);
-        tokens.then(|| Glob::parse(&text.to_ascii_lowercase(), 0).map(TypePattern)).flatten()
+        tokens.then(|| glob(&text.to_ascii_lowercase(), 0).map(TypePattern)).flatten()
     }
 }
 
@@ -156,10 +82,11 @@ pub(super) struct ValuePattern(Glob);
 
 impl Text for ValuePattern {
     const WHAT: &'static str = "a value pattern";
-    const EXPECTED: &'static str = "text in which * stands for any other text, such as \"Bot/*\"";
+    const EXPECTED: &'static str =
+        "text in which * stands for any other text and \\* for a star, such as \"Bot/*\"";
 
     fn from_text(text: &str) -> Option<Self> {
-        Glob::parse(text, 0).map(ValuePattern)
+        glob(text, 0).map(ValuePattern)
     }
 }
 
@@ -232,9 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn a_star_in_a_value_stands_for_any_text_unless_it_is_escaped() {
+        for (pattern, value, matches) in [
+            ("Bot/*", "Bot/1.0", true),
+            ("*/*", "text/html", true),
+            (r"\*/\*", "*/*", true),
+            (r"\*/\*", "text/html", false),
+            ("a?", "ab", false),
+            ("a?", "a?", true),
+            (r"a\\b", r"a\b", true),
+        ] {
+            let compiled = ValuePattern::from_text(pattern).unwrap();
+            assert_eq!(compiled.matches(value.as_bytes()), matches, "{pattern} {value}");
+        }
+    }
+
+    #[test]
     fn no_text_makes_a_glob_slow() {
         // Backtracking over every star would take longer than the universe has.
-        let stars = ValuePattern::from_text(&format!("{}b", "*a".repeat(500))).unwrap();
+        let stars = ValuePattern::from_text(&format!("{}b*", "*a".repeat(500))).unwrap();
         assert!(!stars.matches(&[b'a'; 60_000]));
     }
 }

@@ -199,7 +199,7 @@ pub const REFERENCE: &[Row] = &[
         "Methods."),
     top("rules[].match.header", "object: header field to condition", "", r#"{"x-preview": true, "user-agent": "Bot/*"}"#,
         "Request header fields: `true` (present), `false` (absent), a value or a list of values in which `*` stands \
-         for any text."),
+         for any text and `\\*` for a star."),
     top("rules[].match.status", "one or a list", "", r#"[404, "5xx", "300-308"]"#,
         "Status codes of the response."),
     top("rules[].match.content_type", "one or a list", "", r#"["text/html", "image/*"]"#,
