@@ -8,7 +8,7 @@ use super::fetches::Fetcher;
 use super::route::CallRoute;
 use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, FetchEnd, Host, LearnedRoute};
 use crate::config::{Credential, Options};
-use crate::http::{Fields, RequestHead, ResponseHead, list};
+use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::hygiene::is_hop_by_hop;
@@ -322,10 +322,11 @@ pub fn is_envoys_own(response: &ResponseHead) -> bool {
 /// A request as a call sends it, before the route's own changes: without what is the client's own affair.
 pub(super) fn anonymised(request: &RequestHead, options: &Options) -> RequestHead {
     let mut request = without_credentials(request, options);
-    let nominated = nominated(&request.fields);
+    let nominated: Vec<Vec<u8>> =
+        request.fields.connection_options().into_iter().map(<[u8]>::to_vec).collect();
     let is_sayable = |value: &[u8]| str::from_utf8(value).is_ok();
     request.fields.retain(|name, value| {
-        !is_personal(name) && is_sayable(value) && !nominated.iter().any(|n| n == name)
+        !is_personal(name) && is_sayable(value) && !nominated.iter().any(|n| n.eq_ignore_ascii_case(name))
     });
     request
 }
@@ -351,8 +352,9 @@ fn without_credentials(request: &RequestHead, options: &Options) -> RequestHead 
 /// cannot be said in UTF-8, as the SDK wants it.
 fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::with_capacity(request.len() + validators.len());
-    let nominated = nominated(request);
-    let is_passed_on = |name: &[u8]| !is_personal(name) && !nominated.iter().any(|n| n == name);
+    let nominated = request.connection_options();
+    let is_passed_on =
+        |name: &[u8]| !is_personal(name) && !nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
     for (name, value) in request.iter().filter(|(name, _)| is_passed_on(name)) {
         fields.push((String::from_utf8(name.to_vec()).ok()?, String::from_utf8(value.to_vec()).ok()?));
     }
@@ -367,20 +369,15 @@ fn request_fields(request: &Fields, validators: &[(&'static str, Vec<u8>)]) -> O
 /// What a call sends that repeats a client's own request: all but what belongs to the connection, or would be obeyed by
 /// Envoy's own router.
 fn own_fields(request: &Fields) -> Option<Vec<(String, String)>> {
-    let nominated = nominated(request);
+    let nominated = request.connection_options();
     let is_sent = |name: &[u8]| {
         !is_hop_by_hop(name)
             && !matches!(name, b"content-length" | b"expect")
-            && !nominated.iter().any(|nominated| nominated == name)
+            && !nominated.iter().any(|nominated| nominated.eq_ignore_ascii_case(name))
             || matches!(name, b":method" | b":scheme" | b":authority" | b":path")
     };
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     request.iter().filter(|(name, _)| is_sent(name)).map(|(n, v)| Some((text(n)?, text(v)?))).collect()
-}
-
-/// The fields that belong to the connection because `Connection` says so (RFC 9110 §7.6.1).
-fn nominated(request: &Fields) -> Vec<Vec<u8>> {
-    request.get_all("connection").flat_map(list::members).map(<[u8]>::to_ascii_lowercase).collect()
 }
 
 #[cfg(test)]

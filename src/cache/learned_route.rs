@@ -7,7 +7,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::http::{Fields, RequestHead};
+use crate::http::{Facts, Fields, RequestHead, facts};
 use crate::store::{Seed, SharedData, shared_key};
 use crate::time::{Monotonic, Now, Timestamp};
 
@@ -178,34 +178,18 @@ fn difference(came: &[u8], sent: &[u8]) -> (Vec<u8>, Vec<u8>) {
 /// and ranges that the cache itself changes, what Envoy says of each request, and its traces.
 fn is_of_one_request(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-request-id",
-        b"x-client-trace-id",
-        b"traceparent",
-        b"tracestate",
-        b"baggage",
-        b"b3",
-        b"uber-trace-id",
-        b"x-cloud-trace-context",
-        b"x-amzn-trace-id",
-        b"x-ot-span-context",
-        b"grpc-trace-bin",
-        b"sw8",
-        b"if-none-match",
-        b"if-modified-since",
-        b"if-match",
-        b"if-unmodified-since",
-        b"if-range",
-        b"range",
-        b"content-length",
-        b"transfer-encoding",
         b"connection",
-        b"te",
+        b"content-length",
         b"expect",
+        b"forwarded",
+        b"te",
+        b"transfer-encoding",
+        b"x-forwarded-for",
     ];
-    const PREFIXES: &[&[u8]] = &[b":", b"x-envoy-", b"x-b3-", b"x-datadog-", b"uberctx-", b"sw8-"];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
+    name.starts_with(b":")
+        || name.starts_with(b"x-envoy-")
+        || facts(name).has(Facts::CONDITION.and(Facts::TRACE))
+        || NAMES.contains(&name)
 }
 
 #[cfg(test)]

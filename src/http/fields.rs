@@ -100,6 +100,12 @@ impl Fields {
         lines.filter(move |(name, _)| mark(name) & marks != 0)
     }
 
+    /// The names of fields that belong to the connection because `Connection` says so (RFC 9110 §7.6.1), in any case.
+    #[must_use]
+    pub fn connection_options(&self) -> Vec<&[u8]> {
+        self.get_all("connection").flat_map(super::list::members).collect()
+    }
+
     /// The values of all lines of the field `name` (in lower case), in order.
     #[inline]
     pub fn get_all<'a, N: AsRef<[u8]> + ?Sized>(

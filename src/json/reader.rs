@@ -139,6 +139,7 @@ impl<'j> At<'j> {
 
     /// What `read` makes of one value, or of each element of a list; never empty.
     pub fn one_or_many<T>(&self, mut read: impl FnMut(&At<'_>) -> Read<T>) -> Read<Vec<T>> {
+        /// The most alternatives in one condition. Beyond it the configuration is refused.
         const ALTERNATIVES_MAX: usize = 1024;
         match self.value {
             Json::List(list) if list.is_empty() => {

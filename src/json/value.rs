@@ -162,13 +162,15 @@ impl fmt::Display for Json {
 /// The number, when it is whole and exact: beyond that, neighbours are read as the same number (RFC 8259 §6).
 #[must_use]
 pub fn whole(value: f64) -> Option<u64> {
-    const EXACT_MAX: f64 = 9_007_199_254_740_991.0; // 2^53 - 1
+    /// The largest whole number that JSON is sure to keep, 2^53 - 1. Beyond it the configuration is refused.
+    const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
     (value.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&value)).then_some(value as u64)
 }
 
 /// At most so much of a text as fits a line.
 #[must_use]
 pub fn shortened(text: &str) -> String {
+    /// The most characters of a text that an error shows. Beyond it the text is cut.
     const CHARS_MAX: usize = 80;
     match text.char_indices().nth(CHARS_MAX) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),

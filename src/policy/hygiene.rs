@@ -18,9 +18,9 @@ pub(super) fn stored_fields(
     options: &Options,
     response_time: Timestamp,
 ) -> Fields {
-    let nominated: Vec<&[u8]> = fields.get_all("connection").flat_map(list::members).collect();
+    let options_of_hop = fields.connection_options();
     let mut stored = fields.rewritten(0, |name, value| {
-        let hop_by_hop = is_hop_by_hop(name) || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
+        let hop_by_hop = is_hop_by_hop(name) || options_of_hop.iter().any(|n| n.eq_ignore_ascii_case(name));
         if hop_by_hop || is_withheld(name, control, options) {
             return None;
         }

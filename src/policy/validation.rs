@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::config::{Options, SetCookie};
 use crate::http::etag::EntityTag;
 use crate::http::search::SearchVariance;
-use crate::http::{Facts, Fields, ResponseHead, date, facts, list};
+use crate::http::{Facts, Fields, ResponseHead, date, facts};
 use crate::outcome::NotStored;
 use crate::time::Timestamp;
 
@@ -206,13 +206,13 @@ fn outdated(stored: &StoredResponse, now: Timestamp, for_good: bool) -> HeadUpda
 
 /// §3.2: each field of the new response replaces the stored one, with exceptions.
 fn updated_fields(stored: &StoredResponse, response: &ResponseHead, options: &Options) -> Fields {
-    let nominated: Vec<&[u8]> = response.fields.get_all("connection").flat_map(list::members).collect();
+    let of_hop = response.fields.connection_options();
     let updates = |name: &[u8]| {
         // A cookie for the client that asked must not reach others; the representation is confirmed all the same.
         let cookie = matches!(name, b"set-cookie" | b"set-cookie2") && options.set_cookie != SetCookie::Store;
         // They describe the body that is stored; a 304 has none.
         let of_the_body = facts(name).has(Facts::BODY);
-        let nominated = || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
+        let nominated = || of_hop.iter().any(|n| n.eq_ignore_ascii_case(name));
         let hop_by_hop = hygiene::is_hop_by_hop(name) && name != b"age";
         !(cookie || of_the_body || hop_by_hop || nominated())
     };

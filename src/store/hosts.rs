@@ -7,6 +7,7 @@
 
 use super::set::SetValue;
 use super::{Seed, SharedData, shared_key, update};
+use crate::http::uri;
 
 /// How many buckets hosts are counted in. Beyond it hosts share one, and with it `store.host_bytes_max`.
 const BUCKETS: u64 = 4096;
@@ -22,8 +23,7 @@ impl HostBucket {
     /// The bucket of the host of a canonical URI.
     #[must_use]
     pub fn of(seed: Seed, uri: &[u8]) -> HostBucket {
-        let host = uri.split(|b| *b == b'/').next().unwrap_or_default();
-        HostBucket((seed.fingerprint(host).0 % BUCKETS) as u16 + 1)
+        HostBucket((seed.fingerprint(uri::authority(uri)).0 % BUCKETS) as u16 + 1)
     }
 
     /// The bytes that are stored of its hosts.
