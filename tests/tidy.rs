@@ -64,7 +64,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("outcome", &["invalidation"]),
     ("policy", &["config", "http", "outcome", "sorting", "time"]),
     ("mutants", &[]),
-    ("store", &["mutants", "heap", "in_flight", "invalidation", "outcome", "policy", "time", "turn"]),
+    ("store", &["mutants", "heap", "http", "in_flight", "invalidation", "outcome", "policy", "time", "turn"]),
     ("breaker", &["config", "store", "time"]),
     (
         "cache",
