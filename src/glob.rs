@@ -194,8 +194,8 @@ impl Glob {
         }
         let mut text = text.get(self.head.bytes.len()..).unwrap_or_default();
         let Some(((last, tail), inner)) = self.rest.split_last() else { return Ok(text.is_empty()) };
-        // Most texts that do not match end otherwise, and to look there first costs next to nothing.
-        if tail.without_end(text).is_none() {
+        // Most texts that do not match end otherwise, and to look there before searching costs next to nothing.
+        if !inner.is_empty() && tail.without_end(text).is_none() {
             return Ok(false);
         }
         for (gap, piece) in inner {

@@ -10,9 +10,9 @@ use crate::http::percent;
 
 /// Whether a path may be another spelling of one that looks different.
 pub(super) fn is_unusual(path: &[u8]) -> bool {
-    let is_suspicious =
+    let is_unusual =
         |byte: &u8| !(byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-_.~".contains(byte));
-    path.iter().any(is_suspicious) || path.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
+    path.iter().any(is_unusual) || path.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
 }
 
 /// The plain spellings of a path: nothing is escaped, in lower case, with plain slashes, without parameters, empty segments

@@ -53,12 +53,10 @@ pub fn authority(canonical: &[u8]) -> &[u8] {
 /// The host of an authority: what comes before its port.
 #[must_use]
 pub fn hostname(authority: &[u8]) -> &[u8] {
-    let port = authority.iter().rposition(|b| *b == b':');
-    match port.and_then(|at| authority.split_at_checked(at)) {
-        // Not the colons within an IPv6 address.
-        Some((name, port)) if !port.contains(&b']') && (!name.contains(&b':') || name.ends_with(b"]")) => {
-            name
-        }
+    let end = authority.iter().rposition(|b| matches!(b, b':' | b']'));
+    match end.and_then(|at| authority.split_at_checked(at)) {
+        // Not the colons within an IPv6 address, in brackets or without.
+        Some((name, [b':', ..])) if name.ends_with(b"]") || !name.contains(&b':') => name,
         _ => authority,
     }
 }

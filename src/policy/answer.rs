@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::http::etag::{self, EntityTag};
 use crate::http::range::{self, Selection};
-use crate::http::{Facts, Fields, RequestHead, date, facts};
+use crate::http::{Facts, Fields, RequestHead, date, facts, mark, marks};
 
 use super::StoredResponse;
 
@@ -112,13 +112,17 @@ fn unsatisfiable(stored: &StoredResponse, body_bytes: u64, age: Duration) -> Ans
     Answer { status: 416, fields, body: BodyPart::None }
 }
 
+/// What the client has with its representation.
+const METADATA: Facts = Facts::BODY.and(Facts::REPRESENTATION);
+const METADATA_MARKS: u64 = marks(METADATA);
+
 /// §15.4.5: without the metadata that the client has with its representation.
 fn not_modified_fields(stored: &StoredResponse, age: Duration) -> Fields {
     let tagged = stored.fields.contains("etag");
     let is_sent = |name: &[u8]| match name {
         b"last-modified" => !tagged,
         // RFC 9110 §15.4.5: no "representation metadata other than the above listed fields".
-        _ => !facts(name).has(Facts::BODY.and(Facts::REPRESENTATION)),
+        _ => METADATA_MARKS & mark(name) == 0 || !facts(name).has(METADATA),
     };
     with_age(stored.fields.kept(ROOM, |name, _| is_sent(name)), age)
 }
