@@ -217,8 +217,7 @@ impl Setting {
                 return self.go_beside(world, worker, true);
             }
             Some((at, flight)) if world.is_live(&flight) => {
-                let waits =
-                    world.waits(worker, &flight) || woken && self.deviates(Mutant::WaitsUnregistered);
+                let waits = world.waits(worker, &flight) || woken && self.deviates(Mutant::WaitsUnregistered);
                 if group != 0 && flight.unshared {
                     return self.go_beside(world, worker, true);
                 }
