@@ -17,7 +17,7 @@
 //! 2. [`exchange`] is the state machine of one request: event in, step out. What all of them have at hand is a
 //!    [`cache::Context`].
 //! 3. [`cache`] is what one worker remembers, who waits in it and what it fetches. One procedure,
-//!    [`cache::Cache::consider`], decides for new requests, wake-ups, sweeps and landings, and reads the journal
+//!    [`cache::Cache::lookup`], decides for new requests, wake-ups, sweeps and landings, and reads the journal
 //!    first, every time.
 //! 4. [`breaker`] holds the rules for clusters that are down.
 //! 5. [`store`] lays records, flights and the journal out in shared data, under a fixed set of keys, and is all that
