@@ -130,11 +130,11 @@ impl Cache {
         confirmation: Confirmation,
     ) -> (Option<Rc<Entry>>, Stored) {
         let old = self.validated(generation);
-        let (response, landing, why) = match confirmation {
+        let (response, end, why) = match confirmation {
             Confirmation::Updated(response) => {
                 turn.host.count(Counter::Revalidated);
-                let landed = self.end_fetch(turn, generation, FetchEnd::Stored(response));
-                return match landed {
+                let ended = self.end_fetch(turn, generation, FetchEnd::Stored(response));
+                return match ended {
                     Some((entry, stored)) => (Some(entry), stored),
                     None => (None, Stored::No(NotStored::NoFlight)),
                 };
@@ -143,7 +143,7 @@ impl Cache {
             Confirmation::Dropped(response, why) => (Some(response), FetchEnd::Dropped(why), why),
             Confirmation::OfAnother => (None, FetchEnd::Dropped(NotStored::Status), NotStored::Status),
         };
-        self.end_fetch(turn, generation, landing);
+        self.end_fetch(turn, generation, end);
         let once = response.zip(old).map(|(response, old)| old.with(response));
         (once, Stored::No(why))
     }

@@ -3,7 +3,6 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::assess::body_limit;
 use super::fetches::Fetcher;
 use super::route::CallRoute;
 use super::{Ask, Cache, Confirmation, Decision, Delivery, Effect, FetchEnd, Host, LearnedRoute};
@@ -15,7 +14,6 @@ use crate::policy::hygiene::is_hop_by_hop;
 use crate::policy::plain::{Passed, is_personal, may_provoke};
 use crate::policy::{partial, validation};
 use crate::store::memory::Entry;
-use crate::store::record::Response;
 use crate::time::Now;
 use crate::turn::Turn;
 
@@ -213,10 +211,11 @@ impl Cache {
         reason: ForwardReason,
     ) -> Option<Decision> {
         let status = head.status;
-        let delivery = match self.storable(turn, generation, &head, &body) {
-            Ok(response) => {
-                let landing = FetchEnd::Stored(Box::new(Response { body: body.into(), ..response }));
-                let (entry, stored) = self.end_fetch(turn, generation, landing)?;
+        let storable = self.storable(turn, generation, &head);
+        let delivery = match storable.and_then(|one| one.check_whole(&body).map(|()| one)) {
+            Ok(storable) => {
+                let end = FetchEnd::Stored(Box::new(storable.with_body(body)));
+                let (entry, stored) = self.end_fetch(turn, generation, end)?;
                 Delivery::Entry { entry, status, stored }
             }
             Err(why) => {
@@ -238,14 +237,14 @@ impl Cache {
             fetch.ask.waited.set(None);
             fetch.ask.was_refused.set(true);
         }
-        let landing = match is_failure {
+        let end = match is_failure {
             true if self.may_provoke(generation) => FetchEnd::NotStored(NotStored::Provoked),
             // Remembered, so that the origin is left alone while something stored answers.
             true if self.validated(generation).is_some() => FetchEnd::NotStored(NotStored::Error),
             true => FetchEnd::Abandoned,
             false => FetchEnd::Refused,
         };
-        self.end_fetch(turn, generation, landing);
+        self.end_fetch(turn, generation, end);
     }
 
     /// Whether the origin may fail because of what this fetch has sent.
@@ -286,24 +285,6 @@ impl Cache {
     fn led(&self, ask: &Ask) -> Option<ForwardReason> {
         let waited = ask.waited.get().filter(|waited| waited.leads)?;
         self.waiters.include(ask.stream).then_some(waited.reason)
-    }
-
-    /// What a response may be stored as; its body is still empty.
-    fn storable(
-        &self,
-        turn: Turn<'_, impl Host>,
-        generation: u64,
-        head: &ResponseHead,
-        body: &[u8],
-    ) -> Result<Response, NotStored> {
-        let ask = &self.fetches.get(generation).ok_or(NotStored::NoFlight)?.ask;
-        let bytes = body.len() as u64;
-        body_limit(&ask.config, &ask.request, head).check(bytes)?;
-        if head.content_length().is_some_and(|length| length != bytes) {
-            Err(NotStored::Incomplete)
-        } else {
-            self.assess(turn, generation, head)
-        }
     }
 }
 

@@ -148,8 +148,8 @@ impl Cache {
     pub fn end_late(&mut self, turn: Turn<'_, impl Host>, late: &Late, response: Response) -> Stored {
         match self.lead_late(turn, &late.ask, &late.place, None) {
             Ok(generation) => {
-                let landed = self.end_fetch(turn, generation, FetchEnd::Stored(Box::new(response)));
-                landed.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
+                let ended = self.end_fetch(turn, generation, FetchEnd::Stored(Box::new(response)));
+                ended.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
             }
             Err(why) => Stored::No(why),
         }

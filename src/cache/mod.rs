@@ -26,6 +26,7 @@ mod placement;
 mod reclaim;
 pub mod reductions;
 mod request;
+mod response;
 mod route;
 mod stale;
 mod table_cluster;
@@ -48,6 +49,7 @@ pub use inspect::{Found, Page, Refetch, Seen, Survey};
 pub use late::Late;
 pub use learned_route::{LearnedRoute, Route};
 pub use request::{Ask, Decided, Decision, Delivery, StreamId, Waited};
+pub use response::{Storable, failed};
 pub use taken_route::taken_route;
 
 pub use crate::store::{Identity, Place};

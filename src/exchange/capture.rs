@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::passing::{Passing, Unsafe};
 use super::{Exchange, Gathered, State, mutations};
 use crate::cache::{
-    Ask, BodyLimit, Context, FetchEnd, Host, Late, StreamId, assessed, body_limit, is_envoys_own, is_failure,
-    taken_route,
+    Ask, Context, FetchEnd, Host, Late, Storable, StreamId, assessed, body_limit, failed, is_envoys_own,
+    is_failure, taken_route,
 };
 use crate::config::Options;
 use crate::heap::{block, list};
@@ -16,7 +16,6 @@ use crate::outcome::metrics::Counter;
 use crate::outcome::{Forward, ForwardReason, NotStored, Stored};
 use crate::policy::Asked;
 use crate::policy::key;
-use crate::policy::partial::is_whole_part;
 use crate::policy::plain::may_provoke;
 use crate::store::record::Response;
 use crate::time::{Monotonic, Now};
@@ -24,11 +23,8 @@ use crate::time::{Monotonic, Now};
 /// A response on its way to the client, being captured.
 pub(super) struct Capturing {
     pub(super) target: Target,
-    /// Without its body, as long as that arrives.
-    response: Response,
+    storable: Storable,
     body: Arriving,
-    length: Option<u64>,
-    limit: BodyLimit,
     /// What the client was told.
     said: Stored,
 }
@@ -54,14 +50,10 @@ pub(super) fn for_all(
     ask: &Ask,
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
-    if is_failure(response) && (is_envoys_own(response) || cx.cache.holds_better(generation, cx.turn.now)) {
-        return Err(failed(ask));
-    }
-    let stored = cx.cache.assess(cx.turn, generation, response)?;
+    let storable = cx.cache.storable(cx.turn, generation, response)?;
     is_of_the_origin(cx, ask.stream, response)?;
     cx.cache.progressed(generation, cx.turn.now);
-    let limit = body_limit(&ask.config, &ask.request, response);
-    Capturing::new(cx.cache.in_flight(), Target::Flight(generation), stored, response, limit)
+    Capturing::new(cx.cache.in_flight(), Target::Flight(generation), storable)
 }
 
 /// An error of Envoy itself, or of one of its filters, says nothing of what the origin has: another request may find a
@@ -76,11 +68,6 @@ fn is_of_the_origin(
     } else {
         Err(NotStored::LocalReply)
     }
-}
-
-/// Why the response to a request is of no use to others when the origin has failed.
-pub(super) fn failed(ask: &Ask) -> NotStored {
-    if may_provoke(&ask.request) { NotStored::Provoked } else { NotStored::Error }
 }
 
 /// The capture of a response to a request that went alone: one that others may use all the same, a part (206) to a request
@@ -122,12 +109,12 @@ fn late(
 ) -> Result<Capturing, NotStored> {
     let fallback = passing.fallback.as_deref();
     if is_failure(response) && (is_envoys_own(response) || fallback.is_some()) {
-        return Err(failed(ask));
+        return Err(failed(may_provoke(&ask.request)));
     }
     let (stored, late) = cx.cache.assess_late(cx.turn, ask, fallback, shares, response)?;
     is_of_the_origin(cx, ask.stream, response)?;
-    let limit = body_limit(&ask.config, &ask.request, response);
-    Capturing::new(cx.cache.in_flight(), Target::Late(late), stored, response, limit)
+    let storable = Storable::new(stored, response, body_limit(&ask.config, &ask.request, response))?;
+    Capturing::new(cx.cache.in_flight(), Target::Late(late), storable)
 }
 
 /// The answer to a request that may have changed something: what that invalidates, and the capture of an answer to POST
@@ -183,19 +170,12 @@ fn own(
     response: &ResponseHead,
 ) -> Result<Capturing, NotStored> {
     let target = Target::Own { key: key::primary(request, options), order };
-    Capturing::new(cx.cache.in_flight(), target, stored, response, body_limit(cx.config, request, response))
+    let storable = Storable::new(stored, response, body_limit(cx.config, request, response))?;
+    Capturing::new(cx.cache.in_flight(), target, storable)
 }
 
 impl Capturing {
-    fn new(
-        memory: &InFlight,
-        target: Target,
-        response: Response,
-        head: &ResponseHead,
-        limit: BodyLimit,
-    ) -> Result<Capturing, NotStored> {
-        let length = head.content_length();
-        limit.check(length.unwrap_or_default())?;
+    fn new(memory: &InFlight, target: Target, storable: Storable) -> Result<Capturing, NotStored> {
         let flight = match &target {
             Target::Flight(generation) => Some(*generation),
             Target::Late(_) | Target::Own { .. } => None,
@@ -205,15 +185,15 @@ impl Capturing {
             Target::Late(late) => late.held(),
             Target::Own { key, .. } => list(key),
         };
-        let beside = block(size_of::<Capturing>()) + response.held() + of_target;
+        let beside = block(size_of::<Capturing>()) + storable.response().held() + of_target;
         let body = memory.arriving(flight, beside).ok_or(NotStored::Memory)?;
-        Ok(Capturing { target, response, body, length, limit, said: Stored::Perhaps })
+        Ok(Capturing { target, storable, body, said: Stored::Perhaps })
     }
 
     /// What can be said of it while its body is still to come. Where it does not say how long it is, what came of the
     /// response before it is likely to come of this one.
     fn promise(&self, before: Option<NotStored>) -> Stored {
-        let is_known = self.length.is_some() || self.response.stored.range.is_some();
+        let is_known = self.storable.length().is_some() || self.storable.response().stored.range.is_some();
         match before {
             _ if is_known => Stored::Yes,
             Some(why @ (NotStored::TooLarge | NotStored::HostQuota | NotStored::NoRoom)) => Stored::No(why),
@@ -224,37 +204,31 @@ impl Capturing {
     /// Takes in a chunk, if it was given to us.
     fn take(&mut self, chunk: Option<Vec<u8>>) -> Result<(), NotStored> {
         let chunk = chunk.ok_or(NotStored::Incomplete)?;
-        self.limit.check((self.body.len() + chunk.len()) as u64)?;
-        let length = usize::try_from(self.length.unwrap_or(0)).unwrap_or(usize::MAX);
+        self.storable.check((self.body.len() + chunk.len()) as u64)?;
+        let length = usize::try_from(self.storable.length().unwrap_or(0)).unwrap_or(usize::MAX);
         self.body.add(chunk, length).map_err(|GivenUp| NotStored::Memory)
     }
 
-    fn is_complete(&self, body: &[u8]) -> bool {
-        let bytes = body.len() as u64;
-        self.length.is_none_or(|length| length == bytes) && is_whole_part(&self.response.stored, bytes)
-    }
-
     /// Stores what has been captured, on behalf of this request if its route is of interest.
-    fn end_fetch(mut self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) -> Stored {
-        let Ok(mut body) = self.body.take() else { return self.drop(cx, NotStored::Memory) };
-        if !self.is_complete(&body) {
-            return self.drop(cx, NotStored::Incomplete);
+    fn finish(self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) -> Stored {
+        let Ok(body) = self.body.take() else { return self.drop(cx, NotStored::Memory) };
+        if let Err(why) = self.storable.check_whole(&body) {
+            return self.drop(cx, why);
         }
-        body.shrink_to_fit();
-        self.response.body = body.into();
+        let limit = self.storable.limit();
+        let response = self.storable.with_body(body);
         match self.target {
             // It would be stored with the stamp of what the root fetches: newer than it is (M22).
             Target::Flight(generation) if !cx.cache.is_streamed(generation) => {
                 Stored::No(NotStored::NoFlight)
             }
             Target::Flight(generation) => {
-                let landing = FetchEnd::Stored(Box::new(self.response));
-                let landed = cx.cache.end_fetch(cx.turn, generation, landing);
-                landed.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
+                let ended = cx.cache.end_fetch(cx.turn, generation, FetchEnd::Stored(Box::new(response)));
+                ended.map_or(Stored::No(NotStored::NoFlight), |(_, stored)| stored)
             }
-            Target::Late(late) => cx.cache.end_late(cx.turn, &late, self.response),
+            Target::Late(late) => cx.cache.end_late(cx.turn, &late, response),
             Target::Own { key, order } => {
-                let kept = cx.cache.keep(cx.turn, &key, order, self.response, self.limit);
+                let kept = cx.cache.keep(cx.turn, &key, order, response, limit);
                 if let Some(ask) = ask {
                     ask.home.set(kept.ok());
                 }
@@ -328,7 +302,7 @@ impl Exchange {
     pub fn response_end(&mut self, cx: &mut Context<'_, impl Host>) {
         if let State::Capturing(capturing) = core::mem::replace(&mut self.state, State::Over) {
             let said = capturing.said;
-            let stored = capturing.end_fetch(cx, self.fetched.as_deref());
+            let stored = capturing.finish(cx, self.fetched.as_deref());
             tally(cx.turn.host, said, stored);
         }
     }
@@ -343,7 +317,7 @@ impl Exchange {
         before: Option<NotStored>,
     ) -> Stored {
         if ends {
-            return capturing.end_fetch(cx, self.fetched.as_deref());
+            return capturing.finish(cx, self.fetched.as_deref());
         }
         let said = capturing.promise(before);
         capturing.said = said;

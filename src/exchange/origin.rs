@@ -6,12 +6,13 @@ use super::capture;
 use super::edits::{conditions, forwarding, validators};
 use super::passing::{Passing, Unsafe};
 use super::{Exchange, Gathered, Reply, State, Step};
-use crate::cache::{Ask, Call, Confirmation, Context, FetchEnd, Host, is_failure};
+use crate::cache::{Ask, Call, Confirmation, Context, FetchEnd, Host, failed, is_failure};
 use crate::config::Options;
 use crate::heap::block;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::InFlight;
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
+use crate::policy::plain::may_provoke;
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
 
@@ -201,7 +202,7 @@ impl Exchange {
             && let Some(entry) = &validated
             && let Some(reuse) = self.on_failure(cx, entry, &ask)
         {
-            let why = capture::failed(&ask);
+            let why = failed(may_provoke(&ask.request));
             cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(why));
             return self.serve(cx, &ask, entry, &reuse);
         }
