@@ -55,11 +55,11 @@ impl Cache {
         &mut self,
         turn: Turn<'_, impl Host>,
         generation: u64,
-        landing: FetchEnd,
+        end: FetchEnd,
     ) -> Option<(Rc<Entry>, Stored)> {
         let fetch = self.fetches.end(generation)?;
         self.waiters.wake(fetch.lease.place.fingerprint);
-        match landing {
+        match end {
             FetchEnd::Stored(response) => Some(self.store(turn, &fetch, *response)),
             // Whoever waits asks for it as well, and may be the one it takes.
             FetchEnd::NotStored(NotStored::Admission) => {
@@ -71,6 +71,7 @@ impl Cache {
                 self.end_not_stored(turn, &fetch, None, reason);
                 None
             }
+            // What a late end erases must still be its own way: another flight may have written there since the lease ran out.
             FetchEnd::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
                 let empty = match self.writer.owns_way(turn, &fetch.lease) {
@@ -138,10 +139,10 @@ impl Cache {
                 self.take_over(generation, route.clone(), cluster, turn.now);
                 return;
             }
-            let Some(landed) = flights::ended(&set.value, generation, Left::default()) else { break };
+            let Some(ended) = flights::ended(&set.value, generation, Left::default()) else { break };
             let set = set.again_if(Mutant::LeavesBlindly, turn.host);
-            if set.replace(turn.host, &landed.set) {
-                wake(turn.host, place.fingerprint, landed.waiters);
+            if set.replace(turn.host, &ended.set) {
+                wake(turn.host, place.fingerprint, ended.waiters);
                 break;
             }
             turn.host.count(Counter::Conflict);

@@ -157,6 +157,7 @@ impl Cache {
         let Some((value, flight)) = flights::led(&set.value, new, turn.now.mono, turn.now.wall) else {
             return Some(serving.unwrap_or_else(|| miss.pass()));
         };
+        // The only lock there is: of all who found the flight free on this very value, one leads.
         if !set.replace(turn.host, &value) {
             return None;
         }
@@ -170,6 +171,9 @@ impl Cache {
         let cluster = route.as_ref().and_then(|_| routed_to(turn.host, ask));
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight, &set.value),
+            // The head of the mirror that has just judged what is stored, and not the journal's end: a purge in between would count
+            // as known to this fetch, although what it validates was judged without it (I1, M33). And now, not when the response
+            // comes: a purge meanwhile covers it (M34).
             stamp: self.journal.head(),
             timeout,
             deadline: turn.now.mono.after(timeout),

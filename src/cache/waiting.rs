@@ -85,6 +85,7 @@ impl Cache {
         self.writer.shrink(turn);
         self.reclaim(turn);
         self.list_the_unlisted(turn);
+        // Every hint may be lost, and a leader's VM may die without one: this is what nobody waits longer than (I3, M16, M17, M20).
         for fingerprint in self.waiters.not_visited_for(SWEEP, turn.now.mono) {
             self.visit(turn, fingerprint);
         }

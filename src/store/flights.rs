@@ -78,8 +78,11 @@ pub fn acquire(
             FlightState::Flying if let Some(reason) = flight.unshared.filter(|reason| holds(*reason)) => {
                 Acquired::HitForMiss(reason)
             }
+            // Who waits for this worker's own fetch is woken by it directly, and needs no bit: waiting costs no write then.
             FlightState::Flying if fetching(flight.generation) => Acquired::Wait,
             FlightState::Flying => match me {
+                // Woken is who stands in the value that the end of the flight replaces. A worker that was woken once has been taken
+                // out of it, and has to register for the next flight again (I3, M02, M14).
                 Some(me) if flight.waiters & bit(me) == 0 => Acquired::Register,
                 // Without a place in the registry a worker lives by its sweep.
                 _ => Acquired::Wait,
@@ -204,6 +207,8 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
     };
     let before = set.flights.get(place)?;
     let inherits = before.fingerprint == new.fingerprint && !mutated(Mutant::ForgetsWaiters);
+    // Whoever waited for the flight that ran out waits for this one now, and nobody else would wake them (I3, M04). Its owner
+    // is among them: its own fetch ends without effect, and its clients wait still.
     let waiters = if inherits { (before.waiters | bit(before.owner)) & !bit(new.owner) } else { 0 };
     let unshared = if inherits { unshared_lately(before, now) } else { None };
     let is_remembered = inherits && (unshared.is_some() || failures(before) > 0);
@@ -262,6 +267,7 @@ pub fn owns_way(set: &SetValue, generation: u64, now: Monotonic) -> bool {
 /// The set with a longer lease for the flight of `generation`; none when it has lost its way.
 #[must_use]
 pub fn renewed(set: &SetValue, generation: u64, until: Monotonic, now: Monotonic) -> Option<SetValue> {
+    // Where another flight has reserved the way since, a longer lease would let two owners write into it (I4).
     if !owns_way(set, generation, now) {
         return None;
     }

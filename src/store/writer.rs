@@ -205,6 +205,8 @@ impl Writer {
             return Err(NotStored::NoFlight);
         }
         let encoded = entry.record.encoded();
+        // Only some ways have keys for chunks, so that the keys of shared data are bounded. A flight is led before anybody knows
+        // how large its response is.
         let lease = if encoded.is_large() { self.enlarged(turn, lease) } else { Some(lease.clone()) };
         let Some(lease) = &lease else { return Err(NotStored::NoFlight) };
         let bytes = encoded.bytes();
@@ -216,6 +218,8 @@ impl Writer {
         if !self.take(turn, more) {
             return Err(NotStored::NoRoom);
         }
+        // The record before the set that names it: a reader who finds the way would take what lay there before for the answer (I4,
+        // M03). Nobody reads it meanwhile, since the way is reserved.
         let lands_first = mutated(Mutant::LandsBeforeItWrites);
         if !lands_first {
             encoded.write(turn.host, lease.slot, lease.before);
@@ -316,11 +320,14 @@ impl Writer {
     ) -> Result<Option<(Lease, T)>, NotStored> {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(turn.host, place.set);
+            // Not beside a fetch: of two writers of one way each could publish the other's chunks (I5, M26).
             if set.value.flight_of(place.fingerprint).is_some_and(|f| f.is_live(turn.now.mono)) {
                 return Err(NotStored::NoFlight);
             }
             let way = set.value.way_of(place.fingerprint);
             let there = way.and_then(|way| Record::read(turn.host, Slot { set: place.set, way }, &place.key));
+            // Decided on what the value of the set leads to, and taken by compare-and-set on that very value: what is newer cannot slip
+            // in between (I9, M06).
             let Some(made) = make(self, there)? else { return Ok(None) };
             let new = self.new_flight(place.fingerprint, turn.now);
             let Some((value, flight)) = flights::led(&set.value, new, turn.now.mono, turn.now.wall) else {
@@ -343,8 +350,11 @@ impl Writer {
                 Some(any) if mutated(Mutant::EndsAnothersFlight) => any.generation,
                 Some(_) | None => lease.generation,
             };
+            // By its generation: whoever took the flight over when the lease ran out has another, and its waiters wait for that (M05).
             let Some(landed) = flights::ended(&set.value, generation, left) else { break };
             let set = set.again_if(Mutant::LandsBlindly, data);
+            // Those who waited stand in the very value that is replaced: who registers meanwhile makes this fail, and is met in the
+            // next try. With a blind write nobody would ever wake them (I3, M01).
             if set.replace(data, &landed.set) {
                 if let Some(record) = left.record
                     && is_evicted(&landed.replaced, &record, lease)
