@@ -101,7 +101,7 @@ mod switch {
         static SMALL: Cell<Sizes> = const { Cell::new(SIZES) };
     }
 
-    /// From now on the code mutated like this, in this thread.
+    /// From now on the code has this mistake, in this thread.
     pub fn deviate(how: Option<Mutant>) {
         DEVIATION.set(how);
     }

@@ -71,7 +71,8 @@ impl Cache {
                 self.end_not_stored(turn, &fetch, None, reason);
                 None
             }
-            // What a late end erases must still be its own way: another flight may have written there since the lease ran out.
+            // What a late end erases must still be its own way: another flight may have written there since the lease ran
+            // out.
             FetchEnd::Dropped(reason) => {
                 self.memory.remove(fetch.lease.place.fingerprint);
                 let empty = match self.writer.owns_way(turn, &fetch.lease) {

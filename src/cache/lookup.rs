@@ -1,5 +1,5 @@
-//! Where it is decided what becomes of a request (protocol §1.5): here by what is stored, and in [`super::miss`] where
-//! nothing simply answers.
+//! The lookup, which decides about every request (protocol §1.5): here from this worker's own copies or shared data, and in
+//! [`super::miss`] where nothing stored simply answers.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -273,7 +273,7 @@ pub(super) fn applies_to(host: &impl Host, reason: NotStored, ask: &Ask) -> bool
 }
 
 /// Tells a set that the record of a key was of use: this worker has its own copy from now on, and tells the set of
-/// further uses now and then ([`Cache::report_uses`]).
+/// further uses now and then ([`crate::store::Writer::report_uses`]).
 fn use_once(host: &impl Host, set: &SetSnapshot, place: &Place) {
     let way = set.value.way_of(place.fingerprint);
     if let Some(value) = way.and_then(|way| set.value.used(way, 1)) {

@@ -1,5 +1,4 @@
-//! What becomes of a request that nothing simply answers: it leads a fetch, waits for one, makes do with something, or goes
-//! alone.
+//! A miss: the request leads a fetch, waits for one, is served stale, or passes.
 
 use std::rc::Rc;
 

@@ -175,16 +175,16 @@ impl Cache {
         self.has_put(place, put)
     }
 
-    /// Something was written at a place, or was not. A flight of it that had run out has ended with that, so who waits
-    /// here looks again.
+    /// Something was written at a place, or was not. A flight of it that had run out may have ended with that, for which this
+    /// worker's requests wait without a bit in the set if it was their own: so they look again, whatever came of it.
     pub(super) fn has_put(
         &mut self,
         place: &Place,
         put: Result<Option<Rc<Entry>>, NotStored>,
     ) -> Result<(), NotStored> {
+        self.waiters.wake(place.fingerprint);
         if let Some(entry) = put? {
             self.memory.update(place.fingerprint, &entry);
-            self.waiters.wake(place.fingerprint);
         }
         Ok(())
     }

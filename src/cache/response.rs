@@ -3,7 +3,7 @@
 
 use super::assess::{BodyLimit, body_limit};
 use super::{Cache, Host, is_envoys_own, is_failure};
-use crate::http::ResponseHead;
+use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::NotStored;
 use crate::policy::partial::is_whole_part;
 use crate::policy::plain::may_provoke;
@@ -94,7 +94,7 @@ impl Cache {
     ) -> Result<Storable, NotStored> {
         let fetch = self.fetches.get(generation).ok_or(NotStored::NoFlight)?;
         if is_failure(head) && (is_envoys_own(head) || self.holds_better(generation, turn.now)) {
-            return Err(failed(may_provoke(&fetch.request())));
+            return Err(failed(&fetch.request()));
         }
         let response = self.assess(turn, generation, head)?;
         Storable::new(response, head, body_limit(&fetch.ask.config, &fetch.ask.request, head))
@@ -104,6 +104,6 @@ impl Cache {
 /// Why the response to a request is of no use to others when the origin has failed: because of what that request has sent,
 /// perhaps.
 #[must_use]
-pub const fn failed(is_provoked: bool) -> NotStored {
-    if is_provoked { NotStored::Provoked } else { NotStored::Error }
+pub fn failed(request: &RequestHead) -> NotStored {
+    if may_provoke(request) { NotStored::Provoked } else { NotStored::Error }
 }

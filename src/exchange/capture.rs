@@ -16,7 +16,6 @@ use crate::outcome::metrics::Counter;
 use crate::outcome::{Forward, ForwardReason, NotStored, Stored};
 use crate::policy::Asked;
 use crate::policy::key;
-use crate::policy::plain::may_provoke;
 use crate::store::record::Response;
 use crate::time::{Monotonic, Now};
 
@@ -109,7 +108,7 @@ fn late(
 ) -> Result<Capturing, NotStored> {
     let fallback = passing.fallback.as_deref();
     if is_failure(response) && (is_envoys_own(response) || fallback.is_some()) {
-        return Err(failed(may_provoke(&ask.request)));
+        return Err(failed(&ask.request));
     }
     let (stored, late) = cx.cache.assess_late(cx.turn, ask, fallback, shares, response)?;
     is_of_the_origin(cx, ask.stream, response)?;

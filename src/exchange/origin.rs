@@ -12,7 +12,6 @@ use crate::heap::block;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::InFlight;
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
-use crate::policy::plain::may_provoke;
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
 
@@ -202,7 +201,7 @@ impl Exchange {
             && let Some(entry) = &validated
             && let Some(reuse) = self.on_failure(cx, entry, &ask)
         {
-            let why = failed(may_provoke(&ask.request));
+            let why = failed(&ask.request);
             cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(why));
             return self.serve(cx, &ask, entry, &reuse);
         }

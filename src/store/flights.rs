@@ -160,7 +160,7 @@ pub fn backoff_until(flight: &Flight) -> Monotonic {
     }
 }
 
-/// How long a key rests after so many failures in a row: twice as long each time, less up to half of it, so that keys
+/// How long a key is left alone after so many failures in a row: twice as long each time, less up to half of it, so that keys
 /// that failed together are not tried again together.
 fn backoff(fingerprint: Fingerprint, generation: u64, failures: u8) -> Duration {
     let whole = FAILED_FOR.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(BACKOFF_MAX);

@@ -232,10 +232,7 @@ impl Writer {
         if lands_first {
             encoded.write(turn.host, lease.slot, lease.before);
         }
-        if !published {
-            return Err(NotStored::NoFlight);
-        }
-        Ok(())
+        if published { Ok(()) } else { Err(NotStored::NoFlight) }
     }
 
     /// The lease with a way that takes large bodies.

@@ -1,7 +1,7 @@
 //! The requests that are held at their heads until their bodies come, or are given up on.
 
+use core::cell::RefCell;
 use core::ops::Bound::{Excluded, Unbounded};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 

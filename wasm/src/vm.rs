@@ -24,9 +24,9 @@ const MESSAGES_MAX: usize = 64;
 /// with the next one, on the same stack. Some two hundred would overflow it, which kills the VM.
 const EFFECTS_MAX: usize = 32;
 
-/// The most times in a row that we have ourselves called back at once. Beyond it the next tick goes on. Envoy does so
-/// before it sees to the sockets and timers of the thread again (envoy-facts §0.11): should something be due for ever, the
-/// worker would do nothing else.
+/// The most times in a row that we have ourselves called back at once. Beyond it the next tick goes on. Envoy
+/// calls back before it sees to the sockets and timers of the thread again (envoy-facts §0.11): should something be due for
+/// ever, the worker would do nothing else.
 const KICKS_MAX: u32 = 1000;
 
 /// A worker's VM.
