@@ -349,7 +349,7 @@ impl<'a> Worker<'a> {
 
     /// What it counts of its memory, and what it gives back when it goes, beyond what a worker does in which nothing is.
     fn ends(self) -> (u64, u64) {
-        let counted = self.cache.memory_bytes() + self.cache.in_flight().bytes();
+        let counted = self.cache.storage().memory_bytes() + self.cache.in_flight().bytes();
         let mut empty = Worker::new(self.world, 9);
         let (mut exchange, _) = empty.begin(shape("empty").request(0, &[("cache-control", "no-cache")]));
         exchange.end(&mut empty.context().0, Ending::ClientLeft);

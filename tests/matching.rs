@@ -57,7 +57,8 @@ fn a_round_through_the_store_stops_when_it_has_matched_enough_and_goes_on_later(
         let (mut from, mut looked_at, mut rounds) = (Some(0), 0, 0);
         while let Some(at) = from {
             let may = Survey::of(usize::MAX, 1_000_000);
-            let page = worker.survey(&world, at, &may, wanted).expect("the journal can be read");
+            let page =
+                worker.inspect(world.at(NOW)).survey(at, &may, wanted).expect("the journal can be read");
             assert!(may.work.spent() <= CALLBACK_WORK_MAX, "{}", may.work.spent());
             (from, looked_at, rounds) = (page.next, looked_at + page.looked_at, rounds + 1);
         }
@@ -76,7 +77,7 @@ fn a_tick_takes_little_however_long_the_urls_are() {
     let (mut from, mut looked_at, mut ticks) = (Some(0), 0, 0);
     while let Some(at) = from {
         let may = Survey::of_a_tick(usize::MAX, 1_000);
-        let page = worker.survey(&world, at, &may, covers).expect("the journal can be read");
+        let page = worker.inspect(world.at(NOW)).survey(at, &may, covers).expect("the journal can be read");
         assert!(page.looked_at <= 2 && page.seen.is_empty(), "{page:?}");
         (from, looked_at, ticks) = (page.next, looked_at + page.looked_at, ticks + 1);
     }
@@ -105,7 +106,8 @@ fn one_record_more_costs_no_second_look_at_all_the_others() {
     (0..500).for_each(|n| purge(&world, &mut worker, Mode::Soft, pattern(n)));
     let seen = |worker: &mut Cache| {
         let may = Survey { found_max: 1, work: Work::of(VERDICT_WORK_MAX), ..Survey::of(1, 1) };
-        let page = worker.survey(&world, 0, &may, |_, _, _| true).expect("the journal can be read");
+        let page =
+            worker.inspect(world.at(NOW)).survey(0, &may, |_, _, _| true).expect("the journal can be read");
         (page.seen.into_iter().next().expect("one"), may.work.spent())
     };
     let (first, spent) = seen(&mut worker);

@@ -113,9 +113,9 @@ fn each_listener_whose_cluster_is_not_there_is_told_once() {
             let generation = stage.dispatched().expect("an attempt");
             let call = stage.cache.call(stage.world.at(stage.now), generation).expect("a call");
             let (world, now) = (&stage.world, stage.now);
-            told.push(stage.cache.call_refused(world.at(now), generation, &call, Refusal::NoCluster));
+            told.push(stage.cache.call_dispatched(world.at(now), generation, &call, Err(Refusal::NoCluster)));
         }
-        let lacked = stage.configs.iter().map(|config| stage.cache.lacked_cluster(config));
+        let lacked = stage.configs.iter().map(|config| stage.cache.routes().lacked_cluster(config));
         assert_eq!(lacked.collect::<Vec<_>>(), [Some("a"), Some("b"), None]);
     }
     assert_eq!(told, [true, true, false, false, false, false, false, false]);

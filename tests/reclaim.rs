@@ -80,7 +80,7 @@ impl Stage {
 
     fn why_not(&mut self, key: u32) -> Option<ForwardReason> {
         let ask = ask(&self.workers[0], key, self.now);
-        self.workers[0].find(self.world.at(self.now), &ask).unwrap().forward
+        self.workers[0].inspect(self.world.at(self.now)).find(&ask).unwrap().forward
     }
 }
 
@@ -155,16 +155,17 @@ fn copies_in_the_worker_go_as_well() {
             }
         }
     }
-    let before: Vec<u64> = stage.workers.iter().map(Cache::memory_bytes).collect();
+    let before: Vec<u64> = stage.workers.iter().map(|worker| worker.storage().memory_bytes()).collect();
     assert!(before.iter().all(|bytes| *bytes > 100_000), "{before:?}");
     stage.purge(tagged("even"), Mode::Hard);
     (0..10).for_each(|_| stage.tick());
     for (worker, before) in stage.workers.iter().zip(before) {
-        assert!(worker.memory_bytes() <= before / 2 + 1_000, "{} of {before}", worker.memory_bytes());
+        let bytes = worker.storage().memory_bytes();
+        assert!(bytes <= before / 2 + 1_000, "{bytes} of {before}");
     }
     stage.purge(Selector::All, Mode::Hard);
     (0..10).for_each(|_| stage.tick());
-    assert!(stage.workers.iter().all(|worker| worker.memory_bytes() == 0));
+    assert!(stage.workers.iter().all(|worker| worker.storage().memory_bytes() == 0));
 }
 
 #[test]

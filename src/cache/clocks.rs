@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cache, Host};
+use super::host::Host;
 use crate::http::{RequestHead, ResponseHead};
 use crate::outcome::NotStored;
 use crate::outcome::metrics::Counter;
@@ -32,45 +32,38 @@ struct Clock {
     seen: Timestamp,
 }
 
-impl Cache {
-    /// A response has come that may be stored or not: if its `Date` alone has made it stale, it is counted, and remembered
-    /// for whoever asks.
-    pub(super) fn watch_origin_clock(
-        &self,
-        turn: Turn<'_, impl Host>,
-        request: &RequestHead,
-        response: &ResponseHead,
-        assessed: &Result<Response, NotStored>,
-    ) {
-        let behind = match assessed {
-            Ok(response) => clock_behind(&response.stored),
-            Err(NotStored::ClockBehind) => Some(apparent_age(&response.fields, turn.now.wall)),
-            Err(_) => None,
-        };
-        let Some(behind) = behind else { return };
-        turn.host.count(Counter::OriginClockBehind);
-        let clock = Clock {
-            host: request.authority().to_ascii_lowercase(),
-            behind_secs: behind.as_secs(),
-            seen: turn.now.wall,
-        };
-        if clock.host.len() <= HOST_BYTES_MAX {
-            note(turn.host, clock);
-        }
+/// A response has come that may be stored or not: if its `Date` alone has made it stale, it is counted, and remembered
+/// for whoever asks.
+pub(super) fn watch_origin_clock(
+    turn: Turn<'_, impl Host>,
+    request: &RequestHead,
+    response: &ResponseHead,
+    assessed: &Result<Response, NotStored>,
+) {
+    let behind = match assessed {
+        Ok(response) => clock_behind(&response.stored),
+        Err(NotStored::ClockBehind) => Some(apparent_age(&response.fields, turn.now.wall)),
+        Err(_) => None,
+    };
+    let Some(behind) = behind else { return };
+    turn.host.count(Counter::OriginClockBehind);
+    let clock = Clock {
+        host: request.authority().to_ascii_lowercase(),
+        behind_secs: behind.as_secs(),
+        seen: turn.now.wall,
+    };
+    if clock.host.len() <= HOST_BYTES_MAX {
+        note(turn.host, clock);
     }
+}
 
-    /// By how much the clock of the origin of a request was behind, and when that was seen, as far as it is remembered.
-    #[must_use]
-    pub fn origin_clock(
-        &self,
-        turn: Turn<'_, impl Host>,
-        request: &RequestHead,
-    ) -> Option<(Duration, Timestamp)> {
-        let clocks =
-            read(turn.host).into_iter().filter(|clock| turn.now.wall.since(clock.seen) < REMEMBERED_FOR);
-        let clock = clocks.into_iter().find(|clock| clock.host.eq_ignore_ascii_case(request.authority()))?;
-        Some((Duration::from_secs(clock.behind_secs), clock.seen))
-    }
+/// By how much the clock of the origin of a request was behind, and when that was seen, as far as it is remembered.
+#[must_use]
+pub fn origin_clock(turn: Turn<'_, impl Host>, request: &RequestHead) -> Option<(Duration, Timestamp)> {
+    let clocks = read(turn.host).into_iter();
+    let mut lately = clocks.filter(|clock| turn.now.wall.since(clock.seen) < REMEMBERED_FOR);
+    let clock = lately.find(|clock| clock.host.eq_ignore_ascii_case(request.authority()))?;
+    Some((Duration::from_secs(clock.behind_secs), clock.seen))
 }
 
 /// Remembers a clock, before the others. A plain write: what is lost is seen again.

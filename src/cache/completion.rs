@@ -3,9 +3,8 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::call_route::CallRoute;
 use super::fetches::{Fetch, Fetcher};
-use super::route::CallRoute;
-use super::stale::routed_to;
 use super::{Cache, Effect, Host};
 use crate::mutants::Mutant;
 use crate::outcome::metrics::Counter;
@@ -38,18 +37,6 @@ pub enum FetchEnd {
 }
 
 impl Cache {
-    /// The stored response that the fetch could be answered with if the origin fails.
-    #[must_use]
-    pub fn validated(&self, generation: u64) -> Option<Rc<Entry>> {
-        self.fetches.get(generation)?.validated.clone()
-    }
-
-    /// Why the response to the fetch before this one was not stored, as far as that is remembered.
-    #[must_use]
-    pub fn not_stored_before(&self, generation: u64) -> Option<NotStored> {
-        self.fetches.get(generation)?.before
-    }
-
     /// Ends a fetch. Returns the entry, when there is one, and whether it is stored.
     pub fn end_fetch(
         &mut self,
@@ -60,11 +47,18 @@ impl Cache {
         let fetch = self.fetches.end(generation)?;
         self.waiters.wake(fetch.lease.place.fingerprint);
         match end {
-            FetchEnd::Stored(response) => Some(self.store(turn, &fetch, *response)),
+            FetchEnd::Stored(response) => {
+                Some(self.storage.store(turn, &mut self.waiters, &fetch, *response))
+            }
             // Whoever waits asks for it as well, and may be the one it takes.
             FetchEnd::NotStored(NotStored::Admission) => {
                 turn.host.count(Counter::FetchNotStored(NotStored::Admission));
-                self.writer.finish(turn.host, &fetch.lease, Left { counted: true, ..Left::default() }, 0);
+                self.storage.writer.finish(
+                    turn.host,
+                    &fetch.lease,
+                    Left { counted: true, ..Left::default() },
+                    0,
+                );
                 None
             }
             FetchEnd::NotStored(reason) => {
@@ -74,8 +68,8 @@ impl Cache {
             // What a late end erases must still be its own way: another flight may have written there since the lease ran
             // out.
             FetchEnd::Dropped(reason) => {
-                self.memory.remove(fetch.lease.place.fingerprint);
-                let empty = match self.writer.owns_way(turn, &fetch.lease) {
+                self.storage.drop_copy(fetch.lease.place.fingerprint);
+                let empty = match self.storage.writer.owns_way(turn, &fetch.lease) {
                     true => Record::erase(turn.host, fetch.lease.slot, fetch.lease.before),
                     false => Way::default(),
                 };
@@ -83,18 +77,23 @@ impl Cache {
                 None
             }
             FetchEnd::Abandoned => {
-                self.writer.finish(turn.host, &fetch.lease, Left::default(), 0);
+                self.storage.writer.finish(turn.host, &fetch.lease, Left::default(), 0);
                 None
             }
             FetchEnd::Refused => {
                 let inline_until = Some(turn.now.mono.after(REFUSED_FOR));
-                self.writer.finish(turn.host, &fetch.lease, Left { inline_until, ..Left::default() }, 0);
+                self.storage.writer.finish(
+                    turn.host,
+                    &fetch.lease,
+                    Left { inline_until, ..Left::default() },
+                    0,
+                );
                 None
             }
         }
     }
 
-    pub(super) fn end_not_stored(
+    fn end_not_stored(
         &self,
         turn: Turn<'_, impl Host>,
         fetch: &Fetch,
@@ -108,7 +107,7 @@ impl Cache {
         let again = is_for_client && fetch.validated.is_some();
         // The root has to take in a whole body to find that out.
         let is_costly = matches!(reason, NotStored::TooLarge | NotStored::Framing | NotStored::HostQuota)
-            && fetch.by != Fetcher::Stream;
+            && !fetch.is_streamed();
         let until = match reason {
             _ if reason.is_failure() => {
                 flights::failed_until(lease.place.fingerprint, lease.generation, turn.now.mono)
@@ -118,16 +117,20 @@ impl Cache {
             _ => flights::hit_for_miss_until(turn.now.mono),
         };
         let hit_for_miss = Some((reason, until));
-        self.writer.finish(turn.host, lease, Left { record, hit_for_miss, again, ..Left::default() }, 0);
+        self.storage.writer.finish(
+            turn.host,
+            lease,
+            Left { record, hit_for_miss, again, ..Left::default() },
+            0,
+        );
     }
 
-    /// The client of an inline fetch has left. If others wait, the root fetches instead, under the same flight, where
+    /// The client of an inline fetch has left, unless the root has taken that over already. If others wait, the root fetches instead, under the same flight, where
     /// its calls go through the route table; elsewhere the next who waits leads.
     pub fn leader_left(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
-        let Some(fetch) = self.fetches.get(generation) else { return };
+        let Some(fetch) = self.fetches.get(generation).filter(|fetch| fetch.is_streamed()) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
-        let table = self.table_cluster(&ask, turn.now).map(|cluster| CallRoute::Table(cluster.to_owned()));
-        let route = table.filter(|_| self.is_client_independent(turn.host, &ask, &place));
+        let route = self.routes.of_takeover(turn, &mut self.storage, &ask, &place);
         self.waiters.wake(place.fingerprint);
         for _ in 0..TRIES {
             let set = SetSnapshot::read(turn.host, place.set);
@@ -136,7 +139,7 @@ impl Cache {
             if let (true, Some(route)) = (waited_for, &route)
                 && !set.value.route_of(place.fingerprint).is_inline(turn.now.mono)
             {
-                let cluster = routed_to(turn.host, &ask);
+                let cluster = ask.routed_to(turn.host);
                 self.take_over(generation, route.clone(), cluster, turn.now);
                 return;
             }
@@ -153,7 +156,7 @@ impl Cache {
 
     /// Turns an inline fetch into one of the root, which asks anew: with a new stamp.
     fn take_over(&mut self, generation: u64, route: CallRoute, cluster: Option<String>, now: Now) {
-        let head = self.journal.head();
+        let head = self.storage.journal.head();
         let Some(fetch) = self.fetches.get_mut(generation) else { return };
         let deadline = now.mono.after(fetch.ask.config.collapse.fetch_timeout);
         fetch.cluster = cluster;

@@ -5,14 +5,17 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::dispatch::{anonymised, as_refresh};
-use super::route::CallRoute;
-use super::{Ask, Host};
+use super::call_route::CallRoute;
+use super::host::Host;
+use super::request::Ask;
+use super::sent::{anonymised, as_refresh};
 use crate::heap::list;
 use crate::http::RequestHead;
 use crate::in_flight::{InFlight, Share};
 use crate::outcome::NotStored;
+use crate::policy::plain::may_provoke;
 use crate::store::memory::Entry;
+use crate::store::record::TakenRoute;
 use crate::store::{Lease, Place};
 use crate::time::{Monotonic, Now};
 
@@ -75,9 +78,19 @@ impl Fetch {
         (self.stamp, self.started.mono)
     }
 
+    /// Whether the request of a client's stream makes it.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.by == Fetcher::Stream
+    }
+
+    /// Whether the origin may fail because of what it has sent.
+    pub(super) fn may_provoke(&self) -> bool {
+        may_provoke(&self.request())
+    }
+
     /// Whether its response has begun, on its client's stream, and nothing of it has come for so long.
     pub(super) fn stalls(&self, time: Duration, now: Now) -> bool {
-        self.by == Fetcher::Stream && self.progress.is_some_and(|last| now.mono.since(last) >= time)
+        self.is_streamed() && self.progress.is_some_and(|last| now.mono.since(last) >= time)
     }
 
     /// The request that is sent, which decides what its response is stored as: what the root sends carries nobody's
@@ -104,6 +117,15 @@ impl Fetch {
             Fetcher::Stream => host.metadata(self.ask.stream),
             Fetcher::Root(_) => Vec::new(),
         }
+    }
+
+    /// The route by which its response came. What the root sends has no field that nobody has heard of.
+    pub(super) fn taken_route(&self, host: &impl Host) -> Option<TakenRoute> {
+        let taken = self.ask.taken_route(host)?;
+        Some(match self.by {
+            Fetcher::Stream => taken,
+            Fetcher::Root(_) => TakenRoute { destination: None, ..taken },
+        })
     }
 }
 

@@ -1,11 +1,11 @@
-//! Looking at what is stored, and fetching it again, for the admin route. No other request comes here: a survey
+//! Looking at what is stored, for the admin route. No other request comes here: a survey
 //! reads many slots, so each has a bound and says whether it came to its end.
 
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::lookup::invalidated;
-use super::{Ask, Cache, Decision, FetchEnd, Host, LearnedRoute, Waited};
+use super::storage::{Storage, invalidated};
+use super::{Ask, Cache, Host, LearnedRoute};
 use crate::breaker::Breakers;
 use crate::invalidation::{
     CALLBACK_WORK_MAX, Invalidation, Subject, TICK_WORK_MAX, VERDICT_WORK_MAX, Verdict, Work,
@@ -108,21 +108,6 @@ pub struct Found {
     pub refused_for: Duration,
 }
 
-/// What became of the wish to fetch something again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refetch {
-    /// It is being fetched, by this call or an earlier one.
-    Started,
-    /// Only a client's own request can fetch it, as it is not known how the route sends it.
-    NoRoute,
-    /// A fetch of it has just failed, or was of no use to others.
-    Recently(NotStored),
-    /// Too many fetches run already.
-    Busy,
-    /// It is fresh, or the request is none that the cache answers.
-    NotNeeded,
-}
-
 impl Seen {
     /// The response.
     #[must_use]
@@ -131,49 +116,63 @@ impl Seen {
     }
 }
 
+/// The cache as the admin route looks at it, with the journal as it is now.
+pub struct Inspection<'a, H> {
+    storage: &'a mut Storage,
+    turn: Turn<'a, H>,
+    /// Whether the journal could be read.
+    is_current: bool,
+}
+
 impl Cache {
+    /// What is stored, what the journal says, what a request would find. Nothing is done about any of it.
+    pub fn inspect<'a, H: Host>(&'a mut self, turn: Turn<'a, H>) -> Inspection<'a, H> {
+        let is_current = self.sync(turn.host);
+        Inspection { storage: &mut self.storage, turn, is_current }
+    }
+}
+
+impl<H: Host> Inspection<'_, H> {
     /// Where the journal stands for this worker: its head and both floors. None when it cannot be read.
-    pub fn journal_state(&mut self, host: &impl Host) -> Option<(u64, u64, u64)> {
-        self.sync(host).then(|| self.journal.state())
+    #[must_use]
+    pub fn journal_state(&self) -> Option<(u64, u64, u64)> {
+        self.is_current.then(|| self.storage.journal.state())
     }
 
     /// The newest records of the journal before a position, in ascending order.
-    pub fn journal_tail(
-        &self,
-        host: &impl Host,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Vec<(u64, Invalidation)> {
-        self.journal.tail(host, before, limit)
+    #[must_use]
+    pub fn journal_tail(&self, before: Option<u64>, limit: usize) -> Vec<(u64, Invalidation)> {
+        self.storage.journal.tail(self.turn.host, before, limit)
     }
 
     /// The newest records of the journal that cover a stored response.
-    pub fn covering(&self, host: &impl Host, seen: &Seen, limit: usize) -> Covering {
-        self.journal.covering(host, &seen.entry, limit)
+    #[must_use]
+    pub fn covering(&self, seen: &Seen, limit: usize) -> Covering {
+        self.storage.journal.covering(self.turn.host, &seen.entry, limit)
     }
 
     /// Whether the index of the journal takes these without forgetting anything, from callers who may not purge everything.
-    pub fn journal_has_room_for(&mut self, host: &impl Host, invalidations: &[Invalidation]) -> bool {
-        !self.sync(host) || self.journal.has_room_for(invalidations)
+    #[must_use]
+    pub fn journal_has_room_for(&self, invalidations: &[Invalidation]) -> bool {
+        !self.is_current || self.storage.journal.has_room_for(invalidations)
     }
 
     /// Looks at stored responses from a place on, until enough of those that are `wanted` have been found or as many looked
     /// at as may be. `wanted` gets what selectors look at, and the stamp. None when the journal cannot be read.
     pub fn survey(
-        &mut self,
-        host: &impl Host,
+        &self,
         from: u64,
         may: &Survey,
         wanted: impl Fn(&Subject<'_>, u64, &Work) -> bool,
     ) -> Option<Page> {
-        if !self.sync(host) {
+        if !self.is_current {
             return None;
         }
-        let (ways, slots) = (WAYS as u64, u64::from(self.writer.sets()) * WAYS as u64);
+        let (ways, slots) = (WAYS as u64, u64::from(self.storage.writer.sets()) * WAYS as u64);
         let mut page = Page::default();
         let mut bytes = 0;
-        for number in (0..self.writer.sets()).skip((from / ways) as usize).take(SETS_MAX as usize) {
-            let set = SetSnapshot::read(host, number).value;
+        for number in (0..self.storage.writer.sets()).skip((from / ways) as usize).take(SETS_MAX as usize) {
+            let set = SetSnapshot::read(self.turn.host, number).value;
             for (n, way) in set.ways.iter().enumerate() {
                 let slot = u64::from(number) * ways + n as u64;
                 if slot < from || !way.is_some() || way.is_purged() {
@@ -188,7 +187,9 @@ impl Cache {
                     return Some(page);
                 }
                 bytes += way.bytes;
-                let Some(record) = response_in(host, Slot { set: number, way: n as u8 }) else { continue };
+                let Some(record) = response_in(self.turn.host, Slot { set: number, way: n as u8 }) else {
+                    continue;
+                };
                 page.looked_at += 1;
                 let work = Work::of(may.look_work_max);
                 if wanted(&record.content.subject(), record.stamp, &work) {
@@ -203,88 +204,57 @@ impl Cache {
     }
 
     /// The stored responses that a request finds under its URL: the one that there is, or all variants.
-    pub fn variants_of(&mut self, host: &impl Host, ask: &Ask) -> Vec<Seen> {
-        let primary = self.primary(host, ask);
-        let Some(record) = self.record(host, &primary) else { return Vec::new() };
+    pub fn variants_of(&mut self, ask: &Ask) -> Vec<Seen> {
+        let primary = self.storage.primary(self.turn.host, ask);
+        let Some(record) = self.record(&primary) else { return Vec::new() };
         match &record.entry.record.content {
             Content::Response(_) => vec![record],
             Content::Variants(variants) => {
                 let places = variants.known.iter().map(|(fingerprint, _)| *fingerprint);
-                places.filter_map(|fingerprint| self.known(host, fingerprint)).collect()
+                places.filter_map(|fingerprint| self.known(fingerprint)).collect()
             }
             Content::Search(_) => Vec::new(),
         }
     }
 
     /// What a request would find, without anything being done about it. None when the journal cannot be read.
-    pub fn find(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) -> Option<Found> {
-        if !self.sync(turn.host) {
+    pub fn find(&mut self, ask: &Ask) -> Option<Found> {
+        if !self.is_current {
             return None;
         }
-        let primary = self.primary(turn.host, ask);
-        let at_primary = self.best(turn.host, &primary);
+        let primary = self.storage.primary(self.turn.host, ask);
+        let at_primary = self.best(&primary);
         let nominated = match at_primary.as_ref().map(|seen| &seen.entry.record.content) {
             Some(Content::Variants(variants)) => Some(variants.nominated.clone()),
             Some(Content::Response(_) | Content::Search(_)) | None => None,
         };
         let Some(nominated) = nominated else {
-            return Some(self.found(turn, ask, primary, at_primary, ForwardReason::UriMiss));
+            return Some(self.found(ask, primary, at_primary, ForwardReason::UriMiss));
         };
         if at_primary.is_some_and(|seen| seen.verdict == Verdict::Hard) {
-            return Some(self.found(turn, ask, primary, None, ForwardReason::Purged));
+            return Some(self.found(ask, primary, None, ForwardReason::Purged));
         }
-        let variant = self.writer.place(turn.host, ask.variant_key(&nominated));
-        let seen = self.best(turn.host, &variant);
-        let found = self.found(turn, ask, variant, seen, ForwardReason::VaryMiss);
+        let variant = self.storage.writer.place(self.turn.host, ask.variant_key(&nominated));
+        let seen = self.best(&variant);
+        let found = self.found(ask, variant, seen, ForwardReason::VaryMiss);
         if found.forward.is_some()
-            && let Some((place, entry, _)) = self.chosen_from_more(turn, ask, &nominated)
+            && let Some((place, entry, _)) = self.storage.chosen_from_more(self.turn, ask, &nominated)
         {
             let seen = Some(self.judged(entry, None));
-            return Some(self.found(turn, ask, place, seen, ForwardReason::VaryMiss));
+            return Some(self.found(ask, place, seen, ForwardReason::VaryMiss));
         }
         Some(found)
     }
 
     /// Whether a request comes to a key, by the values that it has for the nominated fields.
-    pub fn comes_to(&mut self, host: &impl Host, ask: &Ask, key: &[u8], nominated: &[String]) -> bool {
-        let primary = self.primary(host, ask);
+    pub fn comes_to(&mut self, ask: &Ask, key: &[u8], nominated: &[String]) -> bool {
+        let primary = self.storage.primary(self.turn.host, ask);
         if nominated.is_empty() { primary.key == key } else { ask.variant_key(nominated) == key }
     }
 
-    /// Has the root fetch what a request asks for. The request is nobody's: it stands for the key.
-    pub fn refetch(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Refetch {
-        // As one that has waited already: it is not counted among the clients' requests.
-        ask.waited.set(Some(Waited { reason: ForwardReason::Stale, leads: false }));
-        match self.lookup(turn, ask, false) {
-            Decision::Serve { reuse: Reuse::Stale { .. }, .. } | Decision::Forward { .. } => {
-                match self.find(turn, ask) {
-                    Some(Found { fetching: true, .. }) => Refetch::Started,
-                    Some(Found { not_stored: Some(reason), .. }) => Refetch::Recently(reason),
-                    Some(_) | None => Refetch::Busy,
-                }
-            }
-            Decision::Serve { .. } | Decision::Deliver { .. } | Decision::NotCached => Refetch::NotNeeded,
-            Decision::Wait => {
-                self.leave(ask.stream);
-                Refetch::Started
-            }
-            // It fell to the request itself, which does not exist.
-            Decision::Fetch { generation, .. } => {
-                self.end_fetch(turn, generation, FetchEnd::Abandoned);
-                Refetch::NoRoute
-            }
-        }
-    }
-
-    fn found(
-        &mut self,
-        turn: Turn<'_, impl Host>,
-        ask: &Ask,
-        place: Place,
-        seen: Option<Seen>,
-        missing: ForwardReason,
-    ) -> Found {
-        let seen = seen.map(|seen| Seen { verdict: self.verdict_for(&seen.entry, ask), ..seen });
+    fn found(&self, ask: &Ask, place: Place, seen: Option<Seen>, missing: ForwardReason) -> Found {
+        let turn = self.turn;
+        let seen = seen.map(|seen| Seen { verdict: self.storage.verdict_for(&seen.entry, ask), ..seen });
         let forward = match seen.as_ref().map(|seen| (invalidated(seen.verdict), seen.response())) {
             Some((Some(invalidated), Some(response))) => {
                 match reuse(&response.stored, &ask.request, &ask.options, invalidated, turn.now.wall) {
@@ -336,34 +306,34 @@ impl Cache {
     }
 
     /// The worker's own copy, unless shared data has a newer one.
-    fn best(&self, host: &impl Host, place: &Place) -> Option<Seen> {
-        let own = self.memory.get(place.fingerprint, &place.key).map(|entry| self.judged(entry, None));
-        let shared = self.record(host, place);
+    fn best(&self, place: &Place) -> Option<Seen> {
+        let own = self.storage.copy(place).map(|entry| self.judged(entry, None));
+        let shared = self.record(place);
         match (own, shared) {
             (Some(own), Some(shared)) if shared.entry.record.order() <= own.entry.record.order() => Some(own),
             (own, shared) => shared.or(own),
         }
     }
 
-    fn record(&self, host: &impl Host, place: &Place) -> Option<Seen> {
-        let set = SetSnapshot::read(host, place.set).value;
+    fn record(&self, place: &Place) -> Option<Seen> {
+        let set = SetSnapshot::read(self.turn.host, place.set).value;
         let way = set.way_of(place.fingerprint)?;
         let bytes = set.ways.get(usize::from(way)).map_or(0, |way| way.bytes);
-        let (record, _) = Record::peek(host, Slot { set: place.set, way })?;
+        let (record, _) = Record::peek(self.turn.host, Slot { set: place.set, way })?;
         (record.key == place.key).then(|| self.judged(Entry::new(record), Some(bytes)))
     }
 
     /// The stored response with this fingerprint.
-    fn known(&self, host: &impl Host, fingerprint: u64) -> Option<Seen> {
-        let number = (fingerprint % u64::from(self.writer.sets())) as u32;
-        let set = SetSnapshot::read(host, number).value;
+    fn known(&self, fingerprint: u64) -> Option<Seen> {
+        let number = (fingerprint % u64::from(self.storage.writer.sets())) as u32;
+        let set = SetSnapshot::read(self.turn.host, number).value;
         let (n, way) = (0..).zip(&set.ways).find(|(_, way)| way.fingerprint.0 == fingerprint)?;
-        self.seen(host, Slot { set: number, way: n }, way.bytes)
+        self.seen(Slot { set: number, way: n }, way.bytes)
     }
 
     /// The stored response in a slot, if it holds one.
-    fn seen(&self, host: &impl Host, slot: Slot, bytes: u64) -> Option<Seen> {
-        response_in(host, slot).map(|record| self.judged(Entry::new(record), Some(bytes)))
+    fn seen(&self, slot: Slot, bytes: u64) -> Option<Seen> {
+        response_in(self.turn.host, slot).map(|record| self.judged(Entry::new(record), Some(bytes)))
     }
 
     fn judged(&self, entry: Rc<Entry>, bytes: Option<u64>) -> Seen {
@@ -372,7 +342,7 @@ impl Cache {
 
     /// The same, counting what it takes.
     fn judged_within(&self, entry: Rc<Entry>, bytes: Option<u64>, work: &Work) -> Seen {
-        let verdict = self.journal.verdict_within(&entry, work);
+        let verdict = self.storage.journal.verdict_within(&entry, work);
         Seen { bytes: bytes.unwrap_or_else(|| entry.bytes()), verdict, entry }
     }
 }

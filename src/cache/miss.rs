@@ -2,42 +2,21 @@
 
 use std::rc::Rc;
 
-use super::dispatch::as_refresh;
 use super::fetches::{Fetch, Fetcher, Held};
-use super::lookup::{Best, applies_to, no_room, pass};
 use super::origin_health::Asking;
-use super::stale::routed_to;
-use super::{Ask, Cache, Decision, Effect, Host, Waited};
+use super::sent::as_refresh;
+use super::storage::Miss;
+use super::{Cache, Decision, Effect, Host, Waited};
 use crate::mutants::{Mutant, mutated};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::plain::is_suspicious;
 use crate::policy::reuse::Reuse;
+use crate::store::Lease;
 use crate::store::flights::{self, Acquired};
 use crate::store::set::SetSnapshot;
-use crate::store::{Lease, Place};
 use crate::time::Now;
 use crate::turn::Turn;
-
-/// A request that nothing simply answers, and why.
-#[derive(Clone, Copy)]
-pub(super) struct Miss<'a> {
-    pub(super) ask: &'a Rc<Ask>,
-    pub(super) place: &'a Place,
-    pub(super) best: &'a Best,
-    pub(super) reason: ForwardReason,
-}
-
-impl Miss<'_> {
-    fn pass(&self) -> Decision {
-        pass(self.ask, self.reason, self.best.entry.clone())
-    }
-
-    /// To the origin beside any flight, for this reason; what it brings may be for others.
-    fn forward(&self, why: NotStored) -> Decision {
-        Decision::Forward { reason: self.reason, why, shares: true, fallback: self.best.entry.clone() }
-    }
-}
 
 impl Cache {
     /// What to do where nothing simply answers the request: `serving` may be served for now, but has to be
@@ -52,7 +31,7 @@ impl Cache {
         let ask = miss.ask;
         let backs_off = flights::backs_off(&set.value, miss.place.fingerprint, turn.now.mono);
         let serving = serving
-            .or_else(|| backs_off.then(|| self.stale_if_error(miss, turn.now)).flatten())
+            .or_else(|| backs_off.then(|| self.storage.stale_if_error(miss, turn.now)).flatten())
             .or_else(|| self.stale_if_down(turn, miss));
         if let Some(serve) = serving {
             return match self.acquire(turn, miss, set) {
@@ -71,14 +50,14 @@ impl Cache {
             return Some(miss.pass());
         }
         if !ask.finds_room(&self.in_flight) {
-            return Some(no_room(ask));
+            return Some(Decision::no_room(ask));
         }
         let may_wait = ask.options.collapse && miss.reason != ForwardReason::Request || self.leads(miss, set);
         match self.acquire(turn, miss, set) {
             Acquired::Lead => self.lead(turn, miss, set, None),
             Acquired::HitForMiss(why) => {
                 if miss.best.is_nothing() && !why.is_failure() {
-                    self.hit_for_miss.remember(miss.place.fingerprint, why, turn.now.mono);
+                    self.storage.remember_hit_for_miss(miss.place.fingerprint, why, turn.now.mono);
                 }
                 Some(self.after_failure(miss, why, turn.now))
             }
@@ -89,7 +68,8 @@ impl Cache {
                 Some(self.join(turn, miss))
             }
             Acquired::Register if may_wait => {
-                let value = flights::registered(&set.value, miss.place.fingerprint, self.writer.worker()?);
+                let value =
+                    flights::registered(&set.value, miss.place.fingerprint, self.storage.writer.worker()?);
                 let set = set.again_if(Mutant::RegistersBlindly, turn.host);
                 set.replace(turn.host, &value).then(|| self.join(turn, miss))
             }
@@ -101,11 +81,11 @@ impl Cache {
     fn acquire(&self, turn: Turn<'_, impl Host>, miss: &Miss<'_>, set: &SetSnapshot) -> Acquired {
         let is_fetching = |generation| self.fetches.get(generation).is_some();
         // Who leads waits for its own fetch, whatever became of the one before.
-        let holds = |reason| applies_to(turn.host, reason, miss.ask) && !self.leads(miss, set);
+        let holds = |reason| miss.ask.is_hit_by(turn.host, reason) && !self.leads(miss, set);
         flights::acquire(
             &set.value,
             miss.place.fingerprint,
-            self.writer.worker(),
+            self.storage.writer.worker(),
             turn.now.mono,
             is_fetching,
             holds,
@@ -120,7 +100,8 @@ impl Cache {
     }
 
     fn join(&mut self, turn: Turn<'_, impl Host>, miss: &Miss<'_>) -> Decision {
-        self.park(turn, miss.ask, miss.place, Waited { reason: miss.reason, leads: false })
+        let waited = Waited { reason: miss.reason, leads: false };
+        self.waiters.park(turn, &self.config.collapse, miss.ask, miss.place, waited)
     }
 
     /// Takes the flight, and fetches. None when somebody else was faster.
@@ -132,7 +113,7 @@ impl Cache {
         serving: Option<Decision>,
     ) -> Option<Decision> {
         let Miss { ask, place, best, reason } = *miss;
-        let route = self.call_route(turn, miss, &set.value, serving.is_some());
+        let route = self.routes.of_fetch(turn, &mut self.storage, miss, &set.value, serving.is_some());
         // A call of the root needs no client, but a client that waits for it needs a place.
         let route = route.filter(|_| {
             serving.is_some() || self.waiters.have_room_for(place.fingerprint, &self.config.collapse)
@@ -150,9 +131,9 @@ impl Cache {
             }
         }
         let Some(held) = Held::take(&self.in_flight, place, best.entry.as_ref()) else {
-            return Some(serving.unwrap_or_else(|| no_room(ask)));
+            return Some(serving.unwrap_or_else(|| Decision::no_room(ask)));
         };
-        let new = self.writer.new_flight(place.fingerprint, turn.now);
+        let new = self.storage.writer.new_flight(place.fingerprint, turn.now);
         let Some((value, flight)) = flights::led(&set.value, new, turn.now.mono, turn.now.wall) else {
             return Some(serving.unwrap_or_else(|| miss.pass()));
         };
@@ -167,13 +148,13 @@ impl Cache {
         // Now, as requests that find its response will be compared then: a filter behind the cache may choose another.
         let _ = ask.taken_route(turn.host);
         // Its own stream may be gone when the call comes back.
-        let cluster = route.as_ref().and_then(|_| routed_to(turn.host, ask));
+        let cluster = route.as_ref().and_then(|_| ask.routed_to(turn.host));
         let fetch = Fetch {
             lease: Lease::of(place.clone(), flight, &set.value),
             // The head of the mirror that has just judged what is stored, and not the journal's end: a purge in between would count
             // as known to this fetch, although what it validates was judged without it (I1, M33). And now, not when the response
             // comes: a purge meanwhile covers it (M34).
-            stamp: self.journal.head(),
+            stamp: self.storage.journal.head(),
             timeout,
             deadline: turn.now.mono.after(timeout),
             cluster,
@@ -193,7 +174,7 @@ impl Cache {
         }
         self.effects.push_back(Effect::Dispatch(flight.generation));
         let waited = Waited { reason, leads: true };
-        Some(serving.unwrap_or_else(|| self.park(turn, ask, place, waited)))
+        Some(serving.unwrap_or_else(|| self.waiters.park(turn, &self.config.collapse, ask, place, waited)))
     }
 
     /// Whether a request whose answer is served stale may lead a refresh. What is odd may make the origin fail: that is
@@ -210,13 +191,13 @@ impl Cache {
     /// Whether as many refreshes run as may.
     fn refreshes_enough(&self, now: Now) -> bool {
         let most = self.config.collapse.refresh_concurrency_max as usize;
-        self.fetches.refreshes(self.lease(), now.mono) >= most
+        self.fetches.refreshes(self.config.collapse.lease, now.mono) >= most
     }
 
     /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
     fn after_failure(&self, miss: &Miss<'_>, why: NotStored, now: Now) -> Decision {
         if let (true, Some(entry)) = (why.is_failure(), &miss.best.entry)
-            && let Some(reuse) = self.on_error(entry, miss.ask, now)
+            && let Some(reuse) = self.storage.on_error(entry, miss.ask, now)
         {
             return Decision::Serve { entry: Rc::clone(entry), reuse };
         }

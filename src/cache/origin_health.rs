@@ -1,7 +1,7 @@
 //! Which clusters are in trouble, as this worker knows it: it tells the others of failures, and of answers of those that were
 //! in trouble ([`crate::breaker`] has the rules).
 
-use super::Host;
+use super::host::Host;
 use crate::breaker::{Breakers, CLUSTERS_MAX, Change};
 use crate::config::BreakerConfig;
 use crate::outcome::metrics::{Counter, Gauge};

@@ -4,16 +4,17 @@ use core::cell::{Cell, OnceCell, RefCell};
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::Host;
+use super::host::{Host, StreamId};
 use super::taken_route::{name_of, taken_route};
 use crate::config::{Config, Options};
 use crate::heap::{counted_block, list};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::{InFlight, Share};
-use crate::outcome::{ForwardReason, NotStored, Stored};
+use crate::outcome::{Bypass, ForwardReason, NotStored, Stored};
 use crate::policy::credentials::{Standing, standing};
 use crate::policy::key;
+use crate::policy::plain::may_provoke;
 use crate::policy::request::only_if_cached;
 use crate::policy::reuse::Reuse;
 use crate::policy::storing::request_allows;
@@ -21,9 +22,6 @@ use crate::store::Fingerprint;
 use crate::store::memory::Entry;
 use crate::store::record::TakenRoute;
 use crate::time::{Monotonic, Now};
-
-/// The host's number of a stream, unique in its worker.
-pub type StreamId = u32;
 
 /// A request that could be answered from the cache.
 #[derive(Debug)]
@@ -128,6 +126,28 @@ pub enum Decision {
     NotCached,
 }
 
+impl Decision {
+    /// To the origin, without a flight.
+    pub(super) fn pass(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decision {
+        if ask.only_if_cached() {
+            return Decision::NotCached;
+        }
+        let why = ask.whole().err().unwrap_or(NotStored::NoFlight);
+        Decision::Forward { reason, why, shares: false, fallback }
+    }
+
+    /// To the origin, without any trace in the worker's memory, in which there is no room.
+    pub(super) fn no_room(ask: &Ask) -> Decision {
+        Decision::pass(ask, ForwardReason::Bypass(Bypass::Memory), None)
+    }
+
+    /// To the origin, since the request may not wait any longer, or not at all.
+    pub(super) fn not_shared() -> Decision {
+        let reason = ForwardReason::Bypass(Bypass::NotShared);
+        Decision::Forward { reason, why: NotStored::NoFlight, shares: false, fallback: None }
+    }
+}
+
 /// What the root has fetched on behalf of a request. It answers that request whatever it is good for to others, as
 /// it would if the request had gone to the origin itself.
 #[derive(Debug)]
@@ -212,7 +232,24 @@ impl Ask {
         (!self.is_nobodys).then(|| *self.route_name.get_or_init(|| name_of(host, self.stream)))
     }
 
-    /// The same, but that no client asks.
+    /// Whether what was wrong with another's fetch is wrong with this request's as well. Not, if it was that request's own
+    /// credentials or oddness: else a stranger could keep a key from being stored for all.
+    pub(super) fn is_hit_by(&self, host: &impl Host, reason: NotStored) -> bool {
+        match reason {
+            NotStored::Authorization => self.has_credentials(host),
+            NotStored::Cookie => self.request.fields.contains("cookie"),
+            NotStored::Provoked => may_provoke(&self.request),
+            _ => true,
+        }
+    }
+
+    /// The cluster that it is routed to. What no client asks for has no route yet: the cluster that leads its fetch to the
+    /// route table stands for all that it may come to.
+    pub(super) fn routed_to(&self, host: &impl Host) -> Option<String> {
+        if self.is_nobodys { self.config.collapse.cluster.clone() } else { host.cluster(self.stream) }
+    }
+
+    /// This request, but that no client asks.
     #[must_use]
     pub fn of_nobody(self) -> Ask {
         Ask { is_nobodys: true, ..self }

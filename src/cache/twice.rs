@@ -14,7 +14,7 @@ const LOOKED_AT: u32 = 1024;
 
 /// What was seen lately.
 #[derive(Default)]
-pub(super) struct Twice {
+pub struct Twice {
     names: Vec<String>,
     seen: Monotonic,
     /// How many stored responses were served.
@@ -24,14 +24,14 @@ pub(super) struct Twice {
 impl Twice {
     /// Whether it is looked at what becomes of the next stored response that is served: of the first ones, and then of few,
     /// since to read it costs something.
-    pub(super) fn looks_at_next(&self) -> bool {
+    pub fn looks_at_next(&self) -> bool {
         let served = self.served.get().wrapping_add(1);
         self.served.set(served);
         served.is_power_of_two() || served.is_multiple_of(LOOKED_AT)
     }
 
     /// This was changed twice. Whether that is news.
-    pub(super) fn found(&mut self, what: Vec<String>, now: Monotonic) -> bool {
+    pub fn found(&mut self, what: Vec<String>, now: Monotonic) -> bool {
         let is_news = self.lately(now).is_empty();
         if is_news {
             self.names.clear();
@@ -46,7 +46,7 @@ impl Twice {
     }
 
     /// What was changed twice lately.
-    pub(super) fn lately(&self, now: Monotonic) -> &[String] {
+    pub fn lately(&self, now: Monotonic) -> &[String] {
         if now.since(self.seen) < REMEMBERED_FOR { &self.names } else { &[] }
     }
 }

@@ -5,10 +5,14 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Ask, StreamId};
+use super::host::{Host, StreamId};
+use super::request::{Ask, Decision, Waited};
 use crate::config::CollapseConfig;
-use crate::store::Fingerprint;
+use crate::outcome::ForwardReason;
+use crate::outcome::metrics::Counter;
+use crate::store::{Fingerprint, Place};
 use crate::time::Monotonic;
+use crate::turn::Turn;
 
 /// All who wait.
 #[derive(Default)]
@@ -28,8 +32,32 @@ struct Group {
 }
 
 impl Waiters {
+    /// Lets a request wait for the flight of a place; to the origin with it when too many wait already, for that or
+    /// in all.
+    pub(super) fn park(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        limits: &CollapseConfig,
+        ask: &Rc<Ask>,
+        place: &Place,
+        waited: Waited,
+    ) -> Decision {
+        if !self.have_room_for(place.fingerprint, limits) {
+            return Decision::not_shared();
+        }
+        self.add(ask, place.fingerprint, turn.now.mono);
+        let before = ask.waited.get();
+        if before.is_none() || waited.leads {
+            ask.waited.set(Some(waited));
+        }
+        if before.is_none() {
+            turn.host.count(Counter::Waited);
+        }
+        Decision::Wait
+    }
+
     /// One more waits at a fingerprint.
-    pub(super) fn add(&mut self, ask: &Rc<Ask>, fingerprint: Fingerprint, now: Monotonic) {
+    fn add(&mut self, ask: &Rc<Ask>, fingerprint: Fingerprint, now: Monotonic) {
         let group = self.groups.entry(fingerprint).or_default();
         if group.asks.is_empty() {
             group.visited = now;
@@ -66,8 +94,14 @@ impl Waiters {
         self.groups.get(&fingerprint).is_some_and(|group| group.asks.iter().any(follows))
     }
 
+    /// Why a request that still waits for a fetch on its own behalf does so.
+    pub(super) fn leader(&self, ask: &Ask) -> Option<ForwardReason> {
+        let waited = ask.waited.get().filter(|waited| waited.leads)?;
+        self.include(ask.stream).then_some(waited.reason)
+    }
+
     /// Whether the request of a stream waits.
-    pub(super) fn include(&self, stream: StreamId) -> bool {
+    fn include(&self, stream: StreamId) -> bool {
         self.streams.contains_key(&stream)
     }
 

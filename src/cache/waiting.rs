@@ -2,47 +2,20 @@
 //! (protocol §1.7).
 
 use core::time::Duration;
-use std::rc::Rc;
 
-use super::fetches::Fetcher;
-use super::{Ask, Cache, Decision, Effect, FetchEnd, Host, StreamId, Waited};
+use super::{Cache, Decision, Effect, FetchEnd, Host, StreamId};
 use crate::mutants::{Mutant, mutated};
+use crate::outcome::NotStored;
 use crate::outcome::metrics::Counter;
-use crate::outcome::{Bypass, ForwardReason, NotStored};
+use crate::store::Fingerprint;
 use crate::store::flights;
 use crate::store::set::SetSnapshot;
-use crate::store::{Fingerprint, Place};
-use crate::time::Now;
 use crate::turn::Turn;
 
 /// How often a group looks by itself whether its flight has landed.
 const SWEEP: Duration = Duration::from_millis(100);
 
 impl Cache {
-    /// Lets a request wait for the flight of a place; to the origin with it when too many wait already, for that or
-    /// in all.
-    pub(super) fn park(
-        &mut self,
-        turn: Turn<'_, impl Host>,
-        ask: &Rc<Ask>,
-        place: &Place,
-        waited: Waited,
-    ) -> Decision {
-        if !self.waiters.have_room_for(place.fingerprint, &self.config.collapse) {
-            let reason = ForwardReason::Bypass(Bypass::NotShared);
-            return Decision::Forward { reason, why: NotStored::NoFlight, shares: false, fallback: None };
-        }
-        self.waiters.add(ask, place.fingerprint, turn.now.mono);
-        let before = ask.waited.get();
-        if before.is_none() || waited.leads {
-            ask.waited.set(Some(waited));
-        }
-        if before.is_none() {
-            turn.host.count(Counter::Waited);
-        }
-        Decision::Wait
-    }
-
     /// A waiting client has left.
     pub fn leave(&mut self, stream: StreamId) {
         self.waiters.remove(stream);
@@ -52,9 +25,9 @@ impl Cache {
     pub fn hint(&mut self, turn: Turn<'_, impl Host>, fingerprint: Fingerprint) {
         // Who waits has no copy that is fresh.
         if !self.waiters.are_at(fingerprint) {
-            self.memory.remove(fingerprint);
+            self.storage.drop_copy(fingerprint);
         }
-        self.hit_for_miss.forget(fingerprint);
+        self.storage.forget_hit_for_miss(fingerprint);
         self.visit(turn, fingerprint);
     }
 
@@ -72,19 +45,22 @@ impl Cache {
         if mutated(Mutant::NeverSweeps) {
             return self.release_overdue(turn);
         }
-        self.journal.distrust();
+        self.storage.journal.distrust();
         self.watch_the_clock(turn);
         self.health.hear(turn.host);
-        self.table_clusters.hear(turn.host);
+        self.routes.tick(turn.host);
         self.renew_leases(turn);
         self.give_up_lost_calls(turn);
         self.settle(turn);
         self.release_overdue(turn);
-        self.writer.report_uses(turn.host, &mut self.memory);
-        self.route_met = (0, 0);
-        self.writer.shrink(turn);
-        self.reclaim(turn);
-        self.list_the_unlisted(turn);
+        self.storage.report_uses(turn.host);
+        self.storage.writer.shrink(turn);
+        if let Some(work) = self.storage.reclaiming_work()
+            && self.sync(turn.host)
+        {
+            self.storage.reclaim(turn, work);
+        }
+        self.storage.list_the_unlisted(turn, &mut self.waiters);
         // Every hint may be lost, and a leader's VM may die without one: this is what nobody waits longer than (I3, M16, M17, M20).
         for fingerprint in self.waiters.not_visited_for(SWEEP, turn.now.mono) {
             self.visit(turn, fingerprint);
@@ -92,10 +68,10 @@ impl Cache {
     }
 
     fn watch_the_clock(&mut self, turn: Turn<'_, impl Host>) {
-        if let Some(everything) = self.journal.watch_the_clock(turn)
+        if let Some(everything) = self.storage.journal.watch_the_clock(turn)
             && self.invalidate(turn.host, &everything).is_ok()
         {
-            self.journal.clock_is_told();
+            self.storage.journal.clock_is_told();
         }
     }
 
@@ -112,13 +88,9 @@ impl Cache {
     /// Who has waited for as long as anybody may makes do with what is stored, or goes to the origin.
     fn release_overdue(&mut self, turn: Turn<'_, impl Host>) {
         for ask in self.waiters.take_overdue(turn.now.mono) {
-            let decision = self.stale_for_waiter(turn, &ask).unwrap_or(Decision::Forward {
-                reason: ForwardReason::Bypass(Bypass::NotShared),
-                why: NotStored::NoFlight,
-                shares: false,
-                fallback: None,
-            });
-            self.effects.push_back(Effect::Decided(ask, decision));
+            let is_current = self.sync(turn.host);
+            let stale = is_current.then(|| self.storage.stale_for_waiter(turn, &ask)).flatten();
+            self.effects.push_back(Effect::Decided(ask, stale.unwrap_or_else(Decision::not_shared)));
         }
     }
 
@@ -126,7 +98,7 @@ impl Cache {
     /// a lease: its origin stalls, or its client does not read. Whoever waits for that waits no longer than if its client
     /// had left. (An origin that thinks before it answers is another matter.)
     fn renew_leases(&mut self, turn: Turn<'_, impl Host>) {
-        let lease = self.lease();
+        let lease = self.config.collapse.lease;
         let until = turn.now.mono.after(lease);
         let mut stalled = Vec::new();
         for fetch in self.fetches.iter_mut() {
@@ -150,19 +122,6 @@ impl Cache {
             turn.host.count(Counter::Stalled);
             self.leader_left(turn, generation);
         }
-    }
-
-    /// Part of the response to a request on its way to the client has arrived.
-    pub fn progressed(&mut self, generation: u64, now: Now) {
-        if let Some(fetch) = self.fetches.get_mut(generation) {
-            fetch.progress = Some(now.mono);
-        }
-    }
-
-    /// Whether the fetch is still that of a client's stream: one that stalled may have been taken from it.
-    #[must_use]
-    pub fn is_streamed(&self, generation: u64) -> bool {
-        self.fetches.get(generation).is_some_and(|fetch| fetch.by == Fetcher::Stream)
     }
 
     /// Calls of the root that never came back, for instance because their root has been replaced.

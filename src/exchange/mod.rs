@@ -35,7 +35,7 @@ pub use repairs::Passed;
 pub use reply::{Body, Reply};
 
 use again::Repeating;
-use capture::{Capturing, Target};
+use capture::Capturing;
 use content::Reading;
 use debug::Debug;
 use origin::Fetching;
@@ -266,15 +266,13 @@ impl Exchange {
         }
         let generation = match state {
             State::Fetching(fetching) => fetching.generation,
-            State::Capturing(capturing) => match (&capturing.target, ending) {
-                (Target::Flight(generation), Ending::ClientLeft) if cx.cache.is_streamed(*generation) => {
-                    *generation
-                }
+            State::Capturing(capturing) => match (capturing.generation(), ending) {
+                (Some(generation), Ending::ClientLeft) => generation,
+                (None, Ending::ClientLeft) => return,
                 (_, Ending::ResponseBroke) => {
                     cx.cache.origin_answered(cx.turn, || cx.turn.host.cluster(self.stream), true);
                     return capturing.give_up(cx, NotStored::Incomplete);
                 }
-                (Target::Flight(_) | Target::Late(_) | Target::Own { .. }, Ending::ClientLeft) => return,
             },
             State::Parked => return cx.cache.leave(self.stream),
             State::Idle
@@ -335,7 +333,7 @@ impl Exchange {
         match Reply::stored(cx.config, entry, &ask.request, age, &outcome) {
             Some(reply) => {
                 self.tell(cx.turn.host, &outcome, Some(entry));
-                self.state = State::Answered(reply.repairs(cx.cache.looks_closely()));
+                self.state = State::Answered(reply.repairs(cx.cache.twice().looks_at_next()));
                 Step::Reply(Box::new(reply))
             }
             None => self.pass(ForwardReason::Bypass(Bypass::Unavailable)),

@@ -6,13 +6,12 @@ use super::capture;
 use super::edits::{conditions, forwarding, validators};
 use super::passing::{Passing, Unsafe};
 use super::{Exchange, Gathered, Reply, State, Step};
-use crate::cache::{Ask, Call, Confirmation, Context, FetchEnd, Host, failed, is_failure};
+use crate::cache::{Answered, Ask, Context, Host, Uncollapsed};
 use crate::config::Options;
 use crate::heap::block;
 use crate::http::{RequestHead, ResponseHead};
 use crate::in_flight::InFlight;
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};
-use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
 
 /// A request that goes to the origin for all who ask for the same.
@@ -55,7 +54,8 @@ impl Exchange {
             && options.store_post
             && request.method() == b"POST"
             && !options.key.unkeyed.bypasses(&request.fields);
-        let mut asked = is_stored.then(|| cx.cache.decide(cx.turn)).flatten();
+        let storage = if is_stored { cx.cache.synced(cx.turn.host) } else { None };
+        let mut asked = storage.map(|storage| storage.decided(cx.turn.now));
         let memory = cx.cache.in_flight();
         let bytes = |request: &RequestHead| block(size_of::<Passing>()) + request.fields.held();
         let held = memory.share(bytes(&request)).unwrap_or_else(|| {
@@ -130,62 +130,35 @@ impl Exchange {
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
-        if is_failure(response)
-            && let (Some(entry), Some(ask)) = (&passing.fallback, &passing.request)
-            && let Some(reuse) = self.on_failure(cx, entry, ask)
-        {
-            return self.serve(cx, ask, entry, &reuse);
-        }
-        if let (304, true, Some(ask), Some(stored)) =
-            (response.status, passing.validates, &passing.request, &passing.fallback)
-        {
-            return self.passing_confirmed(cx, &passing, ask, stored, response);
-        }
-        let captured = match &passing.unsafe_request {
-            Some(request) => capture::of_unsafe(cx, gathered, self.stream, request, response),
-            None => capture::alone(cx, self.stream, &passing, response),
+        let uncollapsed = |ask| Uncollapsed {
+            ask,
+            fallback: passing.fallback.as_ref(),
+            validates: passing.validates,
+            shares: passing.shares,
+            bypassed: matches!(passing.forward.reason, ForwardReason::Bypass(_)),
         };
-        let mut forward = passing.forward;
-        match captured {
-            Some(Ok(capturing)) => {
-                let before = forward.not_stored();
-                // So that the root can fetch it again, or what a part lacks.
-                self.fetched = passing.request.clone();
-                forward.stored = self.capture(cx, capturing, ends, before);
+        let answered = match (&passing.unsafe_request, &passing.request) {
+            (Some(request), _) => {
+                let storable = capture::of_unsafe(cx, gathered, self.stream, request, response);
+                storable.map(|storable| storable.map_or_else(Answered::NotStored, Answered::Body))
             }
-            Some(Err(why)) => forward.stored = Stored::No(why),
-            None => {}
-        }
-        if let (Some(ask), Some(entry)) = (&passing.request, &passing.fallback) {
-            cx.cache.head_answered(cx.turn, ask, entry, response);
-        }
-        Step::Continue(self.response_edits(cx, &forward, response))
-    }
-
-    /// The origin has confirmed what is stored to a request that went there for itself.
-    fn passing_confirmed(
-        &mut self,
-        cx: &mut Context<'_, impl Host>,
-        passing: &Passing,
-        ask: &Rc<Ask>,
-        stored: &Rc<Entry>,
-        response: &ResponseHead,
-    ) -> Step {
-        let forward = passing.forward.clone();
-        let why = match cx.cache.confirms_late(cx.turn, ask, stored, passing.shares, response) {
-            Ok(generation) => return self.confirmed(cx, generation, forward, ask, response),
-            Err(why) => why,
+            (None, Some(ask)) => cx.cache.uncollapsed_answered(cx.turn, uncollapsed(ask), response),
+            (None, None) => None,
         };
-        let entry = cx.cache.confirmed_once(ask, stored, response, cx.turn.now);
-        let call = match entry {
-            None => cx.cache.call_again(cx.turn, ask, stored),
-            Some(_) => None,
-        };
-        self.answer_confirmed(cx, Forward { stored: Stored::No(why), ..forward }, ask, entry, call)
-    }
-
-    fn on_failure(&self, cx: &mut Context<'_, impl Host>, entry: &Entry, ask: &Ask) -> Option<Reuse> {
-        cx.cache.on_failure(cx.turn, entry, ask, || cx.turn.host.cluster(self.stream))
+        match answered {
+            Some(answered) => {
+                let before = passing.forward.not_stored();
+                self.answered(
+                    cx,
+                    passing.request.as_ref(),
+                    passing.forward,
+                    (answered, before),
+                    response,
+                    ends,
+                )
+            }
+            None => Step::Continue(self.response_edits(cx, &passing.forward, response)),
+        }
     }
 
     pub(super) fn fetched_head(
@@ -195,70 +168,61 @@ impl Exchange {
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
-        let Fetching { generation, mut forward, ask } = fetching;
-        let validated = cx.cache.validated(generation);
-        if is_failure(response)
-            && let Some(entry) = &validated
-            && let Some(reuse) = self.on_failure(cx, entry, &ask)
-        {
-            let why = failed(&ask.request);
-            cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(why));
-            return self.serve(cx, &ask, entry, &reuse);
-        }
-        if response.status == 304 && validated.is_some() {
-            return self.confirmed(cx, generation, forward, &ask, response);
-        }
-        match capture::for_all(cx, generation, &ask, response) {
-            Ok(capturing) => {
-                let before = cx.cache.not_stored_before(generation);
-                self.fetched = Some(ask);
-                forward.stored = self.capture(cx, capturing, ends, before);
+        let Fetching { generation, forward, ask } = fetching;
+        let answered = cx.cache.fetch_answered(cx.turn, generation, response);
+        let before = match &answered {
+            Answered::Body(storable) => storable.not_stored_before(),
+            _ => None,
+        };
+        self.answered(cx, Some(&ask), forward, (answered, before), response, ends)
+    }
+
+    /// Does what the cache makes of a response; `before` is why the response before it was not stored, as far as that is
+    /// remembered.
+    fn answered(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        ask: Option<&Rc<Ask>>,
+        mut forward: Forward,
+        (answered, before): (Answered, Option<NotStored>),
+        response: &ResponseHead,
+        ends: bool,
+    ) -> Step {
+        match (answered, ask) {
+            (Answered::Stale { entry, reuse }, Some(ask)) => return self.serve(cx, ask, &entry, &reuse),
+            (Answered::Confirmed { entry, stored }, Some(ask)) => {
+                forward.stored = stored;
+                return self.confirmed(cx, forward, ask, &entry);
             }
-            Err(reason) => {
-                forward.stored = Stored::No(reason);
-                cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(reason));
+            (Answered::Again { call, stored }, Some(ask)) => {
+                forward.stored = stored;
+                return self.again(cx, forward, ask, call);
             }
+            (Answered::Body(storable), ask) => {
+                forward.stored = self.capture(cx, ask.cloned(), storable, ends, before);
+            }
+            (Answered::NotStored(why), _) => forward.stored = Stored::No(why),
+            // What a request for itself alone comes to is nothing that was stored before.
+            (Answered::Stale { .. } | Answered::Confirmed { .. } | Answered::Again { .. }, None) => {}
         }
         Step::Continue(self.response_edits(cx, &forward, response))
     }
 
-    /// The origin has confirmed what is stored: that, brought up to date, is the answer.
+    /// Answers with what the origin has confirmed by a 304 to our conditions.
     fn confirmed(
-        &mut self,
-        cx: &mut Context<'_, impl Host>,
-        generation: u64,
-        mut forward: Forward,
-        ask: &Rc<Ask>,
-        response: &ResponseHead,
-    ) -> Step {
-        let confirmation = cx.cache.confirmation(cx.turn, generation, response);
-        if let Confirmation::Updated(_) = confirmation {
-            self.fetched = Some(Rc::clone(ask));
-        }
-        // Before what is known of the way to the origin is gone with what is stored.
-        let call = match (&confirmation, cx.cache.validated(generation)) {
-            (Confirmation::OfAnother, Some(old)) => cx.cache.call_again(cx.turn, ask, &old),
-            _ => None,
-        };
-        let (entry, stored) = cx.cache.end_confirmed(cx.turn, generation, confirmation);
-        forward.stored = stored;
-        self.answer_confirmed(cx, forward, ask, entry, call)
-    }
-
-    /// Answers with what the origin has confirmed by a 304 to our conditions, or asks again by a call when that is nothing
-    /// that we have.
-    fn answer_confirmed(
         &mut self,
         cx: &Context<'_, impl Host>,
         forward: Forward,
         ask: &Rc<Ask>,
-        entry: Option<Rc<Entry>>,
-        call: Option<Call>,
+        entry: &Rc<Entry>,
     ) -> Step {
+        // So that the root can fetch it again.
+        self.fetched = (forward.stored == Stored::Yes).then(|| Rc::clone(ask));
         let outcome = Outcome::Forward(Forward { status: Some(304), ..forward.clone() });
-        let reply = entry.as_ref().and_then(|entry| Reply::fetched(cx, entry, &ask.request, &outcome));
-        let Some(reply) = reply else { return self.again(cx, forward, ask, call) };
-        self.tell(cx.turn.host, &outcome, entry.as_deref());
+        let Some(reply) = Reply::fetched(cx, entry, &ask.request, &outcome) else {
+            return self.again(cx, forward, ask, None);
+        };
+        self.tell(cx.turn.host, &outcome, Some(entry));
         self.reply(reply)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
-use larder::cache::{Ask, Cache, CallResponse, Decision, Delivery, Effect, FetchEnd, Identity};
+use larder::cache::{Answered, Ask, Cache, CallResponse, Decision, Delivery, Effect, Identity, Uncollapsed};
 use larder::config::Config;
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::invalidation::{Invalidation, Mode, Selector, Source};
@@ -16,7 +16,6 @@ use larder::policy::key;
 use larder::policy::reuse::Reuse;
 use larder::store::Fingerprint;
 use larder::store::memory::Entry;
-use larder::store::record::Response;
 use larder::store::set::{SetSnapshot, USES_MAX, WAYS, Way};
 use larder::time::{Monotonic, Now, Timestamp};
 
@@ -759,16 +758,9 @@ impl Drop for Stage<'_> {
 /// The response to a request that was sent on has arrived.
 fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, call_response: CallResponse, now: Now) {
     let Some(head) = call_response.head else { return };
-    if head.status == 304 {
-        let confirmation = cache.confirmation(hands.at(now), generation, &head);
-        cache.end_confirmed(hands.at(now), generation, confirmation);
-        return;
+    if let Answered::Body(storable) = cache.fetch_answered(hands.at(now), generation, &head) {
+        cache.body_complete(hands.at(now), None, storable, call_response.body);
     }
-    let landing = match cache.assess(hands.at(now), generation, &head) {
-        Ok(response) => FetchEnd::Stored(Box::new(Response { body: call_response.body.into(), ..response })),
-        Err(why) => FetchEnd::NotStored(why),
-    };
-    cache.end_fetch(hands.at(now), generation, landing);
 }
 
 /// The response to a request that went beside any fetch has arrived.
@@ -781,14 +773,15 @@ fn end_late(
     now: Now,
 ) {
     let Some(head) = call_response.head else { return };
-    if let (304, Some(stored)) = (head.status, &stored) {
-        if let Ok(generation) = cache.confirms_late(hands.at(now), ask, stored, true, &head) {
-            let confirmation = cache.confirmation(hands.at(now), generation, &head);
-            cache.end_confirmed(hands.at(now), generation, confirmation);
-        }
-    } else if let Ok((response, late)) = cache.assess_late(hands.at(now), ask, stored.as_deref(), true, &head)
-    {
-        cache.end_late(hands.at(now), &late, Response { body: call_response.body.into(), ..response });
+    let uncollapsed = Uncollapsed {
+        ask,
+        fallback: stored.as_ref(),
+        validates: stored.is_some(),
+        shares: true,
+        bypassed: false,
+    };
+    if let Some(Answered::Body(storable)) = cache.uncollapsed_answered(hands.at(now), uncollapsed, &head) {
+        cache.body_complete(hands.at(now), None, storable, call_response.body);
     }
 }
 

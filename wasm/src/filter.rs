@@ -48,7 +48,8 @@ impl Filter {
     /// Says once what filters behind this one do twice. Without names: some of them may be the origin's.
     fn tell_twice(&self, what: Vec<String>) {
         if !what.is_empty()
-            && self.vm.with_cache(&self.config, |cx, _| cx.cache.found_twice(what, cx.turn.now)) == Some(true)
+            && self.vm.with_cache(&self.config, |cx, _| cx.cache.twice_mut().found(what, cx.turn.now.mono))
+                == Some(true)
         {
             warn!(
                 "a filter behind larder changes what comes from the cache once more: list it before larder; \

@@ -261,22 +261,17 @@ impl Vm {
     fn dispatch(&self, dispatcher: &Root, generation: u64) {
         let Some(cache) = &mut *self.cache.borrow_mut() else { return };
         let Some(call) = cache.call(self.turn(), generation) else { return };
-        match dispatcher.dispatch(&call) {
-            Ok(token) => {
-                self.calls.borrow_mut().insert(token, generation);
-                if cache.call_dispatched(self.turn(), &call) {
-                    info!("larder sends its own fetches to cluster {:?} again", call.cluster);
-                }
-            }
-            Err(refusal) => {
-                if cache.call_refused(self.turn(), generation, &call, refusal) {
-                    error!(
-                        "larder: Envoy has no cluster {:?}, which collapse.cluster names; until it has, clients \
-                         fetch with their own requests, and nothing is refreshed in the background",
-                        call.cluster
-                    );
-                }
-            }
+        let dispatched = dispatcher.dispatch(&call).map(|token| {
+            self.calls.borrow_mut().insert(token, generation);
+        });
+        match (cache.call_dispatched(self.turn(), generation, &call, dispatched), dispatched) {
+            (false, _) => {}
+            (true, Ok(())) => info!("larder sends its own fetches to cluster {:?} again", call.cluster),
+            (true, Err(_)) => error!(
+                "larder: Envoy has no cluster {:?}, which collapse.cluster names; until it has, clients \
+                 fetch with their own requests, and nothing is refreshed in the background",
+                call.cluster
+            ),
         }
     }
 }

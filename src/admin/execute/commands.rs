@@ -164,7 +164,7 @@ impl AdminRequest {
     /// everything, so they have a part of the room for themselves.
     fn has_room(&self, cx: &mut Context<'_, impl Host>, purge: &Purge) -> Result<(), Problem> {
         if self.caller().may(Scope::PurgeAll)
-            || cx.cache.journal_has_room_for(cx.turn.host, &purge.invalidations)
+            || cx.cache.inspect(cx.turn).journal_has_room_for(&purge.invalidations)
         {
             return Ok(());
         }

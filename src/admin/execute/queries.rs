@@ -7,7 +7,7 @@ use crate::admin::{
     JournalState, Problem, Purge, Shape, Touched,
 };
 use crate::breaker::Breakers;
-use crate::cache::{Context, Host, Page, Seen, StreamId, Survey};
+use crate::cache::{Context, Host, Page, Seen, StreamId, Survey, origin_clock};
 use crate::invalidation::{CALLBACK_WORK_MAX, Matcher, Selector, Subject, Verdict, Work};
 use crate::outcome::{Bypass, ForwardReason};
 use crate::policy::key::KeyParts;
@@ -37,7 +37,7 @@ const RECORDS_MAX: usize = 20;
 
 /// Whether the cache can do its work, and a few facts.
 pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
-    let state = cx.cache.journal_state(cx.turn.host);
+    let state = cx.cache.inspect(cx.turn).journal_state();
     let wrong = if state.is_some() { &[][..] } else { &["the journal cannot be read"] };
     let (head, floor, _) = state.unwrap_or_default();
     let (parked, fetches) = cx.cache.waiting_and_fetching();
@@ -46,12 +46,12 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
         ("journal_floor", floor),
         ("stored_bytes", cx.turn.host.bytes()),
         ("stored_entries", cx.turn.host.entries()),
-        ("worker_bytes", cx.cache.memory_bytes()),
+        ("worker_bytes", cx.cache.storage().memory_bytes()),
         ("worker_in_flight_bytes", cx.cache.in_flight().bytes()),
         ("worker_waiting", parked as u64),
         ("worker_fetches", fetches as u64),
     ];
-    let lacking = cx.cache.lacked_cluster(cx.config).map(|name| {
+    let lacking = cx.cache.routes().lacked_cluster(cx.config).map(|name| {
         format!("Envoy has no cluster {name:?}, which collapse.cluster names: nothing is refreshed in the background")
     });
     let now = cx.turn.now.mono;
@@ -63,7 +63,7 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
             probe_in_ms: trouble.probe_from.map(|from| from.0.saturating_sub(now.0)),
         })
         .collect();
-    let twice = cx.cache.twice(cx.turn.now);
+    let twice = cx.cache.twice().lately(cx.turn.now.mono);
     let twice = (!twice.is_empty()).then(|| {
         let what = twice.join(", ");
         format!("a filter behind larder changes what comes from the cache once more ({what}): list it before larder")
@@ -80,20 +80,20 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
 /// The journal's tail.
 pub fn journal(cx: &mut Context<'_, impl Host>, before: Option<u64>, limit: usize) -> AdminResponse {
     let Some(state) = journal_state(cx) else { return unreadable() };
-    admin::journal(state, &cx.cache.journal_tail(cx.turn.host, before, limit))
+    admin::journal(state, &cx.cache.inspect(cx.turn).journal_tail(before, limit))
 }
 
 /// What became of a purge.
 pub fn receipt(cx: &mut Context<'_, impl Host>, seq: u64, cursor: Option<u64>) -> AdminResponse {
     let Some(state) = journal_state(cx) else { return unreadable() };
-    let tail = cx.cache.journal_tail(cx.turn.host, seq.checked_add(1), 1);
+    let tail = cx.cache.inspect(cx.turn).journal_tail(seq.checked_add(1), 1);
     let record = tail.first().filter(|(at, _)| *at == seq).map(|(_, record)| record);
     let touched = record.and_then(|record| {
         let matcher = Matcher::new(&record.selector);
         let covered =
             |subject: &Subject<'_>, stamp, work: &Work| stamp < seq && matcher.covers_within(subject, work);
         let may = Survey::of(usize::MAX, LOOKS_MAX);
-        let page = cx.cache.survey(cx.turn.host, cursor.unwrap_or(0), &may, covered)?;
+        let page = cx.cache.inspect(cx.turn).survey(cursor.unwrap_or(0), &may, covered)?;
         Some(Touched { still_stored: page.seen.len() as u64, looked_at: page.looked_at, next: page.next })
     });
     admin::receipt(seq, state, record, touched.as_ref())
@@ -122,7 +122,7 @@ pub fn covered(
         ..Survey::of(usize::MAX, looks)
     };
     let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
-    let Some(page) = cx.cache.survey(cx.turn.host, 0, &may, wanted) else { return none };
+    let Some(page) = cx.cache.inspect(cx.turn).survey(0, &may, wanted) else { return none };
     // Sets that hold nothing cost something as well.
     pending.counting.spend(page.looked_at + may.work.spent() / WORK_PER_LOOK + SURVEY_COSTS);
     let there: Vec<Shown<'_>> = page
@@ -159,7 +159,7 @@ fn covered_by_url(
 pub fn would_purge(cx: &mut Context<'_, impl Host>, purge: &Purge) -> AdminResponse {
     let matchers = purge.matchers();
     let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
-    let Some(page) = cx.cache.survey(cx.turn.host, 0, &Survey::of(usize::MAX, LOOKS_MAX), wanted) else {
+    let Some(page) = cx.cache.inspect(cx.turn).survey(0, &Survey::of(usize::MAX, LOOKS_MAX), wanted) else {
         return unreadable();
     };
     let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, Shape::Own)).collect();
@@ -175,7 +175,7 @@ pub fn is_any_stored(cx: &mut Context<'_, impl Host>, purge: &Purge) -> bool {
     for _ in 0..PAGES_MAX {
         let Some(at) = from else { break };
         let wanted = |subject: &Subject<'_>, _, work: &Work| matchers.cover(subject, work);
-        match cx.cache.survey(cx.turn.host, at, &Survey::of(1, LOOKS_MAX), wanted) {
+        match cx.cache.inspect(cx.turn).survey(at, &Survey::of(1, LOOKS_MAX), wanted) {
             Some(page) if page.seen.is_empty() => from = page.next,
             Some(_) => return true,
             None => return false,
@@ -189,7 +189,7 @@ pub fn entries(cx: &mut Context<'_, impl Host>, query: &EntriesQuery) -> AdminRe
     let matcher = Matcher::new(&query.selector);
     let wanted = |subject: &Subject<'_>, _, work: &Work| matcher.covers_within(subject, work);
     let may = Survey::of(query.limit, LOOKS_MAX);
-    let Some(page) = cx.cache.survey(cx.turn.host, query.cursor.unwrap_or(0), &may, wanted) else {
+    let Some(page) = cx.cache.inspect(cx.turn).survey(query.cursor.unwrap_or(0), &may, wanted) else {
         return unreadable();
     };
     let shown: Vec<Shown<'_>> = page.seen.iter().filter_map(|seen| Shown::of(seen, query.shape)).collect();
@@ -208,13 +208,14 @@ pub fn entry(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> A
 /// What a request would find, and why.
 pub fn explain(cx: &mut Context<'_, impl Host>, stream: StreamId, query: ExplainQuery) -> AdminResponse {
     let ask = ask_for(cx, stream, query.request);
-    let Some(found) = cx.cache.find(cx.turn, &ask) else { return unreadable() };
+    let mut inspection = cx.cache.inspect(cx.turn);
+    let Some(found) = inspection.find(&ask) else { return unreadable() };
     let forward = match intent(&ask.request, &ask.options) {
         _ if ask.options.bypass => Some(ForwardReason::Bypass(Bypass::Rule)),
         Intent::Forward(reason) | Intent::Unsafe(reason) => Some(reason),
         Intent::Lookup | Intent::LookupWithContent => found.forward,
     };
-    let covering = found.seen.as_ref().map(|seen| cx.cache.covering(cx.turn.host, seen, RECORDS_MAX));
+    let covering = found.seen.as_ref().map(|seen| inspection.covering(seen, RECORDS_MAX));
     let covering = covering.unwrap_or_default();
     let shown = found.seen.as_ref().and_then(|seen| Shown::of(seen, Shape::Own));
     let rules = match found.seen.as_ref().and_then(Seen::response) {
@@ -237,9 +238,9 @@ pub fn explain(cx: &mut Context<'_, impl Host>, stream: StreamId, query: Explain
         failures: (found.failures, found.backoff),
         cluster: found.cluster.as_ref(),
         down: &found.down,
-        lacking: cx.cache.lacked_cluster(cx.config),
+        lacking: cx.cache.routes().lacked_cluster(cx.config),
         refused_for: found.refused_for,
-        origin_clock: cx.cache.origin_clock(cx.turn, &ask.request),
+        origin_clock: origin_clock(cx.turn, &ask.request),
         route_metadata: cx.config.route_metadata,
     };
     admin::explain(&explanation, cx.turn.now.wall)
@@ -256,7 +257,7 @@ fn keyed_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) -> (V
         let key = &ask.options.key;
         keyed |= !key.headers.is_empty() || !key.cookies.is_empty();
         keyed |= key.direction.is_some() || key.partition.is_some();
-        seen.extend(cx.cache.variants_of(cx.turn.host, &ask));
+        seen.extend(cx.cache.inspect(cx.turn).variants_of(&ask));
     }
     (seen, keyed)
 }
@@ -274,11 +275,11 @@ pub fn stored_at(cx: &mut Context<'_, impl Host>, stream: StreamId, uri: &[u8]) 
     let wanted = |subject: &Subject<'_>, _, work: &Work| {
         matchers.iter().any(|matcher| matcher.covers_within(subject, work))
     };
-    cx.cache.survey(cx.turn.host, 0, &Survey::of(VARIANTS_MAX, LOOKS_MAX), wanted).unwrap_or(page)
+    cx.cache.inspect(cx.turn).survey(0, &Survey::of(VARIANTS_MAX, LOOKS_MAX), wanted).unwrap_or(page)
 }
 
 fn journal_state(cx: &mut Context<'_, impl Host>) -> Option<JournalState> {
-    let (head, floor, hard_below) = cx.cache.journal_state(cx.turn.host)?;
+    let (head, floor, hard_below) = cx.cache.inspect(cx.turn).journal_state()?;
     Some(JournalState { head, floor, hard_below })
 }
 

@@ -52,7 +52,7 @@ fn run_job(
     let covered = |subject: &Subject<'_>, stamp, work: &Work| {
         stamp < job.receipt && job.matchers.cover(subject, work) && !work.is_done()
     };
-    let page = cx.cache.survey(cx.turn.host, job.cursor, &survey(room), covered)?;
+    let page = cx.cache.inspect(cx.turn).survey(job.cursor, &survey(room), covered)?;
     job.cursor = page.next.unwrap_or(job.cursor);
     Some(Refreshed { complete: page.next.is_none(), ..refetch(cx, NOBODY, &page.seen) })
 }

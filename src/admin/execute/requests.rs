@@ -21,7 +21,7 @@ pub fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -
     let ask = ask_with(cx, stream, request, options);
     let nominated: Vec<String> =
         parts.variant.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-    cx.cache.comes_to(cx.turn.host, &ask, key, &nominated).then(|| Rc::new(ask))
+    cx.cache.inspect(cx.turn).comes_to(&ask, key, &nominated).then(|| Rc::new(ask))
 }
 
 /// What a request would ask of the cache.

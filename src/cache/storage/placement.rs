@@ -4,17 +4,19 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::fetches::Fetch;
+use super::Storage;
 use super::variants::Listing;
-use super::{Cache, Host};
+use crate::cache::fetches::Fetch;
+use crate::cache::host::Host;
+use crate::cache::waiters::Waiters;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::key::KeyParts;
 use crate::policy::{self, StoredResponse, expires, key};
+use crate::store::Place;
 use crate::store::flights::Left;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response};
-use crate::store::{Fingerprint, Lease, Place, workers};
 use crate::time::Monotonic;
 use crate::turn::Turn;
 
@@ -32,26 +34,27 @@ struct Placement {
 }
 
 /// Whether a stored response can answer a request that comes later without being validated first.
-pub(super) fn is_reusable(stored: &StoredResponse) -> bool {
+pub(in crate::cache) fn is_reusable(stored: &StoredResponse) -> bool {
     !stored.no_cache && (!stored.lifetime.is_zero() || !stored.stale_while_revalidate.is_zero())
 }
 
-impl Cache {
+impl Storage {
     /// Stores the response of a fetch where it belongs, and ends the flight. Returns the entry and whether it is stored.
-    pub(super) fn store(
+    pub(in crate::cache) fn store(
         &mut self,
         turn: Turn<'_, impl Host>,
+        waiters: &mut Waiters,
         fetch: &Fetch,
         mut response: Response,
     ) -> (Rc<Entry>, Stored) {
         keep_apart(fetch, &mut response);
         let until = u32::try_from(expires(&response.stored).secs()).unwrap_or(u32::MAX);
-        let placement = self.placement(turn, fetch, &response, until);
+        let placement = self.placement(turn, waiters, fetch, &response, until);
         // Each use of what has no lifetime has to be validated: whoever waited for it shall not wait in turn.
         let hit_for_miss = (!is_reusable(&response.stored))
             .then(|| (NotStored::Validated, turn.now.mono.after(VALIDATED_FOR)));
         let entry = self.writer.entry(&placement.home, fetch.order(), Content::Response(Box::new(response)));
-        let stored = self.write(turn, fetch, &placement, &entry, (until, hit_for_miss));
+        let stored = self.write(turn, waiters, fetch, &placement, &entry, (until, hit_for_miss));
         turn.host.count(stored.map_or_else(Counter::FetchNotStored, |()| Counter::Stored));
         let (stored, outcome) = (stored.is_ok(), stored.map_or_else(Stored::No, |()| Stored::Yes));
         if stored {
@@ -74,11 +77,12 @@ impl Cache {
     fn placement(
         &mut self,
         turn: Turn<'_, impl Host>,
+        waiters: &mut Waiters,
         fetch: &Fetch,
         response: &Response,
         until: u32,
     ) -> Placement {
-        let moved = self.search_changes(turn, fetch, response, until);
+        let moved = self.search_changes(turn, waiters, fetch, response, until);
         let base = fetch.ask.base_key();
         let primary = self.writer.place(turn.host, base.to_vec());
         let nominated = response.stored.vary.clone();
@@ -104,6 +108,7 @@ impl Cache {
     fn write(
         &mut self,
         turn: Turn<'_, impl Host>,
+        waiters: &mut Waiters,
         fetch: &Fetch,
         placement: &Placement,
         entry: &Rc<Entry>,
@@ -114,14 +119,14 @@ impl Cache {
         // What is published under the lease ends the flight as well. Whoever waits for it has to find all of it.
         let (stored, has_ended) = match &placement.listing {
             Some(listing) if listing.primary.fingerprint == leased => {
-                let stored = self.put(turn, &placement.home, entry, until);
+                let stored = self.put(turn, waiters, &placement.home, entry, until);
                 let list = self.listed(turn, listing);
                 (stored, list.is_some_and(|list| self.publish_list(turn, lease, list, hit_for_miss)))
             }
             Some(listing) => {
-                let stored = match self.enlist(turn, listing) {
+                let stored = match self.enlist(turn, waiters, listing) {
                     Ok(()) if at_home => self.publish(turn, lease, entry, until, hit_for_miss),
-                    Ok(()) => self.put(turn, &placement.home, entry, until),
+                    Ok(()) => self.put(turn, waiters, &placement.home, entry, until),
                     Err(why) => Err(why),
                 };
                 (stored, at_home && stored.is_ok())
@@ -130,7 +135,7 @@ impl Cache {
                 let stored = self.publish(turn, lease, entry, until, hit_for_miss);
                 (stored, stored.is_ok())
             }
-            None => (self.put(turn, &placement.home, entry, until), false),
+            None => (self.put(turn, waiters, &placement.home, entry, until), false),
         };
         if !has_ended {
             // What answered the request under its former key is not to be found there any more.
@@ -143,58 +148,6 @@ impl Cache {
         stored
     }
 
-    /// Publishes what a fetch has brought under its lease, and keeps a copy.
-    ///
-    /// # Errors
-    /// Why it is not stored.
-    pub(super) fn publish(
-        &mut self,
-        turn: Turn<'_, impl Host>,
-        lease: &Lease,
-        entry: &Rc<Entry>,
-        until: u32,
-        hit_for_miss: Option<(NotStored, Monotonic)>,
-    ) -> Result<(), NotStored> {
-        self.writer.publish(turn, lease, entry, until, hit_for_miss)?;
-        self.memory.update(lease.place.fingerprint, entry);
-        Ok(())
-    }
-
-    /// Stores an entry at a place that nothing is fetched for, and keeps a copy.
-    ///
-    /// # Errors
-    /// Why it is not stored.
-    pub(super) fn put(
-        &mut self,
-        turn: Turn<'_, impl Host>,
-        place: &Place,
-        entry: &Rc<Entry>,
-        until: u32,
-    ) -> Result<(), NotStored> {
-        let put = self.writer.put(turn, place, entry, until).map(|()| Some(Rc::clone(entry)));
-        self.has_put(place, put)
-    }
-
-    /// Something was written at a place, or was not. A flight of it that had run out may have ended with that, for which this
-    /// worker's requests wait without a bit in the set if it was their own: so they look again, whatever came of it.
-    pub(super) fn has_put(
-        &mut self,
-        place: &Place,
-        put: Result<Option<Rc<Entry>>, NotStored>,
-    ) -> Result<(), NotStored> {
-        self.waiters.wake(place.fingerprint);
-        if let Some(entry) = put? {
-            self.memory.update(place.fingerprint, &entry);
-        }
-        Ok(())
-    }
-
-    /// What is stored in a place, as far as this worker knows.
-    pub(super) fn stored(&self, host: &impl Host, place: &Place) -> Option<Rc<Entry>> {
-        let own = self.memory.get(place.fingerprint, &place.key);
-        own.or_else(|| place.read(host).map(Entry::new))
-    }
-
     /// Tells other workers that their copies may not be the newest: "a cache MUST use the most recently stored response"
     /// (RFC 9111 §4).
     fn tell_others(&self, turn: Turn<'_, impl Host>, fetch: &Fetch, placement: &Placement) {
@@ -205,16 +158,6 @@ impl Cache {
         if let Some(marker) = &placement.moved {
             self.tell(turn, fetch.lease.place.fingerprint);
             self.tell(turn, marker.fingerprint);
-        }
-    }
-
-    /// Tells other workers that their copies of one key may not be the newest.
-    pub(super) fn tell(&self, turn: Turn<'_, impl Host>, fingerprint: Fingerprint) {
-        for worker in workers::present(turn.host, turn.now.mono)
-            .into_iter()
-            .filter(|w| self.writer.worker() != Some(*w))
-        {
-            turn.host.wake(worker, fingerprint);
         }
     }
 }

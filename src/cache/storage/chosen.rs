@@ -8,8 +8,10 @@
 
 use std::rc::Rc;
 
-use super::lookup::Judged;
-use super::{Ask, Cache, Host};
+use super::Storage;
+use super::judge::Judged;
+use crate::cache::host::Host;
+use crate::cache::request::Ask;
 use crate::http::coding::Coding;
 use crate::policy::key;
 use crate::policy::reuse::Reuse;
@@ -17,10 +19,10 @@ use crate::store::Place;
 use crate::store::memory::Entry;
 use crate::turn::Turn;
 
-impl Cache {
+impl Storage {
     /// What the origin would choose for a request, as the fresh variant tells that was chosen from all codings; for who
     /// has no fresh variant of its own.
-    pub(super) fn chosen_from_more(
+    pub(in crate::cache) fn chosen_from_more(
         &mut self,
         turn: Turn<'_, impl Host>,
         ask: &Ask,

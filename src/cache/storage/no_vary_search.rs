@@ -4,34 +4,75 @@
 //! of its own, and is found out before anything is looked up: but not before a worker has met such a response, and not
 //! by a worker that has met none, where it has something for the very URL.
 
-use super::fetches::Fetch;
-use super::{Ask, Cache, Host};
+use std::borrow::Cow;
+
+use super::Storage;
+use crate::cache::fetches::Fetch;
+use crate::cache::host::Host;
+use crate::cache::request::Ask;
+use crate::cache::waiters::Waiters;
 use crate::http::search::SearchVariance;
-use crate::invalidation::Verdict;
 use crate::policy::key;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Response, Search};
-use crate::store::{Fingerprint, Place};
+use crate::store::{Fingerprint, Place, SharedData};
 use crate::turn::Turn;
 
 /// There once a worker has met `No-Vary-Search`.
 const SEARCHES_KEY: &str = "searches";
 
-impl Cache {
+/// Whether this worker knows that any has met `No-Vary-Search`.
+#[derive(Default)]
+pub(super) struct Searches(bool);
+
+impl Searches {
+    /// Whether any worker has met `No-Vary-Search`. To look for an absent key costs next to nothing.
+    fn are_met(&mut self, data: &impl SharedData) -> bool {
+        self.0 = self.0 || data.get(SEARCHES_KEY).is_some();
+        self.0
+    }
+
+    /// This worker has.
+    fn meet(&mut self, data: &impl SharedData) {
+        if !self.are_met(data) {
+            data.set(SEARCHES_KEY, &[1]);
+            self.0 = true;
+        }
+    }
+}
+
+impl Storage {
+    /// Where the responses for the URI of a request lie.
+    pub(in crate::cache) fn primary(&mut self, host: &impl Host, ask: &Ask) -> Place {
+        let (base, fingerprint) = self.base(host, ask);
+        self.writer.place_of(fingerprint, base.into_owned())
+    }
+
+    /// The key that the responses for the URI of a request lie under, and its fingerprint.
+    pub(in crate::cache) fn base<'a>(
+        &mut self,
+        host: &impl Host,
+        ask: &'a Ask,
+    ) -> (Cow<'a, [u8]>, Fingerprint) {
+        let fingerprint = self.writer.seed(host).fingerprint(&ask.key);
+        self.look_up_search(host, ask, fingerprint);
+        match ask.base_key() {
+            Cow::Owned(base) => {
+                let fingerprint = self.writer.seed(host).fingerprint(&base);
+                (Cow::Owned(base), fingerprint)
+            }
+            borrowed => (borrowed, fingerprint),
+        }
+    }
+
     /// Finds out which part of the query of a request selects its response; `fingerprint` is that of its key.
-    pub(super) fn look_up_search(&mut self, host: &impl Host, ask: &Ask, fingerprint: Fingerprint) {
+    fn look_up_search(&mut self, host: &impl Host, ask: &Ask, fingerprint: Fingerprint) {
         let is_here = self.memory.holds(fingerprint);
-        if is_here && !self.searches || key::has_content(&ask.key) || !self.has_searches(host) {
+        if is_here && !self.searches.0 || key::has_content(&ask.key) || !self.searches.are_met(host) {
             return;
         }
         let variance = self.variance(host, ask, is_here);
         ask.search.replace(variance);
-    }
-
-    /// Whether any worker has met `No-Vary-Search`. To look for an absent key costs next to nothing.
-    fn has_searches(&mut self, host: &impl Host) -> bool {
-        self.searches = self.searches || host.get(SEARCHES_KEY).is_some();
-        self.searches
     }
 
     /// What the newest response for the path of a request has said; none when the whole query counts.
@@ -54,6 +95,7 @@ impl Cache {
     pub(super) fn search_changes(
         &mut self,
         turn: Turn<'_, impl Host>,
+        waiters: &mut Waiters,
         fetch: &Fetch,
         response: &Response,
         until: u32,
@@ -68,18 +110,10 @@ impl Cache {
         let variance = says.as_ref().map(SearchVariance::to_string).unwrap_or_default();
         let search = Search { variance, uri: key::uri(&ask.request, &ask.options) };
         let entry = self.writer.entry(&marker, fetch.order(), Content::Search(search));
-        if !self.has_searches(turn.host) {
-            turn.host.set(SEARCHES_KEY, &[1]);
-            self.searches = true;
-        }
+        self.searches.meet(turn.host);
         self.memory.remove(marker.fingerprint);
         // Without the note the response is stored all the same, for this very query.
-        let _ = self.put(turn, &marker, &entry, until);
+        let _ = self.put(turn, waiters, &marker, &entry, until);
         (was != says).then_some(marker)
-    }
-
-    /// The verdict of the journal on an entry as the answer to a request.
-    pub(super) fn verdict_for(&self, entry: &Entry, ask: &Ask) -> Verdict {
-        self.journal.verdict_for(entry, ask, self.writer.known_seed())
     }
 }

@@ -6,8 +6,10 @@
 
 use std::rc::Rc;
 
+use super::Storage;
 use super::journal_view::JournalView;
-use super::{Cache, Host};
+use crate::cache::host::Host;
+use crate::cache::waiters::Waiters;
 use crate::invalidation::Verdict;
 use crate::outcome::NotStored;
 use crate::store::Fingerprint;
@@ -140,17 +142,41 @@ impl Listing {
     }
 }
 
-impl Cache {
+/// Variants that are stored and on no list yet, and how often it is still tried to put them there.
+#[derive(Default)]
+pub(super) struct Unlisted(Vec<(Listing, u8)>);
+
+impl Unlisted {
+    /// One more, which may be tried so often yet, this time included.
+    fn add(&mut self, listing: Listing, tries: u8) {
+        if let Some(tries) = tries.checked_sub(1)
+            && self.0.len() < UNLISTED_MAX
+        {
+            self.0.push((listing, tries));
+        }
+    }
+
+    fn take(&mut self) -> Vec<(Listing, u8)> {
+        core::mem::take(&mut self.0)
+    }
+}
+
+impl Storage {
     /// Sees to it that a variant is on the list of its URI: at once or, where somebody else is writing that, at one of
     /// the next ticks.
     ///
     /// # Errors
     /// Why its response is not to be stored.
-    pub(super) fn enlist(&mut self, turn: Turn<'_, impl Host>, listing: &Listing) -> Result<(), NotStored> {
-        match self.list(turn, listing) {
+    pub(super) fn enlist(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        waiters: &mut Waiters,
+        listing: &Listing,
+    ) -> Result<(), NotStored> {
+        match self.list(turn, waiters, listing) {
             Err(NotStored::Superseded) => Err(NotStored::Superseded),
             Err(_) => {
-                self.list_later(listing.clone(), UNLISTED_TRIES);
+                self.unlisted.add(listing.clone(), UNLISTED_TRIES);
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -158,19 +184,11 @@ impl Cache {
     }
 
     /// Tries again to list what could not be listed when it was stored.
-    pub(super) fn list_the_unlisted(&mut self, turn: Turn<'_, impl Host>) {
-        for (listing, tries) in core::mem::take(&mut self.unlisted) {
-            if matches!(self.list(turn, &listing), Err(why) if why != NotStored::Superseded) {
-                self.list_later(listing, tries);
+    pub(in crate::cache) fn list_the_unlisted(&mut self, turn: Turn<'_, impl Host>, waiters: &mut Waiters) {
+        for (listing, tries) in self.unlisted.take() {
+            if matches!(self.list(turn, waiters, &listing), Err(why) if why != NotStored::Superseded) {
+                self.unlisted.add(listing, tries);
             }
-        }
-    }
-
-    fn list_later(&mut self, listing: Listing, tries: u8) {
-        if let Some(tries) = tries.checked_sub(1)
-            && self.unlisted.len() < UNLISTED_MAX
-        {
-            self.unlisted.push((listing, tries));
         }
     }
 
@@ -178,7 +196,12 @@ impl Cache {
     ///
     /// # Errors
     /// Why it is not.
-    fn list(&mut self, turn: Turn<'_, impl Host>, listing: &Listing) -> Result<(), NotStored> {
+    fn list(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        waiters: &mut Waiters,
+        listing: &Listing,
+    ) -> Result<(), NotStored> {
         let mut displaced = Vec::new();
         let journal = &self.journal;
         let put = self.writer.put_made(turn, &listing.primary, listing.until, |writer, there| {
@@ -191,7 +214,7 @@ impl Cache {
                 list.entry
             }))
         });
-        self.has_put(&listing.primary, put)?;
+        self.has_put(waiters, &listing.primary, put)?;
         self.give_back(turn, &displaced);
         Ok(())
     }

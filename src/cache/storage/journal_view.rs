@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::request::{Ask, Decided};
+use crate::cache::request::{Ask, Decided};
 use crate::invalidation::{Invalidation, Mode, Selector, Source, Subject, Verdict, Work};
 use crate::outcome::metrics::Counter;
 use crate::policy::key;
@@ -20,7 +20,7 @@ const JOURNAL_RECORDS_MAX: usize = 100_000;
 const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
 /// What a worker knows of the journal.
-pub(super) struct JournalView {
+pub(in crate::cache) struct JournalView {
     mirror: Mirror,
     /// How often shared data has begun a journal anew.
     journals: u32,
@@ -32,7 +32,7 @@ pub(super) struct JournalView {
 
 impl JournalView {
     /// A view that has read nothing yet; `secret` keys its index.
-    pub(super) fn new(secret: Seed) -> JournalView {
+    pub(in crate::cache) fn new(secret: Seed) -> JournalView {
         JournalView {
             mirror: Mirror::with_secret(JOURNAL_RECORDS_MAX, (secret.0, secret.1)),
             journals: 0,
@@ -42,7 +42,7 @@ impl JournalView {
     }
 
     /// Reads what is new.
-    pub(super) fn sync(&mut self, host: &impl StoreHost) -> Synced {
+    pub(in crate::cache) fn sync(&mut self, host: &impl StoreHost) -> Synced {
         let synced = self.mirror.sync(host);
         if self.mirror.take_healed() > 0 {
             host.count(Counter::JournalHealed);
@@ -54,22 +54,22 @@ impl JournalView {
     }
 
     /// The position up to which it has been read.
-    pub(super) fn head(&self) -> u64 {
+    pub(in crate::cache) fn head(&self) -> u64 {
         self.mirror.head()
     }
 
     /// Where the journal stands: its head and both floors.
-    pub(super) fn state(&self) -> (u64, u64, u64) {
+    pub(in crate::cache) fn state(&self) -> (u64, u64, u64) {
         (self.mirror.head(), self.mirror.floor(), self.mirror.hard_below())
     }
 
     /// The position of the newest hard record.
-    pub(super) fn newest_hard(&self) -> u64 {
+    pub(in crate::cache) fn newest_hard(&self) -> u64 {
         self.mirror.newest_hard()
     }
 
     /// The newest records before a position, in ascending order.
-    pub(super) fn tail(
+    pub(in crate::cache) fn tail(
         &self,
         host: &impl SharedData,
         before: Option<u64>,
@@ -79,22 +79,22 @@ impl JournalView {
     }
 
     /// The newest records that cover a stored response.
-    pub(super) fn covering(&self, host: &impl SharedData, entry: &Entry, limit: usize) -> Covering {
+    pub(in crate::cache) fn covering(&self, host: &impl SharedData, entry: &Entry, limit: usize) -> Covering {
         self.mirror.covering(host, &entry.record.content.subject(), entry.record.stamp, limit)
     }
 
     /// Whether the index takes these without forgetting anything.
-    pub(super) fn has_room_for(&self, invalidations: &[Invalidation]) -> bool {
+    pub(in crate::cache) fn has_room_for(&self, invalidations: &[Invalidation]) -> bool {
         self.mirror.has_room_for(invalidations)
     }
 
     /// The head is read again in any case, even if the epoch stands still.
-    pub(super) fn distrust(&mut self) {
+    pub(in crate::cache) fn distrust(&mut self) {
         self.mirror.distrust();
     }
 
     /// Writes an invalidation; its position. `name` is that of the journal, should there be none yet.
-    pub(super) fn append(
+    pub(in crate::cache) fn append(
         &mut self,
         host: &impl StoreHost,
         invalidation: &Invalidation,
@@ -104,12 +104,12 @@ impl JournalView {
     }
 
     /// The verdict on an entry, remembered until the head moves.
-    pub(super) fn verdict(&self, entry: &Entry) -> Verdict {
+    pub(in crate::cache) fn verdict(&self, entry: &Entry) -> Verdict {
         self.verdict_within(entry, &Work::of_a_verdict())
     }
 
     /// The same, counting what it takes.
-    pub(super) fn verdict_within(&self, entry: &Entry, work: &Work) -> Verdict {
+    pub(in crate::cache) fn verdict_within(&self, entry: &Entry, work: &Work) -> Verdict {
         // What a hit does not need is not looked for.
         let judge = |stamp| self.mirror.verdict_within(&entry.record.content.subject(), stamp, work);
         entry.verdict(self.mirror.head(), judge)
@@ -117,7 +117,7 @@ impl JournalView {
 
     /// The verdict on an entry as the answer to a request. It may have been stored for another URL that differs in what
     /// makes no difference: then what was said about either counts.
-    pub(super) fn verdict_for(&self, entry: &Entry, ask: &Ask, seed: Option<Seed>) -> Verdict {
+    pub(in crate::cache) fn verdict_for(&self, entry: &Entry, ask: &Ask, seed: Option<Seed>) -> Verdict {
         let verdict = self.verdict(entry);
         if ask.search.borrow().is_none() || entry.response().is_none() {
             return verdict;
@@ -131,25 +131,28 @@ impl JournalView {
     }
 
     /// Whether nothing since this stamp covers it.
-    pub(super) fn is_valid(&self, subject: &Subject<'_>, stamp: u64) -> bool {
+    pub(in crate::cache) fn is_valid(&self, subject: &Subject<'_>, stamp: u64) -> bool {
         self.mirror.verdict(subject, stamp) == Verdict::Valid
     }
 
     /// What is so while something is decided about a request.
-    pub(super) fn decided(&self, now: Now) -> Decided {
+    pub(in crate::cache) fn decided(&self, now: Now) -> Decided {
         Decided { stamp: self.mirror.head(), journal: self.journals, at: now }
     }
 
     /// The stamp of the response to a request that was sent on then, and when that was. Positions of an older journal mean
     /// nothing in this one.
-    pub(super) fn order_at(&self, decided: Decided) -> (u64, Monotonic) {
+    pub(in crate::cache) fn order_at(&self, decided: Decided) -> (u64, Monotonic) {
         let stamp = if decided.journal == self.journals { decided.stamp } else { 0 };
         (stamp, decided.at.mono)
     }
 
     /// A wall clock that is set back makes what is stored younger than it is. So everything is validated before its next
     /// use; each worker that notices says so. What is still to be said, if anything.
-    pub(super) fn watch_the_clock(&mut self, turn: Turn<'_, impl StoreHost>) -> Option<Invalidation> {
+    pub(in crate::cache) fn watch_the_clock(
+        &mut self,
+        turn: Turn<'_, impl StoreHost>,
+    ) -> Option<Invalidation> {
         if let Some(before) = self.ticked.replace(turn.now) {
             let expected = before.wall.after(turn.now.mono.since(before.mono));
             if expected.since(turn.now.wall) > CLOCK_SLACK {
@@ -167,7 +170,7 @@ impl JournalView {
     }
 
     /// That the clock was set back stands in the journal now.
-    pub(super) fn clock_is_told(&mut self) {
+    pub(in crate::cache) fn clock_is_told(&mut self) {
         self.clock_set_back = false;
     }
 }

@@ -4,14 +4,16 @@
 
 use core::time::Duration;
 
-use super::{Cache, Host};
+use super::Storage;
+use super::journal_view::JournalView;
+use crate::cache::host::Host;
 use crate::invalidation::{Pace, Verdict, Work};
 use crate::outcome::metrics::Counter;
 use crate::store::budget::Emptied;
-use crate::store::eviction;
-use crate::store::memory::Entry;
+use crate::store::memory::{Entry, WorkerMemory};
 use crate::store::record::{Content, Record, Slot};
 use crate::store::set::{SetSnapshot, Way};
+use crate::store::{Writer, eviction};
 use crate::time::Monotonic;
 use crate::turn::Turn;
 
@@ -62,53 +64,70 @@ struct Budget {
     work: Work,
 }
 
+impl Storage {
+    /// What a tick may do to give back room; none while it rests. The journal has to be read for it.
+    pub(in crate::cache) fn reclaiming_work(&mut self) -> Option<Work> {
+        self.reclaiming.pace.tick()
+    }
+
+    /// Goes on with giving back the room of what is hard purged.
+    pub(in crate::cache) fn reclaim(&mut self, turn: Turn<'_, impl Host>, work: Work) {
+        let Storage { writer, journal, memory, .. } = self;
+        self.reclaiming.go_on(turn, &mut Stored { writer, journal, memory }, work);
+    }
+}
+
+/// What is looked at, and emptied.
+struct Stored<'a> {
+    writer: &'a mut Writer,
+    journal: &'a JournalView,
+    memory: &'a mut WorkerMemory,
+}
+
 impl Reclaiming {
     /// The hand of each worker starts elsewhere.
     pub(super) fn starting_at(hand: u32) -> Reclaiming {
         Reclaiming { hand, ..Reclaiming::default() }
     }
-}
 
-impl Cache {
-    /// Goes on with giving back the room of what is hard purged.
-    pub(super) fn reclaim(&mut self, turn: Turn<'_, impl Host>) {
-        let work = self.reclaiming.pace.tick();
-        let Some(work) = work.filter(|_| self.sync(turn.host)) else { return };
-        let newest = self.journal.newest_hard();
-        let sets = self.writer.sets();
-        let Some(mut round) = self.reclaiming.round.take().filter(|round| round.sets == sets).or_else(|| {
-            let begins = newest > self.reclaiming.done && self.reclaiming.rests_until <= turn.now.mono;
+    /// The journal is another one: its positions begin anew.
+    pub(super) fn begin_anew(&mut self) {
+        (self.done, self.round) = (0, None);
+    }
+
+    fn go_on(&mut self, turn: Turn<'_, impl Host>, stored: &mut Stored<'_>, work: Work) {
+        let newest = stored.journal.newest_hard();
+        let sets = stored.writer.sets();
+        let Some(mut round) = self.round.take().filter(|round| round.sets == sets).or_else(|| {
+            let begins = newest > self.done && self.rests_until <= turn.now.mono;
             begins.then(|| {
-                self.memory.inspect_all();
+                stored.memory.inspect_all();
                 Round { newest, sets, left: sets, way: 0, again: false }
             })
         }) else {
             return;
         };
         let mut budget = Budget { sets: SETS_PER_TICK, ways: WAYS_PER_TICK, bytes: BYTES_PER_TICK, work };
-        self.reclaim_copies(&budget);
+        stored.reclaim_copies(&budget);
         while round.left > 0 && budget.is_some() {
-            if self.reclaim_set(turn, &mut round, &mut budget) {
-                self.reclaiming.hand = self.reclaiming.hand.wrapping_add(1) % sets;
+            if stored.reclaim_set(turn, self.hand, &mut round, &mut budget) {
+                self.hand = self.hand.wrapping_add(1) % sets;
                 (round.left, round.way) = (round.left - 1, 0);
                 budget.sets -= 1;
             }
         }
-        self.reclaiming.pace.took(&budget.work);
-        if round.left > 0 || !self.memory.is_inspected() {
-            self.reclaiming.round = Some(round);
+        self.pace.took(&budget.work);
+        if round.left > 0 || !stored.memory.is_inspected() {
+            self.round = Some(round);
         } else if round.again {
-            self.reclaiming.rests_until = turn.now.mono.after(AGAIN_AFTER);
+            self.rests_until = turn.now.mono.after(AGAIN_AFTER);
         } else {
-            self.reclaiming.done = round.newest;
+            self.done = round.newest;
         }
     }
+}
 
-    /// The journal is another one: its positions begin anew.
-    pub(super) fn reclaim_anew(&mut self) {
-        (self.reclaiming.done, self.reclaiming.round) = (0, None);
-    }
-
+impl Stored<'_> {
     fn reclaim_copies(&mut self, budget: &Budget) {
         for _ in 0..COPIES_PER_TICK / COPIES_AT_ONCE {
             if budget.work.is_done() {
@@ -123,8 +142,14 @@ impl Cache {
     }
 
     /// Looks at the rest of the next set; whether it came to its end.
-    fn reclaim_set(&mut self, turn: Turn<'_, impl Host>, round: &mut Round, budget: &mut Budget) -> bool {
-        let mut set = SetSnapshot::read(turn.host, self.reclaiming.hand % round.sets.max(1));
+    fn reclaim_set(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        hand: u32,
+        round: &mut Round,
+        budget: &mut Budget,
+    ) -> bool {
+        let mut set = SetSnapshot::read(turn.host, hand % round.sets.max(1));
         while let Some(way) = set.value.ways.get(round.way) {
             if way.is_some() && !way.is_purged() {
                 if !budget.is_some() {
