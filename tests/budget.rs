@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, FetchEnd, Identity, body_limit};
+use larder::cache::{Ask, Cache, Decision, FetchEnd, Identity, Storable};
 use larder::config::{Config, Options};
 use larder::http::{Fields, RequestHead, ResponseHead};
-use larder::outcome::NotStored;
+use larder::outcome::{NotStored, Stored};
 use larder::policy::StoredResponse;
 use larder::store::cost::{KEY_BYTES, value_bytes};
 use larder::store::hosts::HostBucket;
@@ -153,10 +153,14 @@ fn what_is_older_than_what_is_there_is_superseded() {
     let (world, now) = (World::default(), Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) });
     let mut worker = Cache::new(config(8 << 20, 1024), Identity { nonce: 1, seed: Seed(1, 1) });
     let ask = ask(&worker, 1, now);
-    let limit = body_limit(&ask.config, &ask.request, &ResponseHead::default());
-    let mut keep = |order| worker.keep(world.at(now), &ask.key, order, response(900, now), limit).err();
-    assert_eq!(keep((7, now.mono)), None);
-    assert_eq!(keep((6, now.mono)), Some(NotStored::Superseded));
+    let mut stored = |order| {
+        let asked_by = (&ask.request, &*ask.options);
+        let head = ResponseHead { status: 200, ..ResponseHead::default() };
+        let storable = Storable::under_its_uri(&ask.config, asked_by, order, response(0, now), &head);
+        worker.body_complete(world.at(now), None, storable.unwrap(), vec![b'x'; 900])
+    };
+    assert_eq!(stored((7, now.mono)), Stored::Yes);
+    assert_eq!(stored((6, now.mono)), Stored::No(NotStored::Superseded));
 }
 
 #[test]

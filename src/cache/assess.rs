@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::host::Host;
+use super::host::{Host, StreamId};
 use super::request::Ask;
 use crate::config::{Config, Options, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
@@ -10,6 +10,7 @@ use crate::invalidation::{Tag, tags_of};
 use crate::outcome::NotStored;
 use crate::policy::Asked;
 use crate::policy::partial::combine;
+use crate::policy::plain::may_provoke;
 use crate::policy::storing::storable;
 use crate::policy::validation::{self, HeadUpdate};
 use crate::store::body::Body;
@@ -23,7 +24,7 @@ use crate::turn::Turn;
 ///
 /// # Errors
 /// Why it may not be stored.
-pub fn assessed<'a>(
+pub(super) fn assessed<'a>(
     config: &Config,
     asked: impl Into<Asked<'a>>,
     response: &ResponseHead,
@@ -48,9 +49,9 @@ pub(super) fn options_for(config: &Config, request: &RequestHead, response: &Res
 
 /// The most bytes of a body that are stored, and why one with more is not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BodyLimit {
+pub(super) struct BodyLimit {
     /// The bytes.
-    pub bytes_max: u64,
+    pub(super) bytes_max: u64,
     why: NotStored,
 }
 
@@ -59,14 +60,13 @@ impl BodyLimit {
     ///
     /// # Errors
     /// Why not.
-    pub fn check(self, bytes: u64) -> Result<(), NotStored> {
+    pub(super) fn check(self, bytes: u64) -> Result<(), NotStored> {
         if bytes > self.bytes_max { Err(self.why) } else { Ok(()) }
     }
 }
 
 /// How large the body of a response may be: what would find no room however much is evicted is known beforehand.
-#[must_use]
-pub fn body_limit(config: &Config, request: &RequestHead, response: &ResponseHead) -> BodyLimit {
+pub(super) fn body_limit(config: &Config, request: &RequestHead, response: &ResponseHead) -> BodyLimit {
     body_limit_by(config, &options_for(config, request, response))
 }
 
@@ -158,4 +158,50 @@ pub(super) fn tags<'a>(
         }
     }
     Ok(tags)
+}
+
+/// Whether a response says that the origin, or the way to it, is in trouble (RFC 5861 §4).
+pub(super) fn is_failure(response: &ResponseHead) -> bool {
+    matches!(response.status, 500 | 502 | 503 | 504)
+}
+
+/// Whether a failure is told in Envoy's own words, because the origin could not be reached.
+pub(super) fn is_envoys_own(response: &ResponseHead) -> bool {
+    !response.fields.contains("x-envoy-upstream-service-time")
+}
+
+/// A failure in Envoy's own words is nobody's answer, and one of the origin takes the place of nothing that can still help
+/// out.
+///
+/// # Errors
+/// Why it is not stored: because of what the request has sent, perhaps.
+pub(super) fn check_failure(
+    head: &ResponseHead,
+    request: &RequestHead,
+    something_helps_out: impl FnOnce() -> bool,
+) -> Result<(), NotStored> {
+    if is_failure(head) && (is_envoys_own(head) || something_helps_out()) {
+        Err(failed(request))
+    } else {
+        Ok(())
+    }
+}
+
+/// An error of Envoy itself, or of one of its filters, says nothing of what the origin has: another request may find a
+/// route, or be let through.
+///
+/// # Errors
+/// That it is one.
+pub(super) fn check_upstream(
+    host: &impl Host,
+    stream: StreamId,
+    head: &ResponseHead,
+) -> Result<(), NotStored> {
+    if head.status < 400 || host.is_from_upstream(stream) { Ok(()) } else { Err(NotStored::LocalReply) }
+}
+
+/// Why the response to a request is of no use to others when the origin has failed: because of what that request has sent,
+/// perhaps.
+pub(super) fn failed(request: &RequestHead) -> NotStored {
+    if may_provoke(request) { NotStored::Provoked } else { NotStored::Error }
 }

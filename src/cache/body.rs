@@ -1,7 +1,7 @@
 //! The bodies of responses that are to be stored, as they arrive on the streams of their clients.
 
 use super::storable::{Storable, Target};
-use super::{Ask, Cache, FetchEnd, Host};
+use super::{Ask, Cache, FetchEnd, Host, StreamId};
 use crate::outcome::{NotStored, Stored};
 use crate::store::record::Response;
 use crate::time::Now;
@@ -47,6 +47,15 @@ impl Cache {
                 }
                 kept.map_or_else(Stored::No, |_| Stored::Yes)
             }
+        }
+    }
+
+    /// The response to the request of a stream has broken off: on its way to a body that was to be stored for this fetch, if
+    /// for any.
+    pub fn response_broke(&mut self, turn: Turn<'_, impl Host>, stream: StreamId, generation: Option<u64>) {
+        self.cluster_answered(turn, || turn.host.cluster(stream), true);
+        if let Some(generation) = generation {
+            self.body_given_up(turn, generation, NotStored::Incomplete);
         }
     }
 

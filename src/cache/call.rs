@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::assess::{assessed, body_limit, combined};
+use super::assess::{assessed, body_limit, combined, is_failure};
 use super::confirmation::Confirmation;
 use super::fetches::{Fetch, Fetcher};
-use super::response::{FetchResponse, is_failure};
+use super::response::FetchResponse;
 use super::sent::request_fields;
 use super::storable::Storable;
 use super::{Cache, Call, Decision, Delivery, Effect, FetchEnd, Host};
@@ -98,7 +98,7 @@ impl Cache {
     /// A call has come to no answer.
     fn call_failed(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
         let cluster = self.fetches.get(generation).and_then(|fetch| fetch.cluster.clone());
-        self.origin_answered(turn, || cluster, true);
+        self.cluster_answered(turn, || cluster, true);
         self.forget_route(turn.host, generation);
         self.call_ended(turn, generation);
     }
@@ -122,7 +122,7 @@ impl Cache {
         let leader = self.waiters.leader(&ask);
         let Some(head) = call_response.head else { return self.call_failed(turn, generation) };
         if !is_failure(&head) || !self.fetches.get(generation).is_some_and(Fetch::may_provoke) {
-            self.origin_answered(turn, || cluster, is_failure(&head));
+            self.cluster_answered(turn, || cluster, is_failure(&head));
         }
         let delivery = match self.fetch_response(turn, generation, &head) {
             // What is served stale, whoever waits finds by itself.

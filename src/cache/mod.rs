@@ -9,10 +9,12 @@ mod assess;
 mod body;
 mod call;
 mod call_route;
+mod captures;
 mod clocks;
 mod completion;
 mod confirmation;
 mod context;
+mod direct;
 mod fetches;
 mod host;
 mod inspect;
@@ -39,23 +41,23 @@ mod waiting;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-pub use assess::{BodyLimit, assessed, body_limit};
 pub use call::{CallResponse, Refusal};
 pub use clocks::origin_clock;
 pub use completion::FetchEnd;
 pub use context::Context;
+pub use direct::under_its_uri;
 pub use host::{Host, StreamId};
 pub use inspect::{Found, Inspection, Page, Seen, Survey};
 pub use learned_route::{LearnedRoute, Route};
 pub use refetch::Refetch;
 pub use request::{Ask, Decided, Decision, Delivery, Waited};
-pub use response::{Answered, is_envoys_own, is_failure};
+pub use response::Answered;
 pub use routes::Routes;
 pub use sent::Call;
 pub use storable::Storable;
 pub use storage::Storage;
 pub use twice::Twice;
-pub use uncollapsed::{Uncollapsed, under_its_uri};
+pub use uncollapsed::Uncollapsed;
 
 pub use crate::store::{Identity, Place};
 
@@ -66,9 +68,9 @@ use crate::outcome::metrics::{Counter, Gauge};
 use crate::store::journal::{Busy, Synced};
 use crate::store::workers;
 use crate::turn::Turn;
+use captures::Captures;
 use fetches::Fetches;
 use origin_health::OriginHealth;
-use uncollapsed::Captures;
 use waiters::Waiters;
 
 /// What is to be done for a stream or an upstream outside the callback that decided it.

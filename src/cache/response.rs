@@ -10,17 +10,18 @@
 
 use std::rc::Rc;
 
-use super::assess::{assessed_by, body_limit, is_admitted, options_for};
+use super::assess::{
+    assessed_by, body_limit, check_failure, check_upstream, failed, is_admitted, options_for,
+};
 use super::clocks::watch_origin_clock;
 use super::confirmation::Confirmation;
 use super::fetches::Fetch;
 use super::storable::{Storable, Target};
-use super::{Cache, Call, FetchEnd, Host, StreamId};
-use crate::http::{RequestHead, ResponseHead};
+use super::{Cache, Call, FetchEnd, Host};
+use crate::http::ResponseHead;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::policy::Asked;
-use crate::policy::plain::may_provoke;
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
 use crate::store::record::Response;
@@ -85,7 +86,13 @@ impl Cache {
         generation: u64,
         head: &ResponseHead,
     ) -> FetchResponse {
-        if let Some((entry, reuse)) = self.stale_if_error(turn, generation, head) {
+        // A client's own request waits for its response, so that is answered here. Who waits for a call of the root is woken when
+        // that has failed, and finds by itself what may be served stale.
+        let streamed = self.fetches.get(generation).filter(|fetch| fetch.is_streamed());
+        let streamed = streamed.map(|fetch| (Rc::clone(&fetch.ask), fetch.validated.clone()));
+        if let Some((ask, validated)) = streamed
+            && let Some((entry, reuse)) = self.stale_if_error(turn, &ask, validated.as_ref(), head)
+        {
             return FetchResponse::StaleIfError { entry, reuse };
         }
         let Some(fetch) = self.fetches.get(generation) else {
@@ -102,7 +109,7 @@ impl Cache {
                 Confirmation::OfAnother => FetchResponse::OfAnother,
                 confirmation => FetchResponse::Confirmed(confirmation),
             },
-            // A client that gets this one can tell what it is about: it asked for it.
+            // One that confirms nothing goes to nobody but the client whose own request brings it.
             (304, None) if !fetch.is_streamed() => FetchResponse::OfAnother,
             // Only the root asks for what a part lacks: what a client's own request brings has to answer that client.
             (206 | 416, Some(old)) if !fetch.is_streamed() && old.is_part() => FetchResponse::Rest,
@@ -111,20 +118,6 @@ impl Cache {
                 Err(why) => FetchResponse::NotStored(why),
             },
         }
-    }
-
-    /// What is served instead of a failure of the origin. A client's own request waits for its response, so that is answered
-    /// here. Who waits for a call of the root is woken when that has failed, and finds by itself what may be served stale.
-    fn stale_if_error(
-        &mut self,
-        turn: Turn<'_, impl Host>,
-        generation: u64,
-        head: &ResponseHead,
-    ) -> Option<(Rc<Entry>, Reuse)> {
-        let fetch = self.fetches.get(generation).filter(|fetch| fetch.is_streamed() && is_failure(head))?;
-        let (ask, entry) = (Rc::clone(&fetch.ask), fetch.validated.clone()?);
-        let reuse = self.on_failure(turn, &entry, &ask)?;
-        Some((entry, reuse))
     }
 
     /// What the response to a fetch is to be stored as, from its head.
@@ -153,6 +146,19 @@ impl Cache {
 
     /// The head of the response to a fetch has arrived, on the stream of the client whose request made it.
     pub fn fetch_answered(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        generation: u64,
+        head: &ResponseHead,
+    ) -> Answered {
+        if let Some(ask) = self.fetches.get(generation).map(|fetch| Rc::clone(&fetch.ask)) {
+            self.origin_answered(turn, &ask, head);
+        }
+        self.streamed(turn, generation, head)
+    }
+
+    /// What becomes of the request of a stream whose fetch is answered so.
+    pub(super) fn streamed(
         &mut self,
         turn: Turn<'_, impl Host>,
         generation: u64,
@@ -251,58 +257,10 @@ impl Fetch {
     }
 }
 
-/// Whether a response says that the origin, or the way to it, is in trouble (RFC 5861 §4).
-#[must_use]
-pub fn is_failure(response: &ResponseHead) -> bool {
-    matches!(response.status, 500 | 502 | 503 | 504)
-}
-
-/// Whether a failure is told in Envoy's own words, because the origin could not be reached.
-#[must_use]
-pub fn is_envoys_own(response: &ResponseHead) -> bool {
-    !response.fields.contains("x-envoy-upstream-service-time")
-}
-
 /// Whether the origin refuses a request of the root. A stored 404 that is still one has been confirmed, not refused; a 416
 /// to a request for what a part lacks says that there is nothing more.
 fn is_refusal(head: &ResponseHead, validated: Option<&Entry>) -> bool {
     let stored = validated.and_then(Entry::response).map(|response| response.stored.status);
     let is_of_part = head.status == 416 && validated.is_some_and(Entry::is_part);
     head.status >= 400 && stored != Some(head.status) && !is_of_part
-}
-
-/// A failure in Envoy's own words is nobody's answer, and one of the origin takes the place of nothing that can still help
-/// out.
-///
-/// # Errors
-/// Why it is not stored: because of what the request has sent, perhaps.
-pub(super) fn check_failure(
-    head: &ResponseHead,
-    request: &RequestHead,
-    something_helps_out: impl FnOnce() -> bool,
-) -> Result<(), NotStored> {
-    if is_failure(head) && (is_envoys_own(head) || something_helps_out()) {
-        Err(failed(request))
-    } else {
-        Ok(())
-    }
-}
-
-/// An error of Envoy itself, or of one of its filters, says nothing of what the origin has: another request may find a
-/// route, or be let through.
-///
-/// # Errors
-/// That it is one.
-pub(super) fn check_upstream(
-    host: &impl Host,
-    stream: StreamId,
-    head: &ResponseHead,
-) -> Result<(), NotStored> {
-    if head.status < 400 || host.is_from_upstream(stream) { Ok(()) } else { Err(NotStored::LocalReply) }
-}
-
-/// Why the response to a request is of no use to others when the origin has failed: because of what that request has sent,
-/// perhaps.
-fn failed(request: &RequestHead) -> NotStored {
-    if may_provoke(request) { NotStored::Provoked } else { NotStored::Error }
 }

@@ -2,17 +2,29 @@
 
 use std::rc::Rc;
 
+use super::assess::{is_envoys_own, is_failure};
 use super::origin_health::Asking;
 use super::storage::Miss;
 use super::{Ask, Cache, Decision, Host};
+use crate::http::ResponseHead;
 use crate::outcome::ForwardReason;
+use crate::policy::plain::may_provoke;
 use crate::policy::reuse::{Reuse, Trouble};
 use crate::store::memory::Entry;
 use crate::turn::Turn;
 
 impl Cache {
+    /// The cluster that the request of a stream was sent to has answered. An error that the request itself may have brought
+    /// about says nothing of the cluster; that Envoy could not reach it says it all.
+    pub(super) fn origin_answered(&mut self, turn: Turn<'_, impl Host>, ask: &Ask, head: &ResponseHead) {
+        let failed = is_failure(head);
+        if !(failed && !is_envoys_own(head) && may_provoke(&ask.request)) {
+            self.cluster_answered(turn, || turn.host.cluster(ask.stream), failed);
+        }
+    }
+
     /// A cluster has answered a request, or failed to.
-    pub fn origin_answered(
+    pub(super) fn cluster_answered(
         &mut self,
         turn: Turn<'_, impl Host>,
         cluster: impl FnOnce() -> Option<String>,
@@ -26,19 +38,22 @@ impl Cache {
         self.health.asking(turn, &self.config.breaker, || ask.routed_to(turn.host))
     }
 
-    /// Whether an entry may be served to the request of a stream because the origin has just failed: by its own windows, or
+    /// What is served to the request of a stream instead of a failure of the origin: by its own windows (`stale-if-error`), or
     /// because the cluster is taken to be down.
-    pub(super) fn on_failure(
+    pub(super) fn stale_if_error(
         &mut self,
         turn: Turn<'_, impl Host>,
-        entry: &Entry,
         ask: &Ask,
-    ) -> Option<Reuse> {
-        self.storage.on_error(entry, ask, turn.now).or_else(|| {
+        stored: Option<&Rc<Entry>>,
+        head: &ResponseHead,
+    ) -> Option<(Rc<Entry>, Reuse)> {
+        let entry = stored.filter(|_| is_failure(head))?;
+        let reuse = self.storage.on_error(entry, ask, turn.now).or_else(|| {
             let reuse = self.storage.in_trouble(Trouble::Down, entry, ask, turn.now)?;
             let cluster = || turn.host.cluster(ask.stream);
             self.health.down(turn.host, &self.config.breaker, cluster).map(|_| reuse)
-        })
+        });
+        Some((Rc::clone(entry), reuse?))
     }
 
     /// What is served without asking, because the cluster that would answer is taken to be down.

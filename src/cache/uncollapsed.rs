@@ -5,55 +5,26 @@
 //! writes. It has the stamp of when it was asked for, and never takes the place of something newer (protocol §1.6).
 
 use core::time::Duration;
-use hashbrown::HashMap;
 use std::rc::Rc;
 
 use super::assess::{
-    BodyLimit, assessed, assessed_by, body_limit, is_admitted, options_again, options_for, told_by_head,
+    assessed_by, body_limit, check_failure, check_upstream, is_admitted, options_again, options_for,
 };
 use super::confirmation::confirmed_once;
+use super::direct::under_its_uri;
 use super::fetches::{Fetch, Fetcher};
-use super::response::{Answered, check_failure, check_upstream, is_failure};
+use super::response::Answered;
 use super::storable::{Late, Storable, Target};
 use super::storage::is_reusable;
-use super::taken_route::taken_route;
-use super::{Ask, Cache, Host, StreamId};
-use crate::config::{Config, Options};
-use crate::http::search::SearchVariance;
-use crate::http::{RequestHead, ResponseHead};
+use super::{Ask, Cache, Host};
+use crate::http::ResponseHead;
 use crate::mutants::{Mutant, mutated};
 use crate::outcome::{NotStored, Stored};
-use crate::policy::{Asked, key, validation};
+use crate::policy::{Asked, validation};
 use crate::store::flights::Left;
 use crate::store::memory::Entry;
-use crate::store::record::Response;
-use crate::store::{Fingerprint, Lease, Place};
-use crate::time::{Monotonic, Now};
+use crate::store::{Lease, Place};
 use crate::turn::Turn;
-
-/// So many responses to one key are captured at a time in a worker, in case that one breaks off or is slow. Beyond it a
-/// response passes and is not stored (`no-flight`): a crowd that goes to the origin must not fill the worker's memory.
-const CAPTURES_MAX: usize = 2;
-/// The most keys of which responses are captured. Beyond it a response passes and is not stored (`no-flight`).
-const KEYS_MAX: usize = 1024;
-
-/// How many such responses are being captured, by where they belong.
-#[derive(Default)]
-pub(super) struct Captures(HashMap<Fingerprint, Rc<()>>);
-
-impl Captures {
-    /// A place among those of a key, as long as it is held; none when there are as many as may be.
-    fn take(&mut self, fingerprint: Fingerprint) -> Option<Rc<()>> {
-        if self.0.len() >= KEYS_MAX {
-            self.0.retain(|_, held| Rc::strong_count(held) > 1);
-        }
-        if self.0.len() >= KEYS_MAX && !self.0.contains_key(&fingerprint) {
-            return None;
-        }
-        let held = self.0.entry(fingerprint).or_default();
-        (Rc::strong_count(held) <= CAPTURES_MAX).then(|| Rc::clone(held))
-    }
-}
 
 /// A request that went to the origin beside any flight, and whose response has begun.
 #[derive(Clone, Copy, Debug)]
@@ -80,11 +51,9 @@ impl Cache {
         head: &ResponseHead,
     ) -> Option<Answered> {
         let Uncollapsed { ask, fallback, validates, shares, bypassed } = one;
-        if is_failure(head)
-            && let Some(entry) = fallback
-            && let Some(reuse) = self.on_failure(turn, entry, ask)
-        {
-            return Some(Answered::Stale { entry: Rc::clone(entry), reuse });
+        self.origin_answered(turn, ask, head);
+        if let Some((entry, reuse)) = self.stale_if_error(turn, ask, fallback, head) {
+            return Some(Answered::Stale { entry, reuse });
         }
         if let (304, true, Some(stored)) = (head.status, validates, fallback) {
             return Some(self.uncollapsed_confirmed(turn, ask, stored, shares, head));
@@ -120,7 +89,7 @@ impl Cache {
         head: &ResponseHead,
     ) -> Answered {
         let why = match self.confirms_for_everyone(turn, ask, old, shares, head) {
-            Ok(generation) => return self.fetch_answered(turn, generation, head),
+            Ok(generation) => return self.streamed(turn, generation, head),
             Err(why) => why,
         };
         let stored = Stored::No(why);
@@ -226,73 +195,6 @@ impl Cache {
         self.fetches.begin(fetch);
         Ok(generation)
     }
-
-    /// Stores a response with its stamp, and when it was asked for, under the key of its URI, beside any flight. What selects
-    /// by `Vary` or `No-Vary-Search` is left to the fetches that others wait for. Returns where it lies.
-    ///
-    /// # Errors
-    /// Why it is not stored.
-    pub fn keep(
-        &mut self,
-        turn: Turn<'_, impl Host>,
-        key: &[u8],
-        order: (u64, Monotonic),
-        response: Response,
-        limit: BodyLimit,
-    ) -> Result<Fingerprint, NotStored> {
-        let selects =
-            !response.stored.vary.is_empty() || SearchVariance::of(&response.stored.fields).is_some();
-        if selects || !self.sync(turn.host) {
-            return Err(NotStored::NoFlight);
-        }
-        self.storage.keep(turn, &mut self.waiters, key, order, response, limit)
-    }
-
-    /// The answer to a HEAD has come, which was sent when this was stored for a GET: it brings that up to date, or shows that
-    /// it is stale (RFC 9111 §4.3.5), on all workers.
-    fn head_answered(&mut self, turn: Turn<'_, impl Host>, ask: &Ask, old: &Entry, response: &ResponseHead) {
-        let Some(there) = old.response().filter(|_| ask.request.method() == b"HEAD") else { return };
-        let Some(updated) = told_by_head(turn, ask, there, response).filter(|_| self.sync(turn.host)) else {
-            return;
-        };
-        self.storage.head_answered(turn, &mut self.waiters, ask, old, updated);
-    }
-}
-
-impl Storable {
-    /// A response that belongs under the key of its URI, with its stamp and when it was asked for.
-    ///
-    /// # Errors
-    /// Why it is not stored.
-    pub fn under_its_uri(
-        config: &Config,
-        (request, options): (&RequestHead, &Options),
-        order: (u64, Monotonic),
-        response: Response,
-        head: &ResponseHead,
-    ) -> Result<Storable, NotStored> {
-        let target = Target::Own { key: key::primary(request, options), order };
-        Storable::new(response, head, body_limit(config, request, head), target)
-    }
-}
-
-/// What a response may be stored as under the key of its URI; its body is still empty.
-///
-/// # Errors
-/// Why it may not be stored.
-pub fn under_its_uri(
-    turn: Turn<'_, impl Host>,
-    stream: StreamId,
-    config: &Config,
-    (request, options): (&RequestHead, &Options),
-    asked: Now,
-    head: &ResponseHead,
-) -> Result<Response, NotStored> {
-    let asked_by = Asked { request, metadata: &|| turn.host.metadata(stream) };
-    let uri = key::uri(request, options);
-    let stored = assessed(config, asked_by, head, uri, (asked.wall, turn.now.wall))?;
-    check_upstream(turn.host, stream, head)?;
-    Ok(Response { route: Some(taken_route(turn.host, stream, request, options)), ..stored })
 }
 
 /// Whether a request asks for a part of a representation.
@@ -321,27 +223,5 @@ impl Fetch {
             by: Fetcher::Stream,
             _held: None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn so_many_responses_to_a_key_are_captured_and_of_so_many_keys() {
-        let mut captures = Captures::default();
-        let key = Fingerprint(7);
-        let held: Vec<_> = (0..CAPTURES_MAX).map(|_| captures.take(key).unwrap()).collect();
-        assert!(captures.take(key).is_none());
-        drop(held);
-        let _held = captures.take(key).unwrap();
-        let others: Vec<_> = (100..).map_while(|n| captures.take(Fingerprint(n))).collect();
-        assert_eq!(others.len(), KEYS_MAX - 1);
-        assert!(captures.take(key).is_some(), "it has a place already");
-        drop(others);
-        assert!(captures.take(Fingerprint(8)).is_some());
     }
 }

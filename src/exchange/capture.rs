@@ -16,7 +16,7 @@ pub(super) struct Capturing {
     storable: Storable,
     body: Arriving,
     /// What the client was told.
-    said: Stored,
+    pub(super) said: Stored,
 }
 
 /// The answer to a request that may have changed something: what that invalidates, and an answer to POST
@@ -94,7 +94,7 @@ impl Capturing {
     }
 
     /// Gives up a response of which some will be missing.
-    pub(super) fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
+    fn give_up(self, cx: &mut Context<'_, impl Host>, why: NotStored) {
         let stored = not_stored(cx, self.generation(), why);
         tally(cx.turn.host, self.said, stored);
     }
@@ -110,7 +110,7 @@ fn not_stored(cx: &mut Context<'_, impl Host>, generation: Option<u64>, why: Not
 
 /// Counts a response that has not been stored, where its head went out as that of one that would be: any other has been
 /// counted with its head.
-fn tally(host: &impl Host, said: Stored, stored: Stored) {
+pub(super) fn tally(host: &impl Host, said: Stored, stored: Stored) {
     if let (Stored::Yes | Stored::Perhaps, Stored::No(why)) = (said, stored) {
         host.count(Counter::NotStored(why));
     }

@@ -35,7 +35,7 @@ pub use repairs::Passed;
 pub use reply::{Body, Reply};
 
 use again::Repeating;
-use capture::Capturing;
+use capture::{Capturing, tally};
 use content::Reading;
 use debug::Debug;
 use origin::Fetching;
@@ -43,16 +43,13 @@ use passing::Passing;
 use repairs::Repairs;
 
 use crate::admin::{self, AdminRequest, AdminResponse, Pending, Taken};
-use crate::cache::{
-    Ask, Call, Context, Decision, Delivery, FetchEnd, Host, StreamId, Waited, is_envoys_own, is_failure,
-};
+use crate::cache::{Ask, Call, Context, Decision, Delivery, Host, StreamId, Waited};
 use crate::config::Options;
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, Stored};
 use crate::policy::age_when_stale;
 use crate::policy::key;
-use crate::policy::plain::may_provoke;
 use crate::policy::request::{Intent, intent};
 use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
@@ -214,18 +211,6 @@ impl Exchange {
         response: &ResponseHead,
         ends: bool,
     ) -> Step {
-        let asked = match &self.state {
-            State::Passing(passing) => passing.request.as_ref(),
-            State::Fetching(fetching) => Some(fetching.ask()),
-            _ => None,
-        };
-        // An error that a request may have brought about says nothing of the cluster.
-        let tells =
-            |ask: &Rc<Ask>| !(is_failure(response) && !is_envoys_own(response) && may_provoke(&ask.request));
-        if asked.is_some_and(tells) {
-            let cluster = || cx.turn.host.cluster(self.stream);
-            cx.cache.origin_answered(cx.turn, cluster, is_failure(response));
-        }
         let step = match core::mem::replace(&mut self.state, State::Over) {
             State::Passing(passing) => self.passing_head(cx, gathered, *passing, response, ends),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
@@ -264,16 +249,9 @@ impl Exchange {
         if !matches!(state, State::Idle | State::Answered(_) | State::Capturing(_) | State::Over) {
             cx.turn.host.count(Counter::Unanswered);
         }
-        let generation = match state {
-            State::Fetching(fetching) => fetching.generation,
-            State::Capturing(capturing) => match (capturing.generation(), ending) {
-                (Some(generation), Ending::ClientLeft) => generation,
-                (None, Ending::ClientLeft) => return,
-                (_, Ending::ResponseBroke) => {
-                    cx.cache.origin_answered(cx.turn, || cx.turn.host.cluster(self.stream), true);
-                    return capturing.give_up(cx, NotStored::Incomplete);
-                }
-            },
+        let (generation, said) = match state {
+            State::Fetching(fetching) => (Some(fetching.generation), None),
+            State::Capturing(capturing) => (capturing.generation(), Some(capturing.said)),
             State::Parked => return cx.cache.leave(self.stream),
             State::Idle
             | State::Passing(_)
@@ -283,11 +261,14 @@ impl Exchange {
             | State::Reading(_)
             | State::Over => return,
         };
-        match ending {
-            Ending::ClientLeft => cx.cache.leader_left(cx.turn, generation),
-            Ending::ResponseBroke => {
-                cx.cache.origin_answered(cx.turn, || cx.turn.host.cluster(self.stream), true);
-                cx.cache.end_fetch(cx.turn, generation, FetchEnd::NotStored(NotStored::Incomplete));
+        match (ending, generation) {
+            (Ending::ClientLeft, Some(generation)) => cx.cache.leader_left(cx.turn, generation),
+            (Ending::ClientLeft, None) => {}
+            (Ending::ResponseBroke, generation) => {
+                cx.cache.response_broke(cx.turn, self.stream, generation);
+                if let Some(said) = said {
+                    tally(cx.turn.host, said, Stored::No(NotStored::Incomplete));
+                }
             }
         }
     }

@@ -21,12 +21,6 @@ pub(super) struct Fetching {
     ask: Rc<Ask>,
 }
 
-impl Fetching {
-    pub(super) const fn ask(&self) -> &Rc<Ask> {
-        &self.ask
-    }
-}
-
 impl Exchange {
     pub(super) fn pass(&mut self, reason: ForwardReason) -> Step {
         self.state = State::Passing(Box::new(Passing {
