@@ -55,9 +55,7 @@ fn what_is_said_to_be_stored_is_what_the_sets_hold_and_never_more_than_the_budge
                 }
                 _ => {
                     let ask = ask(&workers[worker], chance.below(200) as u32, now);
-                    if let Decision::Fetch { generation, .. } =
-                        workers[worker].lookup(world.at(now), &ask, true)
-                    {
+                    if let Decision::Fetch { generation, .. } = workers[worker].lookup(world.at(now), &ask) {
                         flying.push((worker, generation));
                     }
                 }
@@ -88,7 +86,7 @@ fn a_host_takes_no_more_than_its_share_and_makes_room_for_itself() {
             let worker = &mut workers[chance.below(2) as usize];
             let key = chance.below(200) as u32;
             let ask = ask(worker, key, now);
-            let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask, true) else {
+            let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask) else {
                 continue;
             };
             let uri = [hosts[key as usize % 3], &key.to_le_bytes()].concat();
@@ -138,12 +136,12 @@ fn what_finds_no_room_is_not_stored_for_that_reason() {
     let mut worker = Cache::new(config(4 << 20, 4096), Identity { nonce: 1, seed: Seed(1, 1) });
     for key in 0..1_800 {
         let ask = ask(&worker, key, now);
-        let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask, true) else { panic!() };
+        let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask) else { panic!() };
         worker.end_fetch(world.at(now), generation, FetchEnd::Stored(Box::new(response(1_900, now))));
     }
     assert_eq!(world.not_stored(), None);
     let ask = ask(&worker, 10_000, now);
-    let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask, true) else { panic!() };
+    let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask) else { panic!() };
     worker.end_fetch(world.at(now), generation, FetchEnd::Stored(Box::new(response(1 << 20, now))));
     assert_eq!((world.not_stored(), ask.home.get()), (Some(NotStored::NoRoom), None));
 }
@@ -188,7 +186,7 @@ fn what_lies_beyond_a_smaller_number_of_entries_is_given_up_in_time() {
         store(&mut workers[key as usize % 2], &world, key, now);
     }
     let ask = ask(&workers[0], 500, now);
-    let Decision::Fetch { generation, .. } = workers[0].lookup(world.at(now), &ask, true) else { panic!() };
+    let Decision::Fetch { generation, .. } = workers[0].lookup(world.at(now), &ask) else { panic!() };
     let (near, beyond) = (entries_in(&world, 0..8), entries_in(&world, 8..64));
     assert!(beyond > 300);
     for worker in &mut workers {
@@ -227,9 +225,7 @@ fn who_never_had_more_entries_gives_up_what_lies_beyond_as_well() {
 /// Fetches a key that is not stored; where its response lies then.
 pub fn store(worker: &mut Cache, world: &World, key: u32, now: Now) -> Option<Fingerprint> {
     let ask = ask(worker, key, now);
-    let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask, true) else {
-        panic!("{key}")
-    };
+    let Decision::Fetch { generation, .. } = worker.lookup(world.at(now), &ask) else { panic!("{key}") };
     worker.end_fetch(world.at(now), generation, FetchEnd::Stored(Box::new(response(9000, now))));
     ask.home.get()
 }

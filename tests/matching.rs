@@ -24,9 +24,7 @@ fn worker(url_bytes: usize) -> (World, Cache) {
     let mut worker = Cache::new(Rc::clone(&config), Identity { nonce: 1, seed: Seed(1, 1) });
     for key in 0..PAGES {
         let ask = ask(&worker, key, NOW);
-        let Decision::Fetch { generation, .. } = worker.lookup(world.at(NOW), &ask, true) else {
-            panic!("{key}")
-        };
+        let Decision::Fetch { generation, .. } = worker.lookup(world.at(NOW), &ask) else { panic!("{key}") };
         let uri = format!("shop.example/{key}/{}", "a".repeat(url_bytes)).into_bytes();
         let stored = Response { uri, ..response(700, NOW) };
         worker.end_fetch(world.at(NOW), generation, FetchEnd::Stored(Box::new(stored)));

@@ -57,7 +57,7 @@ impl Stage {
         let options = config.rules.for_request(&request);
         let key = key::primary(&request, &options);
         let ask = Rc::new(Ask::new(1, config, options, request, key, self.now));
-        self.cache.lookup(self.world.at(self.now), &ask, true)
+        self.cache.lookup(self.world.at(self.now), &ask)
     }
 
     /// A response that is stored, and stale by now.

@@ -39,7 +39,7 @@ impl Stage {
         let worker = key as usize % self.workers.len();
         let worker = &mut self.workers[worker];
         let ask = ask(worker, key, self.now);
-        let Decision::Fetch { generation, .. } = worker.lookup(self.world.at(self.now), &ask, true) else {
+        let Decision::Fetch { generation, .. } = worker.lookup(self.world.at(self.now), &ask) else {
             panic!("{key}")
         };
         let tags = vec![Tag::new(if key.is_multiple_of(2) { "even" } else { "odd" }).unwrap()];
@@ -151,7 +151,7 @@ fn copies_in_the_worker_go_as_well() {
         for worker in &mut stage.workers {
             for _ in 0..2 {
                 let ask = ask(worker, key, stage.now);
-                worker.lookup(stage.world.at(stage.now), &ask, true);
+                worker.lookup(stage.world.at(stage.now), &ask);
             }
         }
     }
@@ -174,7 +174,7 @@ fn what_is_being_fetched_is_left_to_who_fetches_it() {
     (0..10).for_each(|key| stage.store(key, 700));
     stage.purge(Selector::All, Mode::Hard);
     let asked = ask(&stage.workers[0], 3, stage.now);
-    let Decision::Fetch { generation, .. } = stage.workers[0].lookup(stage.world.at(stage.now), &asked, true)
+    let Decision::Fetch { generation, .. } = stage.workers[0].lookup(stage.world.at(stage.now), &asked)
     else {
         panic!("it is purged")
     };

@@ -45,7 +45,7 @@ impl Stage {
     /// Begins a request; the fetch that it leads, or none when it is a hit.
     fn begin(&mut self, worker: usize, variant: u64) -> Option<u64> {
         let ask = self.ask(worker, variant);
-        match self.workers[worker].lookup(self.world.at(self.now), &ask, true) {
+        match self.workers[worker].lookup(self.world.at(self.now), &ask) {
             Decision::Fetch { generation, .. } => Some(generation),
             Decision::Serve { .. } => None,
             other => panic!("{other:?}"),
@@ -130,7 +130,7 @@ fn variants_that_land_at_once_are_bounded_as_well() {
             } else {
                 let worker = chance.below(3) as usize;
                 let ask = stage.ask(worker, chance.below(40));
-                let decision = stage.workers[worker].lookup(stage.world.at(stage.now), &ask, true);
+                let decision = stage.workers[worker].lookup(stage.world.at(stage.now), &ask);
                 if let Decision::Fetch { generation, .. } = decision {
                     flying.push((worker, generation));
                 }

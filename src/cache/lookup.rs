@@ -13,9 +13,25 @@ use crate::store::set::SetSnapshot;
 use crate::store::{Place, TRIES};
 use crate::turn::Turn;
 
+/// Whether a request is looked up for the first time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Attempt {
+    First,
+    AfterWaiting,
+}
+
 impl Cache {
-    /// Decides about a request. `newcomer` says that it has not waited yet.
-    pub fn lookup(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>, newcomer: bool) -> Decision {
+    /// Decides about a request that has just come.
+    pub fn lookup(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Decision {
+        self.attempt(turn, ask, Attempt::First)
+    }
+
+    /// Decides anew about a request that has waited.
+    pub(super) fn lookup_again(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Decision {
+        self.attempt(turn, ask, Attempt::AfterWaiting)
+    }
+
+    fn attempt(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>, attempt: Attempt) -> Decision {
         let unavailable = ForwardReason::Bypass(Bypass::Unavailable);
         if !self.sync(turn.host) {
             return Decision::pass(ask, unavailable, None);
@@ -23,7 +39,7 @@ impl Cache {
         ask.decided.set(self.storage.decided(turn.now));
         let (base, fingerprint) = self.storage.base(turn.host, ask);
         let look = Look { key: &base, fingerprint, missing: ForwardReason::UriMiss, nominated: &[] };
-        let nominated = match self.level(turn, ask, &look, newcomer) {
+        let nominated = match self.level(turn, ask, &look, attempt) {
             Level::Decided(decision) => return decision,
             Level::Nominated(nominated) => nominated,
         };
@@ -35,14 +51,20 @@ impl Cache {
         let (fingerprint, missing) =
             (self.storage.writer.seed(turn.host).fingerprint(&variant), ForwardReason::VaryMiss);
         let look = Look { key: &variant, fingerprint, missing, nominated };
-        match self.level(turn, ask, &look, newcomer) {
+        match self.level(turn, ask, &look, attempt) {
             Level::Decided(decision) => decision,
             Level::Nominated(_) => Decision::pass(ask, unavailable, None),
         }
     }
 
     /// One level of the lookup. What this worker remembers usually suffices; then nothing else is touched.
-    fn level(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>, look: &Look<'_>, newcomer: bool) -> Level {
+    fn level(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        ask: &Rc<Ask>,
+        look: &Look<'_>,
+        attempt: Attempt,
+    ) -> Level {
         let mut best = Best::default();
         if let Some(level) = self.storage.look_here(turn, ask, look, &mut best) {
             return level;
@@ -63,7 +85,7 @@ impl Cache {
         // Only new requests join a group without looking at shared data: a woken one that did so could go round
         // for as long as an overtaken fetch of this worker runs, with the answer already there.
         let servable = best.entry.is_some() && best.reason.is_none();
-        if newcomer && !servable && self.joins_locally(ask, &place, &best) {
+        if attempt == Attempt::First && !servable && self.joins_locally(ask, &place, &best) {
             let waited = Waited { reason: best.reason.unwrap_or(missing), leads: false };
             return Level::Decided(self.waiters.park(turn, &self.config.collapse, ask, &place, waited));
         }

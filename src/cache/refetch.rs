@@ -27,7 +27,7 @@ impl Cache {
     pub fn refetch(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Refetch {
         // As one that has waited already: it is not counted among the clients' requests.
         ask.waited.set(Some(Waited { reason: ForwardReason::Stale, leads: false }));
-        match self.lookup(turn, ask, false) {
+        match self.lookup_again(turn, ask) {
             Decision::Serve { reuse: Reuse::Stale { .. }, .. } | Decision::Forward { .. } => {
                 match self.inspect(turn).find(ask) {
                     Some(Found { fetching: true, .. }) => Refetch::Started,

@@ -78,7 +78,7 @@ impl Cache {
     /// Decides anew about everyone who waits at a fingerprint.
     fn visit(&mut self, turn: Turn<'_, impl Host>, fingerprint: Fingerprint) {
         for ask in self.waiters.take(fingerprint) {
-            match self.lookup(turn, &ask, false) {
+            match self.lookup_again(turn, &ask) {
                 Decision::Wait => {}
                 decision => self.effects.push_back(Effect::Decided(ask, decision)),
             }

@@ -136,7 +136,7 @@ impl Exchange {
     ) -> Step {
         let key = key::with_content(&request, &options, content);
         let ask = Rc::new(self.ask(cx, request, options, key));
-        let decision = cx.cache.lookup(cx.turn, &ask, true);
+        let decision = cx.cache.lookup(cx.turn, &ask);
         self.act(cx, &ask, decision)
     }
 }

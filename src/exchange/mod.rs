@@ -161,7 +161,7 @@ impl Exchange {
             Intent::Lookup => {
                 let key = key::primary(&request, &options);
                 let ask = Rc::new(self.ask(cx, request, options, key));
-                let decision = cx.cache.lookup(cx.turn, &ask, true);
+                let decision = cx.cache.lookup(cx.turn, &ask);
                 self.act(cx, &ask, decision)
             }
         }

@@ -205,7 +205,7 @@ fn play(trace: &Trace, capacity: u64, worker_capacity: u64) -> u64 {
             workers.iter_mut().for_each(|worker| worker.tick(memory.at(now)));
         }
         let worker = &mut workers[random.next() as usize % WORKERS];
-        match worker.lookup(memory.at(now), &ask(&config, *key, now), true) {
+        match worker.lookup(memory.at(now), &ask(&config, *key, now)) {
             Decision::Serve { .. } => {}
             Decision::Fetch { generation, .. } => {
                 misses += 1;

@@ -278,7 +278,7 @@ impl<'a> Stage<'a> {
         let predecessor = Identity { nonce: 1, seed: SEED };
         let mut cache = Cache::new(Rc::clone(&self.config), predecessor);
         let ask = self.asked(9, 0);
-        let Decision::Fetch { generation, .. } = cache.lookup(hands.at(self.now()), &ask, true) else {
+        let Decision::Fetch { generation, .. } = cache.lookup(hands.at(self.now()), &ask) else {
             panic!("nothing is stored yet");
         };
         self.sent.push(Sent {
@@ -430,7 +430,7 @@ impl<'a> Stage<'a> {
                 self.clock += 1;
                 let now = self.now();
                 self.begin(worker, choice, move |cache, hands, outcomes| {
-                    let decision = cache.lookup(hands.at(now), &ask, true);
+                    let decision = cache.lookup(hands.at(now), &ask);
                     outcomes.push(Outcome::Decided(number, decision));
                 });
             }
