@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, FetchEnd, Identity, Storable};
+use larder::cache::{Cache, CacheRequest, Decision, FetchEnd, Identity, Storable};
 use larder::config::{Config, Options};
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::outcome::{NotStored, Stored};
@@ -256,10 +256,10 @@ pub fn response(body: u64, now: Now) -> Response {
     }
 }
 
-pub fn ask(worker: &Cache, key: u32, now: Now) -> Rc<Ask> {
+pub fn ask(worker: &Cache, key: u32, now: Now) -> Rc<CacheRequest> {
     let request = RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false };
     let (config, key) = (Rc::clone(worker.config()), key.to_le_bytes().to_vec());
-    Rc::new(Ask::new(1, config, Rc::<Options>::default(), request, key, now))
+    Rc::new(CacheRequest::new(1, config, Rc::<Options>::default(), request, key, now))
 }
 
 /// The bytes that the sets say they hold.

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, Effect, FetchEnd, Identity, Refusal};
+use larder::cache::{Cache, CacheRequest, Decision, Effect, FetchEnd, Identity, Refusal};
 use larder::config::Config;
 use larder::http::{Fields, RequestHead};
 use larder::policy::key;
@@ -56,7 +56,7 @@ impl Stage {
         let config = Rc::clone(&self.configs[listener]);
         let options = config.rules.for_request(&request);
         let key = key::primary(&request, &options);
-        let ask = Rc::new(Ask::new(1, config, options, request, key, self.now));
+        let ask = Rc::new(CacheRequest::new(1, config, options, request, key, self.now));
         self.cache.lookup(self.world.at(self.now), &ask)
     }
 

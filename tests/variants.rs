@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, FetchEnd, Identity};
+use larder::cache::{Cache, CacheRequest, Decision, FetchEnd, Identity};
 use larder::config::Config;
 use larder::http::{Fields, RequestHead};
 use larder::policy::key;
@@ -31,7 +31,7 @@ impl Stage {
         Stage { world: World::default(), workers: (1..=workers).map(worker).collect(), now }
     }
 
-    fn ask(&self, worker: usize, variant: u64) -> Rc<Ask> {
+    fn ask(&self, worker: usize, variant: u64) -> Rc<CacheRequest> {
         let lines = [(":method", "GET"), (":scheme", "http"), (":authority", "h"), (":path", "/p")];
         let mut fields = Fields::from_iter(lines);
         fields.push("x-variant", variant.to_string());
@@ -39,7 +39,7 @@ impl Stage {
         let config = self.workers[worker].config();
         let options = config.rules.for_request(&request);
         let key = key::primary(&request, &options);
-        Rc::new(Ask::new(1, Rc::clone(config), options, request, key, self.now))
+        Rc::new(CacheRequest::new(1, Rc::clone(config), options, request, key, self.now))
     }
 
     /// Begins a request; the fetch that it leads, or none when it is a hit.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::host::{Host, StreamId};
-use super::request::Ask;
+use super::request::CacheRequest;
 use crate::config::{Config, Options, TagsConfig};
 use crate::http::{RequestHead, ResponseHead};
 use crate::invalidation::{Tag, tags_of};
@@ -105,7 +105,7 @@ pub(super) fn untagged(limits: &TagsConfig, mut response: Response) -> Response 
 /// What the answer to a HEAD makes of the stored response to a GET (RFC 9111 §4.3.5); none when that stays as it is.
 pub(super) fn told_by_head(
     turn: Turn<'_, impl Host>,
-    ask: &Ask,
+    ask: &CacheRequest,
     old: &Response,
     response: &ResponseHead,
 ) -> Option<Response> {

@@ -1,7 +1,7 @@
 //! The bodies of responses that are to be stored, as they arrive on the streams of their clients.
 
 use super::storable::{Storable, Target};
-use super::{Ask, Cache, FetchEnd, Host, StreamId};
+use super::{Cache, CacheRequest, FetchEnd, Host, StreamId};
 use crate::outcome::{NotStored, Stored};
 use crate::store::record::Response;
 use crate::time::Now;
@@ -19,7 +19,7 @@ impl Cache {
     pub fn body_complete(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: Option<&Ask>,
+        ask: Option<&CacheRequest>,
         storable: Storable,
         body: Vec<u8>,
     ) -> Stored {

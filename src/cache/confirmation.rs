@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::assess::{options_again, tags, untagged};
 use super::fetches::Fetch;
 use super::host::Host;
-use super::request::Ask;
+use super::request::CacheRequest;
 use crate::http::ResponseHead;
 use crate::invalidation::Tag;
 use crate::outcome::NotStored;
@@ -60,7 +60,12 @@ impl Confirmation {
 
 /// The stored response that a 304 to a request of its own confirms, for that request alone; none when the 304 is not
 /// about it.
-pub(super) fn confirmed_once(ask: &Ask, old: &Entry, response: &ResponseHead, now: Now) -> Option<Rc<Entry>> {
+pub(super) fn confirmed_once(
+    ask: &CacheRequest,
+    old: &Entry,
+    response: &ResponseHead,
+    now: Now,
+) -> Option<Rc<Entry>> {
     let stored = &old.response()?.stored;
     let (request, arrived) = (&ask.request, ask.arrived.wall);
     let once = match validation::freshened(stored, request, response, &ask.options, arrived, now.wall) {

@@ -4,7 +4,7 @@
 use super::assess::{BodyLimit, assessed, body_limit, check_upstream, told_by_head};
 use super::storable::{Storable, Target};
 use super::taken_route::taken_route;
-use super::{Ask, Cache, Host, StreamId};
+use super::{Cache, CacheRequest, Host, StreamId};
 use crate::config::{Config, Options};
 use crate::http::search::SearchVariance;
 use crate::http::{RequestHead, ResponseHead};
@@ -43,7 +43,7 @@ impl Cache {
     pub(super) fn head_answered(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Ask,
+        ask: &CacheRequest,
         old: &Entry,
         response: &ResponseHead,
     ) {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::call_route::CallRoute;
 use super::host::Host;
-use super::request::Ask;
+use super::request::CacheRequest;
 use super::sent::{anonymised, as_refresh};
 use crate::heap::list;
 use crate::http::RequestHead;
@@ -37,7 +37,7 @@ pub(super) struct Fetch {
     /// The stored response that a 304 would confirm.
     pub(super) validated: Option<Rc<Entry>>,
     /// The request on whose behalf it is made.
-    pub(super) ask: Rc<Ask>,
+    pub(super) ask: Rc<CacheRequest>,
     pub(super) started: Now,
     /// When something of its response arrived last on its client's stream; none before the head of it did.
     pub(super) progress: Option<Monotonic>,

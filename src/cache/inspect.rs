@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::storage::{Storage, invalidated};
-use super::{Ask, Cache, Host, LearnedRoute};
+use super::{Cache, CacheRequest, Host, LearnedRoute};
 use crate::breaker::Breakers;
 use crate::invalidation::{
     CALLBACK_WORK_MAX, Invalidation, Subject, TICK_WORK_MAX, VERDICT_WORK_MAX, Verdict, Work,
@@ -204,7 +204,7 @@ impl<H: Host> Inspection<'_, H> {
     }
 
     /// The stored responses that a request finds under its URL: the one that there is, or all variants.
-    pub fn variants_of(&mut self, ask: &Ask) -> Vec<Seen> {
+    pub fn variants_of(&mut self, ask: &CacheRequest) -> Vec<Seen> {
         let primary = self.storage.primary(self.turn.host, ask);
         let Some(record) = self.record(&primary) else { return Vec::new() };
         match &record.entry.record.content {
@@ -218,7 +218,7 @@ impl<H: Host> Inspection<'_, H> {
     }
 
     /// What a request would find, without anything being done about it. None when the journal cannot be read.
-    pub fn find(&mut self, ask: &Ask) -> Option<Found> {
+    pub fn find(&mut self, ask: &CacheRequest) -> Option<Found> {
         if !self.is_current {
             return None;
         }
@@ -247,12 +247,12 @@ impl<H: Host> Inspection<'_, H> {
     }
 
     /// Whether a request comes to a key, by the values that it has for the nominated fields.
-    pub fn comes_to(&mut self, ask: &Ask, key: &[u8], nominated: &[String]) -> bool {
+    pub fn comes_to(&mut self, ask: &CacheRequest, key: &[u8], nominated: &[String]) -> bool {
         let primary = self.storage.primary(self.turn.host, ask);
         if nominated.is_empty() { primary.key == key } else { ask.variant_key(nominated) == key }
     }
 
-    fn found(&self, ask: &Ask, place: Place, seen: Option<Seen>, missing: ForwardReason) -> Found {
+    fn found(&self, ask: &CacheRequest, place: Place, seen: Option<Seen>, missing: ForwardReason) -> Found {
         let turn = self.turn;
         let seen = seen.map(|seen| Seen { verdict: self.storage.verdict_for(&seen.entry, ask), ..seen });
         let forward = match seen.as_ref().map(|seen| (invalidated(seen.verdict), seen.response())) {

@@ -5,7 +5,7 @@ use core::ops::ControlFlow;
 use std::rc::Rc;
 
 use super::storage::{Best, Level, Look, Miss};
-use super::{Ask, Cache, Decision, Host, Waited};
+use super::{Cache, CacheRequest, Decision, Host, Waited};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, ForwardReason};
 use crate::store::record::Content;
@@ -22,16 +22,16 @@ enum Attempt {
 
 impl Cache {
     /// Decides about a request that has just come.
-    pub fn lookup(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Decision {
+    pub fn lookup(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<CacheRequest>) -> Decision {
         self.attempt(turn, ask, Attempt::First)
     }
 
     /// Decides anew about a request that has waited.
-    pub(super) fn lookup_again(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Decision {
+    pub(super) fn lookup_again(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<CacheRequest>) -> Decision {
         self.attempt(turn, ask, Attempt::AfterWaiting)
     }
 
-    fn attempt(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>, attempt: Attempt) -> Decision {
+    fn attempt(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<CacheRequest>, attempt: Attempt) -> Decision {
         let unavailable = ForwardReason::Bypass(Bypass::Unavailable);
         if !self.sync(turn.host) {
             return Decision::pass(ask, unavailable, None);
@@ -61,7 +61,7 @@ impl Cache {
     fn level(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         look: &Look<'_>,
         attempt: Attempt,
     ) -> Level {
@@ -105,7 +105,7 @@ impl Cache {
     }
 
     /// Whether others wait here already. Who leads by the root waits as well, even where nobody else should.
-    fn joins_locally(&self, ask: &Ask, place: &Place, best: &Best) -> bool {
+    fn joins_locally(&self, ask: &CacheRequest, place: &Place, best: &Best) -> bool {
         ask.options.collapse
             && ask.whole().is_ok()
             && !ask.only_if_cached()

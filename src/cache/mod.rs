@@ -50,7 +50,7 @@ pub use host::{Host, StreamId};
 pub use inspect::{Found, Inspection, Page, Seen, Survey};
 pub use learned_route::{LearnedRoute, Route};
 pub use refetch::Refetch;
-pub use request::{Ask, Decided, Decision, Delivery, Waited};
+pub use request::{CacheRequest, Decided, Decision, Delivery, Waited};
 pub use response::Answered;
 pub use routes::Routes;
 pub use sent::Call;
@@ -77,7 +77,7 @@ use waiters::Waiters;
 #[derive(Debug)]
 pub enum Effect {
     /// A parked request has been decided; never [`Decision::Wait`].
-    Decided(Rc<Ask>, Decision),
+    Decided(Rc<CacheRequest>, Decision),
     /// A fetch is to be dispatched by the root.
     Dispatch(u64),
 }
@@ -181,7 +181,7 @@ impl Cache {
     }
 
     /// The stream of this request is being logged: now it is known what the router made of it.
-    pub fn learn_route(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) {
+    pub fn learn_route(&mut self, turn: Turn<'_, impl Host>, ask: &CacheRequest) {
         self.routes.learn(turn, &mut self.storage, ask);
     }
 

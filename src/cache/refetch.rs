@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Ask, Cache, Decision, FetchEnd, Found, Host, Waited};
+use super::{Cache, CacheRequest, Decision, FetchEnd, Found, Host, Waited};
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::reuse::Reuse;
 use crate::turn::Turn;
@@ -24,7 +24,7 @@ pub enum Refetch {
 
 impl Cache {
     /// Has the root fetch what a request asks for. The request is nobody's: it stands for the key.
-    pub fn refetch(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<Ask>) -> Refetch {
+    pub fn refetch(&mut self, turn: Turn<'_, impl Host>, ask: &Rc<CacheRequest>) -> Refetch {
         // As one that has waited already: it is not counted among the clients' requests.
         ask.waited.set(Some(Waited { reason: ForwardReason::Stale, leads: false }));
         match self.lookup_again(turn, ask) {

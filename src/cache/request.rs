@@ -25,7 +25,7 @@ use crate::time::{Monotonic, Now};
 
 /// A request that could be answered from the cache.
 #[derive(Debug)]
-pub struct Ask {
+pub struct CacheRequest {
     /// The stream that it came on.
     pub stream: StreamId,
     /// Its head, as it came.
@@ -52,13 +52,13 @@ pub struct Ask {
     pub is_nobodys: bool,
     /// What it holds of the worker's memory, once the cache keeps it.
     held: OnceCell<Share>,
-    /// What [`Ask::whole`] says, once it was asked.
+    /// What [`CacheRequest::whole`] says, once it was asked.
     whole: OnceCell<Result<(), NotStored>>,
-    /// What [`Ask::is_authenticated`] says, once it was asked.
+    /// What [`CacheRequest::is_authenticated`] says, once it was asked.
     authenticated: OnceCell<bool>,
-    /// What [`Ask::taken_route`] says, once it was asked.
+    /// What [`CacheRequest::taken_route`] says, once it was asked.
     route: OnceCell<TakenRoute>,
-    /// What [`Ask::route_name`] says, once it was asked.
+    /// What [`CacheRequest::route_name`] says, once it was asked.
     route_name: OnceCell<u32>,
 }
 
@@ -128,7 +128,7 @@ pub enum Decision {
 
 impl Decision {
     /// To the origin, without a flight.
-    pub(super) fn pass(ask: &Ask, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decision {
+    pub(super) fn pass(ask: &CacheRequest, reason: ForwardReason, fallback: Option<Rc<Entry>>) -> Decision {
         if ask.only_if_cached() {
             return Decision::NotCached;
         }
@@ -137,7 +137,7 @@ impl Decision {
     }
 
     /// To the origin, without any trace in the worker's memory, in which there is no room.
-    pub(super) fn no_room(ask: &Ask) -> Decision {
+    pub(super) fn no_room(ask: &CacheRequest) -> Decision {
         Decision::pass(ask, ForwardReason::Bypass(Bypass::Memory), None)
     }
 
@@ -172,7 +172,7 @@ pub enum Delivery {
     },
 }
 
-impl Ask {
+impl CacheRequest {
     /// A request that has not been considered yet.
     #[must_use]
     pub fn new(
@@ -182,8 +182,8 @@ impl Ask {
         request: RequestHead,
         key: Vec<u8>,
         arrived: Now,
-    ) -> Ask {
-        Ask {
+    ) -> CacheRequest {
+        CacheRequest {
             stream,
             request,
             config,
@@ -251,8 +251,8 @@ impl Ask {
 
     /// This request, but that no client asks.
     #[must_use]
-    pub fn of_nobody(self) -> Ask {
-        Ask { is_nobodys: true, ..self }
+    pub fn of_nobody(self) -> CacheRequest {
+        CacheRequest { is_nobodys: true, ..self }
     }
 
     /// Takes its share of the worker's memory, as long as it lasts. The cache keeps nothing of a request that finds no
@@ -260,7 +260,7 @@ impl Ask {
     pub fn finds_room(&self, memory: &InFlight) -> bool {
         let bytes = || {
             let search = self.search.borrow().as_ref().map_or(0, SearchVariance::held);
-            counted_block(size_of::<Ask>())
+            counted_block(size_of::<CacheRequest>())
                 + self.request.fields.held()
                 + list(&self.key)
                 + search

@@ -9,7 +9,7 @@ use super::assess::body_limit_by;
 use super::call_route::CallRoute;
 use super::host::Host;
 use super::learned_route::{LearnedRoute, Route};
-use super::request::Ask;
+use super::request::CacheRequest;
 use super::sent::{Call, anonymised, own_fields};
 use super::storage::{Miss, Storage};
 use super::table_cluster::TableClusters;
@@ -62,7 +62,7 @@ impl Routes {
     }
 
     /// The stream of this request is being logged: now it is known what the router made of it.
-    pub(super) fn learn(&mut self, turn: Turn<'_, impl Host>, storage: &mut Storage, ask: &Ask) {
+    pub(super) fn learn(&mut self, turn: Turn<'_, impl Host>, storage: &mut Storage, ask: &CacheRequest) {
         let Some(fingerprint) = ask.home.get().filter(|_| ask.config.collapse.cluster.is_none()) else {
             return;
         };
@@ -134,7 +134,7 @@ impl Routes {
         &self,
         turn: Turn<'_, impl Host>,
         storage: &mut Storage,
-        ask: &Ask,
+        ask: &CacheRequest,
         place: &Place,
     ) -> Option<CallRoute> {
         let table = self.table(ask, turn.now.mono)?;
@@ -148,7 +148,7 @@ impl Routes {
         &self,
         turn: Turn<'_, impl Host>,
         storage: &mut Storage,
-        ask: &Ask,
+        ask: &CacheRequest,
         old: &Entry,
     ) -> Option<Call> {
         if ask.request.has_body {
@@ -169,7 +169,7 @@ impl Routes {
 
     /// The way through the route table of the listener that a request has come through, unless Envoy was found to lack the
     /// cluster that leads there. Other listeners may have other routes, and other filters before their origins.
-    fn table(&self, ask: &Ask, now: Monotonic) -> Option<CallRoute> {
+    fn table(&self, ask: &CacheRequest, now: Monotonic) -> Option<CallRoute> {
         self.tables.usable(&ask.config, now).map(|cluster| CallRoute::Table(cluster.to_owned()))
     }
 }
@@ -208,7 +208,7 @@ fn certain_route(
 fn own_route(
     turn: Turn<'_, impl Host>,
     storage: &mut Storage,
-    ask: &Ask,
+    ask: &CacheRequest,
     key: &[u8],
 ) -> Option<LearnedRoute> {
     let place = storage.writer.place(turn.host, key.to_vec());
@@ -223,7 +223,7 @@ fn own_route(
 fn learned_of(
     turn: Turn<'_, impl Host>,
     storage: &mut Storage,
-    ask: &Ask,
+    ask: &CacheRequest,
     number: u32,
 ) -> Option<(LearnedRoute, Timestamp)> {
     let route = route_of(turn.host, ask)?;
@@ -232,13 +232,13 @@ fn learned_of(
 }
 
 /// The route of a request that a client waits for; none where it leads to no cluster, or no client asks.
-fn route_of(host: &impl Host, ask: &Ask) -> Option<Route> {
+fn route_of(host: &impl Host, ask: &CacheRequest) -> Option<Route> {
     if ask.is_nobodys { None } else { host.route(ask.stream) }
 }
 
 /// Whether a request would be told apart from no other by what the root does not send: else what the root fetches
 /// on its behalf would belong under another key.
-fn is_client_independent(host: &impl Host, storage: &mut Storage, ask: &Ask, place: &Place) -> bool {
+fn is_client_independent(host: &impl Host, storage: &mut Storage, ask: &CacheRequest, place: &Place) -> bool {
     // What a filter tells the origin of who that is may stand in a field that we take for any other.
     if ask.is_authenticated(host) {
         return false;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::assess::{is_envoys_own, is_failure};
 use super::origin_health::Asking;
 use super::storage::Miss;
-use super::{Ask, Cache, Decision, Host};
+use super::{Cache, CacheRequest, Decision, Host};
 use crate::http::ResponseHead;
 use crate::outcome::ForwardReason;
 use crate::policy::plain::may_provoke;
@@ -16,7 +16,12 @@ use crate::turn::Turn;
 impl Cache {
     /// The cluster that the request of a stream was sent to has answered. An error that the request itself may have brought
     /// about says nothing of the cluster; that Envoy could not reach it says it all.
-    pub(super) fn origin_answered(&mut self, turn: Turn<'_, impl Host>, ask: &Ask, head: &ResponseHead) {
+    pub(super) fn origin_answered(
+        &mut self,
+        turn: Turn<'_, impl Host>,
+        ask: &CacheRequest,
+        head: &ResponseHead,
+    ) {
         let failed = is_failure(head);
         if !(failed && !is_envoys_own(head) && may_provoke(&ask.request)) {
             self.cluster_answered(turn, || turn.host.cluster(ask.stream), failed);
@@ -34,7 +39,7 @@ impl Cache {
     }
 
     /// Whether the cluster that a request is routed to may be asked, when something stored can be served as well.
-    pub(super) fn asking(&mut self, turn: Turn<'_, impl Host>, ask: &Ask) -> Asking {
+    pub(super) fn asking(&mut self, turn: Turn<'_, impl Host>, ask: &CacheRequest) -> Asking {
         self.health.asking(turn, &self.config.breaker, || ask.routed_to(turn.host))
     }
 
@@ -43,7 +48,7 @@ impl Cache {
     pub(super) fn stale_if_error(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Ask,
+        ask: &CacheRequest,
         stored: Option<&Rc<Entry>>,
         head: &ResponseHead,
     ) -> Option<(Rc<Entry>, Reuse)> {

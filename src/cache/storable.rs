@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::assess::BodyLimit;
-use super::request::Ask;
+use super::request::CacheRequest;
 use crate::heap::list;
 use crate::http::ResponseHead;
 use crate::outcome::NotStored;
@@ -47,7 +47,7 @@ pub(super) enum Target {
 /// A response that went beside any flight and is to be stored when it is complete.
 #[derive(Debug)]
 pub(super) struct Late {
-    pub(super) ask: Rc<Ask>,
+    pub(super) ask: Rc<CacheRequest>,
     pub(super) place: Place,
     /// Given back when this is dropped.
     pub(super) _held: Rc<()>,

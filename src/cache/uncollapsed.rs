@@ -16,7 +16,7 @@ use super::fetches::{Fetch, Fetcher};
 use super::response::Answered;
 use super::storable::{Late, Storable, Target};
 use super::storage::is_reusable;
-use super::{Ask, Cache, Host};
+use super::{Cache, CacheRequest, Host};
 use crate::http::ResponseHead;
 use crate::mutants::{Mutant, mutated};
 use crate::outcome::{NotStored, Stored};
@@ -30,7 +30,7 @@ use crate::turn::Turn;
 #[derive(Clone, Copy, Debug)]
 pub struct Uncollapsed<'a> {
     /// The request.
-    pub ask: &'a Rc<Ask>,
+    pub ask: &'a Rc<CacheRequest>,
     /// What is stored.
     pub fallback: Option<&'a Rc<Entry>>,
     /// Whether it asks the origin to confirm the fallback.
@@ -83,7 +83,7 @@ impl Cache {
     fn uncollapsed_confirmed(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         old: &Rc<Entry>,
         shares: bool,
         head: &ResponseHead,
@@ -140,7 +140,7 @@ impl Cache {
     }
 
     /// The key was asked for once more, and not often enough yet.
-    fn count_use(&mut self, turn: Turn<'_, impl Host>, ask: &Ask, place: &Place) {
+    fn count_use(&mut self, turn: Turn<'_, impl Host>, ask: &CacheRequest, place: &Place) {
         let order = self.storage.order_at(ask.decided.get());
         let writer = &mut self.storage.writer;
         if let Ok(lease) = writer.take_flight(turn, place, order) {
@@ -156,7 +156,7 @@ impl Cache {
     fn confirms_for_everyone(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         stored: &Rc<Entry>,
         shares: bool,
         head: &ResponseHead,
@@ -180,7 +180,7 @@ impl Cache {
     pub(super) fn lead_late(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         place: &Place,
         validated: Option<Rc<Entry>>,
     ) -> Result<u64, NotStored> {
@@ -198,13 +198,13 @@ impl Cache {
 }
 
 /// Whether a request asks for a part of a representation.
-fn is_for_a_part(ask: &Ask) -> bool {
+fn is_for_a_part(ask: &CacheRequest) -> bool {
     ask.request.method() == b"GET" && ask.request.fields.contains("range")
 }
 
 impl Fetch {
     /// A fetch that has come back already.
-    fn late(lease: Lease, stamp: u64, ask: &Rc<Ask>, validated: Option<Rc<Entry>>) -> Fetch {
+    fn late(lease: Lease, stamp: u64, ask: &Rc<CacheRequest>, validated: Option<Rc<Entry>>) -> Fetch {
         let started = ask.decided.get().at;
         Fetch {
             lease,

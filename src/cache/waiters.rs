@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::host::{Host, StreamId};
-use super::request::{Ask, Decision, Waited};
+use super::request::{CacheRequest, Decision, Waited};
 use crate::config::CollapseConfig;
 use crate::outcome::ForwardReason;
 use crate::outcome::metrics::Counter;
@@ -27,7 +27,7 @@ pub(super) struct Waiters {
 /// Those who wait for one flight.
 #[derive(Default)]
 struct Group {
-    asks: Vec<Rc<Ask>>,
+    asks: Vec<Rc<CacheRequest>>,
     visited: Monotonic,
 }
 
@@ -38,7 +38,7 @@ impl Waiters {
         &mut self,
         turn: Turn<'_, impl Host>,
         limits: &CollapseConfig,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         place: &Place,
         waited: Waited,
     ) -> Decision {
@@ -57,7 +57,7 @@ impl Waiters {
     }
 
     /// One more waits at a fingerprint.
-    fn add(&mut self, ask: &Rc<Ask>, fingerprint: Fingerprint, now: Monotonic) {
+    fn add(&mut self, ask: &Rc<CacheRequest>, fingerprint: Fingerprint, now: Monotonic) {
         let group = self.groups.entry(fingerprint).or_default();
         if group.asks.is_empty() {
             group.visited = now;
@@ -90,12 +90,12 @@ impl Waiters {
 
     /// Whether anybody waits there who does not lead.
     pub(super) fn follow_at(&self, fingerprint: Fingerprint) -> bool {
-        let follows = |ask: &Rc<Ask>| ask.waited.get().is_some_and(|waited| !waited.leads);
+        let follows = |ask: &Rc<CacheRequest>| ask.waited.get().is_some_and(|waited| !waited.leads);
         self.groups.get(&fingerprint).is_some_and(|group| group.asks.iter().any(follows))
     }
 
     /// Why a request that still waits for a fetch on its own behalf does so.
-    pub(super) fn leader(&self, ask: &Ask) -> Option<ForwardReason> {
+    pub(super) fn leader(&self, ask: &CacheRequest) -> Option<ForwardReason> {
         let waited = ask.waited.get().filter(|waited| waited.leads)?;
         self.include(ask.stream).then_some(waited.reason)
     }
@@ -134,7 +134,7 @@ impl Waiters {
     }
 
     /// Takes out those who wait at a fingerprint, in the order in which they came.
-    pub(super) fn take(&mut self, fingerprint: Fingerprint) -> Vec<Rc<Ask>> {
+    pub(super) fn take(&mut self, fingerprint: Fingerprint) -> Vec<Rc<CacheRequest>> {
         let asks = self.groups.remove(&fingerprint).unwrap_or_default().asks;
         for ask in &asks {
             self.streams.remove(&ask.stream);
@@ -143,7 +143,7 @@ impl Waiters {
     }
 
     /// Takes out those who have waited for as long as anybody may.
-    pub(super) fn take_overdue(&mut self, now: Monotonic) -> Vec<Rc<Ask>> {
+    pub(super) fn take_overdue(&mut self, now: Monotonic) -> Vec<Rc<CacheRequest>> {
         let mut overdue = Vec::new();
         self.groups.retain(|_, group| {
             let (late, waiting) =

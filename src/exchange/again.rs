@@ -4,12 +4,12 @@
 use std::rc::Rc;
 
 use super::{Exchange, Reply, State, Step};
-use crate::cache::{Ask, Call, CallResponse, Context, Host};
+use crate::cache::{CacheRequest, Call, CallResponse, Context, Host};
 use crate::outcome::{Forward, Outcome};
 
 /// A request whose repetition is under way, and whose 304 is held meanwhile.
 pub(super) struct Repeating {
-    ask: Rc<Ask>,
+    ask: Rc<CacheRequest>,
     forward: Forward,
 }
 
@@ -19,7 +19,7 @@ impl Exchange {
         &mut self,
         cx: &Context<'_, impl Host>,
         forward: Forward,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         call: Option<Call>,
     ) -> Step {
         let repeating = Repeating { ask: Rc::clone(ask), forward };

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::passing::Unsafe;
 use super::{Exchange, Gathered, State, mutations};
-use crate::cache::{Ask, Context, Host, Storable, StreamId, under_its_uri};
+use crate::cache::{CacheRequest, Context, Host, Storable, StreamId, under_its_uri};
 use crate::heap::block;
 use crate::http::ResponseHead;
 use crate::in_flight::{Arriving, GivenUp, InFlight};
@@ -86,7 +86,7 @@ impl Capturing {
     }
 
     /// Stores what has been captured, on behalf of this request if its route is of interest.
-    fn finish(self, cx: &mut Context<'_, impl Host>, ask: Option<&Ask>) -> Stored {
+    fn finish(self, cx: &mut Context<'_, impl Host>, ask: Option<&CacheRequest>) -> Stored {
         match self.body.take() {
             Ok(body) => cx.cache.body_complete(cx.turn, ask, self.storable, body),
             Err(GivenUp) => not_stored(cx, self.storable.generation(), NotStored::Memory),
@@ -160,7 +160,7 @@ impl Exchange {
     pub(super) fn capture(
         &mut self,
         cx: &mut Context<'_, impl Host>,
-        ask: Option<Rc<Ask>>,
+        ask: Option<Rc<CacheRequest>>,
         storable: Storable,
         ends: bool,
         before: Option<NotStored>,

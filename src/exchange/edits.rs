@@ -1,7 +1,7 @@
 //! Changes to header sections on their way: what the origin is asked, and what the client hears of it.
 
 use super::Exchange;
-use crate::cache::{Ask, Context, Host};
+use crate::cache::{CacheRequest, Context, Host};
 use crate::http::{ResponseHead, list};
 use crate::outcome::{Forward, Outcome};
 use crate::policy::{key, validation};
@@ -63,14 +63,17 @@ fn respaced(response: &ResponseHead) -> Vec<Edit> {
 
 /// What a stored response can be validated with. Not if it answered something else than a GET: to other methods an
 /// origin answers with 412 where it has what is stored (RFC 9110 §13.1.2).
-pub(super) fn validators(ask: &Ask, stored: Option<&Response>) -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn validators(ask: &CacheRequest, stored: Option<&Response>) -> Vec<(&'static str, Vec<u8>)> {
     let stored = stored.filter(|_| ask.request.method() == b"GET");
     stored.map(|response| validation::validators(&response.stored)).unwrap_or_default()
 }
 
 /// The conditions of a request that has to bring the whole response, whatever its client has already: those on what is
 /// stored instead of the client's own.
-pub(super) fn conditions(ask: &Ask, validators: Vec<(&'static str, Vec<u8>)>) -> impl Iterator<Item = Edit> {
+pub(super) fn conditions(
+    ask: &CacheRequest,
+    validators: Vec<(&'static str, Vec<u8>)>,
+) -> impl Iterator<Item = Edit> {
     const OWN: [&str; 3] = ["if-none-match", "if-modified-since", "if-range"];
     let own = OWN.into_iter().filter(|name| ask.request.fields.contains(name));
     let own: Vec<Edit> = own.map(|name| Edit::Remove(name.to_owned())).collect();
@@ -78,7 +81,7 @@ pub(super) fn conditions(ask: &Ask, validators: Vec<(&'static str, Vec<u8>)>) ->
 }
 
 /// What makes of a request what its key says of it.
-pub(super) fn forwarding(ask: &Ask) -> Vec<Edit> {
+pub(super) fn forwarding(ask: &CacheRequest) -> Vec<Edit> {
     let changes = key::changes(&ask.request, &ask.options);
     changes.into_iter().map(|(name, value)| Edit::Lines(name.into_owned(), vec![value])).collect()
 }

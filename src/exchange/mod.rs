@@ -43,7 +43,7 @@ use passing::Passing;
 use repairs::Repairs;
 
 use crate::admin::{self, AdminRequest, AdminResponse, Pending, Taken};
-use crate::cache::{Ask, Call, Context, Decision, Delivery, Host, StreamId, Waited};
+use crate::cache::{CacheRequest, Call, Context, Decision, Delivery, Host, StreamId, Waited};
 use crate::config::Options;
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::metrics::Counter;
@@ -92,7 +92,7 @@ pub struct Exchange {
     stream: StreamId,
     state: State,
     /// The request, once it has gone to the origin for others too.
-    fetched: Option<Rc<Ask>>,
+    fetched: Option<Rc<CacheRequest>>,
     debug: Debug,
     /// What of the request the origin does not get.
     withheld: Vec<Edit>,
@@ -168,13 +168,18 @@ impl Exchange {
     }
 
     /// The cache has decided about the request after it waited.
-    pub fn decided(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
+    pub fn decided(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        ask: &Rc<CacheRequest>,
+        decision: Decision,
+    ) -> Step {
         let step = self.act(cx, ask, decision);
         self.sent_on(step)
     }
 
     /// Does what the cache has decided.
-    fn act(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<Ask>, decision: Decision) -> Step {
+    fn act(&mut self, cx: &mut Context<'_, impl Host>, ask: &Rc<CacheRequest>, decision: Decision) -> Step {
         match decision {
             Decision::Serve { entry, reuse } => self.serve(cx, ask, &entry, &reuse),
             Decision::Wait => {
@@ -279,8 +284,8 @@ impl Exchange {
         request: RequestHead,
         options: Rc<Options>,
         key: Vec<u8>,
-    ) -> Ask {
-        Ask::new(self.stream, Rc::clone(cx.config), options, request, key, cx.turn.now)
+    ) -> CacheRequest {
+        CacheRequest::new(self.stream, Rc::clone(cx.config), options, request, key, cx.turn.now)
     }
 
     /// Answers with what the admin route says.
@@ -295,7 +300,13 @@ impl Exchange {
     }
 
     /// Answers with a stored response.
-    fn serve(&mut self, cx: &Context<'_, impl Host>, ask: &Ask, entry: &Rc<Entry>, reuse: &Reuse) -> Step {
+    fn serve(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ask: &CacheRequest,
+        entry: &Rc<Entry>,
+        reuse: &Reuse,
+    ) -> Step {
         let (age, ttl, stale) = match *reuse {
             Reuse::Fresh { age, ttl } => (age, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX), None),
             Reuse::Stale { age, ttl, reason, .. } => {
@@ -325,7 +336,7 @@ impl Exchange {
     fn deliver(
         &mut self,
         cx: &Context<'_, impl Host>,
-        ask: &Ask,
+        ask: &CacheRequest,
         delivery: Delivery,
         reason: ForwardReason,
     ) -> Step {

@@ -6,7 +6,7 @@ use super::capture;
 use super::edits::{conditions, forwarding, validators};
 use super::passing::{Passing, Unsafe};
 use super::{Exchange, Gathered, Reply, State, Step};
-use crate::cache::{Answered, Ask, Context, Host, Uncollapsed};
+use crate::cache::{Answered, CacheRequest, Context, Host, Uncollapsed};
 use crate::config::Options;
 use crate::heap::block;
 use crate::http::{RequestHead, ResponseHead};
@@ -18,7 +18,7 @@ use crate::store::memory::Entry;
 pub(super) struct Fetching {
     pub(super) generation: u64,
     forward: Forward,
-    ask: Rc<Ask>,
+    ask: Rc<CacheRequest>,
 }
 
 impl Exchange {
@@ -69,7 +69,7 @@ impl Exchange {
     pub(super) fn forward(
         &mut self,
         memory: &InFlight,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         (reason, why, shares): (ForwardReason, NotStored, bool),
         fallback: Option<Rc<Entry>>,
     ) -> Step {
@@ -103,7 +103,7 @@ impl Exchange {
     pub(super) fn fetch(
         &mut self,
         cx: &Context<'_, impl Host>,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         generation: u64,
         reason: ForwardReason,
     ) -> Step {
@@ -176,7 +176,7 @@ impl Exchange {
     fn answered(
         &mut self,
         cx: &mut Context<'_, impl Host>,
-        ask: Option<&Rc<Ask>>,
+        ask: Option<&Rc<CacheRequest>>,
         mut forward: Forward,
         (answered, before): (Answered, Option<NotStored>),
         response: &ResponseHead,
@@ -207,7 +207,7 @@ impl Exchange {
         &mut self,
         cx: &Context<'_, impl Host>,
         forward: Forward,
-        ask: &Rc<Ask>,
+        ask: &Rc<CacheRequest>,
         entry: &Rc<Entry>,
     ) -> Step {
         // So that the root can fetch it again.

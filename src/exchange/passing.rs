@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::cache::{Ask, Decided};
+use crate::cache::{CacheRequest, Decided};
 use crate::config::Options;
 use crate::http::RequestHead;
 use crate::in_flight::Share;
@@ -15,7 +15,7 @@ pub(super) struct Passing {
     /// Whether its response may be stored all the same if it is one for others.
     pub(super) shares: bool,
     /// The request, where its response may have consequences.
-    pub(super) request: Option<Rc<Ask>>,
+    pub(super) request: Option<Rc<CacheRequest>>,
     pub(super) unsafe_request: Option<Unsafe>,
     /// What is stored.
     pub(super) fallback: Option<Rc<Entry>>,

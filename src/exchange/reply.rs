@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Edit;
 use super::repairs::Repairs;
 use crate::admin::AdminResponse;
-use crate::cache::{Ask, Context, Host};
+use crate::cache::{CacheRequest, Context, Host};
 use crate::config::Config;
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::{Local, Outcome};
@@ -106,7 +106,7 @@ impl Reply {
 
     /// A response that the root has fetched and that is not stored.
     #[must_use]
-    pub fn passing(ask: &Ask, head: ResponseHead, body: Vec<u8>, outcome: &Outcome) -> Reply {
+    pub fn passing(ask: &CacheRequest, head: ResponseHead, body: Vec<u8>, outcome: &Outcome) -> Reply {
         let config = &ask.config;
         let ResponseHead { status, mut fields } = head;
         // It was in caches on its way, and is as old as they say.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::cache::{Ask, Cache, Decision, FetchEnd, Identity};
+use larder::cache::{Cache, CacheRequest, Decision, FetchEnd, Identity};
 use larder::config::{Config, Options};
 use larder::http::{Fields, RequestHead};
 use larder::policy::StoredResponse;
@@ -235,10 +235,10 @@ fn response(body: u64, now: Now) -> Response {
     Response { stored, uri: Vec::new(), tags: Vec::new(), route: None, body: vec![0; body as usize].into() }
 }
 
-fn ask(config: &Rc<Config>, key: u32, now: Now) -> Rc<Ask> {
+fn ask(config: &Rc<Config>, key: u32, now: Now) -> Rc<CacheRequest> {
     let request = RequestHead { fields: Fields::from_iter([(":method", "GET")]), has_body: false };
     let key = key.to_le_bytes().to_vec();
-    Rc::new(Ask::new(1, Rc::clone(config), OPTIONS.with(Rc::clone), request, key, now))
+    Rc::new(CacheRequest::new(1, Rc::clone(config), OPTIONS.with(Rc::clone), request, key, now))
 }
 
 thread_local! {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
-use larder::cache::{Answered, Ask, Cache, CallResponse, Decision, Delivery, Effect, Identity, Uncollapsed};
+use larder::cache::{
+    Answered, Cache, CacheRequest, CallResponse, Decision, Delivery, Effect, Identity, Uncollapsed,
+};
 use larder::config::Config;
 use larder::http::{Fields, RequestHead, ResponseHead};
 use larder::invalidation::{Invalidation, Mode, Selector, Source};
@@ -184,7 +186,7 @@ pub struct Stage<'a> {
     clock: u64,
     nonces: u32,
     workers: Vec<Worker>,
-    requests: Vec<(Standing, Option<Rc<Ask>>)>,
+    requests: Vec<(Standing, Option<Rc<CacheRequest>>)>,
     purges: Vec<Purge>,
     sent: Vec<Sent>,
     /// What may still go wrong.
@@ -294,7 +296,7 @@ impl<'a> Stage<'a> {
         land(&mut cache, &hands, generation, self.response(0, Answer::Whole), self.now());
     }
 
-    fn asked(&self, stream: u32, key: u8) -> Rc<Ask> {
+    fn asked(&self, stream: u32, key: u8) -> Rc<CacheRequest> {
         let path = format!("/{key}");
         let fields = Fields::from_iter([
             (":method", "GET"),
@@ -306,7 +308,7 @@ impl<'a> Stage<'a> {
         let request = RequestHead { fields, has_body: false };
         let options = Rc::new(self.config.defaults.clone());
         let key = key::primary(&request, &options);
-        Rc::new(Ask::new(stream, Rc::clone(&self.config), options, request, key, self.now()))
+        Rc::new(CacheRequest::new(stream, Rc::clone(&self.config), options, request, key, self.now()))
     }
 
     /// What the origin answers to the fetch of this number: all of it says which one that was.
@@ -767,7 +769,7 @@ fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, call_response: Ca
 fn end_late(
     cache: &mut Cache,
     hands: &Hands<'_>,
-    ask: &Rc<Ask>,
+    ask: &Rc<CacheRequest>,
     stored: Option<Rc<Entry>>,
     call_response: CallResponse,
     now: Now,

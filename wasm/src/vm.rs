@@ -11,7 +11,7 @@ use super::held::HeldRequests;
 use super::host::{self, ProxyHost};
 use super::{abi, root::Root};
 use larder::admin;
-use larder::cache::{Ask, Cache, CallResponse, Context, Decision, Effect, Identity, StreamId};
+use larder::cache::{Cache, CacheRequest, CallResponse, Context, Decision, Effect, Identity, StreamId};
 use larder::config::Config;
 use larder::exchange::{Exchange, Kept, catch_up};
 use larder::store::{Fingerprint, Seed};
@@ -242,7 +242,7 @@ impl Vm {
         self.kick();
     }
 
-    fn decided(&self, ask: &Rc<Ask>, decision: Decision) {
+    fn decided(&self, ask: &Rc<CacheRequest>, decision: Decision) {
         let exchange = self.parked.borrow_mut().remove(&ask.stream);
         let Some(exchange) = exchange.filter(|_| abi::set_effective_context(ask.stream)) else {
             if let (Decision::Fetch { generation, .. }, Some(cache)) =

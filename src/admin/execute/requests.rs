@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::cache::{Ask, Context, Host, StreamId};
+use crate::cache::{CacheRequest, Context, Host, StreamId};
 use crate::config::{Config, Options, Reductions};
 use crate::http::{Fields, RequestHead, uri};
 use crate::invalidation::Selector;
@@ -10,7 +10,7 @@ use crate::policy::key::{self, KeyParts};
 use crate::sorting::sorted;
 
 /// A request on whose behalf what lies under a key may be fetched; none when no request of ours has that key.
-pub fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Option<Rc<Ask>> {
+pub fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -> Option<Rc<CacheRequest>> {
     let parts = KeyParts::of(key)?;
     let request = parts.request()?;
     let mut options = cx.config.rules.for_request(&request);
@@ -25,7 +25,7 @@ pub fn asked_by(cx: &mut Context<'_, impl Host>, stream: StreamId, key: &[u8]) -
 }
 
 /// What a request would ask of the cache.
-pub fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, mut request: RequestHead) -> Ask {
+pub fn ask_for(cx: &Context<'_, impl Host>, stream: StreamId, mut request: RequestHead) -> CacheRequest {
     // Envoy tells the scheme of each request, unless the client has.
     if !request.fields.contains("x-forwarded-proto") {
         let scheme = request.scheme().to_vec();
@@ -40,10 +40,10 @@ fn ask_with(
     stream: StreamId,
     mut request: RequestHead,
     options: Rc<Options>,
-) -> Ask {
+) -> CacheRequest {
     key::withhold(&mut request, &options);
     let key = key::primary(&request, &options);
-    Ask::new(stream, Rc::clone(cx.config), options, request, key, cx.turn.now).of_nobody()
+    CacheRequest::new(stream, Rc::clone(cx.config), options, request, key, cx.turn.now).of_nobody()
 }
 
 /// The request that a URL would be asked with, for the rules that its key depends on.

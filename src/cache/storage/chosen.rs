@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::Storage;
 use super::judge::Judged;
 use crate::cache::host::Host;
-use crate::cache::request::Ask;
+use crate::cache::request::CacheRequest;
 use crate::http::coding::Coding;
 use crate::policy::key;
 use crate::policy::reuse::Reuse;
@@ -25,7 +25,7 @@ impl Storage {
     pub(in crate::cache) fn chosen_from_more(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Ask,
+        ask: &CacheRequest,
         nominated: &[String],
     ) -> Option<(Place, Rc<Entry>, Reuse)> {
         if !nominated.iter().any(|name| name == "accept-encoding") {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Storage;
 use crate::cache::assess::{BodyLimit, combined};
 use crate::cache::host::Host;
-use crate::cache::request::Ask;
+use crate::cache::request::CacheRequest;
 use crate::cache::waiters::Waiters;
 use crate::invalidation::Verdict;
 use crate::outcome::NotStored;
@@ -19,7 +19,12 @@ use crate::turn::Turn;
 impl Storage {
     /// Where the response to a request belongs, as far as it can be told before it is filed: as if it were one of the first
     /// variants, where others of its URI are told apart.
-    pub(in crate::cache) fn home(&mut self, host: &impl Host, ask: &Ask, response: &mut Response) -> Place {
+    pub(in crate::cache) fn home(
+        &mut self,
+        host: &impl Host,
+        ask: &CacheRequest,
+        response: &mut Response,
+    ) -> Place {
         let primary = self.primary(host, ask);
         let list = self.stored(host, &primary);
         if let Some(Content::Variants(list)) = list.as_ref().map(|entry| &entry.record.content) {
@@ -79,7 +84,7 @@ impl Storage {
         &mut self,
         turn: Turn<'_, impl Host>,
         waiters: &mut Waiters,
-        ask: &Ask,
+        ask: &CacheRequest,
         old: &Entry,
         updated: Response,
     ) {

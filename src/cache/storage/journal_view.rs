@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::cache::request::{Ask, Decided};
+use crate::cache::request::{CacheRequest, Decided};
 use crate::invalidation::{Invalidation, Mode, Selector, Source, Subject, Verdict, Work};
 use crate::outcome::metrics::Counter;
 use crate::policy::key;
@@ -117,7 +117,12 @@ impl JournalView {
 
     /// The verdict on an entry as the answer to a request. It may have been stored for another URL that differs in what
     /// makes no difference: then what was said about either counts.
-    pub(in crate::cache) fn verdict_for(&self, entry: &Entry, ask: &Ask, seed: Option<Seed>) -> Verdict {
+    pub(in crate::cache) fn verdict_for(
+        &self,
+        entry: &Entry,
+        ask: &CacheRequest,
+        seed: Option<Seed>,
+    ) -> Verdict {
         let verdict = self.verdict(entry);
         if ask.search.borrow().is_none() || entry.response().is_none() {
             return verdict;

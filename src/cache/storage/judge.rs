@@ -2,7 +2,7 @@
 
 use super::Storage;
 use crate::cache::host::Host;
-use crate::cache::request::Ask;
+use crate::cache::request::CacheRequest;
 use crate::invalidation::Verdict;
 use crate::outcome::ForwardReason;
 use crate::policy::Invalidated;
@@ -34,7 +34,7 @@ pub(super) enum Judged {
 }
 
 impl Storage {
-    pub(super) fn judge(&self, turn: Turn<'_, impl Host>, entry: &Entry, ask: &Ask) -> Judged {
+    pub(super) fn judge(&self, turn: Turn<'_, impl Host>, entry: &Entry, ask: &CacheRequest) -> Judged {
         let verdict = self.verdict_for(entry, ask);
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Gone,
@@ -56,7 +56,13 @@ impl Storage {
     }
 }
 
-fn usable(response: &Response, ask: &Ask, invalidated: Invalidated, generation: u64, now: Now) -> Judged {
+fn usable(
+    response: &Response,
+    ask: &CacheRequest,
+    invalidated: Invalidated,
+    generation: u64,
+    now: Now,
+) -> Judged {
     match reuse(&response.stored, &ask.request, &ask.options, invalidated, now.wall) {
         Reuse::Validate(reason @ ForwardReason::VaryMiss) => Judged::OfAnother(reason),
         Reuse::Validate(reason) => Judged::Unusable(reason),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::Storage;
 use super::judge::Judged;
 use crate::cache::host::Host;
-use crate::cache::request::{Ask, Decision};
+use crate::cache::request::{CacheRequest, Decision};
 use crate::invalidation::Verdict;
 use crate::mutants::{Mutant, mutated};
 use crate::outcome::{ForwardReason, NotStored};
@@ -63,7 +63,7 @@ pub(in crate::cache) enum Level {
 /// A request that nothing simply answers, and why.
 #[derive(Clone, Copy)]
 pub(in crate::cache) struct Miss<'a> {
-    pub(in crate::cache) ask: &'a Rc<Ask>,
+    pub(in crate::cache) ask: &'a Rc<CacheRequest>,
     pub(in crate::cache) place: &'a Place,
     pub(in crate::cache) best: &'a Best,
     pub(in crate::cache) reason: ForwardReason,
@@ -86,7 +86,7 @@ impl Storage {
     pub(in crate::cache) fn look_here(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Ask,
+        ask: &CacheRequest,
         look: &Look<'_>,
         best: &mut Best,
     ) -> Option<Level> {
@@ -118,7 +118,7 @@ impl Storage {
     pub(in crate::cache) fn look_in_set(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Ask,
+        ask: &CacheRequest,
         place: &Place,
         set: &SetSnapshot,
         best: &mut Best,

@@ -24,7 +24,7 @@ pub(super) use lookup::{Best, Level, Look, Miss};
 pub(super) use placement::is_reusable;
 
 use super::host::Host;
-use super::request::{Ask, Decided};
+use super::request::{CacheRequest, Decided};
 use crate::config::Config;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::outcome::NotStored;
@@ -107,7 +107,7 @@ impl Storage {
     }
 
     /// The verdict of the journal on an entry as the answer to a request.
-    pub(super) fn verdict_for(&self, entry: &Entry, ask: &Ask) -> Verdict {
+    pub(super) fn verdict_for(&self, entry: &Entry, ask: &CacheRequest) -> Verdict {
         self.journal.verdict_for(entry, ask, self.writer.known_seed())
     }
 

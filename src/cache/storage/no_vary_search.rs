@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::Storage;
 use crate::cache::fetches::Fetch;
 use crate::cache::host::Host;
-use crate::cache::request::Ask;
+use crate::cache::request::CacheRequest;
 use crate::cache::waiters::Waiters;
 use crate::http::search::SearchVariance;
 use crate::policy::key;
@@ -43,7 +43,7 @@ impl Searches {
 
 impl Storage {
     /// Where the responses for the URI of a request lie.
-    pub(in crate::cache) fn primary(&mut self, host: &impl Host, ask: &Ask) -> Place {
+    pub(in crate::cache) fn primary(&mut self, host: &impl Host, ask: &CacheRequest) -> Place {
         let (base, fingerprint) = self.base(host, ask);
         self.writer.place_of(fingerprint, base.into_owned())
     }
@@ -52,7 +52,7 @@ impl Storage {
     pub(in crate::cache) fn base<'a>(
         &mut self,
         host: &impl Host,
-        ask: &'a Ask,
+        ask: &'a CacheRequest,
     ) -> (Cow<'a, [u8]>, Fingerprint) {
         let fingerprint = self.writer.seed(host).fingerprint(&ask.key);
         self.look_up_search(host, ask, fingerprint);
@@ -66,7 +66,7 @@ impl Storage {
     }
 
     /// Finds out which part of the query of a request selects its response; `fingerprint` is that of its key.
-    fn look_up_search(&mut self, host: &impl Host, ask: &Ask, fingerprint: Fingerprint) {
+    fn look_up_search(&mut self, host: &impl Host, ask: &CacheRequest, fingerprint: Fingerprint) {
         let is_here = self.memory.holds(fingerprint);
         if is_here && !self.searches.0 || key::has_content(&ask.key) || !self.searches.are_met(host) {
             return;
@@ -76,7 +76,7 @@ impl Storage {
     }
 
     /// What the newest response for the path of a request has said; none when the whole query counts.
-    fn variance(&mut self, host: &impl Host, ask: &Ask, is_here: bool) -> Option<SearchVariance> {
+    fn variance(&mut self, host: &impl Host, ask: &CacheRequest, is_here: bool) -> Option<SearchVariance> {
         let marker = self.writer.place(host, key::search_marker(&ask.request, &ask.options));
         let entry = match self.memory.get(marker.fingerprint, &marker.key) {
             Some(entry) => entry,

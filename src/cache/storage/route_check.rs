@@ -11,7 +11,7 @@ use core::cell::Cell;
 use core::time::Duration;
 
 use crate::cache::host::Host;
-use crate::cache::request::Ask;
+use crate::cache::request::CacheRequest;
 use crate::cache::taken_route::destination_of;
 use crate::store::memory::Entry;
 use crate::store::record::{Response, TakenRoute};
@@ -33,7 +33,7 @@ pub(super) struct RouteCheck {
 impl RouteCheck {
     /// Whether a fresh response may be served without a look at the route that it came by: nearly all are.
     #[inline]
-    pub(super) fn is_spared(&self, entry: &Entry, response: &Response, ask: &Ask, now: Now) -> bool {
+    pub(super) fn is_spared(&self, entry: &Entry, response: &Response, ask: &CacheRequest, now: Now) -> bool {
         let by_chance = (ask.stream ^ entry.record.generation as u32).is_multiple_of(COMPARED);
         match response.route {
             None => true,
@@ -48,7 +48,7 @@ impl RouteCheck {
         turn: Turn<'_, impl Host>,
         entry: &Entry,
         response: &Response,
-        ask: &Ask,
+        ask: &CacheRequest,
     ) -> bool {
         let Some((route, name)) = response.route.zip(ask.route_name(turn.host)) else { return false };
         entry.was_compared.set(true);

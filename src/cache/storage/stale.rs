@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::judge::invalidated;
 use super::{Miss, Storage};
 use crate::cache::host::Host;
-use crate::cache::request::{Ask, Decision};
+use crate::cache::request::{CacheRequest, Decision};
 use crate::outcome::ForwardReason;
 use crate::policy::reuse::{Reuse, Trouble, in_trouble, reuse};
 use crate::store::memory::Entry;
@@ -20,7 +20,7 @@ impl Storage {
         &self,
         trouble: Trouble,
         entry: &Entry,
-        ask: &Ask,
+        ask: &CacheRequest,
         now: Now,
     ) -> Option<Reuse> {
         let invalidated = invalidated(self.verdict_for(entry, ask))?;
@@ -29,7 +29,7 @@ impl Storage {
 
     /// Whether an entry may be served because the origin fails: in a window of its own (RFC 5861 §4), or where it may
     /// be served while it is refreshed.
-    pub(in crate::cache) fn on_error(&self, entry: &Entry, ask: &Ask, now: Now) -> Option<Reuse> {
+    pub(in crate::cache) fn on_error(&self, entry: &Entry, ask: &CacheRequest, now: Now) -> Option<Reuse> {
         self.in_trouble(Trouble::Failed, entry, ask, now).or_else(|| {
             let invalidated = invalidated(self.verdict_for(entry, ask))?;
             let stored = &entry.response()?.stored;
@@ -39,7 +39,7 @@ impl Storage {
     }
 
     /// Whether an entry can still help out when the origin fails, so that an error must not take its place.
-    pub(in crate::cache) fn helps_out(&self, entry: &Entry, ask: &Ask, now: Now) -> bool {
+    pub(in crate::cache) fn helps_out(&self, entry: &Entry, ask: &CacheRequest, now: Now) -> bool {
         let reuse = self.on_error(entry, ask, now);
         reuse.or_else(|| self.in_trouble(Trouble::Down, entry, ask, now)).is_some()
     }
@@ -55,7 +55,7 @@ impl Storage {
     pub(in crate::cache) fn stale_for_waiter(
         &mut self,
         turn: Turn<'_, impl Host>,
-        ask: &Ask,
+        ask: &CacheRequest,
     ) -> Option<Decision> {
         let primary = self.primary(turn.host, ask);
         let at_primary = self.stored(turn.host, &primary)?;
