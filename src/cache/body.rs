@@ -36,16 +36,16 @@ impl Cache {
                 Stored::No(NotStored::NoFlight)
             }
             Target::Fetch { generation, .. } => self.end_with(turn, generation, response),
-            Target::Late(late) => match self.lead_late(turn, &late.ask, &late.place, None) {
+            Target::Uncollapsed { ask, place, .. } => match self.lead_complete(turn, &ask, &place, None) {
                 Ok(generation) => self.end_with(turn, generation, response),
                 Err(why) => Stored::No(why),
             },
             Target::Own { key, order } => {
-                let kept = self.keep(turn, &key, order, response, limit);
+                let stored = self.store_under_uri(turn, &key, order, response, limit);
                 if let Some(ask) = ask {
-                    ask.home.set(kept.ok());
+                    ask.home.set(stored.ok());
                 }
-                kept.map_or_else(Stored::No, |_| Stored::Yes)
+                stored.map_or_else(Stored::No, |_| Stored::Yes)
             }
         }
     }

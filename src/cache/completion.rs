@@ -9,7 +9,7 @@ use super::{Cache, Effect, Host};
 use crate::mutants::Mutant;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
-use crate::store::flights::{self, HIT_FOR_MISS_MAX, Left};
+use crate::store::flights::{self, FlightEnd, HIT_FOR_MISS_MAX};
 use crate::store::memory::Entry;
 use crate::store::record::{Record, Response};
 use crate::store::set::{SetSnapshot, Way};
@@ -56,7 +56,7 @@ impl Cache {
                 self.storage.writer.finish(
                     turn.host,
                     &fetch.lease,
-                    Left { counted: true, ..Left::default() },
+                    FlightEnd { counted: true, ..FlightEnd::default() },
                     0,
                 );
                 None
@@ -77,7 +77,7 @@ impl Cache {
                 None
             }
             FetchEnd::Abandoned => {
-                self.storage.writer.finish(turn.host, &fetch.lease, Left::default(), 0);
+                self.storage.writer.finish(turn.host, &fetch.lease, FlightEnd::default(), 0);
                 None
             }
             FetchEnd::Refused => {
@@ -85,7 +85,7 @@ impl Cache {
                 self.storage.writer.finish(
                     turn.host,
                     &fetch.lease,
-                    Left { inline_until, ..Left::default() },
+                    FlightEnd { inline_until, ..FlightEnd::default() },
                     0,
                 );
                 None
@@ -120,13 +120,13 @@ impl Cache {
         self.storage.writer.finish(
             turn.host,
             lease,
-            Left { record, hit_for_miss, again, ..Left::default() },
+            FlightEnd { record, hit_for_miss, again, ..FlightEnd::default() },
             0,
         );
     }
 
-    /// The client of an inline fetch has left, unless the root has taken that over already. If others wait, the root fetches instead, under the same flight, where
-    /// its calls go through the route table; elsewhere the next who waits leads.
+    /// The client of an inline fetch has left, unless the root has taken that over already. If others wait, the root fetches
+    /// instead, under the same flight, where its calls go through the route table; elsewhere the next waiter leads.
     pub fn leader_left(&mut self, turn: Turn<'_, impl Host>, generation: u64) {
         let Some(fetch) = self.fetches.get(generation).filter(|fetch| fetch.is_streamed()) else { return };
         let (place, ask) = (fetch.lease.place.clone(), Rc::clone(&fetch.ask));
@@ -143,7 +143,7 @@ impl Cache {
                 self.take_over(generation, route.clone(), cluster, turn.now);
                 return;
             }
-            let Some(ended) = flights::ended(&set.value, generation, Left::default()) else { break };
+            let Some(ended) = flights::ended(&set.value, generation, FlightEnd::default()) else { break };
             let set = set.again_if(Mutant::LeavesBlindly, turn.host);
             if set.replace(turn.host, &ended.set) {
                 wake(turn.host, place.fingerprint, ended.waiters);

@@ -22,7 +22,7 @@ impl Cache {
     ///
     /// # Errors
     /// Why it is not stored.
-    pub(super) fn keep(
+    pub(super) fn store_under_uri(
         &mut self,
         turn: Turn<'_, impl Host>,
         key: &[u8],
@@ -35,7 +35,7 @@ impl Cache {
         if selects || !self.sync(turn.host) {
             return Err(NotStored::NoFlight);
         }
-        self.storage.keep(turn, &mut self.waiters, key, order, response, limit)
+        self.storage.store_under_uri(turn, &mut self.waiters, key, order, response, limit)
     }
 
     /// The answer to a HEAD has come, which was sent when this was stored for a GET: it brings that up to date, or shows that

@@ -65,7 +65,7 @@ impl Held {
         const FETCH_BYTES: u64 = (size_of::<Fetch>() * 11 / 5) as u64;
         let own = memory.share(FETCH_BYTES + list(&place.key))?;
         let validated = match validated {
-            Some(entry) => Some(entry.keep(memory)?),
+            Some(entry) => Some(entry.hold(memory)?),
             None => None,
         };
         Some(Held { _own: own, _validated: validated })

@@ -119,7 +119,7 @@ impl LearnedRoute {
 
     /// Keeps what was met just now, at this head of the journal, under its number. A plain write: it names itself, so in
     /// the worst case one is unknown until the next fetch on Envoy's own path.
-    pub fn keep(&self, data: &impl SharedData, number: u32, head: u64, now: Now) {
+    pub fn save(&self, data: &impl SharedData, number: u32, head: u64, now: Now) {
         let is_recent = |kept: &Kept| now.mono.since(kept.met.mono) <= SAID_EVERY && kept.head == head;
         if kept(data, number).is_some_and(|kept| is_recent(&kept)) {
             return;
@@ -319,7 +319,7 @@ mod tests {
         let data = Memory::default();
         let route = learned(&[]).unwrap();
         let number = route.number(SEED);
-        route.keep(&data, number, 1, NOW);
+        route.save(&data, number, 1, NOW);
         assert_eq!(LearnedRoute::read(&data, number, NOW.mono), Some((route, NOW.wall)));
         let whole = data.get(&place_of(number)).unwrap().bytes;
         for at in 0..whole.len() {
@@ -340,15 +340,15 @@ mod tests {
             Now { wall: NOW.wall.after(by), mono: NOW.mono.after(by) }
         };
         let read = |number, now: Now| LearnedRoute::read(&data, number, now.mono);
-        route.keep(&data, number, 0, NOW);
+        route.save(&data, number, 0, NOW);
         assert_eq!(read(number, later(60)), Some((route.clone(), NOW.wall)));
         assert_eq!(read(number, later(61)), None, "nobody has met it since");
         assert_eq!(read(number.wrapping_add(LEARNED_ROUTES), NOW), None, "another's");
-        route.keep(&data, number, 0, later(3));
+        route.save(&data, number, 0, later(3));
         assert_eq!(read(number, NOW).unwrap().1, NOW.wall, "it need not be said again so soon");
-        route.keep(&data, number, 1, later(4));
+        route.save(&data, number, 1, later(4));
         assert_eq!(read(number, NOW).unwrap().1, later(4).wall, "but for a purge");
-        route.keep(&data, number, 1, later(50));
+        route.save(&data, number, 1, later(50));
         assert!(read(number, later(110)).is_some());
         LearnedRoute::forget(&data, number);
         assert_eq!(read(number, later(50)), None);

@@ -73,7 +73,7 @@ impl Routes {
                 let number = learned.number(seed);
                 let met = (number, storage.journal.head());
                 if self.met != met {
-                    learned.keep(turn.host, number, met.1, turn.now);
+                    learned.save(turn.host, number, met.1, turn.now);
                     self.met = met;
                 }
                 KeyRoute::Learned(number)

@@ -34,23 +34,19 @@ pub(super) enum Target {
         /// Why the response to the fetch before it was not stored, as far as that is remembered.
         before: Option<NotStored>,
     },
-    /// Everyone, although nobody has waited for it.
-    Late(Late),
+    /// Everyone, although nobody has waited for it: it came to a request that was not collapsed.
+    Uncollapsed {
+        ask: Rc<CacheRequest>,
+        place: Place,
+        /// One of the captures of this key, given back when this is dropped.
+        _held: Rc<()>,
+    },
     /// A key that nobody waits for: a part of a representation, or what a POST has made of it.
     Own {
         key: Vec<u8>,
         /// The journal's head when it was asked for, and when that was.
         order: (u64, Monotonic),
     },
-}
-
-/// A response that went beside any flight and is to be stored when it is complete.
-#[derive(Debug)]
-pub(super) struct Late {
-    pub(super) ask: Rc<CacheRequest>,
-    pub(super) place: Place,
-    /// Given back when this is dropped.
-    pub(super) _held: Rc<()>,
 }
 
 impl Storable {
@@ -86,7 +82,7 @@ impl Storable {
     pub const fn generation(&self) -> Option<u64> {
         match &self.target {
             Target::Fetch { generation, .. } => Some(*generation),
-            Target::Late(_) | Target::Own { .. } => None,
+            Target::Uncollapsed { .. } | Target::Own { .. } => None,
         }
     }
 
@@ -95,7 +91,7 @@ impl Storable {
     pub const fn not_stored_before(&self) -> Option<NotStored> {
         match &self.target {
             Target::Fetch { before, .. } => *before,
-            Target::Late(_) | Target::Own { .. } => None,
+            Target::Uncollapsed { .. } | Target::Own { .. } => None,
         }
     }
 
@@ -104,7 +100,7 @@ impl Storable {
     pub fn held(&self) -> u64 {
         let of_target = match &self.target {
             Target::Fetch { .. } => 0,
-            Target::Late(late) => list(&late.place.key),
+            Target::Uncollapsed { place, .. } => list(&place.key),
             Target::Own { key, .. } => list(key),
         };
         self.response.held() + of_target

@@ -14,14 +14,14 @@ use super::confirmation::confirmed_once;
 use super::direct::under_its_uri;
 use super::fetches::{Fetch, Fetcher};
 use super::response::Answered;
-use super::storable::{Late, Storable, Target};
+use super::storable::{Storable, Target};
 use super::storage::is_reusable;
 use super::{Cache, CacheRequest, Host};
 use crate::http::ResponseHead;
 use crate::mutants::{Mutant, mutated};
 use crate::outcome::{NotStored, Stored};
 use crate::policy::{Asked, validation};
-use crate::store::flights::Left;
+use crate::store::flights::FlightEnd;
 use crate::store::memory::Entry;
 use crate::store::{Lease, Place};
 use crate::turn::Turn;
@@ -135,8 +135,8 @@ impl Cache {
         let held = self.captures.take(place.fingerprint).ok_or(NotStored::NoFlight)?;
         check_upstream(turn.host, ask.stream, head)?;
         let limit = body_limit(&ask.config, &ask.request, head);
-        let late = Late { ask: Rc::clone(ask), place, _held: held };
-        Storable::new(assessed, head, limit, Target::Late(late))
+        let target = Target::Uncollapsed { ask: Rc::clone(ask), place, _held: held };
+        Storable::new(assessed, head, limit, target)
     }
 
     /// The key was asked for once more, and not often enough yet.
@@ -144,7 +144,7 @@ impl Cache {
         let order = self.storage.order_at(ask.decided.get());
         let writer = &mut self.storage.writer;
         if let Ok(lease) = writer.take_flight(turn, place, order) {
-            writer.finish(turn.host, &lease, Left { counted: true, ..Left::default() }, 0);
+            writer.finish(turn.host, &lease, FlightEnd { counted: true, ..FlightEnd::default() }, 0);
         }
     }
 
@@ -170,14 +170,14 @@ impl Cache {
             return Err(NotStored::Validated);
         }
         let place = self.storage.writer.place(turn.host, stored.record.key.clone());
-        self.lead_late(turn, ask, &place, Some(Rc::clone(stored)))
+        self.lead_complete(turn, ask, &place, Some(Rc::clone(stored)))
     }
 
     /// Takes a flight for what is complete.
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn lead_late(
+    pub(super) fn lead_complete(
         &mut self,
         turn: Turn<'_, impl Host>,
         ask: &Rc<CacheRequest>,
@@ -191,7 +191,7 @@ impl Cache {
         let order = if mutated(Mutant::ReplacesNewerLate) { (u64::MAX, asked) } else { (stamp, asked) };
         let lease = self.storage.writer.take_flight(turn, place, order)?;
         let generation = lease.generation;
-        let fetch = Fetch::late(lease, stamp, ask, validated);
+        let fetch = Fetch::complete(lease, stamp, ask, validated);
         self.fetches.begin(fetch);
         Ok(generation)
     }
@@ -204,7 +204,7 @@ fn is_for_a_part(ask: &CacheRequest) -> bool {
 
 impl Fetch {
     /// A fetch that has come back already.
-    fn late(lease: Lease, stamp: u64, ask: &Rc<CacheRequest>, validated: Option<Rc<Entry>>) -> Fetch {
+    fn complete(lease: Lease, stamp: u64, ask: &Rc<CacheRequest>, validated: Option<Rc<Entry>>) -> Fetch {
         let started = ask.decided.get().at;
         Fetch {
             lease,

@@ -79,10 +79,10 @@ impl Exchange {
             return Step::Continue(edits);
         }
         // Where there is no room for what is stored, the origin is asked for all of it.
-        let kept = fallback.as_ref().map(|entry| entry.keep(memory));
-        let (fallback, held) = match kept {
+        let held = fallback.as_ref().map(|entry| entry.hold(memory));
+        let (fallback, held) = match held {
             Some(None) => (None, None),
-            kept => (fallback, kept.flatten()),
+            held => (fallback, held.flatten()),
         };
         let stored = fallback.as_deref().and_then(Entry::response);
         let validators = validators(ask, stored);

@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use super::flights::{self, Left};
+use super::flights::{self, FlightEnd};
 use super::memory::WorkerMemory;
 use super::record::{Record, Slot};
 use super::set::{self, SetSnapshot, Way};
@@ -188,7 +188,7 @@ impl Writer {
         let empty = Record::erase(turn.host, lease.slot, lease.before);
         let left = set.value.ways.get(usize::from(way)).map_or_else(Way::default, left);
         let record = Some(Way { bytes: empty.bytes, ..left });
-        self.finish(turn.host, &lease, Left { record, ..Left::default() }, 0);
+        self.finish(turn.host, &lease, FlightEnd { record, ..FlightEnd::default() }, 0);
         Emptied::Done
     }
 

@@ -276,9 +276,9 @@ pub fn renewed(set: &SetValue, generation: u64, until: Monotonic, now: Monotonic
     Some(set)
 }
 
-/// What a flight leaves behind. Nothing at all: whoever comes next leads.
+/// How a flight ends: what it leaves in its set. If nothing at all, whoever comes next leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Left {
+pub struct FlightEnd {
     /// A record in its way, which is published now.
     pub record: Option<Way>,
     /// Why others should not wait for the next fetch either, and until when.
@@ -306,12 +306,12 @@ pub struct Ended {
 
 /// The set after the flight of `generation` has ended; none when it is not there any more.
 #[must_use]
-pub fn ended(set: &SetValue, generation: u64, left: Left) -> Option<Ended> {
+pub fn ended(set: &SetValue, generation: u64, end: FlightEnd) -> Option<Ended> {
     // What a landing left for others to remember is no flight any more, although it has its generation.
     let flight = *set.flight(generation).filter(|f| f.state == FlightState::Flying)?;
     let mut set = *set;
     let replaced = *set.ways.get(usize::from(flight.way))?;
-    if let Some(record) = left.record {
+    if let Some(record) = end.record {
         evict(&mut set, &replaced, &record);
         let uses = match record {
             _ if record.is_purged() => record.uses,
@@ -319,7 +319,7 @@ pub fn ended(set: &SetValue, generation: u64, left: Left) -> Option<Ended> {
             _ => 0,
         };
         let route = match set.route_of(record.fingerprint) {
-            KeyRoute::Inline { .. } if left.all_refused => KeyRoute::Unknown,
+            KeyRoute::Inline { .. } if end.all_refused => KeyRoute::Unknown,
             known => known,
         };
         set.forget(record.fingerprint);
@@ -328,20 +328,20 @@ pub fn ended(set: &SetValue, generation: u64, left: Left) -> Option<Ended> {
             way.fingerprint = Fingerprint::default();
         }
         *set.ways.get_mut(usize::from(flight.way))? = Way { uses, route: route.into(), ..record };
-    } else if left.counted {
+    } else if end.counted {
         let uses = set.uses_of(flight.fingerprint);
         set.remember(&Way { fingerprint: flight.fingerprint, uses, ..Way::default() });
     }
-    if let Some(until) = left.inline_until {
+    if let Some(until) = end.inline_until {
         let own = set.ways.iter_mut().filter(|way| way.fingerprint == flight.fingerprint);
         own.for_each(|way| way.route = KeyRoute::Inline { until }.into());
     }
-    *set.flight_mut(generation)? = match left.hit_for_miss {
+    *set.flight_mut(generation)? = match end.hit_for_miss {
         Some((reason, until)) => {
             let state = FlightState::NotStored(reason);
             let is_alike = reason.is_failure() == flight.unshared.is_none();
             let before = if is_alike { flight.in_vain } else { 0 };
-            let is_in_vain = left.record.is_none_or(|record| !record.is_some()) && !left.again;
+            let is_in_vain = end.record.is_none_or(|record| !record.is_some()) && !end.again;
             let in_vain = if is_in_vain { before.saturating_add(1) } else { 0 };
             Flight { waiters: 0, until, state, in_vain, unshared: None, ..flight }
         }
@@ -404,9 +404,9 @@ mod tests {
     #[test]
     fn a_flight_lands_once_and_what_it_left_to_remember_stays() {
         let until = Monotonic::default().after(Duration::from_secs(1));
-        let left = Left { hit_for_miss: Some((NotStored::NoFreshness, until)), ..Left::default() };
-        let landing = ended(&flying(), GENERATION, left).unwrap().set;
-        assert_eq!(ended(&landing, GENERATION, Left::default()), None);
+        let end = FlightEnd { hit_for_miss: Some((NotStored::NoFreshness, until)), ..FlightEnd::default() };
+        let landing = ended(&flying(), GENERATION, end).unwrap().set;
+        assert_eq!(ended(&landing, GENERATION, FlightEnd::default()), None);
         assert_eq!(
             acquire(&landing, KEY, Some(0), Monotonic::default(), |_| false, |_| true),
             Acquired::HitForMiss(NotStored::NoFreshness)
@@ -425,8 +425,9 @@ mod tests {
             let new = NewFlight { fingerprint: Fingerprint(key), generation: key, owner: 1, until };
             led(set, new, now, Timestamp::default()).unwrap().0
         };
-        let left = Left { hit_for_miss: Some((NotStored::NoStore, Monotonic(900))), ..Left::default() };
-        let remembered = ended(&flying(), GENERATION, left).unwrap().set;
+        let end =
+            FlightEnd { hit_for_miss: Some((NotStored::NoStore, Monotonic(900))), ..FlightEnd::default() };
+        let remembered = ended(&flying(), GENERATION, end).unwrap().set;
         let waited_for = registered(&flying(), KEY, 3);
         let late = Monotonic(10_000);
         for (set, now) in [(remembered, now), (waited_for, late)] {
@@ -477,8 +478,8 @@ mod tests {
     #[test]
     fn what_was_of_no_use_lately_is_not_waited_for_and_what_failed_is() {
         let next = |reason, now| {
-            let left = Left { hit_for_miss: Some((reason, Monotonic(100))), ..Left::default() };
-            let landing = ended(&flying(), GENERATION, left).unwrap().set;
+            let end = FlightEnd { hit_for_miss: Some((reason, Monotonic(100))), ..FlightEnd::default() };
+            let landing = ended(&flying(), GENERATION, end).unwrap().set;
             let until = Monotonic(200_000);
             let new = NewFlight { fingerprint: KEY, generation: 2, owner: 0, until };
             let set = led(&landing, new, now, Timestamp::default()).unwrap().0;
@@ -499,8 +500,8 @@ mod tests {
             false if reason.is_failure() => failed_until(KEY, flight.generation, now),
             false => hit_for_miss_until(now),
         };
-        let left = Left { hit_for_miss: Some((reason, until)), again, ..Left::default() };
-        let set = ended(set, flight.generation, left).unwrap().set;
+        let end = FlightEnd { hit_for_miss: Some((reason, until)), again, ..FlightEnd::default() };
+        let set = ended(set, flight.generation, end).unwrap().set;
         let end = remembered_until(set.flight_of(KEY).unwrap());
         let lease = end.after(Duration::from_secs(2));
         let new = NewFlight { fingerprint: KEY, generation: flight.generation + 1, owner: 0, until: lease };
@@ -519,7 +520,8 @@ mod tests {
         let (next, for_so_long) = lands_in_vain(&set, NotStored::Private, true, now);
         assert_eq!(for_so_long, Duration::ZERO, "whoever comes next may try at once");
         assert_eq!(lands_in_vain(&next, NotStored::Private, false, now).1, HIT_FOR_MISS_FOR);
-        let stored = ended(&set, 8, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
+        let stored =
+            ended(&set, 8, FlightEnd { record: Some(Way::default()), ..FlightEnd::default() }).unwrap().set;
         assert_eq!(stored.flight_of(KEY), None, "what is stored ends it");
     }
 
@@ -540,8 +542,8 @@ mod tests {
         let (mut set, mut now, mut rested) = (flying(), Monotonic(0), Duration::ZERO);
         for generation in 1..12 {
             let until = failed_until(KEY, generation, now);
-            let left = Left { hit_for_miss: Some((NotStored::Error, until)), ..Left::default() };
-            set = ended(&set, generation, left).unwrap().set;
+            let end = FlightEnd { hit_for_miss: Some((NotStored::Error, until)), ..FlightEnd::default() };
+            set = ended(&set, generation, end).unwrap().set;
             let end = backoff_until(set.flight_of(KEY).unwrap());
             let nominal = FAILED_FOR.saturating_mul(1 << (generation - 1)).min(BACKOFF_MAX);
             rested = end.since(now);
@@ -558,7 +560,8 @@ mod tests {
             assert!(!backs_off(&set, KEY, now), "it is being fetched");
         }
         assert!(rested >= BACKOFF_MAX / 2);
-        let stored = ended(&set, 12, Left { record: Some(Way::default()), ..Left::default() }).unwrap().set;
+        let stored =
+            ended(&set, 12, FlightEnd { record: Some(Way::default()), ..FlightEnd::default() }).unwrap().set;
         assert!(!backs_off(&stored, KEY, now), "a success ends it");
     }
 

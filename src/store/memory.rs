@@ -114,7 +114,7 @@ impl Entry {
     /// Its share of the memory for what is under way, for who keeps it when this callback is over: it may leave the copies
     /// meanwhile, whose budget it is in. It is the same one for all who keep it. None when there is no room.
     #[must_use]
-    pub fn keep(&self, memory: &InFlight) -> Option<Rc<Share>> {
+    pub fn hold(&self, memory: &InFlight) -> Option<Rc<Share>> {
         let mut kept = self.kept.borrow_mut();
         kept.upgrade().or_else(|| {
             let share = Rc::new(memory.share(self.held())?);
@@ -418,13 +418,13 @@ mod tests {
     fn what_several_keep_is_counted_once_and_as_long_as_any_does() {
         let in_flight = InFlight::new(2 * entry(1, 1).bytes());
         let [one, other, third] = [1, 2, 3].map(|n| entry(n, 1));
-        let kept = [&one, &one, &one].map(|entry| entry.keep(&in_flight).unwrap());
+        let kept = [&one, &one, &one].map(|entry| entry.hold(&in_flight).unwrap());
         assert_eq!(in_flight.bytes(), one.bytes());
-        let _other = other.keep(&in_flight).unwrap();
-        assert!(third.keep(&in_flight).is_none());
+        let _other = other.hold(&in_flight).unwrap();
+        assert!(third.hold(&in_flight).is_none());
         drop((one, kept));
         assert_eq!(in_flight.bytes(), other.bytes());
-        assert!(third.keep(&in_flight).is_some());
+        assert!(third.hold(&in_flight).is_some());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::budget::Victims;
-use super::flights::{self, Left, NewFlight};
+use super::flights::{self, FlightEnd, NewFlight};
 use super::memory::Entry;
 use super::record::{Content, Record, Slot};
 use super::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, WAYS, Way};
@@ -227,8 +227,8 @@ impl Writer {
         let fingerprint = lease.place.fingerprint;
         let way = Way { fingerprint, bytes, expires: until, host: bucket, ..Way::default() };
         let all_refused = entry.response().is_some_and(|response| response.stored.status >= 400);
-        let left = Left { record: Some(way), hit_for_miss, all_refused, ..Left::default() };
-        let published = self.finish(turn.host, lease, left, more);
+        let end = FlightEnd { record: Some(way), hit_for_miss, all_refused, ..FlightEnd::default() };
+        let published = self.finish(turn.host, lease, end, more);
         if lands_first {
             encoded.write(turn.host, lease.slot, lease.before);
         }
@@ -288,7 +288,7 @@ impl Writer {
         let Some((lease, entry)) = self.taken(turn, place, make)? else { return Ok(None) };
         let stored = self.publish(turn, &lease, &entry, until, None);
         if stored.is_err() {
-            self.finish(turn.host, &lease, Left::default(), 0);
+            self.finish(turn.host, &lease, FlightEnd::default(), 0);
         }
         stored.map(|()| Some(entry))
     }
@@ -340,7 +340,7 @@ impl Writer {
 
     /// Ends the flight of a lease and wakes who waited; whether the flight was still there. So many bytes were taken
     /// from the budget for what it leaves.
-    pub fn finish(&self, data: &impl StoreHost, lease: &Lease, left: Left, taken: i64) -> bool {
+    pub fn finish(&self, data: &impl StoreHost, lease: &Lease, end: FlightEnd, taken: i64) -> bool {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(data, lease.place.set);
             let generation = match set.value.flight_of(lease.place.fingerprint) {
@@ -348,12 +348,12 @@ impl Writer {
                 Some(_) | None => lease.generation,
             };
             // By its generation: whoever took the flight over when the lease ran out has another, and its waiters wait for that (M05).
-            let Some(landed) = flights::ended(&set.value, generation, left) else { break };
+            let Some(landed) = flights::ended(&set.value, generation, end) else { break };
             let set = set.again_if(Mutant::LandsBlindly, data);
             // Those who waited stand in the very value that is replaced: who registers meanwhile makes this fail, and is met in the
             // next try. With a blind write nobody would ever wake them (I3, M01).
             if set.replace(data, &landed.set) {
-                if let Some(record) = left.record
+                if let Some(record) = end.record
                     && is_evicted(&landed.replaced, &record, lease)
                 {
                     data.count(Counter::Evicted);

@@ -6,7 +6,7 @@ use larder::http::Fields;
 use larder::invalidation::Tag;
 use larder::outcome::NotStored;
 use larder::policy::StoredResponse;
-use larder::store::flights::{self, Left, NewFlight};
+use larder::store::flights::{self, FlightEnd, NewFlight};
 use larder::store::record::{Content, Record, Response, Slot, Variants};
 use larder::store::set::{KeyRoute, SetSnapshot, Way};
 use larder::store::{Fingerprint, Memory, SCHEMA, SharedData};
@@ -43,8 +43,8 @@ fn set_seed() -> Vec<u8> {
         ..Way::default()
     };
     set.remember(&Way { fingerprint: Fingerprint(8 << 51), uses: 2, ..Way::default() });
-    let left = Left { hit_for_miss: Some((NotStored::NoStore, until)), ..Left::default() };
-    set = flights::ended(&led(&led(&set, 9), 10), 10, left).unwrap().set;
+    let end = FlightEnd { hit_for_miss: Some((NotStored::NoStore, until)), ..FlightEnd::default() };
+    set = flights::ended(&led(&led(&set, 9), 10), 10, end).unwrap().set;
     assert!(found.replace(&data, &set));
     [&[0], &data.get(&format!("{SCHEMA}/s/0")).unwrap().bytes[4..]].concat()
 }

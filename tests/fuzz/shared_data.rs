@@ -4,7 +4,7 @@ use larder::admin::Namespaces;
 use larder::cache::LearnedRoute;
 use larder::invalidation::{Invalidation, Mode, Selector, Source, Subject, Verdict};
 use larder::store::eviction;
-use larder::store::flights::{self, Left, NewFlight};
+use larder::store::flights::{self, FlightEnd, NewFlight};
 use larder::store::journal::{Mirror, Synced};
 use larder::store::record::{Record, Slot};
 use larder::store::set::SetSnapshot;
@@ -60,7 +60,7 @@ fn set(data: &Memory, value: &[u8]) {
     if let Some((led, flight)) = flights::led(&found.value, new, now, Timestamp(0)) {
         assert!(found.replace(data, &led));
         assert_eq!(SetSnapshot::read(data, 0).value.flight(flight.generation), led.flight(flight.generation));
-        let landed = flights::ended(&led, flight.generation, Left::default());
+        let landed = flights::ended(&led, flight.generation, FlightEnd::default());
         assert!(landed.is_some_and(|landed| landed.set.flight(flight.generation).is_none()));
     }
 }

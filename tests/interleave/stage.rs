@@ -461,7 +461,7 @@ impl<'a> Stage<'a> {
                         self.requests[request].0 = Standing::Over;
                         let ask = self.requests[request].1.clone().expect("it has come");
                         self.begin(worker, choice, move |cache, hands, _| {
-                            end_late(cache, hands, &ask, stored, call_response, now);
+                            end_uncollapsed(cache, hands, &ask, stored, call_response, now);
                         });
                     }
                     (Some(request), None) => {
@@ -766,7 +766,7 @@ fn land(cache: &mut Cache, hands: &Hands<'_>, generation: u64, call_response: Ca
 }
 
 /// The response to a request that went beside any fetch has arrived.
-fn end_late(
+fn end_uncollapsed(
     cache: &mut Cache,
     hands: &Hands<'_>,
     ask: &Rc<CacheRequest>,

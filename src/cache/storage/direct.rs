@@ -48,7 +48,7 @@ impl Storage {
     ///
     /// # Errors
     /// Why it is not stored.
-    pub(in crate::cache) fn keep(
+    pub(in crate::cache) fn store_under_uri(
         &mut self,
         turn: Turn<'_, impl Host>,
         waiters: &mut Waiters,

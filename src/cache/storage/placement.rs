@@ -14,7 +14,7 @@ use crate::outcome::{NotStored, Stored};
 use crate::policy::key::KeyParts;
 use crate::policy::{self, StoredResponse, expires, key};
 use crate::store::Place;
-use crate::store::flights::Left;
+use crate::store::flights::FlightEnd;
 use crate::store::memory::Entry;
 use crate::store::record::{Content, Record, Response};
 use crate::time::Monotonic;
@@ -143,7 +143,7 @@ impl Storage {
                 self.memory.remove(leased);
                 Record::erase(turn.host, fetch.lease.slot, fetch.lease.before)
             });
-            self.writer.finish(turn.host, &fetch.lease, Left { record, ..Left::default() }, 0);
+            self.writer.finish(turn.host, &fetch.lease, FlightEnd { record, ..FlightEnd::default() }, 0);
         }
         stored
     }
