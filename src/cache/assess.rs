@@ -103,7 +103,7 @@ pub(super) fn untagged(limits: &TagsConfig, mut response: Response) -> Response 
 }
 
 /// What the answer to a HEAD makes of the stored response to a GET (RFC 9111 §4.3.5); none when that stays as it is.
-pub(super) fn told_by_head(
+pub(super) fn updated_after_head(
     turn: Turn<'_, impl Host>,
     ask: &CacheRequest,
     old: &Response,

@@ -125,7 +125,7 @@ impl Cache {
             self.cluster_answered(turn, || cluster, is_failure(&head));
         }
         let delivery = match self.fetch_response(turn, generation, &head) {
-            // What is served stale, whoever waits finds by itself.
+            // Waiters are woken, and find by themselves what may be served stale.
             FetchResponse::Refused | FetchResponse::StaleIfError { .. } => {
                 self.refused(turn, generation, is_failure(&head));
                 None
@@ -196,8 +196,8 @@ impl Cache {
     }
 
     /// The origin answers the root with an error. It may not answer a client so, whose request has what the root's lacks,
-    /// such as credentials or cookies: nobody gets it, and it takes nothing's place. Whoever waits asks for itself, or
-    /// makes do with something stored.
+    /// such as credentials or cookies: the error is served to no client and replaces nothing that is stored. Waiters send
+    /// their own requests, or are served stale.
     fn refused(&mut self, turn: Turn<'_, impl Host>, generation: u64, is_failure: bool) {
         turn.host.count(Counter::DispatchFailed);
         self.forget_route(turn.host, generation);

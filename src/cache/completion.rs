@@ -25,14 +25,14 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 pub enum FetchEnd {
     /// With a response that is stored.
     Stored(Box<Response>),
-    /// With a response that is of no use to others.
+    /// With a response that is not stored.
     NotStored(NotStored),
-    /// The same, and what was stored is none either any more.
+    /// The same, and what was stored before is dropped.
     Dropped(NotStored),
-    /// Without anything; whoever waits competes again.
+    /// Without anything; waiters compete again to lead.
     Abandoned,
     /// The origin has refused the root's request. A client's own may have what that lacked, so for a while clients fetch
-    /// the key themselves; whoever waits competes again.
+    /// the key themselves; waiters compete again to lead.
     Refused,
 }
 
@@ -50,7 +50,7 @@ impl Cache {
             FetchEnd::Stored(response) => {
                 Some(self.storage.store(turn, &mut self.waiters, &fetch, *response))
             }
-            // Whoever waits asks for it as well, and may be the one it takes.
+            // Waiters ask for it as well, and one of them may be the use that admits it (`min_uses`).
             FetchEnd::NotStored(NotStored::Admission) => {
                 turn.host.count(Counter::FetchNotStored(NotStored::Admission));
                 self.storage.writer.finish(

@@ -1,7 +1,7 @@
 //! Storing what was not fetched for others, under the key of its URI: parts of a representation, answers to POST, what a HEAD
 //! has told.
 
-use super::assess::{BodyLimit, assessed, body_limit, check_upstream, told_by_head};
+use super::assess::{BodyLimit, assessed, body_limit, check_upstream, updated_after_head};
 use super::storable::{Storable, Target};
 use super::taken_route::taken_route;
 use super::{Cache, CacheRequest, Host, StreamId};
@@ -48,7 +48,8 @@ impl Cache {
         response: &ResponseHead,
     ) {
         let Some(there) = old.response().filter(|_| ask.request.method() == b"HEAD") else { return };
-        let Some(updated) = told_by_head(turn, ask, there, response).filter(|_| self.sync(turn.host)) else {
+        let Some(updated) = updated_after_head(turn, ask, there, response).filter(|_| self.sync(turn.host))
+        else {
             return;
         };
         self.storage.head_answered(turn, &mut self.waiters, ask, old, updated);

@@ -1,5 +1,5 @@
-//! The lookup, which decides about every request (protocol §1.5): here from this worker's own copies or shared data, and in
-//! [`super::miss`] where nothing stored simply answers.
+//! The lookup, which decides about every request (protocol §1.5): a hit from worker memory or shared data
+//! (`src/cache/storage`), or a miss ([`super::miss`]).
 
 use core::ops::ControlFlow;
 use std::rc::Rc;
@@ -57,7 +57,7 @@ impl Cache {
         }
     }
 
-    /// One level of the lookup. What this worker remembers usually suffices; then nothing else is touched.
+    /// One level of the lookup. A hit in worker memory touches nothing else.
     fn level(
         &mut self,
         turn: Turn<'_, impl Host>,
@@ -74,7 +74,7 @@ impl Cache {
             && let Some(why) = self
                 .storage
                 .hit_for_miss(fingerprint, turn.now.mono)
-                .filter(|why| ask.is_hit_by(turn.host, *why))
+                .filter(|why| ask.is_affected_by(turn.host, *why))
             && ask.whole().is_ok()
             && !ask.only_if_cached()
         {
@@ -104,7 +104,8 @@ impl Cache {
         Level::Decided(Decision::pass(ask, ForwardReason::Bypass(Bypass::Unavailable), best.entry))
     }
 
-    /// Whether others wait here already. Who leads by the root waits as well, even where nobody else should.
+    /// Whether other waiters are in this worker already. The leader of a call of the root waits as well, even where no other
+    /// request should.
     fn joins_locally(&self, ask: &CacheRequest, place: &Place, best: &Best) -> bool {
         ask.options.collapse
             && ask.whole().is_ok()

@@ -19,8 +19,8 @@ use crate::time::Now;
 use crate::turn::Turn;
 
 impl Cache {
-    /// What to do where nothing simply answers the request: `serving` may be served for now, but has to be
-    /// refreshed. None when the set changed meanwhile.
+    /// What to do on a miss. `serving` may be served stale for now, but has to be refreshed. None when the set changed
+    /// meanwhile.
     pub(super) fn on_miss(
         &mut self,
         turn: Turn<'_, impl Host>,
@@ -81,7 +81,7 @@ impl Cache {
     fn acquire(&self, turn: Turn<'_, impl Host>, miss: &Miss<'_>, set: &SetSnapshot) -> Acquired {
         let is_fetching = |generation| self.fetches.get(generation).is_some();
         // Who leads waits for its own fetch, whatever became of the one before.
-        let holds = |reason| miss.ask.is_hit_by(turn.host, reason) && !self.leads(miss, set);
+        let holds = |reason| miss.ask.is_affected_by(turn.host, reason) && !self.leads(miss, set);
         flights::acquire(
             &set.value,
             miss.place.fingerprint,
@@ -194,7 +194,8 @@ impl Cache {
         self.fetches.refreshes(self.config.collapse.lease, now.mono) >= most
     }
 
-    /// A fetch of this key has just been of no use to others: everyone goes alone, or makes do with what there is.
+    /// The response to a fetch of this key has just not been stored: each request goes to the origin by itself
+    /// (hit-for-miss), or is served stale after a failure.
     fn after_failure(&self, miss: &Miss<'_>, why: NotStored, now: Now) -> Decision {
         if let (true, Some(entry)) = (why.is_failure(), &miss.best.entry)
             && let Some(reuse) = self.storage.on_error(entry, miss.ask, now)

@@ -234,7 +234,7 @@ impl CacheRequest {
 
     /// Whether what was wrong with another's fetch is wrong with this request's as well. Not, if it was that request's own
     /// credentials or oddness: else a stranger could keep a key from being stored for all.
-    pub(super) fn is_hit_by(&self, host: &impl Host, reason: NotStored) -> bool {
+    pub(super) fn is_affected_by(&self, host: &impl Host, reason: NotStored) -> bool {
         match reason {
             NotStored::Authorization => self.has_credentials(host),
             NotStored::Cookie => self.request.fields.contains("cookie"),

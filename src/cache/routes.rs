@@ -115,7 +115,11 @@ impl Routes {
             FetchMode::Dispatched => is_for_anybody(),
         };
         let key_route = set.route_of(miss.place.fingerprint);
-        if !by_root || ask.was_refused.get() || key_route.is_inline(turn.now.mono) || is_hopeless(miss) {
+        if !by_root
+            || ask.was_refused.get()
+            || key_route.is_inline(turn.now.mono)
+            || is_too_large_to_complete(miss)
+        {
             return None;
         }
         let route = match (ask.config.collapse.cluster.is_some(), key_route) {
@@ -267,7 +271,7 @@ fn is_client_independent(host: &impl Host, storage: &mut Storage, ask: &CacheReq
 
 /// Whether only a part is stored, of something that is too large to be stored whole: the root would take it in for
 /// nothing, while a client's own request streams.
-fn is_hopeless(miss: &Miss<'_>) -> bool {
+fn is_too_large_to_complete(miss: &Miss<'_>) -> bool {
     let part = miss.best.entry.as_deref().and_then(Entry::response);
     let limit = body_limit_by(&miss.ask.config, &miss.ask.options);
     part.is_some_and(|part| !may_be_completed(&part.stored, limit.bytes_max))

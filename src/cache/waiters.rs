@@ -14,7 +14,7 @@ use crate::store::{Fingerprint, Place};
 use crate::time::Monotonic;
 use crate::turn::Turn;
 
-/// All who wait.
+/// All waiters of this worker.
 #[derive(Default)]
 pub(super) struct Waiters {
     /// Ordered, so that the same events always have the same consequences.
@@ -24,7 +24,7 @@ pub(super) struct Waiters {
     woken: Vec<Fingerprint>,
 }
 
-/// Those who wait for one flight.
+/// The waiters for one flight.
 #[derive(Default)]
 struct Group {
     asks: Vec<Rc<CacheRequest>>,
@@ -32,8 +32,8 @@ struct Group {
 }
 
 impl Waiters {
-    /// Lets a request wait for the flight of a place; to the origin with it when too many wait already, for that or
-    /// in all.
+    /// Makes a request a waiter for the flight of a place; it goes to the origin by itself when there are too many waiters
+    /// already, for that or in all.
     pub(super) fn park(
         &mut self,
         turn: Turn<'_, impl Host>,
@@ -110,7 +110,7 @@ impl Waiters {
         self.streams.len()
     }
 
-    /// Those who wait at a fingerprint have to be considered anew. Where nobody does, no callback of the root is asked for.
+    /// The waiters at a fingerprint have to be looked up again. Where there are none, no callback of the root is asked for.
     pub(super) fn wake(&mut self, fingerprint: Fingerprint) {
         if self.are_at(fingerprint) {
             self.woken.push(fingerprint);

@@ -1,5 +1,4 @@
-//! Waiting and waking: groups of parked requests, hints, and the sweep that makes up for every hint that is lost
-//! (protocol §1.7).
+//! Waking waiters: hints, and the sweep on each tick that makes up for every hint that is lost (protocol §1.7).
 
 use core::time::Duration;
 
@@ -85,7 +84,7 @@ impl Cache {
         }
     }
 
-    /// Who has waited for as long as anybody may makes do with what is stored, or goes to the origin.
+    /// Waiters whose time is up are served stale (`stale-if-error`) where that may be, or go to the origin by themselves.
     fn release_overdue(&mut self, turn: Turn<'_, impl Host>) {
         for ask in self.waiters.take_overdue(turn.now.mono) {
             let is_current = self.sync(turn.host);

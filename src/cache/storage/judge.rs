@@ -30,23 +30,23 @@ pub(super) enum Judged {
     /// It answers other requests for the same URI. Its validators would be taken for those of another response.
     OfAnother(ForwardReason),
     /// It is hard purged.
-    Gone,
+    Purged,
 }
 
 impl Storage {
     pub(super) fn judge(&self, turn: Turn<'_, impl Host>, entry: &Entry, ask: &CacheRequest) -> Judged {
         let verdict = self.verdict_for(entry, ask);
         match (&entry.record.content, invalidated(verdict)) {
-            (_, None) => Judged::Gone,
+            (_, None) => Judged::Purged,
             (Content::Variants(_), Some(_)) => Judged::Nominated,
             // Nobody looks for a response where such a record lies.
-            (Content::Search(_), Some(_)) => Judged::Gone,
+            (Content::Search(_), Some(_)) => Judged::Purged,
             (Content::Response(response), Some(invalidated)) => {
                 let judged = usable(response, ask, invalidated, entry.record.generation, turn.now);
                 let is_hit = matches!(judged, Judged::Usable { reuse: Reuse::Fresh { .. }, refresh: false });
                 if is_hit && self.route_check.is_spared(entry, response, ask, turn.now) {
                     judged
-                } else if self.route_check.came_another_way(turn, entry, response, ask) {
+                } else if self.route_check.took_another_route(turn, entry, response, ask) {
                     Judged::OfAnother(ForwardReason::RouteMiss)
                 } else {
                     judged

@@ -1,5 +1,5 @@
-//! The store's half of a lookup: what this worker's own copies say to a request, and what shared data do. What is to be done
-//! where neither simply answers is decided above.
+//! The storage half of a lookup: worker memory (L1), then shared data (L2). What to do on a miss is decided above, in
+//! `src/cache/miss.rs`.
 
 use core::ops::ControlFlow;
 use std::rc::Rc;
@@ -60,7 +60,7 @@ pub(in crate::cache) enum Level {
     Nominated(Rc<Entry>),
 }
 
-/// A request that nothing simply answers, and why.
+/// A miss: a request for which no stored response can simply be served, and why.
 #[derive(Clone, Copy)]
 pub(in crate::cache) struct Miss<'a> {
     pub(in crate::cache) ask: &'a Rc<CacheRequest>,
@@ -82,7 +82,7 @@ impl Miss<'_> {
 }
 
 impl Storage {
-    /// What this worker remembers, which usually suffices: then nothing else is touched. Else `best` is the best of it.
+    /// Looks in worker memory (L1), where a hit needs nothing else. On a miss `best` is the best copy there is.
     pub(in crate::cache) fn look_here(
         &mut self,
         turn: Turn<'_, impl Host>,
@@ -99,7 +99,7 @@ impl Storage {
                 Judged::Usable { .. } => best.entry = Some(entry),
                 Judged::Unusable(reason) => *best = Best { entry: Some(entry), reason: Some(reason) },
                 Judged::OfAnother(reason) => best.reason = Some(reason),
-                Judged::Gone => {
+                Judged::Purged => {
                     self.memory.remove(look.fingerprint);
                     best.entry = mutated(Mutant::ValidatesWhatIsGone).then_some(entry);
                     best.reason = Some(ForwardReason::Purged);
@@ -113,8 +113,8 @@ impl Storage {
         Some(Level::Decided(Decision::Serve { entry, reuse }))
     }
 
-    /// What shared data have at a place, after what this worker has itself. Unless that settles the level: what may be
-    /// served for now, but has to be refreshed.
+    /// Looks in shared data (L2), after worker memory. Unless that decides the level: what may be served stale for now, but
+    /// has to be refreshed.
     pub(in crate::cache) fn look_in_set(
         &mut self,
         turn: Turn<'_, impl Host>,
@@ -147,7 +147,7 @@ impl Storage {
             }
             Judged::Unusable(reason) => best.reason = Some(reason),
             Judged::OfAnother(reason) => *best = Best { entry: None, reason: Some(reason) },
-            Judged::Gone => {
+            Judged::Purged => {
                 let entry = mutated(Mutant::ValidatesWhatIsGone).then_some(entry);
                 *best = Best { entry, reason: Some(ForwardReason::Purged) };
             }

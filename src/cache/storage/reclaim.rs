@@ -157,7 +157,7 @@ impl Stored<'_> {
                 }
                 budget.ways -= 1;
                 let slot = Slot { set: set.number, way: round.way as u8 };
-                if self.lies_there_in_vain(turn.host, slot, way, budget) {
+                if self.is_purged_at(turn.host, slot, way, budget) {
                     round.again |= !self.reclaim_way(turn, &set, round.way as u8);
                     // It is another set now.
                     set = SetSnapshot::read(turn.host, set.number);
@@ -177,7 +177,7 @@ impl Stored<'_> {
         verdict == Verdict::Hard
     }
 
-    fn lies_there_in_vain(&self, host: &impl Host, slot: Slot, way: &Way, budget: &mut Budget) -> bool {
+    fn is_purged_at(&self, host: &impl Host, slot: Slot, way: &Way, budget: &mut Budget) -> bool {
         budget.bytes = budget.bytes.saturating_sub(way.bytes);
         let Some((record, _)) = Record::peek(host, slot) else { return false };
         is_judged(&record) && self.is_gone(&Entry::new(record), budget)

@@ -43,7 +43,7 @@ impl RouteCheck {
     }
 
     /// Whether what is stored came by another route than this request takes.
-    pub(super) fn came_another_way(
+    pub(super) fn took_another_route(
         &self,
         turn: Turn<'_, impl Host>,
         entry: &Entry,

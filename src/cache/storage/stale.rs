@@ -51,7 +51,7 @@ impl Storage {
         Some(Decision::Serve { entry: Rc::clone(entry), reuse })
     }
 
-    /// What answers a request that has waited in vain although the origin does not.
+    /// What is served stale (`stale-if-error`) to a waiter whose time is up.
     pub(in crate::cache) fn stale_for_waiter(
         &mut self,
         turn: Turn<'_, impl Host>,
@@ -68,7 +68,7 @@ impl Storage {
             Content::Search(_) => return None,
         };
         let reuse = self.on_error(&entry, ask, turn.now)?;
-        let is_another = self.route_check.came_another_way(turn, &entry, entry.response()?, ask);
+        let is_another = self.route_check.took_another_route(turn, &entry, entry.response()?, ask);
         (!is_another).then_some(Decision::Serve { entry, reuse })
     }
 }

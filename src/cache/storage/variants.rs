@@ -1,8 +1,8 @@
 //! The list of a URI's variants, which lies under the URI's own key and says by which fields they are told apart. It is
 //! bounded: a variant beyond that takes the place of the one that is of least use, and that gives its bytes back.
 //!
-//! What is of use is known from the sets that the variants lie in. As in eviction, what comes begins with no uses, so
-//! that odd ones take the place of odd ones; and where the least useful one had some, those of the others are old as well.
+//! How often a variant is used is known from the set that it lies in. As in eviction, a new variant begins with no uses, so that
+//! rarely requested variants evict each other; and where the evicted one had some uses, those of the others count as old.
 
 use std::rc::Rc;
 
@@ -47,10 +47,10 @@ pub(super) struct Listing {
     pub(super) variants_max: u32,
 }
 
-/// A list as it is to be written, and the variants that are not on it any more.
+/// A list as it is to be written, and the variants that were evicted from it.
 pub(super) struct List {
     entry: Rc<Entry>,
-    displaced: Vec<Fingerprint>,
+    evicted: Vec<Fingerprint>,
     until: u32,
 }
 
@@ -103,17 +103,17 @@ impl Listing {
         }
         known.retain(|(known, until)| u64::from(*until) > turn.now.wall.secs() && *known != self.home.0);
         known.push((self.home.0, self.until));
-        let displaced = self.displaced(turn, writer, &mut known);
+        let evicted = self.evicted(turn, writer, &mut known);
         let variants = Variants { nominated: self.nominated.clone(), uri: self.uri.clone(), known };
         // A list that is not as new as it was would be judged by what has been said before it was written.
         let order = self.order.max(order);
         let entry = writer.entry(&self.primary, order, Content::Variants(variants));
-        Some(List { entry, displaced, until: self.until })
+        Some(List { entry, evicted, until: self.until })
     }
 
     /// Takes off a list what is beyond its bound: what is not stored any more, then what is of least use, the oldest
     /// first.
-    fn displaced(
+    fn evicted(
         &self,
         turn: Turn<'_, impl StoreHost>,
         writer: &Writer,
@@ -202,7 +202,7 @@ impl Storage {
         waiters: &mut Waiters,
         listing: &Listing,
     ) -> Result<(), NotStored> {
-        let mut displaced = Vec::new();
+        let mut evicted = Vec::new();
         let journal = &self.journal;
         let put = self.writer.put_made(turn, &listing.primary, listing.until, |writer, there| {
             if there.as_ref().is_some_and(|there| listing.is_outdated(there)) {
@@ -210,12 +210,12 @@ impl Storage {
             }
             let list = listing.after(turn, writer, journal, there);
             Ok(list.map(|list| {
-                displaced = list.displaced;
+                evicted = list.evicted;
                 list.entry
             }))
         });
         self.has_put(waiters, &listing.primary, put)?;
-        self.give_back(turn, &displaced);
+        self.evict(turn, &evicted);
         Ok(())
     }
 
@@ -235,14 +235,14 @@ impl Storage {
     ) -> bool {
         let published = self.publish(turn, lease, &list.entry, list.until, hit_for_miss).is_ok();
         if published {
-            self.give_back(turn, &list.displaced);
+            self.evict(turn, &list.evicted);
         }
         published
     }
 
-    /// Gives back the bytes of variants that are on no list any more.
-    fn give_back(&mut self, turn: Turn<'_, impl Host>, displaced: &[Fingerprint]) {
-        for fingerprint in displaced {
+    /// Evicts variants that are on no list any more.
+    fn evict(&mut self, turn: Turn<'_, impl Host>, evicted: &[Fingerprint]) {
+        for fingerprint in evicted {
             self.memory.remove(*fingerprint);
             let set = SetSnapshot::read(turn.host, self.writer.set_of(*fingerprint));
             let way = set.value.way_of(*fingerprint);
