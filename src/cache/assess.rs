@@ -200,8 +200,7 @@ pub(super) fn check_upstream(
     if head.status < 400 || host.is_from_upstream(stream) { Ok(()) } else { Err(NotStored::LocalReply) }
 }
 
-/// Why the response to a request is of no use to others when the origin has failed: because of what that request has sent,
-/// perhaps.
+/// Why the response to a request is not stored when the origin has failed: because of what that request has sent, perhaps.
 pub(super) fn failed(request: &RequestHead) -> NotStored {
     if may_provoke(request) { NotStored::Provoked } else { NotStored::Error }
 }

@@ -31,8 +31,9 @@ impl Cache {
         }
         let (response, limit, target) = storable.with_body(body);
         match target {
-            // It would be stored with the stamp of what the root fetches: newer than it is (M22).
-            Target::Fetch { generation, is_streamed, .. } if self.is_streamed(generation) != is_streamed => {
+            // It stalled, and the root has taken the fetch over: it would be stored with the stamp of what that brings, which is
+            // newer than it is (M22).
+            Target::Fetch { generation, .. } if !self.is_streamed(generation) => {
                 Stored::No(NotStored::NoFlight)
             }
             Target::Fetch { generation, .. } => self.end_with(turn, generation, response),

@@ -14,7 +14,7 @@ pub enum Refetch {
     Started,
     /// Only a client's own request can fetch it, as it is not known how the route sends it.
     NoRoute,
-    /// A fetch of it has just failed, or was of no use to others.
+    /// A fetch of it has just failed, or its response was not stored.
     Recently(NotStored),
     /// Too many fetches run already.
     Busy,

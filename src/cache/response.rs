@@ -43,7 +43,7 @@ pub(super) enum FetchResponse {
     Rest,
     /// It is to be stored once its body is there.
     Body(Storable),
-    /// It is of no use to others.
+    /// It is not to be stored.
     NotStored(NotStored),
 }
 
@@ -134,11 +134,10 @@ impl Cache {
         check_failure(head, &fetch.request(), || fetch.validated.as_ref().is_some_and(helps_out))?;
         let response = fetch.assess(turn, head)?;
         let limit = body_limit(&fetch.ask.config, &fetch.ask.request, head);
-        let (generation, is_streamed) = (fetch.lease.generation, fetch.is_streamed());
-        let target = Target::Fetch { generation, is_streamed, before: fetch.before };
+        let target = Target::Fetch { generation: fetch.lease.generation, before: fetch.before };
         let storable = Storable::new(response, head, limit, target)?;
         // Of a call, what Envoy itself says is a failure in its own words, or a refusal.
-        if is_streamed {
+        if fetch.is_streamed() {
             check_upstream(turn.host, fetch.ask.stream, head)?;
         }
         Ok(storable)

@@ -29,8 +29,6 @@ pub(super) enum Target {
     Fetch {
         /// Names it.
         generation: u64,
-        /// Whether the client's own request made it, when the head of the response came.
-        is_streamed: bool,
         /// Why the response to the fetch before it was not stored, as far as that is remembered.
         before: Option<NotStored>,
     },

@@ -1,7 +1,7 @@
-//! "Hit-for-miss": while it is remembered that a response was of no use to others, everyone asks the origin for himself.
-//! The first response that is one for others after all is stored, and the memory is over.
+//! Responses to requests that were not collapsed. During hit-for-miss each request goes to the origin by itself; the first
+//! response that can be stored for others after all is, and hit-for-miss is over.
 //!
-//! It went beside any flight, so it takes one of its own when it is complete: here as elsewhere only the owner of a flight
+//! It came beside any flight, so it takes one of its own when it is complete: here as elsewhere only the owner of a flight
 //! writes. It has the stamp of when it was asked for, and never takes the place of something newer (protocol §1.6).
 
 use core::time::Duration;

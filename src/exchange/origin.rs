@@ -171,7 +171,7 @@ impl Exchange {
         self.answered(cx, Some(&ask), forward, (answered, before), response, ends)
     }
 
-    /// Does what the cache makes of a response; `before` is why the response before it was not stored, as far as that is
+    /// Acts on what the cache has decided about a response; `before` is why the response before it was not stored, as far as that is
     /// remembered.
     fn answered(
         &mut self,
@@ -196,7 +196,7 @@ impl Exchange {
                 forward.stored = self.capture(cx, ask.cloned(), storable, ends, before);
             }
             (Answered::NotStored(why), _) => forward.stored = Stored::No(why),
-            // What a request for itself alone comes to is nothing that was stored before.
+            // An unsafe request is never answered with what is stored.
             (Answered::Stale { .. } | Answered::Confirmed { .. } | Answered::Again { .. }, None) => {}
         }
         Step::Continue(self.response_edits(cx, &forward, response))

@@ -10,7 +10,7 @@ use super::cost::EMPTY_BYTES;
 use super::set::{Flight, LARGE_WAYS, SetValue, WAYS, Way};
 use crate::time::{Monotonic, Timestamp};
 
-/// Takes a record out of a set for another, or for none.
+/// Evicts a record from a set for another, or for none.
 pub(super) fn evict(set: &mut SetValue, evicted: &Way, newcomer: &Way) {
     if newcomer.is_some() && !newcomer.is_purged() {
         set.ways.iter_mut().for_each(|way| way.age = way.age.saturating_add(1));

@@ -14,12 +14,12 @@
 //!                   Flying (another owner, another generation)
 //! ```
 //!
-//! While it is remembered that a response was of no use to others ("hit-for-miss") nobody waits: everyone asks the origin,
-//! and the first response that is of use to others after all is stored, under a flight that it takes then. So the memory
-//! is short where one client's request may have been the reason, and twice as long each time that it is left again.
+//! Hit-for-miss: while a set remembers that the response to a key was not stored, requests for it do not wait. Each goes to
+//! the origin, and the first response that can be stored after all is, under a flight that it takes then. So hit-for-miss
+//! is short where one client's request may have been the reason, and lasts twice as long each time in a row.
 //!
-//! A flight that begins soon after such a memory has run out knows what it was: one finds out whether that has changed,
-//! and the others need not wait.
+//! A flight that begins soon after hit-for-miss has run out knows why it was: one request finds out whether that has
+//! changed, and the others need not wait.
 
 use core::time::Duration;
 
@@ -37,8 +37,8 @@ pub enum Acquired {
     Wait,
     /// Somebody fetches it already; this worker has to register first.
     Register,
-    /// It was fetched just now and was of no use to others, for this reason; or it is fetched again, which will
-    /// show whether that has changed.
+    /// Its last response was not stored, for this reason; or it is fetched again, which will show whether that has
+    /// changed.
     HitForMiss(NotStored),
     /// Nobody fetches it: lead.
     Lead,
@@ -61,8 +61,8 @@ pub struct NewFlight {
 
 /// Where a request stands with the flights of a set.
 ///
-/// `fetching` says whether a fetch of this generation runs on this worker `me`; `holds` whether why a fetch was of no
-/// use to others says anything about this request's own.
+/// `fetching` says whether a fetch of this generation runs on this worker `me`; `holds` whether the reason why a response
+/// was not stored applies to this request's as well.
 pub fn acquire(
     set: &SetValue,
     fingerprint: Fingerprint,
@@ -94,25 +94,26 @@ pub fn acquire(
     }
 }
 
-/// How long after a memory has run out it is still thought likely that nothing has changed.
+/// How long after hit-for-miss has run out it is still thought likely that nothing has changed.
 const BELIEVED_FOR: Duration = Duration::from_secs(20);
-/// How long nobody waits for a key whose response was of no use to others.
+/// How long hit-for-miss lasts at first.
 const HIT_FOR_MISS_FOR: Duration = Duration::from_millis(500);
-/// The longest that nobody waits after responses of no use to others in a row. Beyond it the time does not double any more.
+/// The longest hit-for-miss after several responses in a row that were not stored. Beyond it the time does not double any
+/// more.
 pub const HIT_FOR_MISS_MAX: Duration = Duration::from_secs(10);
-/// How long a key whose fetch failed is not fetched again for others.
+/// How long a key backs off after its first failed fetch.
 const FAILED_FOR: Duration = Duration::from_secs(1);
-/// The longest that a key is left alone after failures in a row. Beyond it the time does not double any more.
+/// The longest backoff after failures in a row. Beyond it the time does not double any more.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// Until when a response that was of no use to others, for the first time, keeps others from waiting for the next.
+/// Until when hit-for-miss lasts that begins now, for the first time.
 #[must_use]
 pub fn hit_for_miss_until(now: Monotonic) -> Monotonic {
     now.after(HIT_FOR_MISS_FOR)
 }
 
-/// Until when a memory holds, or a lease. A key whose responses were of no use to others several times in a row is more
-/// likely to be one for nobody: then fewer requests have to find out.
+/// Until when hit-for-miss lasts, or a lease. A key whose responses were not stored several times in a row is more likely
+/// to be uncacheable: then fewer requests have to find out.
 fn remembered_until(flight: &Flight) -> Monotonic {
     let of = |times: u8| {
         HIT_FOR_MISS_FOR.saturating_mul(1 << times.saturating_sub(1).min(10)).min(HIT_FOR_MISS_MAX)
@@ -135,20 +136,20 @@ pub fn failures(flight: &Flight) -> u8 {
     if others { 0 } else { flight.in_vain }
 }
 
-/// Until when a failure keeps others from waiting for the next fetch.
+/// Until when a key backs off whose fetch has failed for the first time.
 #[must_use]
 pub fn failed_until(fingerprint: Fingerprint, generation: u64, now: Monotonic) -> Monotonic {
     now.after(backoff(fingerprint, generation, 1))
 }
 
-/// Whether fetches of a key have failed so lately that the origin is left alone as long as something stored answers:
-/// longer after each failure in a row.
+/// Whether a key backs off: its fetches have failed so lately that the origin is left alone as long as something stored can
+/// be served, longer after each failure in a row.
 #[must_use]
 pub fn backs_off(set: &SetValue, fingerprint: Fingerprint, now: Monotonic) -> bool {
     set.flight_of(fingerprint).is_some_and(|flight| now < backoff_until(flight))
 }
 
-/// Until when a key is left alone after failures; in the past where there were none.
+/// Until when a key backs off; in the past where no fetch has failed.
 #[must_use]
 pub fn backoff_until(flight: &Flight) -> Monotonic {
     let of = |failures| backoff(flight.fingerprint, flight.generation, failures);
@@ -160,7 +161,7 @@ pub fn backoff_until(flight: &Flight) -> Monotonic {
     }
 }
 
-/// How long a key is left alone after so many failures in a row: twice as long each time, less up to half of it, so that keys
+/// How long a key backs off after so many failures in a row: twice as long each time, less up to half of it, so that keys
 /// that failed together are not tried again together.
 fn backoff(fingerprint: Fingerprint, generation: u64, failures: u8) -> Duration {
     let whole = FAILED_FOR.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(BACKOFF_MAX);
@@ -236,8 +237,8 @@ fn free_place(set: &SetValue, now: Monotonic) -> Option<usize> {
     first.map(|(place, _)| place)
 }
 
-/// Whether a response that was of no use to others for this reason makes it likely that the next is of none either. A
-/// failure does not, whoever has brought it about.
+/// Whether a response that was not stored for this reason makes it likely that the next is not either. A failure does not,
+/// whoever has caused it.
 const fn is_lasting(reason: NotStored) -> bool {
     !reason.is_failure() && !matches!(reason, NotStored::Provoked)
 }

@@ -119,7 +119,7 @@ impl KeyRoute {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ghost(u16);
 
-/// One collapsed fetch, or the memory that one was of no use to others.
+/// One collapsed fetch, or hit-for-miss: the memory that the response to one was not stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Flight {
     /// What is fetched; zero when the flight is free.
@@ -132,15 +132,14 @@ pub struct Flight {
     pub owner: u8,
     /// The workers that wait, a bit each.
     pub waiters: u64,
-    /// When the lease, or the memory, runs out.
+    /// When the lease, or hit-for-miss, runs out.
     pub until: Monotonic,
     /// What it is.
     pub state: FlightState,
-    /// How many fetches in a row were of no use to others, all by failing or none of them, as far as that is
-    /// remembered.
+    /// How many responses in a row were not stored, all of them failures or none, as far as that is remembered.
     pub in_vain: u8,
-    /// Why the fetch before it was of no use to others, where that was known when it began: nobody waits for it
-    /// who knows better.
+    /// Why the response before was not stored, where that was known when the fetch began: requests to which the reason applies
+    /// do not wait for it.
     pub unshared: Option<NotStored>,
 }
 

@@ -394,7 +394,7 @@ fn is_no_newer(there: Option<Record>, order: (u64, Monotonic)) -> Result<(), Not
     if is_newer && !mutated(Mutant::OlderReplacesNewer) { Err(NotStored::Superseded) } else { Ok(()) }
 }
 
-/// Whether what lay in a way has had to make room for what lies there now, be it nothing.
+/// Whether a record was evicted from a way for what was published there, be it nothing.
 fn is_evicted(replaced: &Way, record: &Way, lease: &Lease) -> bool {
     let is_own = [lease.place.fingerprint, record.fingerprint].contains(&replaced.fingerprint);
     replaced.is_some() && !replaced.is_purged() && !is_own

@@ -1,4 +1,4 @@
-//! Keys whose responses are of no use to others, as this worker remembers them for a while beside what the set says: so
+//! Hit-for-miss in this worker: keys whose responses are not stored, remembered for a while beside what the set says: so
 //! that what is never stored passes by without a look at shared data.
 
 use core::time::Duration;
@@ -10,7 +10,7 @@ use crate::time::Monotonic;
 
 /// How long a worker takes its own word for it: as long it may not know that there is something to share by now.
 const REMEMBERED_FOR: Duration = Duration::from_millis(100);
-/// The most keys that are remembered whose responses are of no use to others. Beyond it all are forgotten, and shared data
+/// The most keys that are remembered whose responses are not stored (hit-for-miss). Beyond it all are forgotten, and shared data
 /// are asked instead.
 const KEYS_MAX: usize = 4096;
 
@@ -21,13 +21,13 @@ pub(super) struct HitForMiss {
 }
 
 impl HitForMiss {
-    /// Why the responses of a key are of no use to others, where that is known.
+    /// Why the responses to a key are not stored, where that is known.
     pub(super) fn reason(&self, fingerprint: Fingerprint, now: Monotonic) -> Option<NotStored> {
         let (reason, until) = self.known.get(&fingerprint)?;
         (now < *until).then_some(*reason)
     }
 
-    /// Remembers why the responses of a key are of no use to others.
+    /// Remembers why the responses to a key are not stored.
     pub(super) fn remember(&mut self, fingerprint: Fingerprint, reason: NotStored, now: Monotonic) {
         if self.known.len() >= KEYS_MAX {
             self.known.clear();

@@ -126,12 +126,12 @@ impl Storage {
         self.memory.remove(fingerprint);
     }
 
-    /// Why the responses of a key are of no use to others, where this worker remembers it.
+    /// Why the responses to a key are not stored, where this worker remembers it.
     pub(super) fn hit_for_miss(&self, fingerprint: Fingerprint, now: Monotonic) -> Option<NotStored> {
         self.hit_for_miss.reason(fingerprint, now)
     }
 
-    /// Remembers why the responses of a key are of no use to others.
+    /// Remembers why the responses to a key are not stored.
     pub(super) fn remember_hit_for_miss(
         &mut self,
         fingerprint: Fingerprint,
