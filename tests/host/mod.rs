@@ -11,6 +11,7 @@
 mod abi;
 pub mod calls;
 mod ending;
+pub mod etcd;
 pub mod events;
 #[cfg(test)]
 mod facts;
