@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{World, calls::CallStep, vm::Thread};
+use super::{World, calls::CallStep, grpc::GrpcStep, vm::Thread};
 
 /// Lanes whose next events lie this close together may run in either order when shuffled.
 const NEARLY: Duration = Duration::from_micros(300);
@@ -31,6 +31,10 @@ pub enum Event {
     Tick { vm: usize, root: u32, armed: u32 },
     /// The next step of a dispatched call.
     Call { token: u32, step: CallStep },
+    /// The emulated etcd may have something to say.
+    Etcd,
+    /// The next step of a gRPC call or stream.
+    Grpc { token: u32, step: GrpcStep },
     /// A thread takes over the newest configuration.
     Configure(Thread),
     /// The streams of an old root context have had their time.
@@ -49,6 +53,7 @@ pub enum Lane {
     Thread(Thread),
     Timer(usize, u32),
     Call(u32),
+    Grpc(usize),
     /// No order with anything else.
     Alone(u64),
 }

@@ -37,6 +37,10 @@ pub mod exports {
             body: usize,
             trailers: usize,
         );
+        pub safe fn proxy_on_grpc_receive_initial_metadata(context: u32, token: u32, fields: u32);
+        pub safe fn proxy_on_grpc_receive(context: u32, token: u32, bytes: usize);
+        pub safe fn proxy_on_grpc_receive_trailing_metadata(context: u32, token: u32, fields: u32);
+        pub safe fn proxy_on_grpc_close(context: u32, token: u32, status: u32);
         pub safe fn proxy_on_memory_allocate(bytes: usize) -> *mut u8;
     }
 }
@@ -59,6 +63,11 @@ pub enum Deferred {
     Done {
         context: u32,
     },
+    /// The end of a gRPC call or stream that could not begin.
+    GrpcRefused {
+        root: u32,
+        token: u32,
+    },
 }
 
 /// Whether the host goes on with a stream after a callback.
@@ -78,6 +87,7 @@ impl Frame {
             trapped: false,
             stopped: false,
             call: None,
+            grpc: None,
             configuration: None,
         }
     }
@@ -155,6 +165,9 @@ impl World {
                 Deferred::Reply { context, reply } => self.reply_of_filter(vm, context, reply),
                 Deferred::Close { context } => self.close(vm, context),
                 Deferred::Done { context } => self.root_is_done(vm, context),
+                Deferred::GrpcRefused { root, token } => {
+                    self.grpc_ends(vm, root, token, 14, "Cluster not available");
+                }
             }
         }
         host(|h| h.vms[vm].nesting -= 1);

@@ -171,6 +171,8 @@ impl World {
             h.tell(|| format!("worker {worker}: the VM is loaded again"));
         });
         let (code, configuration) = host(|h| h.serving.get(&thread).cloned())?;
+        // Until now etcd has gone on telling the one that died.
+        host(|h| h.forget_grpc_of_the_dead(thread));
         let vm = self.new_vm(thread, false, code);
         if self.new_root(vm, &configuration) {
             return Some(Ok(host(|h| (vm, h.vms[vm].current_root.unwrap_or_default()))));
@@ -242,6 +244,7 @@ impl World {
     pub(super) fn destroy_context(&mut self, vm: usize, context: u32) {
         let last_root = host(|h| {
             h.vms[vm].contexts.remove(&context);
+            h.forget_grpc(vm, Some(context));
             let idle = h.vms[vm].contexts.is_empty();
             idle && h.vm_on(h.vms[vm].thread) != Some(vm)
         });

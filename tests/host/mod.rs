@@ -16,6 +16,7 @@ pub mod events;
 #[cfg(test)]
 mod facts;
 pub mod faults;
+pub mod grpc;
 mod guest;
 pub mod hcm;
 pub mod headers;
@@ -138,6 +139,8 @@ impl World {
             Event::Queue { thread, code, root, token } => self.queue_ready(thread, code, root, token),
             Event::Tick { vm, root, armed } => self.tick(vm, root, armed),
             Event::Call { token, step } => self.call_goes_on(token, step),
+            Event::Etcd => self.hear_etcd(),
+            Event::Grpc { token, step } => self.grpc_goes_on(token, step),
             Event::Configure(thread) => self.take_over(thread),
             Event::Drained { vm, root } => self.drained(vm, root),
             Event::Destroy { vm, context } => self.destroy_context(vm, context),
@@ -372,6 +375,9 @@ impl Drop for World {
         for token in host(|h| h.open_calls()) {
             // Its context is gone, so the SDK only forgets the token.
             guest::exports::proxy_on_http_call_response(0, token, 0, 0, 0);
+        }
+        for token in host(|h| std::mem::take(&mut h.grpc.tokens)) {
+            guest::exports::proxy_on_grpc_close(0, token, 0);
         }
         FIRST_ID.set(1);
         drop(state::uninstall());

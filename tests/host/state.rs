@@ -14,6 +14,7 @@ use super::{
     calls::{Call, CallResponse},
     events::{Event, Events, Lane, Random},
     faults::Faults,
+    grpc::{Grpc, GrpcPart},
     hcm::Route,
     headers::HeaderMap,
     metrics::Metrics,
@@ -67,6 +68,7 @@ pub struct Host {
     pub metrics: Metrics,
     pub streams: Vec<Stream>,
     pub calls: BTreeMap<u32, Call>,
+    pub grpc: Grpc,
     pub origin: Origin,
     pub faults: Faults,
     pub logs: Vec<LogLine>,
@@ -155,6 +157,8 @@ pub struct Frame {
     pub stopped: bool,
     /// The response that `on_http_call_response` may read.
     pub call: Option<CallResponse>,
+    /// What a callback of gRPC may read.
+    pub grpc: Option<GrpcPart>,
     /// The plugin configuration that `on_configure` may read.
     pub configuration: Option<Vec<u8>>,
 }
@@ -219,6 +223,7 @@ impl Host {
             metrics: Metrics::default(),
             streams: Vec::new(),
             calls: BTreeMap::new(),
+            grpc: Grpc::default(),
             origin: Origin::default(),
             faults: Faults::default(),
             logs: Vec::new(),
@@ -294,6 +299,10 @@ impl Host {
 
     /// The header map that an import reads, if it is there now.
     pub fn map(&mut self, kind: u32) -> Option<&mut HeaderMap> {
+        if kind == 4 || kind == 5 {
+            let part = self.frame()?.grpc.as_mut()?;
+            return if kind == 4 { part.initial.as_mut() } else { part.trailing.as_mut() };
+        }
         if kind >= 6 {
             let response = self.frame()?.call.as_mut()?;
             return Some(if kind == 6 { &mut response.headers } else { &mut response.trailers });

@@ -19,12 +19,25 @@ pub struct Inside {
     seen: Vec<String>,
 }
 
+/// A serialized `GrpcService` with the cluster `etcd`.
+const ETCD: &str = "\n\x06\n\x04etcd";
+
 type Vm = Rc<RefCell<Inside>>;
 
 /// Makes a VM of the toy.
 pub fn toy() -> NewVm {
     let vm = Vm::default();
-    Rc::new(move |id| Box::new(Root { id, vm: Rc::clone(&vm), queue: 0, then: None }))
+    Rc::new(move |id| {
+        Box::new(Root {
+            id,
+            vm: Rc::clone(&vm),
+            queue: 0,
+            then: None,
+            wish: String::new(),
+            watch: None,
+            then_cancel: None,
+        })
+    })
 }
 
 struct Root {
@@ -33,6 +46,12 @@ struct Root {
     queue: u32,
     /// What the next call response is for.
     then: Option<u32>,
+    /// Its configuration.
+    wish: String,
+    /// Its stream to etcd.
+    watch: Option<u32>,
+    /// A stream that it cancels with the next tick, or closes.
+    then_cancel: Option<(u32, bool)>,
 }
 
 struct Stream {
@@ -44,6 +63,31 @@ struct Stream {
 impl Root {
     fn note(&self, what: &str) {
         self.vm.borrow_mut().seen.push(what.into());
+    }
+
+    /// Watches a key in etcd, as the configuration says.
+    fn gossip(&mut self) {
+        match self.then_cancel.take() {
+            Some((stream, true)) => drop(hostcalls::close_grpc_stream(stream)),
+            Some((stream, false)) => drop(hostcalls::cancel_grpc_stream(stream)),
+            None => {}
+        }
+        if !self.wish.contains("watch") || self.watch.is_some() {
+            return;
+        }
+        let opened = self.open_grpc_stream(ETCD, "etcdserverpb.Watch", "Watch", vec![("hasleader", b"true")]);
+        self.watch = opened.ok();
+        match self.watch {
+            Some(stream) => self.send_grpc_stream_message(stream, Some(b"\x0a\x03\x0a\x01k"), false),
+            None => self.tell("not opened"),
+        }
+    }
+
+    /// Adds a line to what the test reads.
+    fn tell(&self, what: &str) {
+        let (told, _) = self.get_shared_data("told");
+        let told = [told.unwrap_or_default().as_slice(), what.as_bytes(), b"\n"].concat();
+        let _ = self.set_shared_data("told", Some(&told), None);
     }
 
     fn answer_parked(&self) {
@@ -68,6 +112,42 @@ impl Context for Root {
         self.answer_parked();
     }
 
+    fn on_grpc_stream_initial_metadata(&mut self, _: u32, fields: u32) {
+        self.tell(&format!("headers {fields} {}", self.get_grpc_stream_initial_metadata().len()));
+    }
+
+    fn on_grpc_stream_message(&mut self, stream: u32, size: usize) {
+        let message = self.get_grpc_stream_message(0, size).unwrap_or_default();
+        self.tell(&format!("message {}", message.len() == size));
+        if self.wish.contains("cancel at once") {
+            let _ = hostcalls::cancel_grpc_stream(stream);
+        }
+        if self.wish.contains("cancel on tick") {
+            self.then_cancel = Some((stream, false));
+        }
+        if self.wish.contains("half") {
+            let _ = hostcalls::close_grpc_stream(stream);
+        }
+    }
+
+    fn on_grpc_stream_trailing_metadata(&mut self, _: u32, fields: u32) {
+        self.tell(&format!("trailers {fields}"));
+    }
+
+    fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
+        let (code, text) = self.get_grpc_status();
+        self.tell(&format!("closed {status} {code} {}", text.unwrap_or_default().len()));
+        if self.wish.contains("tidy") {
+            let _ = hostcalls::cancel_grpc_stream(stream);
+        }
+        if self.wish.contains("too late") {
+            self.then_cancel = Some((stream, true));
+        }
+        if self.wish.contains("again") {
+            self.watch = None;
+        }
+    }
+
     fn on_done(&mut self) -> bool {
         self.note("root done");
         true
@@ -80,6 +160,7 @@ impl RootContext for Root {
         let configuration = String::from_utf8_lossy(&configuration).into_owned();
         self.note("configure");
         bump("configured");
+        self.wish.clone_from(&configuration);
         let _ = hostcalls::set_shared_data("configured", Some(configuration.as_bytes()), None);
         if configuration.contains("queue") {
             self.queue = self.register_shared_queue("toy");
@@ -95,6 +176,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         bump("ticks");
+        self.gossip();
         self.answer_parked();
     }
 
@@ -124,6 +206,12 @@ impl Stream {
     fn note(&self, what: &str) {
         let mut inside = self.vm.borrow_mut();
         inside.seen.push(format!("{} {what}", self.path));
+    }
+
+    /// Puts `k`.
+    fn put(&self, service: &str, method: &str) -> Result<u32, Status> {
+        let request = Some(b"\x0a\x01k\x12\x01v".as_slice());
+        self.dispatch_grpc_call(service, "etcdserverpb.KV", method, vec![], request, Duration::from_secs(1))
     }
 
     fn park(&self) -> Action {
@@ -167,10 +255,35 @@ impl Stream {
                 return Action::Pause;
             }
             "/facts" => facts(self),
+            "/grpc-facts" => grpc_facts(self),
+            "/put" => {
+                let put = self.put(ETCD, "Put");
+                let _ = put.map_err(|status| reply(500, &[], Some(format!("{status:?}").as_bytes())));
+                return Action::Pause;
+            }
+            "/no-method" => {
+                let _ = self.put(ETCD, "Nope");
+                return Action::Pause;
+            }
+            "/bare-name" => drop(self.put("etcd1", "Put")),
             _ => {}
         }
         Action::Continue
     }
+}
+
+/// The same about gRPC.
+fn grpc_facts(stream: &Stream) {
+    let mut said = Vec::new();
+    let mut say = |what: &str, value: &dyn std::fmt::Debug| said.push(format!("{what}={value:?}"));
+    say("name", &stream.put("etcd", "Put"));
+    say("unknown-cluster", &stream.put("\n\x07\n\x05other", "Put"));
+    say("send-to-nobody", &hostcalls::send_grpc_stream_message(123_456_788, None, false));
+    say("send-to-a-call", &hostcalls::send_grpc_stream_message(123_456_789, None, false));
+    say("cancel-nothing", &hostcalls::cancel_grpc_call(123_456_789));
+    say("close-nothing", &hostcalls::close_grpc_stream(123_456_788));
+    say("status", &hostcalls::get_grpc_status());
+    reply(200, &[], Some(said.join("\n").as_bytes()));
 }
 
 /// Facts about shared data and calls that one callback can find out; the answer's body has them.
@@ -203,6 +316,13 @@ impl Context for Stream {
         let body = self.get_http_call_response_body(0, usize::MAX).unwrap_or_default();
         let text =
             format!("{headers} {} {}", String::from_utf8_lossy(&status), String::from_utf8_lossy(&body));
+        reply(200, &[], Some(text.as_bytes()));
+    }
+
+    fn on_grpc_call_response(&mut self, _: u32, status: u32, size: usize) {
+        let body = self.get_grpc_call_response_body(0, usize::MAX).unwrap_or_default();
+        let (_, text) = self.get_grpc_status();
+        let text = format!("{status} {} {}", body.len() == size, text.unwrap_or_default());
         reply(200, &[], Some(text.as_bytes()));
     }
 

@@ -24,6 +24,7 @@ fn buffer(h: &mut Host, kind: u32) -> Option<&mut Vec<u8>> {
             .filter(|half| half.body_visible)
             .map(|half| &mut half.body),
         4 => h.frame()?.call.as_mut().map(|response| &mut response.body),
+        5 => h.frame()?.grpc.as_mut()?.message.as_mut(),
         7 => h.frame()?.configuration.as_mut(),
         _ => None,
     }

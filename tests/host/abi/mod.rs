@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "raw pointers are what the border is made of")]
 #![allow(clippy::not_unsafe_ptr_arg_deref, clippy::too_many_arguments, reason = "the ABI is as it is")]
 
+mod grpc;
 mod messages;
 mod shared;
 mod streams;

@@ -12,7 +12,7 @@ use super::{
         calls::CallError, guest::Deferred, hcm::LocalReply, headers::HeaderMap, state::Host, stream::Side,
         vm::ContextKind,
     },
-    bytes, give, import, import_or, put, text,
+    bytes, import, import_or, put, text,
 };
 
 #[unsafe(no_mangle)]
@@ -131,61 +131,4 @@ pub extern "C" fn proxy_http_call(
             Err(CallError::InternalFailure) => Status::InternalFailure,
         }
     })
-}
-
-// gRPC: no cluster speaks it here.
-
-#[unsafe(no_mangle)]
-pub extern "C" fn proxy_grpc_call(
-    _: *const u8,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: u32,
-    _: *mut u32,
-) -> Status {
-    Status::ParseFailure
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn proxy_grpc_stream(
-    _: *const u8,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: *mut u32,
-) -> Status {
-    Status::ParseFailure
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn proxy_grpc_send(_: u32, _: *const u8, _: usize, _: bool) -> Status {
-    Status::NotFound
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn proxy_grpc_cancel(_: u32) -> Status {
-    Status::NotFound
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn proxy_grpc_close(_: u32) -> Status {
-    Status::NotFound
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn proxy_get_status(code: *mut u32, data: *mut *mut u8, len: *mut usize) -> Status {
-    put(code, 0);
-    give(&[], data, len);
-    Status::Ok
 }

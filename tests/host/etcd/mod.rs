@@ -230,6 +230,17 @@ impl Etcd {
         due.into_values().map(|(_, stream, delivery)| (stream, delivery)).collect()
     }
 
+    /// What has reached one client by now.
+    pub fn poll_of(&mut self, now: u64, client: &str) -> Vec<(StreamId, Delivery)> {
+        self.advance(now);
+        let due = self.leaving.range(..(now + 1, 0)).filter(|(_, (to, ..))| to == client);
+        let keys: Vec<_> = due.map(|(key, _)| *key).collect();
+        keys.iter()
+            .filter_map(|key| self.leaving.remove(key))
+            .map(|(_, stream, delivery)| (stream, delivery))
+            .collect()
+    }
+
     /// When the next thing happens: something to poll, or a lease that ends.
     pub fn next(&self) -> Option<u64> {
         let leaving = self.leaving.keys().next().map(|(at, _)| *at);

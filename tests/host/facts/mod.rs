@@ -3,6 +3,7 @@
 
 mod calls;
 mod endings;
+mod grpc;
 mod lifecycle;
 mod messages;
 mod replies;
