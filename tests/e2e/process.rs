@@ -348,7 +348,8 @@ fn spawn(folder: &Path, workers: u64) -> Child {
         .unwrap_or_else(|error| panic!("{} does not start: {error}", binary().display()))
 }
 
-fn watch(pid: u32, folder: &Path) -> Child {
+/// Ends a process, and clears up after it, when this one ends without doing so.
+pub fn watch(pid: u32, folder: &Path) -> Child {
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"read -r _; kill -9 "$1"; rm -rf "$2""#, "sh", &pid.to_string()]).arg(folder);
     shell.stdin(Stdio::piped()).spawn().expect("sh starts")
