@@ -11,7 +11,7 @@ pub struct Certificates {
 impl Certificates {
     pub fn new(folder: &Path) -> Certificates {
         let certificates = Certificates { folder: folder.into() };
-        certificates.make(&["etcd", "IP:127.0.0.1,DNS:localhost"]);
+        certificates.make(&["etcd", "IP:127.0.0.1,DNS:localhost,DNS:etcd"]);
         certificates.issue("root");
         certificates
     }

@@ -2,6 +2,7 @@
 
 mod agreement;
 pub mod certificates;
+mod files;
 pub mod grpc;
 pub mod proxy;
 mod stand_itself;
@@ -160,6 +161,19 @@ impl RealEtcd {
         if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
     }
 
+    /// Names users, with the script that `envoy/fleet/` has for it: members may read and write below the prefix, readers
+    /// may read its log.
+    pub fn enable_roles(&self, prefix: &str, members: &[&str], readers: &[&str]) {
+        let flags = [format!("--endpoints={}", self.client_url(0))];
+        let flags =
+            flags.into_iter().chain(self.certificates().of_client("root")).collect::<Vec<_>>().join(" ");
+        let mut script = Command::new("sh");
+        script.env("ETCDCTL", format!("{} {flags}", program("etcdctl").display()));
+        script.arg(Path::new(CHECKOUT).join("envoy/fleet/roles.sh")).arg(prefix);
+        let done = script.args(members).arg("--").args(readers).output().expect("sh starts");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     pub fn put(&self, key: &str, value: &str) {
         self.ctl(&["put", key, value]);
     }
@@ -296,23 +310,6 @@ impl Drop for RealEtcd {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
-}
-
-/// Names users, as `envoy/fleet/README.md` shows it: members may read and write below a prefix, readers may read its log.
-pub fn enable_roles(etcd: &RealEtcd, prefix: &str, members: &[&str], readers: &[&str]) {
-    let log = format!("{prefix}log/");
-    for (role, permission, keys) in [("larder", "readwrite", prefix), ("larder-reader", "read", log.as_str())]
-    {
-        etcd.ctl(&["role", "add", role]);
-        etcd.ctl(&["role", "grant-permission", role, permission, "--prefix", keys]);
-    }
-    let all = members.iter().copied().map(|name| (name, "larder"));
-    let all = all.chain(readers.iter().copied().map(|name| (name, "larder-reader")));
-    for (name, role) in all.chain([("root", "root")]) {
-        etcd.ctl(&["user", "add", name, "--no-password"]);
-        etcd.ctl(&["user", "grant-role", name, role]);
-    }
-    etcd.ctl(&["auth", "enable"]);
 }
 
 /// What `tools/get.py` finds.

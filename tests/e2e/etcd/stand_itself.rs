@@ -175,7 +175,7 @@ fn who_has_a_certificate_may_do_what_its_role_allows() {
     for client in ["gw-a", "sidecar", "stranger"] {
         etcd.certificates().issue(client);
     }
-    super::enable_roles(&etcd, "/l/", &["gw-a"], &["sidecar"]);
+    etcd.enable_roles("/l/", &["gw-a"], &["sidecar"]);
     assert!(etcd.ctl_as("gw-a", &["put", "/l/log/j", "one"]).is_ok());
     let denied = |client: &str, arguments: &[&str]| {
         let said = etcd.ctl_as(client, arguments).unwrap_err();
