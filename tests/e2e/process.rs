@@ -58,11 +58,19 @@ pub struct Setup {
     pub with_trap: bool,
     /// Text that is there exactly once, and what stands in its place.
     pub replaced: Vec<(&'static str, &'static str)>,
+    /// More clusters, as they stand in `envoy.yaml`.
+    pub clusters: String,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { workers: 2, without_filter: false, with_trap: false, replaced: Vec::new() }
+        Setup {
+            workers: 2,
+            without_filter: false,
+            with_trap: false,
+            replaced: Vec::new(),
+            clusters: String::new(),
+        }
     }
 }
 
@@ -283,7 +291,7 @@ fn configurations(folder: &Path, origin_port: u16, setup: &Setup) -> (String, St
         format!("dynamic_resources: {{ lds_config: {{ path_config_source: {{ path: {source:?} }} }} }}\n");
     let blue = BLUE.replace("ORIGIN_PORT", &origin_port.to_string());
     let listeners = discovered_routes(folder, listeners);
-    (format!("{before}{CLUSTERS}{blue}{clusters}{lds}"), format!("resources:\n{listeners}"))
+    (format!("{before}{CLUSTERS}{blue}{}{clusters}{lds}", setup.clusters), format!("resources:\n{listeners}"))
 }
 
 /// The listeners with their route table in a file of its own, so that it can be pushed.

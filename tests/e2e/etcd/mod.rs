@@ -3,6 +3,7 @@
 mod agreement;
 pub mod certificates;
 mod files;
+pub mod fleet;
 pub mod grpc;
 pub mod proxy;
 mod stand_itself;
@@ -77,6 +78,11 @@ impl RealEtcd {
     /// Where clients connect to a member.
     pub fn address(&self, member: usize) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.members[member].client))
+    }
+
+    /// Where clients connect to its members.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        (0..self.members.len()).map(|member| self.address(member))
     }
 
     /// Where certificates lie, if it has some.
