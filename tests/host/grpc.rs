@@ -1,7 +1,8 @@
 //! gRPC calls and streams of the filter, to an emulated etcd.
 //!
-//! As in Envoy (envoy `source/extensions/common/wasm/context.cc`), what has no future in it ends the test: a service
-//! that aborts Envoy, and every use of a stream that the host may have freed.
+//! As Envoy 1.40 does it: order and fields of callbacks, tokens, statuses and their texts are measured with a small filter
+//! that was written for that. What has no future in Envoy ends the test: a service that aborts it, and every use of a
+//! stream that the host may have freed (`source/extensions/common/wasm/context.cc`).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use proxy_wasm::types::Status;
 
 use super::{
     World,
-    etcd::{Delivery, Etcd, StreamId, protobuf},
+    etcd::{Delivery, Etcd, StreamId, UNREACHABLE, protobuf},
     events::{Event, Lane},
     guest::{Deferred, exports},
     headers::HeaderMap,
@@ -51,6 +52,10 @@ pub struct Grpc {
     /// Whether the cluster has healthy hosts: without, a call fails before anything is sent.
     pub has_hosts: bool,
     pub exports: GrpcExports,
+    /// The status of the last end, which Envoy goes on telling without its text.
+    pub last_status: u32,
+    /// A stream that could not begin, of whose metadata the filter is told before it has got its token.
+    pub not_begun: Option<(u32, u32)>,
     /// When it is looked at next.
     wake: Option<u64>,
     open: BTreeMap<u32, Open>,
@@ -96,6 +101,8 @@ impl Default for Grpc {
             cluster: "etcd".into(),
             has_hosts: true,
             exports: OF_THE_SDK,
+            last_status: 0,
+            not_begun: None,
             wake: None,
             open: BTreeMap::new(),
             tokens: Vec::new(),
@@ -103,14 +110,16 @@ impl Default for Grpc {
     }
 }
 
-/// Which cluster a serialized `envoy.config.core.v3.GrpcService` names.
-fn cluster_of(service: &[u8]) -> Result<Option<String>, String> {
+/// Which cluster a serialized `envoy.config.core.v3.GrpcService` names. What is none is itself the name of a cluster.
+fn cluster_of(service: &[u8]) -> Option<String> {
     protobuf::messages! {
         EnvoyGrpc { 1 cluster_name: String }
         GrpcService { 1 envoy_grpc: Option<EnvoyGrpc> }
     }
-    let service: GrpcService = protobuf::Message::decode(service)?;
-    Ok(service.envoy_grpc.map(|envoy| envoy.cluster_name))
+    match <GrpcService as protobuf::Message>::decode(service) {
+        Ok(service) => service.envoy_grpc.map(|envoy| envoy.cluster_name),
+        Err(_) => Some(String::from_utf8_lossy(service).into_owned()),
+    }
 }
 
 impl Host {
@@ -181,22 +190,21 @@ impl Host {
     fn grpc_owner(&mut self, service: &[u8], is_call: bool) -> Result<(usize, u32), Status> {
         let (vm, context) = self.effective().ok_or(Status::InternalFailure)?;
         let root = self.root_of(vm, context);
-        let cluster = match cluster_of(service) {
-            Err(_) => return Err(Status::ParseFailure),
-            Ok(None) => {
-                let name = String::from_utf8_lossy(service).into_owned();
-                self.violate(format!(
-                    "Envoy aborts (panic: unset oneof): {name:?} is a valid GrpcService that names no target"
-                ));
-                return Err(Status::InternalFailure);
-            }
-            Ok(Some(cluster)) => cluster,
+        let Some(cluster) = cluster_of(service) else {
+            let name = String::from_utf8_lossy(service).into_owned();
+            self.violate(format!(
+                "Envoy aborts (panic: unset oneof): {name:?} is a valid GrpcService that names no target"
+            ));
+            return Err(Status::InternalFailure);
         };
         if cluster == self.grpc.cluster && self.grpc.has_hosts {
             return Ok((vm, root));
         }
         let token = self.grpc_token(is_call);
         self.vms[vm].deferred.push_back(Deferred::GrpcRefused { root, token });
+        if cluster == self.grpc.cluster && !is_call {
+            self.grpc.not_begun = Some((root, token));
+        }
         Err(Status::InternalFailure)
     }
 
@@ -245,7 +253,9 @@ impl Host {
 
     /// `proxy_grpc_cancel`.
     pub fn grpc_cancel(&mut self, token: u32) -> Status {
-        let Some(stream) = self.grpc_entry(token, "proxy_grpc_cancel") else { return Status::NotFound };
+        let Some(stream) = self.grpc_entry(token, "proxy_grpc_cancel") else {
+            return if token % 2 == 1 { Status::BadArgument } else { Status::NotFound };
+        };
         let within = self.frame().filter(|frame| frame.grpc.as_ref().is_some_and(|part| part.token == token));
         if let Some(callback) = within.map(|frame| frame.callback)
             && callback != "on_grpc_close"
@@ -307,6 +317,23 @@ impl Host {
     }
 }
 
+const TIMEOUT: &str = "upstream request timeout";
+
+/// What `proxy_get_status` says: Envoy adds to each text how it came about. So no text is ever just what etcd has said.
+fn with_details(status: u32, text: &str) -> String {
+    match text {
+        "" if status == 13 => "upstream_reset_after_response_started{connection_termination}".into(),
+        "" => "via_upstream".into(),
+        TIMEOUT => format!("{TIMEOUT}{{response_timeout}}"),
+        UNREACHABLE => format!(
+            "{UNREACHABLE}{{upstream_reset_before_response_started{{remote_connection_failure|delayed_connect_error:_\
+             Connection_refused}}}}"
+        ),
+        "Cluster not available" => text.into(),
+        said => format!("{said}{{via_upstream}}"),
+    }
+}
+
 impl Open {
     fn new(vm: usize, root: u32, stream: StreamId, is_call: bool) -> Open {
         Open { vm, root, stream, is_call, has_headers: false, local_closed: false, freed: false }
@@ -354,7 +381,7 @@ impl World {
         match step {
             GrpcStep::Timeout => {
                 host(|h| h.with_etcd(|etcd, now| etcd.cancel(now, stream)));
-                self.grpc_closes(vm, root, token, 14, "upstream request timeout");
+                self.grpc_closes(vm, root, token, 14, TIMEOUT);
             }
             GrpcStep::Deliver(Delivery::Message(message)) => {
                 self.grpc_receives(vm, root, token, is_call, message)
@@ -403,14 +430,21 @@ impl World {
         host(|h| h.tell(|| format!("gRPC {token}: closed with {status} {text}")));
         let exports = host(|h| h.grpc.exports);
         let Some(is_call) = host(|h| h.grpc.open.get(&token).map(|open| open.is_call)) else { return };
-        // A connection that breaks leaves no trailers; every other end is one.
+        // A connection that breaks leaves no trailers; every other end has them, and no headers where nothing came before.
         let is_reset = status == 13 && text.is_empty();
+        let is_alone = host(|h| h.grpc.open.get(&token).is_some_and(|open| !open.has_headers));
         if !is_call {
             if !is_reset && !self.grpc_begins(vm, root, token, true) {
                 return;
             }
             let said = [("grpc-status", status.to_string()), ("grpc-message", text.to_owned())];
-            let fields: HeaderMap = if is_reset { HeaderMap::new() } else { said.into_iter().collect() };
+            let head = [(":status", "200"), ("content-type", "application/grpc")];
+            let head = head.map(|(name, value)| (name, value.to_owned()));
+            let fields: HeaderMap = match (is_reset, is_alone) {
+                (true, _) => HeaderMap::new(),
+                (false, true) => head.into_iter().chain(said).collect(),
+                (false, false) => said.into_iter().collect(),
+            };
             let count = fields.len() as u32;
             let part = GrpcPart { token, trailing: Some(fields), ..GrpcPart::default() };
             let frame =
@@ -438,7 +472,9 @@ impl World {
             return;
         }
         let exports = host(|h| h.grpc.exports);
-        let part = GrpcPart { token, status: Some((status, text.to_owned())), ..GrpcPart::default() };
+        let text = with_details(status, text);
+        host(|h| h.grpc.last_status = status);
+        let part = GrpcPart { token, status: Some((status, text)), ..GrpcPart::default() };
         let frame = Frame { grpc: Some(part), ..Frame::new(vm, root, "on_grpc_close") };
         self.guest(frame, || (exports.close)(root, token, status));
     }

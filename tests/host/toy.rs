@@ -136,7 +136,7 @@ impl Context for Root {
 
     fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
         let (code, text) = self.get_grpc_status();
-        self.tell(&format!("closed {status} {code} {}", text.unwrap_or_default().len()));
+        self.tell(&format!("closed {status} {code} {}", text.unwrap_or_default()));
         if self.wish.contains("tidy") {
             let _ = hostcalls::cancel_grpc_stream(stream);
         }
@@ -276,11 +276,11 @@ impl Stream {
 fn grpc_facts(stream: &Stream) {
     let mut said = Vec::new();
     let mut say = |what: &str, value: &dyn std::fmt::Debug| said.push(format!("{what}={value:?}"));
-    say("name", &stream.put("etcd", "Put"));
+    say("name", &stream.put("etcd", "Put").is_ok());
     say("unknown-cluster", &stream.put("\n\x07\n\x05other", "Put"));
     say("send-to-nobody", &hostcalls::send_grpc_stream_message(123_456_788, None, false));
     say("send-to-a-call", &hostcalls::send_grpc_stream_message(123_456_789, None, false));
-    say("cancel-nothing", &hostcalls::cancel_grpc_call(123_456_789));
+    say("cancel-nothing", &hostcalls::cancel_grpc_stream(123_456_788));
     say("close-nothing", &hostcalls::close_grpc_stream(123_456_788));
     say("status", &hostcalls::get_grpc_status());
     reply(200, &[], Some(said.join("\n").as_bytes()));

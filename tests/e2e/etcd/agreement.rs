@@ -536,7 +536,9 @@ const CONVERSATIONS: [(&str, Told); 19] = [
         for size in [1_500_000, 1_600_000, 2_200_000] {
             c.ask_bytes::<PutResponse>("KV/Put", &put_bytes(J, &vec![b'x'; size]));
         }
-        c.ask_bytes::<PutResponse>("Nope/Nope", b"");
+        for method in ["Nope/Nope", "KV/Nope", "Watch/Nope"] {
+            c.ask_bytes::<PutResponse>(method, b"");
+        }
         c.ask_bytes::<RangeResponse>("KV/Range", b"\xff\xff");
         c.ask_bytes::<RangeResponse>("KV/Range", b"\x0a\x05k");
         for method in ["Watch/Watch", "Lease/LeaseKeepAlive"] {

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use proxy_wasm::types::Status;
 
-use super::{super::headers::HeaderMap, bytes, give, import, import_or, put, text};
+use super::{
+    super::{headers::HeaderMap, state::try_host},
+    bytes, give, import, import_or, put, text,
+};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_grpc_call(
@@ -43,11 +46,18 @@ pub extern "C" fn proxy_grpc_stream(
     metadata_len: usize,
     token: *mut u32,
 ) -> Status {
-    import_or("proxy_grpc_stream", Status::InternalFailure, |h| {
+    let status = import_or("proxy_grpc_stream", Status::InternalFailure, |h| {
         let path = format!("/{}/{}", text(name, name_len), text(method, method_len));
         let metadata = HeaderMap::lines_from_wire(bytes(metadata, metadata_len));
         given(h.grpc_stream(bytes(service, service_len), &path, &metadata), token)
-    })
+    });
+    // Envoy calls into the filter within this call, where nobody expects it.
+    let not_begun = try_host(|h| Some((h.grpc.exports, h.grpc.not_begun.take()?))).flatten();
+    if let Some((exports, (root, token))) = not_begun {
+        (exports.initial_metadata)(root, token, 0);
+        (exports.trailing_metadata)(root, token, 4);
+    }
+    status
 }
 
 fn given(result: Result<u32, Status>, token: *mut u32) -> Status {
@@ -81,6 +91,7 @@ pub extern "C" fn proxy_get_status(code: *mut u32, data: *mut *mut u8, len: *mut
     put(code, 0);
     give(&[], data, len);
     import("proxy_get_status", |h| {
+        put(code, h.grpc.last_status);
         if let Some((status, message)) = h.frame().and_then(|frame| frame.grpc.as_ref()?.status.clone()) {
             put(code, status);
             give(message.as_bytes(), data, len);

@@ -175,6 +175,7 @@ fn ranges() {
     }
     check(&mut etcd, "KV/Put", "120178", "3 etcdserver: key is not provided");
     check(&mut etcd, "Nope/Nope", "", "12 unknown service etcdserverpb.Nope");
+    check(&mut etcd, "KV/Nope", "", "12 unknown method Nope for service etcdserverpb.KV");
 }
 
 #[test]

@@ -69,8 +69,13 @@ pub fn answer(store: &mut Store, by: &Caller<'_>, method: &str, request: &[u8]) 
 
 /// What a method that there is not is answered.
 pub fn unknown<T>(method: &str) -> Result<T, Refusal> {
-    let service = method.trim_start_matches('/').split('/').next().unwrap_or_default();
-    refusal::refuse(12, &format!("unknown service {service}"))
+    let (service, name) = method.trim_start_matches('/').split_once('/').unwrap_or((method, ""));
+    match service.strip_prefix("etcdserverpb.") {
+        Some("KV" | "Lease" | "Watch") => {
+            refusal::refuse(12, &format!("unknown method {name} for service {service}"))
+        }
+        _ => refusal::refuse(12, &format!("unknown service {service}")),
+    }
 }
 
 /// Reads a request. One that asks for what is not emulated ends the test.

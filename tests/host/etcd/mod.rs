@@ -441,8 +441,9 @@ impl Etcd {
     }
 }
 
-const UNREACHABLE: &str =
-    "upstream connect error or disconnect/reset before headers. reset reason: connection failure";
+/// What Envoy says of a connection that is refused.
+pub const UNREACHABLE: &str =
+    "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
 
 /// What happens by itself.
 enum Step {
