@@ -125,11 +125,13 @@ fn cluster_of(service: &[u8]) -> Option<String> {
 impl Host {
     /// Milliseconds of the monotonic clock: etcd's time.
     fn etcd_ms(&self) -> u64 {
-        self.now / 1_000_000
+        // Another Envoy of the fleet may be a little ahead.
+        (self.now / 1_000_000).max(self.grpc.etcd.borrow().now())
     }
 
     fn with_etcd<R>(&mut self, act: impl FnOnce(&mut Etcd, u64) -> R) -> R {
-        let (etcd, now) = (Rc::clone(&self.grpc.etcd), self.etcd_ms());
+        let etcd = Rc::clone(&self.grpc.etcd);
+        let now = self.etcd_ms();
         let result = act(&mut etcd.borrow_mut(), now);
         self.listen_to_etcd();
         result

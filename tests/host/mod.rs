@@ -16,6 +16,7 @@ pub mod events;
 #[cfg(test)]
 mod facts;
 pub mod faults;
+pub mod fleet;
 pub mod grpc;
 mod guest;
 pub mod hcm;
@@ -72,9 +73,21 @@ impl World {
 
     /// A world with this filter and nothing configured yet. Its order of events is fixed; see [`World::shuffle`].
     pub fn with(filter: Filter, seed: u64, workers: usize) -> Self {
-        state::install(Host::new(filter, seed, workers, FIRST_ID.get()));
+        World::of(Host::new(filter, seed, workers, FIRST_ID.get()))
+    }
+
+    /// The world with this state.
+    fn of(host: Host) -> Self {
+        state::install(host);
         proxy_wasm::set_root_context(guest::create_root);
         World { _here: PhantomData }
+    }
+
+    /// Puts its state aside, so that another world of this thread can go on.
+    fn put_aside(self) -> Host {
+        let host = state::uninstall().expect("a world exists in this thread");
+        std::mem::forget(self);
+        host
     }
 
     /// From now on the seed decides about latencies, the sizes of parts and the order of events that are ready

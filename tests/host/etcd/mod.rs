@@ -281,6 +281,11 @@ impl Etcd {
         let _: CompactionResponse = self.operate(now, "/etcdserverpb.KV/Compact", &request);
     }
 
+    /// Its time.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
     /// The newest revision.
     pub fn revision(&self) -> i64 {
         self.store.revision

@@ -3,6 +3,7 @@
 
 mod calls;
 mod endings;
+mod fleet;
 mod grpc;
 mod lifecycle;
 mod messages;
