@@ -46,9 +46,9 @@ use streams::{Kind, Stream};
 // Those of the etcd whose bytes are in `facts`: as numbers of 64 bits, they have their highest bit.
 const CLUSTER_ID: u64 = 0xd6c1_3cc6_168d_8ef9;
 const MEMBER_ID: u64 = 0xb5ef_f649_8249_35d4;
-/// A stream that asks for a leader is closed when there has been none for so long (measured: 3.8 s).
+/// A stream that asks for a leader is closed when there has been none for so long (measured: 3.8 s, 4.4 s).
 const LEADERLESS_MS: u64 = 3_800;
-/// How long etcd waits for its quorum before it gives a request up.
+/// How long etcd waits for its quorum before it gives a request up (measured: 7.0 s).
 const REQUEST_TIMEOUT_MS: u64 = 7_000;
 /// So much may happen between two looks at the time.
 const STEPS_MAX: usize = 1_000_000;

@@ -5,7 +5,7 @@ use super::messages::*;
 use super::protobuf::Message;
 use super::refusal::Refusal;
 use super::watch::{Watcher, watched};
-use super::{Etcd, StreamId};
+use super::{Etcd, REQUEST_TIMEOUT_MS, StreamId};
 
 /// A stream that a client has opened, or a call under way.
 pub struct Stream {
@@ -78,7 +78,7 @@ impl Etcd {
 
     fn keep_alive(&mut self, stream: StreamId, request: LeaseKeepAliveRequest) {
         if self.leaderless.is_some() {
-            return;
+            return self.end_at(self.now + REQUEST_TIMEOUT_MS, stream, 14, "etcdserver: no leader");
         }
         let ttl = self.store.keep_alive(request.id, self.now).unwrap_or_default();
         let answer = LeaseKeepAliveResponse { header: Some(self.header()), id: request.id, ttl };

@@ -241,14 +241,20 @@ fn without_a_quorum_nothing_is_written_and_streams_that_ask_for_a_leader_end() {
     let mut etcd = Etcd::new();
     let stream = watch(&mut etcd, 0, "a");
     let silent = etcd.open(0, "a", WATCH, &[]);
+    let alive = etcd.open(0, "a", "/etcdserverpb.Lease/LeaseKeepAlive", &[]);
     etcd.lose_quorum(1_000);
+    etcd.message(1_000, alive, &LeaseKeepAliveRequest { id: 7 }.encode());
     let call = etcd.call(1_000, "a", PUT, &put());
     let stale = RangeRequest { key: b"/l/log/j".into(), serializable: true, ..RangeRequest::default() };
     let read = etcd.call(1_000, "a", RANGE, &stale.encode());
     assert_eq!(told(&mut etcd, 4_799, read), ["answer"]);
     assert_eq!(told(&mut etcd, 4_800, stream), ["closed 14"]);
+    let late = etcd.open(5_000, "a", WATCH, &[("hasleader", "true")]);
+    assert_eq!(told(&mut etcd, 5_000, late), ["closed 14"]);
     assert!(told(&mut etcd, 7_999, silent).is_empty());
-    assert_eq!(told(&mut etcd, 8_000, call), ["closed 14"]);
+    let mut all: Vec<_> = etcd.poll(8_000).into_iter().map(|(id, _)| id).collect();
+    all.sort_unstable();
+    assert_eq!(all, [alive, call]);
     etcd.regain_quorum(9_000);
     assert!(etcd.unary(9_000, "a", PUT, &put()).is_ok());
 }
