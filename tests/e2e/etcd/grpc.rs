@@ -53,7 +53,19 @@ impl Client {
         request: &[u8],
         patience: Duration,
     ) -> Result<Vec<u8>, (u32, String)> {
-        let mut stream = self.open(method, &[]);
+        self.call_as(None, method, request, patience)
+    }
+
+    /// The same as the user whom etcd has given this token.
+    pub fn call_as(
+        &mut self,
+        token: Option<&str>,
+        method: &str,
+        request: &[u8],
+        patience: Duration,
+    ) -> Result<Vec<u8>, (u32, String)> {
+        let metadata: Vec<_> = token.iter().map(|token| ("token", *token)).collect();
+        let mut stream = self.open(method, &metadata);
         self.send(&mut stream, request);
         self.close(&mut stream);
         let mut message = None;

@@ -5,6 +5,7 @@ pub mod certificates;
 mod files;
 pub mod fleet;
 pub mod grpc;
+mod permissions;
 pub mod proxy;
 mod stand_itself;
 
