@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::etcd::Etcd;
+use super::grpc::Grpc;
 use super::state::Host;
 use super::stream::ClientState;
 use super::vm::Filter;
@@ -29,7 +30,7 @@ impl Fleet {
     /// So many Envoys with this filter and nothing configured yet. There is one fleet at a time in a thread, and no world
     /// beside it.
     pub fn with(filter: Filter, seed: u64, envoys: usize, workers: usize) -> Fleet {
-        let etcd = Rc::new(RefCell::new(Etcd::new()));
+        let etcd = Rc::new(RefCell::new(Grpc::etcd()));
         let first = FIRST_ID.get();
         let envoy = |at: usize| {
             let mut host =

@@ -49,8 +49,10 @@ pub struct Grpc {
     pub client: String,
     /// The name of its cluster.
     pub cluster: String,
-    /// Whether the cluster has healthy hosts: without, a call fails before anything is sent.
+    /// Whether the cluster has hosts: without, a call fails before anything is sent.
     pub has_hosts: bool,
+    /// After how long without a way to etcd health checks find that no host is healthy; none: there are no checks.
+    pub unhealthy_after: Option<Duration>,
     pub exports: GrpcExports,
     /// The status of the last end, which Envoy goes on telling without its text.
     pub last_status: u32,
@@ -96,10 +98,11 @@ pub enum GrpcStep {
 impl Default for Grpc {
     fn default() -> Self {
         Grpc {
-            etcd: Rc::new(RefCell::new(Etcd::new())),
+            etcd: Rc::new(RefCell::new(Grpc::etcd())),
             client: "gw-a".into(),
             cluster: "etcd".into(),
             has_hosts: true,
+            unhealthy_after: Some(Duration::from_millis(1_500)),
             exports: OF_THE_SDK,
             last_status: 0,
             not_begun: None,
@@ -122,7 +125,24 @@ fn cluster_of(service: &[u8]) -> Option<String> {
     }
 }
 
+impl Grpc {
+    /// An etcd behind a cluster as `envoy/fleet/envoy.yaml` has it.
+    pub fn etcd() -> Etcd {
+        let mut etcd = Etcd::new();
+        etcd.keepalive_ms = Some(13_000);
+        etcd
+    }
+}
+
 impl Host {
+    /// Whether there is a healthy host.
+    fn has_etcd(&self) -> bool {
+        let since = self.grpc.etcd.borrow().unreachable_since(&self.grpc.client);
+        let silent = since.map(|since| Duration::from_millis(self.etcd_ms().saturating_sub(since)));
+        let unhealthy = |after| silent.is_some_and(|silent| silent >= after);
+        self.grpc.has_hosts && !self.grpc.unhealthy_after.is_some_and(unhealthy)
+    }
+
     /// Milliseconds of the monotonic clock: etcd's time.
     fn etcd_ms(&self) -> u64 {
         // Another Envoy of the fleet may be a little ahead.
@@ -199,7 +219,7 @@ impl Host {
             ));
             return Err(Status::InternalFailure);
         };
-        if cluster == self.grpc.cluster && self.grpc.has_hosts {
+        if cluster == self.grpc.cluster && self.has_etcd() {
             return Ok((vm, root));
         }
         let token = self.grpc_token(is_call);

@@ -25,6 +25,9 @@ impl Etcd {
     /// `kill -9`. Streams break, what is on its way is lost, and what is committed is kept.
     pub fn kill(&mut self, now: u64) {
         self.advance(now);
+        if self.up {
+            self.down_since = now;
+        }
         self.up = false;
         self.leaderless = None;
         self.arriving.clear();
@@ -100,17 +103,14 @@ impl Etcd {
     /// A client's connections are reset and refused until [`Self::heal`]. What has not reached it is lost.
     pub fn cut(&mut self, now: u64, client: &str) {
         self.advance(now);
-        self.forget(client);
-        self.link(client).reach = Reach::Up;
-        self.break_streams(|stream| stream == client);
-        self.link(client).reach = Reach::Cut;
+        self.lose_connections(client, Reach::Cut);
     }
 
     /// Nothing comes through to a client or from it until [`Self::heal`], and nothing says so. What was sent meanwhile
     /// arrives then, as TCP has it, unless the connection is [cut](Self::cut) first.
     pub fn black_hole(&mut self, now: u64, client: &str) {
         self.advance(now);
-        self.link(client).reach = Reach::Hole;
+        self.set_reach(client, Reach::Hole);
         let keys: Vec<_> =
             self.leaving.iter().filter(|(_, (to, ..))| to == client).map(|(key, _)| *key).collect();
         for key in keys {
@@ -124,8 +124,8 @@ impl Etcd {
     pub fn heal(&mut self, now: u64, client: &str) {
         self.advance(now);
         let up = self.up;
+        self.set_reach(client, Reach::Up);
         let link = self.link(client);
-        link.reach = Reach::Up;
         let (back, there) = (std::mem::take(&mut link.held), std::mem::take(&mut link.held_back));
         let at = now + link.back_ms;
         for (stream, delivery) in back {
@@ -175,7 +175,7 @@ impl Etcd {
     }
 
     /// What is on its way to a client or from it is lost, but for writes that are late.
-    fn forget(&mut self, client: &str) {
+    pub(super) fn forget(&mut self, client: &str) {
         let late =
             |what: &super::Arriving| matches!(what, super::Arriving::Call { fate: Some(Fate::Late(_)), .. });
         self.arriving.retain(|_, arrival| arrival.client != client || late(&arrival.what));
@@ -197,7 +197,7 @@ impl Etcd {
         self.break_streams(|_| true);
     }
 
-    fn break_streams(&mut self, of: impl Fn(&str) -> bool) {
+    pub(super) fn break_streams(&mut self, of: impl Fn(&str) -> bool) {
         let broken: Vec<_> =
             self.streams.iter().filter(|(_, stream)| of(&stream.client)).map(|(id, _)| *id).collect();
         for stream in broken {

@@ -9,6 +9,8 @@ use super::{Arrival, Arriving, Delivery, Etcd, StreamId, UNREACHABLE};
 #[derive(Default)]
 pub struct Link {
     pub reach: Reach,
+    /// Since when it is as it is.
+    pub since: u64,
     /// How long a message takes to etcd, and back.
     pub there_ms: u64,
     pub back_ms: u64,
@@ -41,6 +43,27 @@ impl Etcd {
 
     pub(super) fn is_reachable(&mut self, client: &str) -> bool {
         self.link(client).reach == Reach::Hole || self.up && self.link(client).reach == Reach::Up
+    }
+
+    /// Since when nothing gets through between a client and etcd; none while it does.
+    pub fn unreachable_since(&self, client: &str) -> Option<u64> {
+        let link = self.links.get(client).filter(|link| link.reach != Reach::Up).map(|link| link.since);
+        let down = (!self.up).then_some(self.down_since);
+        [link, down].into_iter().flatten().min()
+    }
+
+    pub(super) fn set_reach(&mut self, client: &str, reach: Reach) {
+        let now = self.now;
+        let link = self.link(client);
+        (link.reach, link.since) = (reach, now);
+    }
+
+    /// A client loses its connections, and what is on its way to it or from it.
+    pub(super) fn lose_connections(&mut self, client: &str, then: Reach) {
+        self.forget(client);
+        self.set_reach(client, Reach::Up);
+        self.break_streams(|stream| stream == client);
+        self.set_reach(client, then);
     }
 
     /// Something sets out from a client.

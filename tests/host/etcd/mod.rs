@@ -95,6 +95,8 @@ pub struct Snapshot(Store);
 pub struct Etcd {
     now: u64,
     up: bool,
+    /// Since when it is down, while it is.
+    down_since: u64,
     /// Since when too few members are left.
     leaderless: Option<u64>,
     /// The alarm NOSPACE.
@@ -111,6 +113,8 @@ pub struct Etcd {
     last: u64,
     /// Whether the answer to a write goes out before the event. As a rule the event is first (261 times of 300).
     pub answers_first: bool,
+    /// After how long clients notice that nothing comes through their connections (HTTP/2 keepalive); none: never.
+    pub keepalive_ms: Option<u64>,
     /// What a watch that is not permitted has for an id: -1 in etcd 3.4.23, 0 in 3.5.1.
     pub denied_watch_id: i64,
 }
@@ -127,6 +131,7 @@ impl Etcd {
         Etcd {
             now: 0,
             up: true,
+            down_since: 0,
             leaderless: None,
             no_space: false,
             raft_term: 2,
@@ -138,6 +143,7 @@ impl Etcd {
             leaving: BTreeMap::new(),
             last: 0,
             answers_first: false,
+            keepalive_ms: None,
             denied_watch_id: -1,
         }
     }
@@ -331,6 +337,12 @@ impl Etcd {
             let closing = self.streams.iter().find(|(_, stream)| stream.wants_leader);
             steps.extend(closing.map(|(id, _)| (since + LEADERLESS_MS, Step::Leaderless(*id))));
         }
+        if let Some(after) = self.keepalive_ms {
+            let silent = self.links.iter().filter(|(name, link)| {
+                link.reach == Reach::Hole && self.streams.values().any(|stream| stream.client == **name)
+            });
+            steps.extend(silent.map(|(name, link)| (link.since + after, Step::GiveUp(name.clone()))));
+        }
         for (id, stream) in &self.streams {
             steps.extend(stream.behind().map(|at| (at, Step::CatchUp(*id))));
         }
@@ -351,6 +363,7 @@ impl Etcd {
             }
             Step::Leaderless(stream) => self.end(stream, 14, "etcdserver: no leader"),
             Step::CatchUp(stream) => self.catch_up(stream),
+            Step::GiveUp(client) => self.lose_connections(&client, Reach::Hole),
         }
     }
 
@@ -456,6 +469,8 @@ enum Step {
     Expiry(i64),
     CatchUp(StreamId),
     Leaderless(StreamId),
+    /// A client finds that its connections are dead.
+    GiveUp(String),
 }
 
 fn is_write(method: &str) -> bool {

@@ -128,6 +128,25 @@ fn nothing_comes_through_a_black_hole_until_it_is_healed_or_the_connection_given
 }
 
 #[test]
+fn a_client_with_keepalives_notices_a_black_hole() {
+    let mut etcd = Etcd::new();
+    etcd.keepalive_ms = Some(13_000);
+    let (stream, other) = (watch(&mut etcd, 0, "a"), watch(&mut etcd, 0, "b"));
+    assert_eq!(etcd.unreachable_since("a"), None);
+    etcd.black_hole(1_000, "a");
+    etcd.put(1_000, "/l/log/j", "x");
+    assert_eq!(told(&mut etcd, 13_999, other), ["2"]);
+    assert_eq!(told(&mut etcd, 14_000, stream), ["closed 13"]);
+    let later = etcd.open(15_000, "a", WATCH, &[]);
+    assert!(told(&mut etcd, 26_999, later).is_empty());
+    assert_eq!(told(&mut etcd, 27_000, later), ["closed 14"]);
+    etcd.heal(28_000, "a");
+    watch(&mut etcd, 28_000, "a");
+    etcd.kill(29_000);
+    assert_eq!(etcd.unreachable_since("a"), Some(29_000));
+}
+
+#[test]
 fn an_etcd_that_dies_behind_a_black_hole_is_not_heard_of() {
     let mut etcd = Etcd::new();
     let stream = watch(&mut etcd, 0, "a");

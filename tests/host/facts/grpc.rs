@@ -49,6 +49,24 @@ fn a_call_that_fails_says_why() {
     assert_eq!(world.send(0, Request::get("/put")).text(), "InternalFailure");
 }
 
+/// As the cluster is set up in `envoy/fleet/envoy.yaml`.
+#[test]
+fn health_checks_and_keepalives_find_what_is_silent() {
+    let mut world = world("tick watch tidy");
+    told(&mut world, SOON);
+    world.etcd(|etcd, now| etcd.black_hole(now, "gw-a"));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.send(0, Request::get("/put")).text(), "InternalFailure", "no host is healthy");
+    assert_eq!(count(&told(&mut world, Duration::from_secs(10)), "trailers 0"), 0);
+    assert_eq!(count(&told(&mut world, Duration::from_secs(2)), "trailers 0"), 3);
+    world.etcd(|etcd, now| etcd.heal(now, "gw-a"));
+    assert_eq!(world.send(0, Request::get("/put")).text(), "0 true ");
+    world.look(|h| h.grpc.unhealthy_after = None);
+    world.etcd(|etcd, now| etcd.kill(now));
+    world.pass(Duration::from_secs(2));
+    assert!(world.send(0, Request::get("/put")).text().starts_with("14 true upstream connect error"));
+}
+
 #[test]
 fn what_a_callback_is_told() {
     let mut world = world("{}");
