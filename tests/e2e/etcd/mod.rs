@@ -23,6 +23,9 @@ use super::process::watch;
 use certificates::Certificates;
 use grpc::Client;
 
+use crate::host::etcd::messages::{WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::host::etcd::protobuf::Message;
+
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 /// How long it may take to come up, on a machine that others use as well.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -188,6 +191,26 @@ impl RealEtcd {
     /// Empty when there is none.
     pub fn get(&self, key: &str) -> String {
         self.ctl(&["get", key, "--print-value-only"])
+    }
+
+    /// What a key has held since a revision, with revisions. (Without TLS.)
+    pub fn history(&self, key: &str, since: i64) -> Vec<(i64, String)> {
+        let mut client = Client::connect(self.address(0)).expect("etcd answers");
+        let mut stream = client.open("/etcdserverpb.Watch/Watch", &[]);
+        let create =
+            WatchCreateRequest { key: key.into(), start_revision: since, ..WatchCreateRequest::default() };
+        client.send(&mut stream, &WatchRequest { create: Some(create), ..WatchRequest::default() }.encode());
+        let mut held = Vec::new();
+        // A watch of the past is told of it within a tenth of a second.
+        while let Some(told) = client.next(&stream, Duration::from_millis(500)) {
+            let events = told.read::<WatchResponse>().events.into_iter().filter(|event| event.kind == 0);
+            held.extend(
+                events
+                    .filter_map(|event| event.kv)
+                    .map(|kv| (kv.mod_revision, String::from_utf8_lossy(&kv.value).into_owned())),
+            );
+        }
+        held
     }
 
     pub fn compact(&self, revision: i64) {

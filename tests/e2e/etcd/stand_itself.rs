@@ -73,6 +73,7 @@ fn watches_are_counted_and_what_is_compacted_is_gone() {
         etcd.put("/l/log/j", value);
     }
     let mut client = Client::connect(etcd.address(0)).unwrap();
+    assert_eq!(etcd.history("/l/log/j", 3), [(3, "two".to_owned()), (4, "three".to_owned())]);
     assert_eq!(etcd.watchers(0), 0);
     let stream = watch(&mut client, 2);
     assert_eq!(told(&mut client, &stream, SOON), values(&["one", "two", "three"]));

@@ -274,6 +274,14 @@ impl Etcd {
         self.store.now(&Keys::with_prefix(prefix))
     }
 
+    /// What a key has held since the last compaction, with revisions.
+    pub fn history(&mut self, now: u64, key: &str) -> Vec<(i64, Vec<u8>)> {
+        self.advance(now);
+        let puts =
+            self.store.history.iter().filter(|event| event.kind == 0).filter_map(|event| event.kv.as_ref());
+        puts.filter(|kv| kv.key == key.as_bytes()).map(|kv| (kv.mod_revision, kv.value.clone())).collect()
+    }
+
     /// `etcdctl del`; how many there were.
     pub fn delete(&mut self, now: u64, key: &str) -> i64 {
         let request = DeleteRangeRequest { key: key.into(), range_end: Vec::new() };

@@ -248,6 +248,8 @@ fn a_backup_brings_its_revision_back_or_hides_what_is_lost() {
     etcd.restore(1, &backup);
     assert_eq!(etcd.revision(), 2);
     assert_eq!(etcd.put(1, "/l/log/j", "again"), 3);
+    let held = [(2, b"x".to_vec()), (3, b"again".to_vec())];
+    assert_eq!(etcd.history(1, "/l/log/j"), held);
     etcd.restore_raised(2, &backup, 1_000);
     assert_eq!((etcd.revision(), etcd.get(2, "/l/log/j").unwrap().mod_revision), (1_002, 2));
     let past = RangeRequest { key: b"/l/log/j".into(), revision: 2, ..RangeRequest::default() }.encode();
