@@ -66,6 +66,7 @@ mod json;
 pub mod mutants;
 pub mod outcome;
 pub mod policy;
+pub mod protobuf;
 mod sorting;
 pub mod store;
 pub mod time;

@@ -3,6 +3,7 @@
 //! `google.protobuf.Struct`, as JSON.
 
 use crate::json::Json;
+use crate::protobuf::{Fields, Wire};
 
 /// How deep structs may lie in each other. Beyond it the metadata of a route count as none, and a whole configuration is
 /// refused.
@@ -17,9 +18,9 @@ pub(super) fn filter_metadata(message: &[u8], name: &str) -> Option<Json> {
 /// A message that is a `google.protobuf.Struct` with something in it, and nothing else. No text in JSON is one: its first
 /// entry would have to be as long as an opening brace is, and its name to begin behind a line feed within that brace.
 pub(super) fn message(message: &[u8]) -> Option<Json> {
-    let mut fields = Fields(message);
+    let mut fields = Fields::of(message);
     let are_entries = fields.by_ref().all(|(number, value)| number == 1 && value.bytes().is_some());
-    if !are_entries || !fields.0.is_empty() {
+    if !are_entries || !fields.is_whole() {
         return None;
     }
     structure(message, DEPTH_MAX).filter(|value| *value != Json::Object(Vec::new()))
@@ -50,14 +51,14 @@ fn structure(message: &[u8], depth: u8) -> Option<Json> {
 /// `google.protobuf.Value`. Of a oneof the last one counts.
 fn json(message: &[u8], depth: u8) -> Option<Json> {
     let depth = depth.checked_sub(1)?;
-    match Fields(message).last()? {
+    match Fields::of(message).last()? {
         (1, Wire::Number(_)) => Some(Json::Null),
         (2, Wire::Number(bits)) => Some(Json::Number(f64::from_bits(bits))),
         (3, Wire::Bytes(text)) => String::from_utf8(text.to_vec()).ok().map(Json::Text),
         (4, Wire::Number(value)) => Some(Json::Bool(value != 0)),
         (5, Wire::Bytes(value)) => structure(value, depth),
         (6, Wire::Bytes(list)) => {
-            let values = Fields(list).filter_map(|(number, value)| value.bytes().filter(|_| number == 1));
+            let values = Fields::of(list).filter_map(|(number, value)| value.bytes().filter(|_| number == 1));
             values.map(|value| json(value, depth)).collect::<Option<_>>().map(Json::List)
         }
         _ => None,
@@ -66,71 +67,13 @@ fn json(message: &[u8], depth: u8) -> Option<Json> {
 
 /// The entries of a map field whose values are messages.
 fn entries(message: &[u8], number: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let entries = Fields(message).filter_map(move |(of, entry)| entry.bytes().filter(|_| of == number));
+    let entries = Fields::of(message).filter_map(move |(of, entry)| entry.bytes().filter(|_| of == number));
     entries.map(|entry| {
-        let last =
-            |number| Fields(entry).filter_map(|(of, value)| value.bytes().filter(|_| of == number)).last();
+        let last = |number| {
+            Fields::of(entry).filter_map(|(of, value)| value.bytes().filter(|_| of == number)).last()
+        };
         (last(1).unwrap_or_default(), last(2).unwrap_or_default())
     })
-}
-
-/// The value of a field on the wire.
-#[derive(Clone, Copy)]
-enum Wire<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Wire<'a> {
-    fn bytes(self) -> Option<&'a [u8]> {
-        match self {
-            Wire::Bytes(bytes) => Some(bytes),
-            Wire::Number(_) => None,
-        }
-    }
-}
-
-/// The fields of a message, up to what is none.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = (u64, Wire<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let tag = self.varint()?;
-        let value = match tag & 7 {
-            0 => Wire::Number(self.varint()?),
-            1 => Wire::Number(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
-            2 => {
-                let len = self.varint()?;
-                Wire::Bytes(self.take(usize::try_from(len).ok()?)?)
-            }
-            5 => Wire::Number(u32::from_le_bytes(self.take(4)?.try_into().ok()?).into()),
-            _ => return None,
-        };
-        Some((tag >> 3, value))
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
 }
 
 #[cfg(test)]
