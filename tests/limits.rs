@@ -26,6 +26,7 @@ const BEYOND_OPTIONS: &[(&str, &str)] = &[
     ("collapse.refresh_concurrency_max", "what is stale is served without being refreshed until there is room"),
     ("admin.body_bytes_max", "the command is refused with a 413"),
     ("admin.selectors_max", "the command is refused with a 400"),
+    ("fleet.replay_max", "everything that is stored is invalidated as `fleet.history_lost` says"),
 ];
 
 /// A bound of the code.

@@ -9,6 +9,7 @@ mod credentials;
 mod discreet;
 mod error;
 mod extension;
+mod fleet;
 mod index;
 mod matcher;
 mod metadata;
@@ -34,6 +35,7 @@ mod warnings;
 pub use admin::{AdminConfig, Scope, Strangers, Token};
 pub use credentials::{Credential, Credentials, is_known_credential};
 pub use error::ConfigError;
+pub use fleet::{Acknowledge, FleetConfig, HistoryLost, Role, Share, WhenLagging};
 pub use metadata::subset;
 pub use mutation::Mutation;
 pub use network::Network;
@@ -78,6 +80,8 @@ pub struct Config {
     /// How many invalidations answers to unsafe methods (RFC 9111 §4.4) write on one worker; those of a rule are
     /// counted by themselves.
     pub unsafe_methods: Rate,
+    /// How invalidations reach other Envoys.
+    pub fleet: FleetConfig,
     /// The response header field `Cache-Status`.
     pub cache_status: CacheStatusHeader,
     /// Whether routes may have a rule of their own in their metadata.
@@ -188,6 +192,7 @@ impl Config {
             object.section("breaker", |object| config.breaker.read(object))?;
             object.section("admin", |object| config.admin.read(object))?;
             object.section("unsafe_methods", |object| config.unsafe_methods.read(object))?;
+            object.section("fleet", |object| config.fleet.read(object))?;
             object.field("route_metadata", &mut config.route_metadata, boolean)?;
             options.read(object)?;
             object.field("rules", &mut rules, |at| rules::read(at, &config.store))
@@ -213,6 +218,7 @@ impl Default for Config {
             breaker: BreakerConfig::default(),
             admin: AdminConfig::default(),
             unsafe_methods: Rate::default(),
+            fleet: FleetConfig::default(),
             cache_status: CacheStatusHeader::default(),
             route_metadata: false,
             direction: None,

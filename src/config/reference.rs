@@ -334,6 +334,57 @@ pub const REFERENCE: &[Row] = &[
          host. No host is touched that had no such request."),
     top("unsafe_methods.burst", "1 to 1000000", "1000", "100",
         "How many of them at once."),
+
+    top("fleet.name", "letters, digits, `-_.`, or `null`", "null", r#""prod""#,
+        "The fleet that this Envoy belongs to: Envoys of one name share their invalidations through etcd. Without one \
+         an invalidation holds in this process alone. See the page on fleets."),
+    top("fleet.member", "letters, digits, `-_.`, or `null`", "null", r#""gw-a""#,
+        "How this Envoy is called in records and answers that others see. Unless configured, Envoy's `node.id`."),
+    top("fleet.cluster", "text", r#""etcd""#, r#""etcd_log""#,
+        "The Envoy cluster of etcd, with HTTP/2."),
+    top("fleet.prefix", "text that ends in `/`", r#""/larder/""#, r#""/caches/""#,
+        "What the keys in etcd begin with; the name of the fleet and a `/` follow."),
+    top("fleet.acknowledge", "`fleet`, `local`, `everywhere`", r#""fleet""#, r#""local""#,
+        "When a command is answered, unless it says so itself (`acknowledge`). `fleet`: when etcd has committed it, else 503. \
+         `local`: when it holds on this Envoy; it is lost to the others if this process ends before it was sent. \
+         `everywhere`: when every living member has applied it (needs `fleet.members`), else 202 with the names of those \
+         that have not."),
+    top("fleet.acknowledge_timeout", "duration, 100ms to 1m", r#""2s""#, r#""500ms""#,
+        "How long a command waits for etcd. Beyond it: 503 with `Retry-After`; the command holds on this Envoy, reaches \
+         the others when etcd is back, and may be repeated."),
+    top("fleet.everywhere_timeout", "duration, 100ms to 1m", r#""10s""#, r#""3s""#,
+        "How long a command waits for all members with `everywhere`. Beyond it: 202, with who is missing."),
+    top("fleet.members", "boolean", "false", "true",
+        "Whether this Envoy lists itself in etcd under a lease, with what it has applied: for `everywhere`, and to be seen \
+         (`GET fleet`). Its user in etcd needs to write `m/` then."),
+    top("fleet.max_lag", "duration, 3s to 10m", r#""30s""#, r#""5s""#,
+        "How long after a purge was committed its responses may still be served here, whatever happens to etcd, to the network \
+         or to this Envoy. So long after it has last heard of etcd, `when_lagging` applies."),
+    top("fleet.when_lagging", "`serve`, `stale`, `revalidate`, `bypass`", r#""revalidate""#, r#""bypass""#,
+        "What becomes of stored responses then. `revalidate`: one that was fetched or validated longer than `max_lag` ago \
+         is validated before it is used, which costs the origin one request for each URL and `max_lag` at most. `stale`: \
+         the same counts as soft purged since then. `bypass`: each use asks the origin. `serve`: nothing changes, and \
+         purges may be missed for as long."),
+    top("fleet.history_lost", "`revalidate`, `hard`", r#""revalidate""#, r#""hard""#,
+        "What becomes of everything stored where it cannot be known which purges were missed: etcd was wiped, restored, or \
+         compacted while this Envoy was away. `hard` where the origin's validators cannot be trusted."),
+    top("fleet.share", "list of `admin`, `mutation-rule`, `cache-group`, `unsafe-method`", r#"["admin", "mutation-rule", "cache-group"]"#, r#"["admin"]"#,
+        "Which invalidations travel: commands, rules with `invalidates`, `Cache-Group-Invalidation`, and the targets of \
+         unsafe requests (RFC 9111 §4.4), which clients can cause at will."),
+    top("fleet.share_rate.per_minute", "1 to 1000000", "600", "60",
+        "How many invalidations that clients' requests cause travel in a minute from each worker. What is beyond is gathered, \
+         and travels as a few records that cover it all."),
+    top("fleet.share_rate.burst", "1 to 1000000", "100", "10",
+        "How many of them at once."),
+    top("fleet.apply_rate.per_minute", "1 to 1000000", "60000", "600",
+        "How many records of others are written to the journal one by one in a minute. What is beyond becomes one \
+         invalidation of everything."),
+    top("fleet.apply_rate.burst", "1 to 1000000", "5000", "100",
+        "How many of them at once."),
+    top("fleet.replay_max", "1 to 8192", "8192", "100",
+        "How many batches may have been missed and are read one by one. Beyond it `history_lost` applies."),
+    top("fleet.role", "`member`, `reader`", r#""member""#, r#""reader""#,
+        "`reader`: this Envoy hears of invalidations and writes nothing, for a user of etcd that may only read."),
 ];
 
 /// The table in Markdown, as the README shows it, with a line break at the end.

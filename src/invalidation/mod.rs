@@ -31,6 +31,7 @@ pub use work::{CALLBACK_WORK_MAX, Pace, TICK_WORK_MAX, VERDICT_WORK_MAX, Work};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Share;
 use crate::time::Timestamp;
 
 /// The longest encoded record in bytes. Beyond it a command is refused with a 400, and what others cause is written as an
@@ -89,8 +90,13 @@ pub enum Source {
     MutationRule,
     /// `Cache-Group-Invalidation` (RFC 9875 §3).
     CacheGroup,
-    /// Another Larder of the fleet.
-    Fleet,
+    /// Another Envoy of the fleet.
+    Fleet {
+        /// The revision of its log.
+        revision: u64,
+        /// Who gave it, in the words of whoever shared it.
+        by: String,
+    },
     /// A record that could not be read.
     Unreadable,
     /// A wall clock that was set back.
@@ -123,6 +129,19 @@ impl Mode {
 }
 
 impl Source {
+    /// As what it travels to the other Envoys of a fleet; none for what never does.
+    #[must_use]
+    pub const fn share(&self) -> Option<Share> {
+        match self {
+            Source::Admin { .. } => Some(Share::Admin),
+            Source::MutationRule => Some(Share::MutationRule),
+            Source::CacheGroup => Some(Share::CacheGroup),
+            Source::UnsafeMethod => Some(Share::UnsafeMethod),
+            // What came from the fleet would go round for ever; a clock is each Envoy's own.
+            Source::Fleet { .. } | Source::Unreadable | Source::Clock => None,
+        }
+    }
+
     /// The kind of source in one word.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -131,7 +150,7 @@ impl Source {
             Source::UnsafeMethod => "unsafe-method",
             Source::MutationRule => "mutation-rule",
             Source::CacheGroup => "cache-group",
-            Source::Fleet => "fleet",
+            Source::Fleet { .. } => "fleet",
             Source::Unreadable => "unreadable",
             Source::Clock => "clock",
         }

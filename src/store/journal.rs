@@ -7,13 +7,17 @@
 //! newest position of a hard record that was ever forgotten, so that forgetting makes older responses stale or
 //! gone, never fresh (protocol §1.3 and §1.4).
 
+mod fleet;
 mod heal;
 mod segment;
 mod tail;
 
+pub use fleet::{Applied, Joined, Unshipped};
+pub use segment::LogPosition;
 pub use tail::Covering;
 
 use core::cell::Cell;
+use core::convert::Infallible;
 
 use segment::{Segment, UNNAMED, key};
 
@@ -42,6 +46,8 @@ pub struct Mirror {
     floor: u64,
     hard_below: u64,
     newest_hard: u64,
+    /// Where the logs of fleets stood in the newest segment that was read.
+    logs: Vec<LogPosition>,
     index: Index,
     records_max: usize,
     secret: (u64, u64),
@@ -82,6 +88,7 @@ impl Mirror {
             floor: 0,
             hard_below: 0,
             newest_hard: 0,
+            logs: Vec::new(),
             index: Index::with_secret(records_max, secret),
             records_max,
             secret,
@@ -174,6 +181,7 @@ impl Mirror {
                 continue;
             }
             self.index(&segment);
+            self.logs.clone_from(&segment.logs);
             if !segment.is_full() {
                 return synced;
             }
@@ -213,7 +221,23 @@ impl Mirror {
         nonce: u64,
     ) -> Result<u64, Busy> {
         let record = encode(invalidation);
-        let (mut cur, mut hard_below) = (self.cur, self.hard_below);
+        self.extend(data, nonce, |tail| {
+            tail.records.push(&record);
+            Ok(tail.end())
+        })
+        .map(|written| written.unwrap_or_else(|never: Infallible| match never {}))
+        .or_else(|busy| if mutated(Mutant::AcknowledgesWhatFailed) { Ok(self.head + 1) } else { Err(busy) })
+    }
+
+    /// Changes the segment where the journal ends by one compare-and-set, and the epoch with it. `change` may leave it as it
+    /// is, by an error of its own; it is asked anew where another was faster.
+    fn extend<T, E>(
+        &self,
+        data: &impl SharedData,
+        nonce: u64,
+        mut change: impl FnMut(&mut Segment) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Busy> {
+        let (mut cur, mut hard_below, mut logs) = (self.cur, self.hard_below, self.logs.clone());
         let mut tries = 0;
         // Walking to the end of the ring is not a try, but it is bounded as well.
         for _ in 0..sizes().segments + 4 + 2 * TRIES as u64 {
@@ -226,13 +250,17 @@ impl Mirror {
                 }
                 Some(s) if s.no == cur && s.is_full() => {
                     hard_below = hard_below.max(s.hard_below);
+                    logs = s.logs;
                     cur += 1;
                     continue;
                 }
                 Some(s) if s.no == cur => s,
-                old => Segment::after(old, cur, hard_below, self.nonce.unwrap_or(nonce)),
+                old => Segment::after(old, cur, hard_below, logs.clone(), self.nonce.unwrap_or(nonce)),
             };
-            next.records.push(&record);
+            let changed = match change(&mut next) {
+                Ok(changed) => changed,
+                Err(left) => return Ok(Err(left)),
+            };
             if mutated(Mutant::AdvancesEpochFirst) {
                 data.advance_epoch();
             }
@@ -240,14 +268,14 @@ impl Mirror {
                 if !mutated(Mutant::AdvancesEpochFirst) {
                     data.advance_epoch();
                 }
-                return Ok((cur - 1) * sizes().records + next.records.len() as u64);
+                return Ok(Ok(changed));
             }
             tries += 1;
             if tries == 2 * TRIES {
                 break;
             }
         }
-        if mutated(Mutant::AcknowledgesWhatFailed) { Ok(self.head + 1) } else { Err(Busy) }
+        Err(Busy)
     }
 
     fn is_another_journal(&self, found: Option<&Segment>) -> bool {

@@ -443,7 +443,7 @@ impl<'a> Stage<'a> {
                     mode: if hard { Mode::Hard } else { Mode::Soft },
                     selector: Selector::Uri(self.asked(99, key).uri()),
                     issued_at: self.now().wall,
-                    source: Source::Fleet,
+                    source: Source::CacheGroup,
                     reason: None,
                 };
                 self.begin(worker, choice, move |cache, hands, outcomes| {

@@ -27,12 +27,15 @@ impl Mirror {
         let after = Segment::read(data, no + 1)?.segment;
         let nonce = before.as_ref().or(after.as_ref()).map(|segment| segment.nonce).or(self.nonce);
         let damaged = number(no, before.as_ref(), after.as_ref())?;
-        let healed = Segment {
-            nonce: nonce.unwrap_or(UNNAMED),
-            no: damaged,
-            hard_below: 0,
-            records: Records::unreadable(RECORDS),
-        };
+        // Where the fleet's log stood was as in the one before, or further: at worst its records are applied again.
+        let logs =
+            before.filter(|before| before.no + 1 == damaged).map_or_else(Vec::new, |before| before.logs);
+        let mut records = Records::unreadable(RECORDS);
+        if !logs.is_empty() {
+            // Among the records may have been some that the fleet has not heard of.
+            records.share_all();
+        }
+        let healed = Segment { nonce: nonce.unwrap_or(UNNAMED), no: damaged, hard_below: 0, logs, records };
         if data.compare_and_set(&key(no), &healed.encode(), cas) {
             data.advance_epoch();
             self.healed.set(self.healed.get() + 1);
