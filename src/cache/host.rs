@@ -28,6 +28,12 @@ pub trait Host: SharedData + Metrics {
     fn wrong_routes(&self) -> Vec<(String, String)> {
         Vec::new()
     }
+    /// How Envoy's configuration calls this Envoy (`node.id`).
+    fn node(&self) -> Option<String> {
+        None
+    }
+    /// Tells the worker that ships to the fleet's log that there is something to ship. A hint.
+    fn wake_fleet(&self) {}
     /// Who is on the other end of the connection of the stream that the host is asking about.
     fn peer(&self) -> Peer;
 }

@@ -254,11 +254,15 @@ impl<H: Host> Inspection<'_, H> {
 
     fn found(&self, ask: &CacheRequest, place: Place, seen: Option<Seen>, missing: ForwardReason) -> Found {
         let turn = self.turn;
-        let seen = seen.map(|seen| Seen { verdict: self.storage.verdict_for(&seen.entry, ask), ..seen });
+        let seen =
+            seen.map(|seen| Seen { verdict: self.storage.verdict_for(&seen.entry, ask, turn.now), ..seen });
         let forward = match seen.as_ref().map(|seen| (invalidated(seen.verdict), seen.response())) {
             Some((Some(invalidated), Some(response))) => {
                 match reuse(&response.stored, &ask.request, &ask.options, invalidated, turn.now.wall) {
-                    Reuse::Validate(reason) => Some(reason),
+                    Reuse::Validate(reason) => {
+                        let because = |seen: &Seen| self.storage.validated_because(reason, &seen.entry, ask);
+                        Some(seen.as_ref().map_or(reason, because))
+                    }
                     Reuse::Fresh { .. } | Reuse::Stale { .. } => None,
                 }
             }

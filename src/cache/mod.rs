@@ -65,8 +65,9 @@ use crate::config::Config;
 use crate::in_flight::InFlight;
 use crate::invalidation::Invalidation;
 use crate::outcome::metrics::{Counter, Gauge};
-use crate::store::journal::{Busy, Synced};
+use crate::store::journal::{Busy, Mirror, Synced};
 use crate::store::workers;
+use crate::time::Monotonic;
 use crate::turn::Turn;
 use captures::Captures;
 use fetches::Fetches;
@@ -219,7 +220,36 @@ impl Cache {
     /// # Errors
     /// [`Busy`] when it could not be written; it does not hold then, anywhere.
     pub fn invalidate(&mut self, host: &impl Host, invalidation: &Invalidation) -> Result<u64, Busy> {
-        let written = if self.sync(host) { self.storage.append(host, invalidation) } else { Err(Busy) };
+        let shares = self.config.fleet.shares(invalidation.source.share());
+        self.write_invalidation(host, invalidation, shares)
+    }
+
+    /// The same for one that the other Envoys of the fleet do not hear of.
+    ///
+    /// # Errors
+    /// [`Busy`] when it could not be written.
+    pub fn invalidate_here(&mut self, host: &impl Host, invalidation: &Invalidation) -> Result<u64, Busy> {
+        self.write_invalidation(host, invalidation, false)
+    }
+
+    /// The journal, brought up to date, for what the fleet does with it; none when it cannot be read.
+    pub fn journal(&mut self, host: &impl Host) -> Option<&Mirror> {
+        self.sync(host).then(|| self.storage.journal.mirror())
+    }
+
+    /// The fleet was last heard of at this time.
+    pub fn set_contact(&mut self, contact: Option<Monotonic>) {
+        self.storage.set_contact(contact);
+    }
+
+    fn write_invalidation(
+        &mut self,
+        host: &impl Host,
+        invalidation: &Invalidation,
+        shares: bool,
+    ) -> Result<u64, Busy> {
+        let written =
+            if self.sync(host) { self.storage.append(host, invalidation, shares) } else { Err(Busy) };
         host.count(match written {
             Ok(_) => Counter::Invalidation(invalidation.mode),
             Err(Busy) => Counter::InvalidationRefused,

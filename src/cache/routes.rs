@@ -199,7 +199,7 @@ fn certain_route(
     number: u32,
 ) -> Option<LearnedRoute> {
     let entry = miss.best.entry.as_ref()?;
-    let purged_at = match storage.verdict_for(entry, miss.ask) {
+    let purged_at = match storage.verdict_for(entry, miss.ask, turn.now) {
         Verdict::Valid => None,
         Verdict::Soft { at } => Some(at),
         Verdict::Revalidate | Verdict::Hard => return None,

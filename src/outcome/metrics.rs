@@ -2,7 +2,7 @@
 //!
 //! Envoy shows them as `wasmcustom.<name>`; they are sums over all workers.
 
-use super::{Forward, ForwardReason, Local, NotStored, Outcome, StaleReason};
+use super::{Forward, ForwardReason, JoinReason, Local, NotStored, Outcome, StaleReason};
 use crate::invalidation::Mode;
 
 /// Where counters are counted.
@@ -154,6 +154,24 @@ counters! {
 
         Unauthorised => "admin_unauthorized", "commands",
             "Commands with a token that is not known.";
+
+        FleetPublished => "fleet_published", "invalidations",
+            "Invalidations of this Envoy that the fleet has: etcd has committed them.";
+
+        FleetPublishFailed => "fleet_publish_failed", "batches",
+            "Batches that etcd did not take, or did not answer in time; they are sent again.";
+
+        FleetApplied => "fleet_applied", "batches",
+            "Batches of others whose invalidations are in the journal.";
+
+        FleetCoarsened => "fleet_coarsened", "batches",
+            "Batches beyond `fleet.apply_rate`, which became an invalidation of everything.";
+
+        FleetUnreadable => "fleet_unreadable", "batches",
+            "Batches of which something was not understood; what was not covers more than it may say.";
+
+        FleetReconnect => "fleet_reconnects", "times",
+            "How often the way to etcd was lost, or etcd has refused something.";
     }
 
     families {
@@ -172,6 +190,9 @@ counters! {
         FetchNotStored(NotStored) in NotStored::ALL => "fetches_not_stored", "fetches",
             "Fetches that others might have waited for and whose response was not stored, for this reason: one for a fetch, \
              however many waited, and refreshes too.";
+
+        FleetJoined(JoinReason) in JoinReason::ALL => "fleet_joined", "times",
+            "How often everything that is stored was invalidated because purges may have been missed, for this reason.";
 
         Invalidation(Mode) in Mode::ALL => "invalidations", "invalidations",
             "Invalidations that were written to the journal, of this mode.";
@@ -278,6 +299,18 @@ gauges! {
 
     InFlightBytes => "in_flight_bytes", "bytes",
         "The bytes that requests and responses under way hold.";
+
+    FleetRevision => "fleet_revision", "revisions",
+        "Everything up to this revision of the fleet's log is in the journal.";
+
+    FleetLag => "fleet_lag_ms", "milliseconds",
+        "How long ago etcd was asked a question whose answer said that no purge was missed.";
+
+    FleetMembers => "fleet_members", "Envoys",
+        "The members that are listed in etcd (`fleet.members`).";
+
+    FleetUnshipped => "fleet_unshipped", "positions",
+        "How far the fleet is behind this Envoy's journal.";
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub mod metrics;
 pub mod reasons;
 pub mod reference;
 
-pub use reasons::{Bypass, ForwardReason, Local, NotStored, Reason, StaleReason};
+pub use reasons::{Bypass, ForwardReason, JoinReason, Local, NotStored, Reason, StaleReason};
 
 /// How a request was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]

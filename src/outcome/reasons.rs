@@ -196,6 +196,11 @@ reasons! {
         "What is stored was invalidated and is validated before it is used.",
         "Nothing: the next request finds what this one brings.";
 
+    /// Etcd was not heard of for longer than `fleet.max_lag`.
+    "stale" Lagging => "lagging", "RFC 9111 §4.2.4",
+        "Etcd has not been heard of for longer than fleet.max_lag, so a purge of it may have been missed.",
+        "See fleet on the admin route for what is wrong with etcd or the way to it; fleet.when_lagging says what is done.";
+
     /// Only a part of the representation is stored.
     "partial" Partial => "partial", "RFC 9111 §3.3",
         "Only another part of the representation is stored.",
@@ -214,6 +219,46 @@ impl ForwardReason {
         let word = self.as_str();
         (word != self.fwd()).then_some(word)
     }
+}
+
+reasons! {
+    /// Why an Envoy of a fleet has begun anew with its log, and invalidated everything that is stored.
+    JoinReason:
+
+    /// It has started, or shared data was lost.
+    Start => "start", "",
+        "This Envoy has begun.",
+        "";
+
+    /// The log was compacted while it was away, and something was missed.
+    Compacted => "compacted", "",
+        "Etcd has compacted what was missed.",
+        "Lengthen etcd's --auto-compaction-retention, if it happens again.";
+
+    /// More was missed than is read one by one.
+    Behind => "behind", "",
+        "More batches were missed than fleet.replay_max.",
+        "See why this Envoy was away for so long.";
+
+    /// The history is another one.
+    Wiped => "wiped", "",
+        "Etcd holds another history: it was wiped, or this is another etcd.",
+        "";
+
+    /// The history lacks records that are known here.
+    Rewound => "rewound", "",
+        "The history lacks records that are known here: a backup was restored.",
+        "";
+
+    /// Somebody has given the history another name, or deleted it.
+    Flushed => "flushed", "",
+        "Somebody has written or deleted the keys of the log, or another Envoy has found it rewound.",
+        "";
+
+    /// A batch did not come.
+    Gap => "gap", "",
+        "Etcd did not deliver a batch.",
+        "Report it: no etcd should.";
 }
 
 reasons! {

@@ -43,6 +43,9 @@ const WRONG_ROUTES_MAX: usize = 16;
 /// For how long: a route that is still there is read each second while it is used.
 const WRONG_FOR: Duration = Duration::from_secs(60);
 
+/// The name of the queue of whoever ships to the fleet's log.
+pub const FLEET_QUEUE: &str = "fleet";
+
 /// What both clocks say.
 #[must_use]
 pub fn now() -> Now {
@@ -103,9 +106,13 @@ impl ProxyHost {
             Gauge::JournalEpoch => self.epoch(),
             Gauge::Bytes => self.bytes(),
             Gauge::Entries => self.entries(),
-            Gauge::BreakersOpen | Gauge::WorkerBytes | Gauge::InFlightBytes => {
-                u64::try_from(sum::read(self, &shown(gauge))).unwrap_or(0)
-            }
+            Gauge::BreakersOpen
+            | Gauge::WorkerBytes
+            | Gauge::InFlightBytes
+            | Gauge::FleetRevision
+            | Gauge::FleetLag
+            | Gauge::FleetMembers
+            | Gauge::FleetUnshipped => u64::try_from(sum::read(self, &shown(gauge))).unwrap_or(0),
         }
     }
 
@@ -261,6 +268,17 @@ impl Metrics for ProxyHost {
 }
 
 impl cache::Host for ProxyHost {
+    fn node(&self) -> Option<String> {
+        abi::property("node\0id").and_then(|id| String::from_utf8(id).ok()).filter(|id| !id.is_empty())
+    }
+
+    fn wake_fleet(&self) {
+        // Not kept: which queue it is stays, but it is there only from the first holder of the lease on.
+        if let Some(queue) = abi::resolve_queue(FLEET_QUEUE) {
+            abi::enqueue(queue, &[]);
+        }
+    }
+
     fn sent(&self, stream: StreamId) -> Option<Fields> {
         let sent = abi::set_effective_context(stream).then(|| abi::map(abi::Map::Request)).flatten()?;
         Some(Fields::from_wire(sent)).filter(|sent| !sent.is_empty())

@@ -99,8 +99,18 @@ impl JournalView {
         host: &impl StoreHost,
         invalidation: &Invalidation,
         name: u64,
+        shares: bool,
     ) -> Result<u64, Busy> {
-        self.mirror.append(host, invalidation, name)
+        if shares {
+            self.mirror.append_shared(host, invalidation, name)
+        } else {
+            self.mirror.append(host, invalidation, name)
+        }
+    }
+
+    /// The journal itself, for the fleet: as far as it has been read.
+    pub(in crate::cache) fn mirror(&self) -> &Mirror {
+        &self.mirror
     }
 
     /// The verdict on an entry, remembered until the head moves.

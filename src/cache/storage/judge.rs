@@ -35,7 +35,7 @@ pub(super) enum Judged {
 
 impl Storage {
     pub(super) fn judge(&self, turn: Turn<'_, impl Host>, entry: &Entry, ask: &CacheRequest) -> Judged {
-        let verdict = self.verdict_for(entry, ask);
+        let verdict = self.verdict_for(entry, ask, turn.now);
         match (&entry.record.content, invalidated(verdict)) {
             (_, None) => Judged::Purged,
             (Content::Variants(_), Some(_)) => Judged::Nominated,
@@ -48,6 +48,8 @@ impl Storage {
                     judged
                 } else if self.route_check.took_another_route(turn, entry, response, ask) {
                     Judged::OfAnother(ForwardReason::RouteMiss)
+                } else if let Judged::Unusable(reason) = judged {
+                    Judged::Unusable(self.validated_because(reason, entry, ask))
                 } else {
                     judged
                 }

@@ -8,6 +8,7 @@ mod direct;
 mod hit_for_miss;
 mod journal_view;
 mod judge;
+mod lag;
 mod lookup;
 mod no_vary_search;
 mod placement;
@@ -27,13 +28,14 @@ use super::host::Host;
 use super::request::{CacheRequest, Decided};
 use crate::config::Config;
 use crate::invalidation::{Invalidation, Verdict};
-use crate::outcome::NotStored;
+use crate::outcome::{ForwardReason, NotStored};
 use crate::store::journal::{Busy, Synced};
 use crate::store::memory::{Entry, WorkerMemory};
 use crate::store::{Fingerprint, Identity, Limits, Place, StoreHost, Writer};
 use crate::time::{Monotonic, Now};
 use hit_for_miss::HitForMiss;
 use journal_view::JournalView;
+use lag::Lag;
 use no_vary_search::Searches;
 use reclaim::Reclaiming;
 use route_check::RouteCheck;
@@ -50,11 +52,14 @@ pub struct Storage {
     unlisted: Unlisted,
     reclaiming: Reclaiming,
     route_check: RouteCheck,
+    lag: Lag,
 }
 
 impl Storage {
     /// What a worker knows that has read nothing yet.
     pub(super) fn new(config: &Config, identity: Identity) -> Storage {
+        let mut lag = Lag::default();
+        lag.configure(&config.fleet);
         Storage {
             writer: Writer::new(identity, limits(config)),
             journal: JournalView::new(identity.seed),
@@ -64,6 +69,7 @@ impl Storage {
             unlisted: Unlisted::default(),
             reclaiming: Reclaiming::starting_at(identity.nonce),
             route_check: RouteCheck::default(),
+            lag,
         }
     }
 
@@ -71,6 +77,7 @@ impl Storage {
     pub(super) fn configure(&mut self, config: &Config) {
         self.memory.set_bytes_max(config.store.worker_bytes_max);
         self.writer.set_limits(limits(config));
+        self.lag.configure(&config.fleet);
     }
 
     /// The bytes of this worker's own copies.
@@ -101,13 +108,44 @@ impl Storage {
         synced
     }
 
-    /// Writes an invalidation to the journal; its position.
-    pub(super) fn append(&mut self, host: &impl StoreHost, invalidation: &Invalidation) -> Result<u64, Busy> {
-        self.journal.append(host, invalidation, self.writer.identity().seed.0)
+    /// Writes an invalidation to the journal, and says whether it is to be shared with the fleet; its position.
+    pub(super) fn append(
+        &mut self,
+        host: &impl StoreHost,
+        invalidation: &Invalidation,
+        shares: bool,
+    ) -> Result<u64, Busy> {
+        self.journal.append(host, invalidation, self.writer.identity().seed.0, shares)
     }
 
-    /// The verdict of the journal on an entry as the answer to a request.
-    pub(super) fn verdict_for(&self, entry: &Entry, ask: &CacheRequest) -> Verdict {
+    /// The fleet was last heard of at this time.
+    pub(super) fn set_contact(&mut self, contact: Option<Monotonic>) {
+        self.lag.set_contact(contact);
+    }
+
+    /// The verdict on an entry as the answer to a request: what the journal says, and what it may have missed.
+    pub(super) fn verdict_for(&self, entry: &Entry, ask: &CacheRequest, now: Now) -> Verdict {
+        let said = self.said_of(entry, ask);
+        entry.response().map_or(said, |response| self.lag.applied(said, &response.stored, now))
+    }
+
+    /// Why an entry has to be validated: where the journal does not say so, purges may have been missed.
+    pub(super) fn validated_because(
+        &self,
+        reason: ForwardReason,
+        entry: &Entry,
+        ask: &CacheRequest,
+    ) -> ForwardReason {
+        match reason {
+            ForwardReason::Invalidated if self.said_of(entry, ask) == Verdict::Valid => {
+                ForwardReason::Lagging
+            }
+            reason => reason,
+        }
+    }
+
+    /// What the journal says of an entry as the answer to a request.
+    fn said_of(&self, entry: &Entry, ask: &CacheRequest) -> Verdict {
         self.journal.verdict_for(entry, ask, self.writer.known_seed())
     }
 

@@ -23,7 +23,7 @@ impl Storage {
         ask: &CacheRequest,
         now: Now,
     ) -> Option<Reuse> {
-        let invalidated = invalidated(self.verdict_for(entry, ask))?;
+        let invalidated = invalidated(self.verdict_for(entry, ask, now))?;
         in_trouble(&entry.response()?.stored, trouble, &ask.request, &ask.options, invalidated, now.wall)
     }
 
@@ -31,7 +31,7 @@ impl Storage {
     /// be served while it is refreshed.
     pub(in crate::cache) fn on_error(&self, entry: &Entry, ask: &CacheRequest, now: Now) -> Option<Reuse> {
         self.in_trouble(Trouble::Failed, entry, ask, now).or_else(|| {
-            let invalidated = invalidated(self.verdict_for(entry, ask))?;
+            let invalidated = invalidated(self.verdict_for(entry, ask, now))?;
             let stored = &entry.response()?.stored;
             let meanwhile = reuse(stored, &ask.request, &ask.options, invalidated, now.wall);
             matches!(meanwhile, Reuse::Stale { refresh: true, .. }).then_some(meanwhile)
