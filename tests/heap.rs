@@ -273,7 +273,7 @@ impl<'a> Worker<'a> {
         Worker {
             config,
             cache,
-            kept: Kept::default(),
+            kept: Kept::new(Identity { nonce, seed: Seed(1, 2) }),
             world,
             under_way: Vec::with_capacity(COUNT + 1),
             streams: 0,

@@ -35,7 +35,7 @@ impl Worker {
         let mut cache = Cache::new(Rc::clone(&config), Identity { nonce: 1, seed: Seed(1, 2) });
         let world = World::default();
         cache.register(world.at(NOW));
-        Worker { config, cache, kept: Kept::default(), world, streams: 0 }
+        Worker { config, cache, kept: Kept::new(Identity { nonce: 1, seed: Seed(1, 2) }), world, streams: 0 }
     }
 
     fn begin(&mut self, request: &Fields) -> (Exchange, Step) {

@@ -64,6 +64,7 @@ fn forwarded(why: ForwardReason) -> &'static str {
         ForwardReason::Request => "what_a_request_says_about_freshness_is_heeded",
         ForwardReason::Stale => "a_stale_response_is_validated_with_all_it_has",
         ForwardReason::Invalidated => "a_successful_unsafe_request_makes_the_stored_response_be_validated",
+        ForwardReason::Lagging => "when_lagging_says_what_becomes_of_what_is_stored",
         ForwardReason::Partial => "what_a_part_lacks_is_fetched_for_who_wants_it_all",
     }
 }

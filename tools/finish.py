@@ -31,7 +31,11 @@ FEATURES = [
 ]
 
 # Callbacks of Larder's own that take the place of the SDK's (wasm/src/exports.rs).
-OWN = {"larder_on_queue_ready": "proxy_on_queue_ready"}
+OWN = {
+    "larder_on_grpc_close": "proxy_on_grpc_close",
+    "larder_on_grpc_receive": "proxy_on_grpc_receive",
+    "larder_on_queue_ready": "proxy_on_queue_ready",
+}
 # Callbacks that the SDK exports whether a filter has them or not, and that Larder does not have: without them the host
 # goes on as if they had agreed, and does not call into the VM for it.
 UNUSED = {
@@ -39,8 +43,6 @@ UNUSED = {
     "proxy_on_downstream_connection_close",
     "proxy_on_downstream_data",
     "proxy_on_foreign_function",
-    "proxy_on_grpc_close",
-    "proxy_on_grpc_receive",
     "proxy_on_grpc_receive_initial_metadata",
     "proxy_on_grpc_receive_trailing_metadata",
     "proxy_on_new_connection",

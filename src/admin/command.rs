@@ -33,6 +33,13 @@ pub enum Command {
         /// Where counting goes on; none for its beginning.
         cursor: Option<u64>,
     },
+    /// Show how this Envoy stands to its fleet.
+    Fleet,
+    /// Show whether a revision of the fleet's log holds here.
+    FleetReceipt {
+        /// The revision.
+        revision: u64,
+    },
     /// Show stored responses.
     Entries(EntriesQuery),
     /// Show the stored responses of one URL in full.
@@ -62,6 +69,8 @@ impl Command {
             | Command::Config
             | Command::Journal { .. }
             | Command::Receipt { .. }
+            | Command::Fleet
+            | Command::FleetReceipt { .. }
             | Command::Entries(_)
             | Command::Entry { .. }
             | Command::Explain(_)

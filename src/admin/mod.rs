@@ -29,15 +29,16 @@ mod recognise;
 mod refresh;
 mod request;
 mod routes;
+mod wanted;
 
 pub use access::auth::{Caller, DEBUG_FIELD, may_debug};
 pub use access::peer::is_admitted;
-pub use access::rate_limit::Limiter;
 pub use answers::response::AdminResponse;
 pub use command::Command;
 pub use dialects::purged;
 pub use dialects::reader::Reader;
 pub use dispatch::BodyMissing;
+pub use execute::acknowledge::{Awaiting, Executed};
 pub use execute::commands::AdminRequest;
 pub use execute::namespaces::Namespaces;
 pub use execute::pending::Pending;
@@ -47,10 +48,12 @@ pub use reasons::live;
 pub use recognise::{Authorised, Recognised, recognise};
 pub use request::{Taken, take};
 pub use routes::markdown;
+pub use wanted::Wanted;
 
 // What the files of this room have in common.
 use answers::entries::{Entry, Shape, entries, entry};
 use answers::explain::{Explanation, explain};
+use answers::fleet::{Standing, fleet, fleet_receipt};
 use answers::response::Problem;
 use answers::view::{
     ClusterInTrouble, JournalState, Touched, configuration, health, journal, receipt, stats, would_purge,

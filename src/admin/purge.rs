@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::dialects::url::all_forms;
-use super::{Caller, Dialect, Problem, Reader, Refreshed};
+use super::{Caller, Dialect, Problem, Reader, Refreshed, Wanted};
 use crate::config::Scope;
 use crate::invalidation::{
     Invalidation, Matcher, Mode, RECORD_BYTES_MAX, Selector, Source, Subject, Work, record_bytes,
@@ -53,6 +53,8 @@ pub struct Purge {
     pub dry_run: bool,
     /// Fetch again what is covered, right away.
     pub refresh: bool,
+    /// What it wants of the fleet.
+    pub wanted: Wanted,
     /// A name for this command: with one that is already known, the first answer is repeated.
     pub idempotency_key: Option<String>,
     /// Whether all is meant where nothing is stored for the host that it names.
@@ -91,6 +93,7 @@ impl Purge {
             dialect,
             dry_run: false,
             refresh: false,
+            wanted: Wanted::default(),
             idempotency_key: None,
             or_everything: false,
             covered: None,

@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{AdminResponse, Dialect};
+use super::{AdminResponse, Dialect, Wanted};
 
 /// URLs to fetch again.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Refresh {
     /// Their canonical URIs.
     pub uris: Vec<Vec<u8>>,
+    /// What it wants of the fleet.
+    pub wanted: Wanted,
     /// The language of the answer.
     pub dialect: Dialect,
 }
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn an_answer_says_what_is_fetched_and_what_is_not() {
-        let refresh = |dialect| Refresh { uris: vec![b"h/a".to_vec()], dialect };
+        let refresh = |dialect| Refresh { uris: vec![b"h/a".to_vec()], wanted: Wanted::default(), dialect };
         let left = vec![("http://h/a".to_owned(), "why".to_owned())];
         let refreshed =
             Refreshed { receipt: Some(7), started: Vec::new(), left, complete: true, continues: false };

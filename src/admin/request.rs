@@ -1,9 +1,10 @@
 //! A request of the admin route, from its head to its answer.
 
+use super::execute::acknowledge::Executed;
 use super::execute::commands::AdminRequest;
 use super::execute::pending::Pending;
 use super::recognise::{Recognised, forbidden, recognise, turned_away};
-use super::{AdminResponse, BodyMissing, is_admitted};
+use super::{BodyMissing, is_admitted};
 use crate::cache::{Context, Host, StreamId};
 use crate::config::Strangers;
 use crate::http::RequestHead;
@@ -11,8 +12,8 @@ use crate::outcome::metrics::Counter;
 
 /// What a request of the admin route comes to, as far as its head tells.
 pub enum Taken {
-    /// This is the answer.
-    Answer(AdminResponse),
+    /// It was carried out, or refused.
+    Executed(Executed),
     /// Its body is needed first: [`AdminRequest::body`], [`AdminRequest::body_missing`].
     Body(Box<AdminRequest>),
 }
@@ -50,14 +51,14 @@ pub fn take(
             if request.has_body {
                 return Some(Taken::Body(Box::new(taken)));
             }
-            taken.execute(cx, pending, &[])
+            return Some(Taken::Executed(taken.execute(cx, pending, &[])));
         }
     };
-    Some(Taken::Answer(answer))
+    Some(Taken::Executed(Executed::Answer(answer)))
 }
 
 impl AdminRequest {
-    /// So much of its body is there; `body` reads it. The answer, unless more of it is to come.
+    /// So much of its body is there; `body` reads it. What it has come to, unless more of it is to come.
     pub fn body(
         &self,
         cx: &mut Context<'_, impl Host>,
@@ -65,9 +66,9 @@ impl AdminRequest {
         size: usize,
         ends: bool,
         body: impl FnOnce() -> Option<Vec<u8>>,
-    ) -> Option<AdminResponse> {
+    ) -> Option<Executed> {
         if size > cx.config.admin.body_bytes_max {
-            return Some(self.authorised.too_large(&cx.config.admin));
+            return Some(Executed::Answer(self.authorised.too_large(&cx.config.admin)));
         }
         if !ends {
             return None;
@@ -78,15 +79,15 @@ impl AdminRequest {
         })
     }
 
-    /// The answer when its body does not come.
+    /// What it comes to when its body does not come.
     pub fn body_missing(
         &self,
         cx: &mut Context<'_, impl Host>,
         pending: &mut Pending,
         why: BodyMissing,
-    ) -> AdminResponse {
+    ) -> Executed {
         if self.authorised.reads_body(&self.head) {
-            self.authorised.body_missing(&self.head, &cx.config.admin, why)
+            Executed::Answer(self.authorised.body_missing(&self.head, &cx.config.admin, why))
         } else {
             self.execute(cx, pending, &[])
         }

@@ -102,7 +102,13 @@ pub static ROUTES: &[Route] = &[
         paths: &["receipts/{receipt}"],
         query: "cursor=",
         read: queries::receipt,
-        does: "what a purge touches so far, by its receipt",
+        does: "what a purge touches so far, by its receipt; `fleet:42` for a revision of the fleet's log",
+        ..OWN
+    },
+    Route {
+        paths: &["fleet"],
+        read: |_| Ok(Command::Fleet),
+        does: "how this Envoy stands to its fleet: revision, contact with etcd, what is still to be shared, the last error",
         ..OWN
     },
     Route {

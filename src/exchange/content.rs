@@ -44,7 +44,7 @@ impl Exchange {
     ) -> Step {
         match core::mem::replace(&mut self.state, State::Idle) {
             State::Commanding(request) => match request.body(cx, &mut kept.admin, size, ends, body) {
-                Some(response) => self.answer_admin(cx, response),
+                Some(executed) => self.executed(cx, kept, executed),
                 None => {
                     self.state = State::Commanding(request);
                     Step::Hold
@@ -70,8 +70,8 @@ impl Exchange {
     ) -> Step {
         match &self.state {
             State::Commanding(request) => {
-                let response = request.body_missing(cx, &mut kept.admin, why);
-                self.answer_admin(cx, response)
+                let executed = request.body_missing(cx, &mut kept.admin, why);
+                self.executed(cx, kept, executed)
             }
             State::Reading(_) => {
                 let step = self.pass(ForwardReason::Bypass(Bypass::RequestBody));
@@ -83,6 +83,7 @@ impl Exchange {
             | State::Fetching(_)
             | State::Capturing(_)
             | State::Repeating(_)
+            | State::Acknowledging(_)
             | State::Answered(_)
             | State::Over => Step::Hold,
         }

@@ -42,9 +42,10 @@ use origin::Fetching;
 use passing::Passing;
 use repairs::Repairs;
 
-use crate::admin::{self, AdminRequest, AdminResponse, Pending, Taken};
-use crate::cache::{CacheRequest, Call, Context, Decision, Delivery, Host, StreamId, Waited};
+use crate::admin::{self, AdminRequest, AdminResponse, Awaiting, Executed, Pending, Taken};
+use crate::cache::{CacheRequest, Call, Context, Decision, Delivery, Host, Identity, StreamId, Waited};
 use crate::config::Options;
+use crate::fleet::{Acknowledged, Member};
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{Bypass, Forward, ForwardReason, Local, NotStored, Outcome, Stored};
@@ -55,12 +56,21 @@ use crate::policy::reuse::Reuse;
 use crate::store::memory::Entry;
 
 /// What one worker keeps from one request to the next, beside its cache.
-#[derive(Debug, Default)]
 pub struct Kept {
     /// For the admin route.
     pub admin: Pending,
     /// What unsafe requests have invalidated.
     pub unsafe_methods: Gathered,
+    /// This worker's part in the fleet.
+    pub fleet: Member,
+}
+
+impl Kept {
+    /// What a worker keeps that has just begun.
+    #[must_use]
+    pub fn new(identity: Identity) -> Kept {
+        Kept { admin: Pending::default(), unsafe_methods: Gathered::default(), fleet: Member::new(identity) }
+    }
 }
 
 /// What the host has to do next for the stream.
@@ -110,6 +120,8 @@ enum State {
     /// With what makes Envoy's version of our reply right.
     Answered(Repairs),
     Commanding(Box<AdminRequest>),
+    /// A command that holds here, and waits until the fleet has it.
+    Acknowledging(Box<Awaiting>),
     Reading(Box<Reading>),
     Over,
 }
@@ -138,7 +150,7 @@ impl Exchange {
         self.read_debug(cx, &mut request);
         let step = match admin::take(cx, &mut kept.admin, self.stream, &request) {
             None => self.begin(cx, request),
-            Some(Taken::Answer(response)) => self.answer_admin(cx, response),
+            Some(Taken::Executed(executed)) => self.executed(cx, kept, executed),
             Some(Taken::Body(request)) => {
                 self.state = State::Commanding(request);
                 Step::Hold
@@ -220,7 +232,7 @@ impl Exchange {
             State::Passing(passing) => self.passing_head(cx, gathered, *passing, response, ends),
             State::Fetching(fetching) => self.fetched_head(cx, fetching, response, ends),
             // Envoy itself answers, before or instead of us.
-            State::Parked | State::Commanding(_) | State::Reading(_) => {
+            State::Parked | State::Commanding(_) | State::Acknowledging(_) | State::Reading(_) => {
                 cx.cache.leave(self.stream);
                 cx.turn.host.count(Counter::Unanswered);
                 Step::Continue(Vec::new())
@@ -263,6 +275,7 @@ impl Exchange {
             | State::Repeating(_)
             | State::Answered(_)
             | State::Commanding(_)
+            | State::Acknowledging(_)
             | State::Reading(_)
             | State::Over => return,
         };
@@ -286,6 +299,32 @@ impl Exchange {
         key: Vec<u8>,
     ) -> CacheRequest {
         CacheRequest::new(self.stream, Rc::clone(cx.config), options, request, key, cx.turn.now)
+    }
+
+    /// Answers a command, or waits until the fleet has it.
+    fn executed(&mut self, cx: &Context<'_, impl Host>, kept: &mut Kept, executed: Executed) -> Step {
+        match executed {
+            Executed::Answer(response) => self.answer_admin(cx, response),
+            Executed::Awaiting(awaiting) => {
+                kept.fleet.await_commit(cx, self.stream, awaiting.position, awaiting.acknowledge);
+                self.state = State::Acknowledging(awaiting);
+                Step::Wait
+            }
+        }
+    }
+
+    /// It is known what the fleet has of the command that waited for that.
+    pub fn acknowledged(&mut self, cx: &Context<'_, impl Host>, came_of_it: Acknowledged) -> Step {
+        match core::mem::replace(&mut self.state, State::Over) {
+            State::Acknowledging(awaiting) => {
+                let response = awaiting.answer(cx, came_of_it);
+                self.answer_admin(cx, response)
+            }
+            other => {
+                self.state = other;
+                Step::Wait
+            }
+        }
     }
 
     /// Answers with what the admin route says.

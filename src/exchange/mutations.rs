@@ -5,13 +5,16 @@
 //! beyond it is not lost, since what was changed must not be served as if it had not been: it is gathered, and written
 //! with the next tick, as a few records that cover it all.
 
-use crate::admin::Limiter;
+use core::time::Duration;
+
 use crate::cache::{Context, Host};
 use crate::config::{Mutation, Options, Rate};
 use crate::http::{RequestHead, ResponseHead, uri};
 use crate::invalidation::{Backlog, Invalidation, Mode, Selector, Source, Tag, Term};
 use crate::outcome::metrics::Counter;
 use crate::policy::unsafe_methods;
+use crate::rate_limit::Limiter;
+use crate::store::journal::Busy;
 use crate::time::Monotonic;
 
 /// What one worker remembers of the invalidations that strangers' requests cause.
@@ -21,7 +24,16 @@ pub struct Gathered {
     rates: Limiter,
     /// Those that are still to be written.
     backlog: Backlog,
+    /// How many of them the fleet has heard of.
+    shared: Limiter,
+    /// Those that hold here, and that the fleet is still to hear of.
+    unshared: Backlog,
+    /// When the fleet heard of those last.
+    caught_up: Monotonic,
 }
+
+/// How often the fleet hears of what is beyond its rate, as a few records that cover all of it.
+const SHARED_EVERY: Duration = Duration::from_secs(1);
 
 /// Writes to the journal what the answer to an unsafe request says has changed. How many records that is.
 pub(super) fn invalidate(
@@ -85,7 +97,7 @@ fn write(
         if !gathered.has_room(&invalidation, cx.config.unsafe_methods, cx.turn.now.mono) {
             cx.turn.host.count(Counter::InvalidationGathered);
             gathered.backlog.add(invalidation);
-        } else if cx.cache.invalidate(cx.turn.host, &invalidation).is_err() {
+        } else if gathered.invalidate(cx, &invalidation).is_err() {
             gathered.backlog.add(invalidation);
         } else {
             records += 1;
@@ -99,13 +111,50 @@ pub fn catch_up(cx: &mut Context<'_, impl Host>, gathered: &mut Gathered) {
     let mut backlog = core::mem::take(&mut gathered.backlog);
     let waiting = backlog.take(|one| gathered.has_room(one, cx.config.unsafe_methods, cx.turn.now.mono));
     for invalidation in waiting {
-        if cx.cache.invalidate(cx.turn.host, &invalidation).is_err() {
+        if gathered.invalidate(cx, &invalidation).is_err() {
             gathered.backlog.add(invalidation);
         }
     }
+    gathered.share(cx);
 }
 
 impl Gathered {
+    /// Writes an invalidation, for the fleet as well where its rate allows. Else it holds here, and the fleet hears of it
+    /// with others.
+    fn invalidate(
+        &mut self,
+        cx: &mut Context<'_, impl Host>,
+        invalidation: &Invalidation,
+    ) -> Result<u64, Busy> {
+        let fleet = &cx.config.fleet;
+        let shares = fleet.shares(invalidation.source.share());
+        if !shares || self.shared.take("", 1, fleet.share_rate, cx.turn.now.mono).is_ok() {
+            return cx.cache.invalidate(cx.turn.host, invalidation);
+        }
+        let written = cx.cache.invalidate_here(cx.turn.host, invalidation);
+        if written.is_ok() {
+            self.unshared.add(invalidation.clone());
+        }
+        written
+    }
+
+    /// Has the fleet hear of what was beyond its rate.
+    fn share(&mut self, cx: &mut Context<'_, impl Host>) {
+        let now = cx.turn.now.mono;
+        if now.since(self.caught_up) < SHARED_EVERY {
+            return;
+        }
+        self.caught_up = now;
+        let rate = cx.config.fleet.share_rate;
+        let waiting =
+            core::mem::take(&mut self.unshared).take(|_| self.shared.take("", 1, rate, now).is_ok());
+        for invalidation in waiting {
+            if cx.cache.invalidate(cx.turn.host, &invalidation).is_err() {
+                self.unshared.add(invalidation);
+            }
+        }
+    }
+
     /// Whether the rule that caused an invalidation may write one more record.
     fn has_room(&mut self, invalidation: &Invalidation, rate: Rate, now: Monotonic) -> bool {
         let rule = invalidation.reason.as_deref().unwrap_or_default();

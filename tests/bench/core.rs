@@ -166,7 +166,7 @@ impl Worker {
         let mut cache = Cache::new(Rc::clone(&config), identity);
         let world = World::default();
         cache.register(world.at(now()));
-        Worker { config, cache, kept: Kept::default(), world, streams: 0 }
+        Worker { config, cache, kept: Kept::new(identity), world, streams: 0 }
     }
 
     fn exchange(&mut self) -> (Exchange, Context<'_, World>, &mut Kept) {

@@ -30,6 +30,8 @@ pub enum Buffer {
     ResponseBody = 1,
     /// The body of the response to a dispatched call.
     CallResponseBody = 4,
+    /// The message of a gRPC call or stream.
+    GrpcMessage = 5,
     /// The plugin configuration.
     PluginConfiguration = 7,
 }
@@ -113,6 +115,34 @@ unsafe extern "C" {
         fields_len: usize,
         grpc_status: i32,
     ) -> i32;
+    fn proxy_grpc_call(
+        service: *const u8,
+        service_len: usize,
+        name: *const u8,
+        name_len: usize,
+        method: *const u8,
+        method_len: usize,
+        metadata: *const u8,
+        metadata_len: usize,
+        message: *const u8,
+        message_len: usize,
+        timeout_ms: u32,
+        token: *mut u32,
+    ) -> i32;
+    fn proxy_grpc_stream(
+        service: *const u8,
+        service_len: usize,
+        name: *const u8,
+        name_len: usize,
+        method: *const u8,
+        method_len: usize,
+        metadata: *const u8,
+        metadata_len: usize,
+        token: *mut u32,
+    ) -> i32;
+    fn proxy_grpc_send(token: u32, message: *const u8, message_len: usize, ends: i32) -> i32;
+    fn proxy_grpc_cancel(token: u32) -> i32;
+    fn proxy_get_status(status: *mut u32, data: *mut *mut u8, size: *mut usize) -> i32;
     fn proxy_set_effective_context(context: u32) -> i32;
     fn proxy_define_metric(kind: i32, name: *const u8, name_len: usize, id: *mut u32) -> i32;
     fn proxy_get_metric(id: u32, value: *mut u64) -> i32;
@@ -279,6 +309,85 @@ pub fn reply(status: u16, details: &str, fields: &[u8], body: &[u8]) -> bool {
         )
     };
     status == OK
+}
+
+/// A method of gRPC, and where it is called: a serialised `envoy.config.core.v3.GrpcService`. Never the bare name of a
+/// cluster: where that happens to be a message as well, Envoy ends itself (envoy-facts §21).
+#[derive(Clone, Copy)]
+pub struct GrpcMethod<'a> {
+    /// The `GrpcService`.
+    pub service: &'a [u8],
+    /// The service that the method is of.
+    pub name: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// Metadata in wire form.
+    pub metadata: &'a [u8],
+}
+
+/// Calls a method of gRPC on behalf of the effective context, a root; the token of the call.
+pub fn grpc_call(to: GrpcMethod<'_>, message: &[u8], timeout_ms: u32) -> Option<u32> {
+    let GrpcMethod { service, name, method, metadata } = to;
+    let mut token = 0;
+    // SAFETY: the host reads the slices and writes a number.
+    let status = unsafe {
+        proxy_grpc_call(
+            service.as_ptr(),
+            service.len(),
+            name.as_ptr(),
+            name.len(),
+            method.as_ptr(),
+            method.len(),
+            metadata.as_ptr(),
+            metadata.len(),
+            message.as_ptr(),
+            message.len(),
+            timeout_ms,
+            &raw mut token,
+        )
+    };
+    (status == OK).then_some(token)
+}
+
+/// Opens a stream of gRPC on behalf of the effective context, a root; its token.
+pub fn grpc_stream(to: GrpcMethod<'_>) -> Option<u32> {
+    let GrpcMethod { service, name, method, metadata } = to;
+    let mut token = 0;
+    // SAFETY: the host reads the slices and writes a number.
+    let status = unsafe {
+        proxy_grpc_stream(
+            service.as_ptr(),
+            service.len(),
+            name.as_ptr(),
+            name.len(),
+            method.as_ptr(),
+            method.len(),
+            metadata.as_ptr(),
+            metadata.len(),
+            &raw mut token,
+        )
+    };
+    (status == OK).then_some(token)
+}
+
+/// Sends a message on a stream.
+pub fn grpc_send(token: u32, message: &[u8]) -> bool {
+    // SAFETY: the host reads the slice.
+    unsafe { proxy_grpc_send(token, message.as_ptr(), message.len(), 0) == OK }
+}
+
+/// Ends a call or a stream; nothing is heard of it any more.
+pub fn grpc_cancel(token: u32) {
+    // SAFETY: no memory is involved.
+    unsafe { proxy_grpc_cancel(token) };
+}
+
+/// The status of the call or stream that has ended, and its message.
+pub fn grpc_status() -> (u32, String) {
+    let mut status = 0;
+    // SAFETY: the host writes a number, a pointer and a length.
+    let text = fetch(|data, size| unsafe { proxy_get_status(&raw mut status, data, size) });
+    (status, String::from_utf8_lossy(&text.unwrap_or_default()).into_owned())
 }
 
 /// Calls a root context of the SDK's.

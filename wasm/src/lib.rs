@@ -5,6 +5,7 @@ mod abi;
 mod bodies;
 mod exports;
 mod filter;
+mod grpc;
 mod held;
 mod host;
 mod listeners;
@@ -12,7 +13,7 @@ mod root;
 mod routes;
 mod vm;
 
-pub use exports::larder_on_queue_ready;
+pub use exports::{larder_on_grpc_close, larder_on_grpc_receive, larder_on_queue_ready};
 pub use root::root;
 pub use vm::Vm;
 

@@ -39,7 +39,7 @@ pub struct Root {
 pub fn root(id: u32, vm: Rc<Vm>) -> Box<dyn RootContext> {
     Box::new(Root {
         id,
-        _alive: Alive::new(id),
+        _alive: Alive::new(id, Rc::clone(&vm)),
         vm,
         listeners: RefCell::default(),
         bodies: Rc::default(),
@@ -75,7 +75,7 @@ pub(super) fn call_response(fields: usize, body_size: usize) -> CallResponse {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, fields: usize, body_size: usize, _trailers: usize) {
         self.vm.call_response(token, call_response(fields, body_size));
-        self.vm.bring_about(self);
+        self.vm.bring_about(self, self.id);
     }
 }
 
@@ -107,13 +107,13 @@ impl RootContext for Root {
             self.vm.register(self.id);
         }
         self.ticks = self.ticks.wrapping_add(1);
-        self.vm.tick();
-        self.vm.bring_about(self);
+        self.vm.tick(self.id);
+        self.vm.bring_about(self, self.id);
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
         self.vm.messages(queue);
-        self.vm.bring_about(self);
+        self.vm.bring_about(self, self.id);
     }
 
     fn create_http_context(&self, stream: u32) -> Option<Box<dyn HttpContext>> {

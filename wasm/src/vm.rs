@@ -5,15 +5,18 @@ use hashbrown::HashMap;
 use log::{error, info};
 use std::rc::Rc;
 
+use super::abi::{self, Buffer};
 use super::bodies::Bodies;
 use super::filter::perform_elsewhere;
+use super::grpc::Grpc;
 use super::held::HeldRequests;
 use super::host::{self, ProxyHost};
-use super::{abi, root::Root};
+use super::root::Root;
 use larder::admin;
 use larder::cache::{Cache, CacheRequest, CallResponse, Context, Decision, Effect, Identity, StreamId};
 use larder::config::Config;
 use larder::exchange::{Exchange, Kept, catch_up};
+use larder::fleet::{Answer, Ended};
 use larder::store::{Fingerprint, Seed};
 use larder::turn::Turn;
 
@@ -32,6 +35,7 @@ const KICKS_MAX: u32 = 1000;
 /// A worker's VM.
 pub struct Vm {
     host: ProxyHost,
+    identity: Identity,
     cache: RefCell<Option<Cache>>,
     kept: RefCell<Kept>,
     /// The roots with their configurations, the newest last.
@@ -46,6 +50,10 @@ pub struct Vm {
     serves: Cell<bool>,
     /// This worker's queue and the root that receives from it.
     queue: Cell<Option<(u32, u32)>>,
+    /// The calls and streams of this worker's part in the fleet.
+    grpc: RefCell<Grpc>,
+    /// The queue of whoever ships to the fleet's log, and the root that receives from it; none where another VM does.
+    fleet_queue: Cell<Option<(u32, u32)>>,
     /// How often it has been kicked since the last tick.
     kicks: Cell<u32>,
 }
@@ -54,16 +62,20 @@ impl Vm {
     /// A VM that knows nothing.
     #[must_use]
     pub fn new() -> Rc<Vm> {
+        let identity = identity();
         Rc::new(Vm {
             host: ProxyHost::default(),
+            identity,
             cache: RefCell::new(None),
-            kept: RefCell::default(),
+            kept: RefCell::new(Kept::new(identity)),
             roots: RefCell::default(),
             parked: RefCell::default(),
             held: RefCell::default(),
             calls: RefCell::default(),
             serves: Cell::new(false),
             queue: Cell::new(None),
+            grpc: RefCell::default(),
+            fleet_queue: Cell::new(None),
             kicks: Cell::new(0),
         })
     }
@@ -77,7 +89,7 @@ impl Vm {
         let mut cache = self.cache.borrow_mut();
         match cache.as_mut() {
             Some(cache) => cache.configure(config),
-            None => *cache = Some(Cache::new(config, identity())),
+            None => *cache = Some(Cache::new(config, self.identity)),
         }
     }
 
@@ -161,8 +173,9 @@ impl Vm {
 
     /// Sees to it that what is due happens in a callback of the root, soon.
     pub(super) fn kick(&self) {
-        let is_settled =
-            !self.held.borrow().are_due() && self.cache.borrow().as_ref().is_none_or(Cache::is_settled);
+        let is_settled = !self.held.borrow().are_due()
+            && self.cache.borrow().as_ref().is_none_or(Cache::is_settled)
+            && !self.kept.borrow().fleet.has_acknowledged();
         if let (false, true, Some((queue, _))) = (is_settled, self.kicks.get() < KICKS_MAX, self.queue.get())
         {
             self.kicks.set(self.kicks.get() + 1);
@@ -190,17 +203,94 @@ impl Vm {
 
     /// Something is in the queue.
     pub(super) fn messages(&self, queue: u32) {
+        let mut of_fleet = self.fleet_queue.get().is_some_and(|(fleet, _)| fleet == queue);
         for _ in 0..MESSAGES_MAX {
             let Some(message) = abi::dequeue(queue) else { break };
-            if let (Ok(fingerprint), Some(cache)) = (message.try_into(), &mut *self.cache.borrow_mut()) {
-                cache.hint(self.turn(), Fingerprint(u64::from_le_bytes(fingerprint)));
+            let Ok(fingerprint) = message.try_into().map(u64::from_le_bytes).map(Fingerprint) else {
+                continue;
+            };
+            if !fingerprint.is_some() {
+                of_fleet = true;
+            } else if let Some(cache) = &mut *self.cache.borrow_mut() {
+                cache.hint(self.turn(), fingerprint);
+            }
+        }
+        if of_fleet {
+            self.with_fleet(|cx, kept| kept.fleet.wake(cx));
+        }
+    }
+
+    /// Runs an event of this worker's part in the fleet, by the newest configuration.
+    fn with_fleet(&self, event: impl FnOnce(&mut Context<'_, ProxyHost>, &mut Kept)) {
+        let newest = self.roots.borrow().last().map(|(_, config)| Rc::clone(config));
+        if let Some(config) = newest {
+            self.with_cache(&config, event);
+        }
+    }
+
+    /// A gRPC call of this root was answered, or a stream has brought a message.
+    pub(super) fn grpc_message(&self, root: u32, token: u32, size: usize) {
+        let Some(id) = self.grpc.borrow_mut().received(token) else { return };
+        let message = abi::buffer(Buffer::GrpcMessage, 0, size).unwrap_or_default();
+        self.fleet_answered(root, id, Answer::Message(message));
+    }
+
+    /// A gRPC call of this root has failed, or a stream has ended.
+    pub(super) fn grpc_ended(&self, root: u32, token: u32) {
+        let Some(id) = self.grpc.borrow_mut().ended(token) else { return };
+        let (status, text) = abi::grpc_status();
+        self.fleet_answered(root, id, Answer::Ended(Ended { status, text }));
+    }
+
+    fn fleet_answered(&self, root: u32, id: u32, answer: Answer) {
+        self.with_fleet(|cx, kept| kept.fleet.answered(cx, id, answer));
+        self.fleet_goes_on(root);
+        self.kick();
+    }
+
+    /// Makes the calls of this worker's part in the fleet, and answers the commands that have waited for it.
+    fn fleet_goes_on(&self, root: u32) {
+        for _ in 0..EFFECTS_MAX {
+            let Some(io) = self.kept.borrow_mut().fleet.next_io() else { break };
+            let Some(cluster) = self.roots.borrow().last().map(|(_, config)| config.fleet.cluster.clone())
+            else {
+                break;
+            };
+            if let Some((id, trouble)) = self.grpc.borrow_mut().bring_about(root, &cluster, io) {
+                self.with_fleet(|cx, kept| kept.fleet.answered(cx, id, Answer::Ended(trouble)));
+            }
+        }
+        for _ in 0..EFFECTS_MAX {
+            let Some((stream, came_of_it)) = self.kept.borrow_mut().fleet.next_acknowledged() else { break };
+            let parked = self.parked.borrow_mut().remove(&stream);
+            let Some(exchange) = parked.filter(|_| abi::set_effective_context(stream)) else { continue };
+            let config = self.roots.borrow().last().map(|(_, config)| Rc::clone(config));
+            let acknowledged =
+                |cx: &mut Context<'_, _>, _: &mut _| exchange.borrow_mut().acknowledged(cx, came_of_it);
+            if let Some(step) = config.and_then(|config| self.with_cache(&config, acknowledged)) {
+                perform_elsewhere(self, stream, &exchange, step);
             }
         }
     }
 
+    /// Whoever watches the fleet's log is told at once when there is something to ship.
+    fn listen_for_fleet(&self, root: u32) {
+        let watches = self.kept.borrow().fleet.watches();
+        let is_heard = self.fleet_queue.get().is_some_and(|(_, receiver)| receiver == root);
+        if !watches {
+            self.fleet_queue.set(None);
+        } else if !is_heard {
+            self.fleet_queue.set(abi::register_queue(host::FLEET_QUEUE).map(|queue| (queue, root)));
+        }
+    }
+
     /// Time has passed.
-    pub(super) fn tick(&self) {
+    pub(super) fn tick(&self, root: u32) {
         self.kicks.set(0);
+        if self.grpc.borrow_mut().is_of_another(root) {
+            let now = host::now();
+            self.kept.borrow_mut().fleet.lost(now);
+        }
         if let Some(cache) = &mut *self.cache.borrow_mut() {
             cache.tick(self.turn());
         }
@@ -209,8 +299,10 @@ impl Vm {
             self.with_cache(&config, |cx, kept| {
                 catch_up(cx, &mut kept.unsafe_methods);
                 admin::run_jobs(cx, &mut kept.admin);
+                kept.fleet.tick(cx);
             })
         });
+        self.listen_for_fleet(root);
         if !self.held.borrow().is_empty() {
             self.held.borrow_mut().look(host::now().mono);
         }
@@ -226,7 +318,7 @@ impl Vm {
     }
 
     /// Brings about what has been decided for other streams. Only from callbacks of the root.
-    pub(super) fn bring_about(&self, dispatcher: &Root) {
+    pub(super) fn bring_about(&self, dispatcher: &Root, root: u32) {
         self.give_up_missing_bodies();
         if let Some(cache) = &mut *self.cache.borrow_mut() {
             cache.settle(self.turn());
@@ -239,6 +331,7 @@ impl Vm {
                 None => break,
             }
         }
+        self.fleet_goes_on(root);
         self.kick();
     }
 

@@ -2,4 +2,3 @@
 
 pub mod auth;
 pub mod peer;
-pub mod rate_limit;

@@ -18,6 +18,10 @@ pub fn record(seq: u64, invalidation: &Invalidation) -> Value {
         if let Source::Admin { token } = &invalidation.source {
             members.insert("token".into(), token.as_str().into());
         }
+        if let Source::Fleet { revision, by } = &invalidation.source {
+            members.insert("revision".into(), (*revision).into());
+            members.insert("by".into(), by.as_str().into());
+        }
         if let Some(reason) = &invalidation.reason {
             members.insert("reason".into(), reason.as_str().into());
         }

@@ -2,6 +2,7 @@
 
 pub mod entries;
 pub mod explain;
+pub mod fleet;
 pub mod json;
 pub mod response;
 pub mod view;

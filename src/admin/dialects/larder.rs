@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::parameters;
 use super::reader::{Asked, read_json};
 use super::selectors::read;
-use crate::admin::{AdminResponse, Bump, Command, Dialect, JournalBusy, Problem, Purge, Refresh};
-use crate::config::AdminConfig;
+use crate::admin::{AdminResponse, Bump, Command, Dialect, JournalBusy, Problem, Purge, Refresh, Wanted};
+use crate::config::{Acknowledge, AdminConfig};
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Selector};
 use crate::json::{At, Json, Object, Read, boolean};
@@ -68,13 +68,14 @@ pub fn has_parameters(request: &RequestHead) -> bool {
 pub fn purge(asked: &Asked<'_>) -> Result<Command, Problem> {
     let (said, reader) = (Said::of(asked)?, asked.reader);
     let (mut mode, mut reason, mut idempotency_key) = (Mode::Soft, None, None);
-    let (mut dry_run, mut refresh) = (false, false);
+    let (mut dry_run, mut refresh, mut wanted) = (false, false, Wanted::default());
     let one = |at: &At<'_>| Ok((at.value.written(), read(at, reader)?));
     let selectors = said.read(|object| {
         object.field("mode", &mut mode, |at| at.one_of("a mode", &MODES))?;
         object.optional("reason", &mut reason, |at| bounded(at, REASON_BYTES_MAX))?;
         object.field("dry_run", &mut dry_run, boolean)?;
         object.field("refresh", &mut refresh, boolean)?;
+        read_wanted(object, &mut wanted)?;
         object
             .optional("idempotency_key", &mut idempotency_key, |at| bounded(at, IDEMPOTENCY_KEY_BYTES_MAX))?;
         if said.in_query {
@@ -85,7 +86,19 @@ pub fn purge(asked: &Asked<'_>) -> Result<Command, Problem> {
     let mut purge = Purge::new(selectors, mode, Dialect::Own, asked.caller, reader);
     purge.invalidations.iter_mut().for_each(|record| record.reason.clone_from(&reason));
     (purge.dry_run, purge.refresh, purge.idempotency_key) = (dry_run, refresh, idempotency_key);
+    purge.wanted = wanted;
     Ok(Command::Purge(purge))
+}
+
+const ACKNOWLEDGE: [(&str, Acknowledge); 3] =
+    [("local", Acknowledge::Local), ("fleet", Acknowledge::Fleet), ("everywhere", Acknowledge::Everywhere)];
+
+/// Reads what a command wants of the fleet.
+fn read_wanted(object: &mut Object<'_>, wanted: &mut Wanted) -> Read<()> {
+    object.optional("acknowledge", &mut wanted.acknowledge, |at| {
+        at.one_of("when a command is answered", &ACKNOWLEDGE)
+    })?;
+    object.field("scope", &mut wanted.here, |at| at.one_of("a scope", &[("here", true), ("fleet", false)]))
 }
 
 const MODES: [(&str, Mode); 3] =
@@ -95,7 +108,7 @@ const MODES: [(&str, Mode); 3] =
 pub fn namespace(asked: &Asked<'_>) -> Result<Command, Problem> {
     let (said, reader) = (Said::of(asked)?, asked.reader);
     // Under a new version nothing is left of the old one.
-    let (mut to, mut mode) = (None, Mode::Hard);
+    let (mut to, mut mode, mut wanted) = (None, Mode::Hard, Wanted::default());
     let one = |at: &At<'_>| {
         let selector = read(at, reader)?;
         let is_one = match &selector {
@@ -113,10 +126,11 @@ pub fn namespace(asked: &Asked<'_>) -> Result<Command, Problem> {
         object.field("mode", &mut mode, |at| {
             at.one_of("a mode", &[("hard", Mode::Hard), ("soft", Mode::Soft)])
         })?;
+        read_wanted(object, &mut wanted)?;
         if said.in_query { object.rest(one) } else { object.required("namespace", one) }
     })?;
     let purge = Purge::new(vec![(shown, selector.clone())], mode, Dialect::Own, asked.caller, reader);
-    Ok(Command::Namespace(Bump { selector, to, invalidations: purge.invalidations }))
+    Ok(Command::Namespace(Bump { selector, to, wanted, invalidations: purge.invalidations }))
 }
 
 fn bounded(at: &At<'_>, max: usize) -> Read<String> {
@@ -130,13 +144,15 @@ fn bounded(at: &At<'_>, max: usize) -> Read<String> {
 pub fn refresh(asked: &Asked<'_>) -> Result<Command, Problem> {
     let (said, reader) = (Said::of(asked)?, asked.reader);
     let uri = |at: &At<'_>| reader.uri(at.string()?).map_err(|why| at.error(why));
+    let mut wanted = Wanted::default();
     let uris = said.read(|object| {
+        read_wanted(object, &mut wanted)?;
         if said.in_query {
             return object.required("url", uri).map(|uri| vec![uri]);
         }
         object.required("urls", |at| at.list_within(reader.config.selectors_max, uri))
     })?;
-    Ok(Command::Refresh(Refresh { uris, dialect: Dialect::Own }))
+    Ok(Command::Refresh(Refresh { uris, wanted, dialect: Dialect::Own }))
 }
 
 /// The answer to a purge, given the receipt of each of those asked for: where the journal did not take all records,
@@ -467,7 +483,7 @@ mod tests {
             ("purge?not.all=true&host=h", "not", "an object is not a negated condition"),
             ("purge?selectors=a", "selectors", "unknown field"),
             ("refresh?tag=a", "url", "is missing"),
-            ("refresh?url=h/a&x=1", "x", "unknown field; expected one of url"),
+            ("refresh?url=h/a&x=1", "x", "unknown field; expected one of acknowledge, scope, url"),
             ("refresh?url=/a", "url", "\"/a\" is not an absolute URL"),
             ("namespaces?prefix=h/&x=1", "x", "unknown field"),
             ("namespaces?all=true", "", "an object is not a namespace; expected a selector of one prefix"),

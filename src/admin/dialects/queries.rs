@@ -42,6 +42,10 @@ pub fn journal(asked: &Asked<'_>) -> Result<Command, Problem> {
 pub fn receipt(asked: &Asked<'_>) -> Result<Command, Problem> {
     let wrong =
         || Problem::new(404, format!("{:?} is not a receipt; expected its number", shortened(asked.name)));
+    if let Some(revision) = asked.name.strip_prefix("fleet:") {
+        let revision = revision.parse().map_err(|_| wrong())?;
+        return query(asked, |_| Ok(Command::FleetReceipt { revision }));
+    }
     let seq = asked.name.parse().map_err(|_| wrong())?;
     query(asked, |object| Ok(Command::Receipt { seq, cursor: number(object, "cursor")? }))
 }
@@ -158,6 +162,8 @@ mod tests {
             ("namespaces", Command::Namespaces),
             ("journal", Command::Journal { before: None, limit: 100 }),
             ("journal?before=42&limit=5", Command::Journal { before: Some(42), limit: 5 }),
+            ("fleet", Command::Fleet),
+            ("receipts/fleet:42", Command::FleetReceipt { revision: 42 }),
             ("receipts/42", Command::Receipt { seq: 42, cursor: None }),
             ("receipts/42?cursor=7", Command::Receipt { seq: 42, cursor: Some(7) }),
             ("entries", entries(Selector::All, None, 100)),
@@ -215,6 +221,7 @@ mod tests {
             ("journal?before=x", "400 {\"error\":{\"message\":\"\\\"x\\\" is not a whole number"),
             ("journal?after=1", "400 {\"error\":{\"message\":\"unknown field; expected one of before, limit"),
             ("receipts/x", "404"),
+            ("receipts/fleet:x", "404"),
             ("receipts/", "404"),
             ("entries?cursor=x", "400 {\"error\":{\"message\":\"\\\"x\\\" is not a whole number"),
             ("entries?tga=x", "400 {\"error\":{\"message\":\"unknown field; expected one of url"),

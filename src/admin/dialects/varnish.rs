@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::reader::{Asked, Reader};
 use super::selectors::{combined, shown};
-use crate::admin::{AdminResponse, Command, Dialect, Problem, Purge, Refresh};
+use crate::admin::{AdminResponse, Command, Dialect, Problem, Purge, Refresh, Wanted};
 use crate::http::RequestHead;
 use crate::invalidation::{Mode, Part, Selector, Tag, Term, fact};
 use fields::{Says, Selecting};
@@ -44,7 +44,7 @@ pub fn command(asked: &Asked<'_>) -> Result<Command, Problem> {
     let fields = fields::selecting(request)?;
     if request.method() == b"REFRESH" {
         let uris = vec![reader.target(request, path)?];
-        return Ok(Command::Refresh(Refresh { uris, dialect: Dialect::Varnish }));
+        return Ok(Command::Refresh(Refresh { uris, wanted: Wanted::default(), dialect: Dialect::Varnish }));
     }
     let selection = Selection::read(&fields, reader)?;
     let bans = request.method() == b"BAN";
@@ -568,7 +568,11 @@ mod tests {
 
     #[test]
     fn a_refresh_names_its_url() {
-        let refresh = Refresh { uris: vec![b"h.example/a".to_vec()], dialect: Dialect::Varnish };
+        let refresh = Refresh {
+            uris: vec![b"h.example/a".to_vec()],
+            wanted: Wanted::default(),
+            dialect: Dialect::Varnish,
+        };
         assert_eq!(send("REFRESH /a", &[], ""), Ok(Command::Refresh(refresh)));
     }
 

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::acknowledge::{CarriedOut, Executed};
 use super::idempotency::Answers;
 use super::namespaces::{Bump, Namespaces};
 use super::pending::{JOBS_MAX, Pending, RefreshJob};
@@ -10,7 +11,7 @@ use super::refetch::{begin_job, refetch};
 use super::requests::{forms, forms_with};
 use crate::admin::{
     AdminResponse, Authorised, Caller, Command, JournalBusy, Problem, Purge, Reader, Refresh, Refreshed,
-    configuration, purged, refreshing, shown, stats,
+    Wanted, configuration, purged, refreshing, shown, stats,
 };
 use crate::cache::{Context, Host, Seen, StreamId, reductions};
 use crate::config::{KeyOptions, Scope};
@@ -32,12 +33,12 @@ pub struct AdminRequest {
 
 impl AdminRequest {
     /// Reads the command, body and all, and does what it wants.
-    pub fn execute(
-        &self,
-        cx: &mut Context<'_, impl Host>,
-        pending: &mut Pending,
-        body: &[u8],
-    ) -> AdminResponse {
+    pub fn execute(&self, cx: &mut Context<'_, impl Host>, pending: &mut Pending, body: &[u8]) -> Executed {
+        let done = self.done(cx, pending, body);
+        done.acknowledged(cx, &self.authorised)
+    }
+
+    fn done(&self, cx: &mut Context<'_, impl Host>, pending: &mut Pending, body: &[u8]) -> CarriedOut {
         let config = Rc::clone(cx.config);
         let plain = KeyOptions::default();
         let canonical = |url: &str| key::uri_of(url, &plain);
@@ -52,9 +53,9 @@ impl AdminRequest {
         let command = self.authorised.command(&self.head, body, &reader);
         let cost = command.as_ref().map_or(1, Command::cost);
         match pending.commands.take(&self.caller().name, cost, config.admin.rate, cx.turn.now.mono) {
-            Err(secs) => self.refuse(&Problem::too_many(secs)),
+            Err(secs) => self.refuse(&Problem::too_many(secs)).into(),
             Ok(()) => {
-                command.map_or_else(|refusal| refusal, |command| self.carry_out(cx, pending, command, body))
+                command.map_or_else(CarriedOut::from, |command| self.carry_out(cx, pending, command, body))
             }
         }
     }
@@ -65,24 +66,27 @@ impl AdminRequest {
         pending: &mut Pending,
         command: Command,
         body: &[u8],
-    ) -> AdminResponse {
+    ) -> CarriedOut {
         // What makes two commands the same: without a body, all is in the path.
         let said = if body.is_empty() { self.head.path() } else { body };
-        match command {
-            Command::Purge(purge) => self.purge_once(cx, pending, purge, said),
-            Command::Refresh(refresh) => self.refresh(cx, &refresh),
-            Command::Namespace(bump) => self.bump(cx, &bump),
+        let answer = match command {
+            Command::Purge(purge) => return self.purge_once(cx, pending, purge, said),
+            Command::Refresh(refresh) => return self.refresh(cx, &refresh),
+            Command::Namespace(bump) => return self.bump(cx, &bump),
             Command::Stats => stats(&borrowed(&cx.turn.host.values())),
             Command::Health => queries::health(cx),
             Command::Config => configuration(&cx.config.source.json),
             Command::Journal { before, limit } => queries::journal(cx, before, limit),
             Command::Receipt { seq, cursor } => queries::receipt(cx, seq, cursor),
+            Command::Fleet => queries::fleet(cx),
+            Command::FleetReceipt { revision } => queries::fleet_receipt(cx, revision),
             Command::Entries(query) => queries::entries(cx, &query),
             Command::Entry { uri } => queries::entry(cx, self.stream, &uri),
             Command::Explain(query) => queries::explain(cx, self.stream, query),
             Command::Namespaces => Namespaces::load(cx.turn.host).0.answer(),
             Command::Respond(response) => response,
-        }
+        };
+        answer.into()
     }
 
     fn caller(&self) -> &Caller {
@@ -100,19 +104,16 @@ impl AdminRequest {
         pending: &mut Pending,
         purge: Purge,
         said: &[u8],
-    ) -> AdminResponse {
+    ) -> CarriedOut {
         let Some(key) = purge.idempotency_key.clone() else { return self.purge_or_say(cx, pending, purge) };
         match Answers::load(cx.turn.host).0.find(self.caller(), &key, said, cx.turn.now.mono) {
-            Err(problem) => return self.refuse(&problem),
-            Ok(Some(answer)) => return answer,
-            Ok(None) => {}
+            Err(problem) => self.refuse(&problem).into(),
+            Ok(Some(answer)) => answer.into(),
+            Ok(None) => {
+                let done = self.purge_or_say(cx, pending, purge);
+                CarriedOut { repeated_as: Some((key, said.to_vec())), ..done }
+            }
         }
-        let answer = self.purge_or_say(cx, pending, purge);
-        // A command that failed has to be sent again.
-        if answer.status < 500 {
-            Answers::remember(cx.turn.host, self.caller(), (&key, said), &answer, cx.turn.now.mono);
-        }
-        answer
     }
 
     fn purge_or_say(
@@ -120,43 +121,39 @@ impl AdminRequest {
         cx: &mut Context<'_, impl Host>,
         pending: &mut Pending,
         purge: Purge,
-    ) -> AdminResponse {
-        if purge.dry_run { queries::would_purge(cx, &purge) } else { self.purge(cx, pending, purge) }
+    ) -> CarriedOut {
+        if let Err(problem) = purge.wanted.check(&cx.config.fleet) {
+            return self.refuse(&problem).into();
+        }
+        if purge.dry_run { queries::would_purge(cx, &purge).into() } else { self.purge(cx, pending, purge) }
     }
 
-    fn purge(
-        &self,
-        cx: &mut Context<'_, impl Host>,
-        pending: &mut Pending,
-        mut purge: Purge,
-    ) -> AdminResponse {
+    fn purge(&self, cx: &mut Context<'_, impl Host>, pending: &mut Pending, mut purge: Purge) -> CarriedOut {
         if purge.or_everything
             && !queries::is_any_stored(cx, &purge)
             && let Err(problem) = purge.widen(self.caller())
         {
-            return self.refuse(&problem);
+            return self.refuse(&problem).into();
         }
         if let Err(problem) = self.has_room(cx, &purge) {
-            return self.refuse(&problem);
+            return self.refuse(&problem).into();
         }
         let covered = queries::covered(cx, pending, self.stream, &purge);
-        let mut results = append(cx, &purge.invalidations);
+        let mut results = append(cx, &purge.invalidations, purge.wanted);
         results.extend(append_learned(cx, &mut purge));
         purge.covered = Some(covered);
-        if purge.refresh
-            && let Some(last) = results.iter().filter_map(|result| result.ok()).max()
-        {
-            let mut job = RefreshJob { matchers: purge.matchers(), receipt: last, cursor: 0 };
+        let last = results.iter().filter_map(|result| result.ok()).max();
+        if let (true, Some(receipt)) = (purge.refresh, last) {
+            let mut job = RefreshJob { matchers: purge.matchers(), receipt, cursor: 0 };
             let done = begin_job(cx, &mut job);
             let continues = !done.as_ref().is_none_or(|done| done.complete) && pending.jobs.len() < JOBS_MAX;
             purge.refreshed = done.map(|done| Refreshed { continues, ..done });
-            let answer = purged(&purge, &results);
             if continues {
                 pending.jobs.push_back(job);
             }
-            return answer;
         }
-        purged(&purge, &results)
+        let answer = purged(&purge, &results);
+        CarriedOut { position: last, wanted: purge.wanted, ..answer.into() }
     }
 
     /// Whether the journal has room for what of a purge has to be held against responses one by one. Where it has none it
@@ -176,7 +173,10 @@ impl AdminRequest {
     }
 
     /// Marks URLs stale and has them fetched again.
-    fn refresh(&self, cx: &mut Context<'_, impl Host>, refresh: &Refresh) -> AdminResponse {
+    fn refresh(&self, cx: &mut Context<'_, impl Host>, refresh: &Refresh) -> CarriedOut {
+        if let Err(problem) = refresh.wanted.check(&cx.config.fleet) {
+            return self.refuse(&problem).into();
+        }
         let (token, now) = (self.caller().name.clone(), cx.turn.now.wall);
         let soft = |uri: &Vec<u8>| Invalidation {
             mode: Mode::Soft,
@@ -193,9 +193,9 @@ impl AdminRequest {
             there.filter(|(_, page)| !page.seen.is_empty() || page.next.is_some()).map(|(uri, _)| uri);
         let uris = sorted(there.chain(stored.map(|response| &response.uri)));
         let records: Vec<_> = uris.into_iter().map(soft).collect();
-        let results = append(cx, &records);
+        let results = append(cx, &records, refresh.wanted);
         if results.iter().any(Result::is_err) {
-            return self.refuse(&Problem::busy());
+            return self.refuse(&Problem::busy()).into();
         }
         let mut refreshed = Refreshed { complete: true, ..Refreshed::default() };
         for (uri, page) in refresh.uris.iter().zip(&found) {
@@ -209,33 +209,37 @@ impl AdminRequest {
             refreshed.left.extend(left);
         }
         refreshed.receipt = results.into_iter().flatten().max();
-        refreshing(refresh, &refreshed)
+        let (position, wanted) = (refreshed.receipt, refresh.wanted);
+        CarriedOut { position, wanted, ..refreshing(refresh, &refreshed).into() }
     }
 
     /// Changes the version of a namespace. The journal makes it true; the table only remembers the number.
-    fn bump(&self, cx: &mut Context<'_, impl Host>, bump: &Bump) -> AdminResponse {
+    fn bump(&self, cx: &mut Context<'_, impl Host>, bump: &Bump) -> CarriedOut {
+        if let Err(problem) = bump.wanted.check(&cx.config.fleet) {
+            return self.refuse(&problem).into();
+        }
         let mut written = None;
         for _ in 0..TRIES {
             let (mut table, cas) = Namespaces::load(cx.turn.host);
-            let Some(version) = table.next(bump) else { return table.bumped(bump) };
+            let Some(version) = table.next(bump) else { return table.bumped(bump).into() };
             let seq = match written {
                 Some(seq) => seq,
                 None => {
-                    let results = append(cx, &bump.invalidations);
+                    let results = append(cx, &bump.invalidations, bump.wanted);
                     match results.into_iter().collect::<Result<Vec<_>, _>>() {
                         Ok(positions) => positions.into_iter().max().unwrap_or_default(),
-                        Err(JournalBusy) => return self.refuse(&Problem::busy()),
+                        Err(JournalBusy) => return self.refuse(&Problem::busy()).into(),
                     }
                 }
             };
             written = Some(seq);
             table.set(&bump.selector, version, seq, cx.turn.now.wall);
             if table.save(cx.turn.host, cas) {
-                return table.bumped(bump);
+                return CarriedOut { position: written, wanted: bump.wanted, ..table.bumped(bump).into() };
             }
         }
         let problem = Problem { retry_after_secs: Some(1), ..Problem::new(503, busy_table(bump)) };
-        self.refuse(&problem)
+        self.refuse(&problem).into()
     }
 }
 
@@ -246,8 +250,16 @@ fn busy_table(bump: &Bump) -> String {
     )
 }
 
-fn append(cx: &mut Context<'_, impl Host>, records: &[Invalidation]) -> Vec<Result<u64, JournalBusy>> {
-    records.iter().map(|record| cx.cache.invalidate(cx.turn.host, record).map_err(|_| JournalBusy)).collect()
+fn append(
+    cx: &mut Context<'_, impl Host>,
+    records: &[Invalidation],
+    wanted: Wanted,
+) -> Vec<Result<u64, JournalBusy>> {
+    let append = |record| match wanted.here {
+        true => cx.cache.invalidate_here(cx.turn.host, record),
+        false => cx.cache.invalidate(cx.turn.host, record),
+    };
+    records.iter().map(append).map(|written| written.map_err(|_| JournalBusy)).collect()
 }
 
 /// Appends records for what URLs come to by the metadata of routes, which only those know that have met them.
@@ -258,7 +270,8 @@ fn append_learned(cx: &mut Context<'_, impl Host>, purge: &mut Purge) -> Vec<Res
     }
     let config = Rc::clone(cx.config);
     let from = purge.also(&|uri: &[u8]| forms_with(&config, uri, &learned));
-    append(cx, purge.invalidations.get(from..).unwrap_or_default())
+    let wanted = purge.wanted;
+    append(cx, purge.invalidations.get(from..).unwrap_or_default(), wanted)
 }
 
 fn borrowed(values: &[(String, u64)]) -> Vec<(&str, u64)> {

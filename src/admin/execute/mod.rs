@@ -1,5 +1,6 @@
 //! What commands want is done, and questions are answered: the only folder of this room that sees the cache.
 
+pub mod acknowledge;
 pub mod commands;
 pub mod idempotency;
 pub mod namespaces;

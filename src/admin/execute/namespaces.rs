@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::admin::{AdminResponse, shown};
+use crate::admin::{AdminResponse, Wanted, shown};
 use crate::invalidation::{Invalidation, Selector};
 use crate::store::{Cas, SharedData};
 use crate::time::Timestamp;
@@ -43,6 +43,8 @@ pub struct Bump {
     pub selector: Selector,
     /// The version to set; none for one more than there is.
     pub to: Option<u64>,
+    /// What it wants of the fleet.
+    pub wanted: Wanted,
     /// What to append when the version changes.
     pub invalidations: Vec<Invalidation>,
 }
@@ -137,7 +139,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn bump(name: &str, to: Option<u64>) -> Bump {
-        Bump { selector: tags(&[name]), to, invalidations: Vec::new() }
+        Bump { selector: tags(&[name]), to, wanted: Wanted::default(), invalidations: Vec::new() }
     }
 
     #[test]

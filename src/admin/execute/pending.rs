@@ -3,7 +3,8 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use crate::admin::{Limiter, Matchers};
+use crate::admin::Matchers;
+use crate::rate_limit::Limiter;
 use crate::time::Monotonic;
 
 /// A worker's memory of the admin route. Limits count on each worker by itself.

@@ -1,13 +1,16 @@
 //! Questions of the admin route: what is stored, what the journal says, what a request would find. Nothing changes.
 
+use core::time::Duration;
+
 use super::pending::Pending;
 use super::requests::{ask_for, forms, get};
 use crate::admin::{
     self, AdminResponse, ClusterInTrouble, Covered, EntriesQuery, Entry, ExplainQuery, Explanation,
-    JournalState, Problem, Purge, Shape, Touched,
+    JournalState, Problem, Purge, Shape, Standing, Touched,
 };
 use crate::breaker::Breakers;
 use crate::cache::{Context, Host, Page, Seen, StreamId, Survey, origin_clock};
+use crate::fleet::{self, Roster, State, Trouble};
 use crate::invalidation::{CALLBACK_WORK_MAX, Matcher, Selector, Subject, Verdict, Work};
 use crate::outcome::{Bypass, ForwardReason};
 use crate::policy::key::KeyParts;
@@ -35,10 +38,16 @@ const PAGES_MAX: usize = 4;
 /// incomplete.
 const RECORDS_MAX: usize = 20;
 
+/// A worker that watches the fleet's log says so several times within that.
+const WATCHED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Whether the cache can do its work, and a few facts.
 pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
     let state = cx.cache.inspect(cx.turn).journal_state();
-    let wrong = if state.is_some() { &[][..] } else { &["the journal cannot be read"] };
+    let mut wrong: Vec<&str> = if state.is_some() { Vec::new() } else { vec!["the journal cannot be read"] };
+    if cx.config.fleet.name.is_some() && standing(cx).word(&cx.config.fleet, cx.turn.now) == "lagging" {
+        wrong.push("etcd has not been heard of for longer than fleet.max_lag: see fleet");
+    }
     let (head, floor, _) = state.unwrap_or_default();
     let (parked, fetches) = cx.cache.waiting_and_fetching();
     let facts = [
@@ -74,7 +83,35 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
     });
     let warnings: Vec<String> =
         lacking.into_iter().chain(twice).chain(routes).chain(cx.config.warnings().iter().cloned()).collect();
-    admin::health(wrong, &warnings, &clusters, &facts)
+    admin::health(&wrong, &warnings, &clusters, &facts)
+}
+
+/// What this process knows of its fleet.
+fn standing(cx: &mut Context<'_, impl Host>) -> Standing {
+    let host = cx.turn.host;
+    let journal = cx.cache.journal(host);
+    let (log, head) = journal.map_or((None, 0), |journal| (journal.log().cloned(), journal.head()));
+    Standing {
+        state: State::load(host),
+        log,
+        head,
+        is_watched: fleet::holder(host)
+            .is_some_and(|(_, beat)| cx.turn.now.mono.since(beat) < WATCHED_WITHIN),
+        trouble: Trouble::load(host),
+        roster: Roster::load(host),
+    }
+}
+
+/// How this Envoy stands to its fleet.
+pub fn fleet(cx: &mut Context<'_, impl Host>) -> AdminResponse {
+    let standing = standing(cx);
+    admin::fleet(&cx.config.fleet, &standing, cx.turn.now)
+}
+
+/// Whether a revision of the fleet's log holds on this Envoy.
+pub fn fleet_receipt(cx: &mut Context<'_, impl Host>, revision: u64) -> AdminResponse {
+    let standing = standing(cx);
+    admin::fleet_receipt(&cx.config.fleet, revision, &standing, cx.turn.now)
 }
 
 /// The journal's tail.
