@@ -45,6 +45,9 @@ mod interleave;
 /// Shared data in memory, for those who need no host.
 mod world;
 
+/// Several Envoys that share their invalidations through an emulated etcd.
+mod fleet;
+
 /// The bytes of the store.
 mod budget;
 

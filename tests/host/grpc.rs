@@ -42,6 +42,14 @@ pub const OF_THE_SDK: GrpcExports = GrpcExports {
     close: |root, token, status| exports::proxy_on_grpc_close(root, token, status),
 };
 
+/// Those that Larder has in their place; of the metadata it hears nothing.
+pub const OF_LARDER: GrpcExports = GrpcExports {
+    initial_metadata: |_, _, _| {},
+    receive: |root, token, bytes| larder_wasm::larder_on_grpc_receive(root, token, bytes),
+    trailing_metadata: |_, _, _| {},
+    close: |root, token, status| larder_wasm::larder_on_grpc_close(root, token, status),
+};
+
 /// The emulated etcd, and this Envoy's calls and streams to it.
 pub struct Grpc {
     pub etcd: Rc<RefCell<Etcd>>,
@@ -103,7 +111,7 @@ impl Default for Grpc {
             cluster: "etcd".into(),
             has_hosts: true,
             unhealthy_after: Some(Duration::from_millis(1_500)),
-            exports: OF_THE_SDK,
+            exports: OF_LARDER,
             last_status: 0,
             not_begun: None,
             wake: None,

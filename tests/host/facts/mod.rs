@@ -13,13 +13,14 @@ mod stand;
 
 use std::time::Duration;
 
-use super::{World, stream::ClientState, toy::toy};
+use super::{World, grpc::OF_THE_SDK, stream::ClientState, toy::toy};
 use crate::stand::Exchange;
 
 /// Two workers with the toy, which accepts this configuration. What `allow_on_headers_stop_iteration` is by default.
 fn world(configuration: &str) -> World {
     let mut world = World::with(toy, 7, 2);
     world.settings(|s| s.body_while_headers_held = false);
+    world.look(|h| h.grpc.exports = OF_THE_SDK);
     world.configure_all(configuration).expect("the toy accepts it");
     world
 }
