@@ -12,7 +12,7 @@ CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 
 MODEL := --manifest-path docs/model/Cargo.toml --target-dir $(TARGET_DIR)/model
 
-.PHONY: help build cli envoy demo run test unit model wasm-test chaos fuzz soak e2e purge-chaos trap conformance bench \
+.PHONY: help build cli envoy demo demo-fleet run test unit model wasm-test chaos fuzz soak fleet-purges e2e purge-chaos trap conformance bench \
   bench-core bench-eviction lint clean rust
 
 help: ## this list
@@ -20,6 +20,9 @@ help: ## this list
 
 demo: build ## an annotated tour of the cache in a real Envoy (DEMO_EXIT=1: end after the tour)
 	@exec python3 envoy/demo/demo.py
+
+demo-fleet: build ## three Envoys and an etcd from nothing: a purge on one is a miss on the others (DEMO_EXIT=1: end after the tour)
+	@exec python3 envoy/demo/fleet.py
 
 run: build ## Envoy with Larder in front of your origin: make run ORIGIN=http(s)://host[:port] [PORT=10000] [CONFIG=file.json]
 	@exec python3 envoy/demo/demo.py --origin "$(ORIGIN)" $(if $(PORT),--port $(PORT)) $(if $(CONFIG),--config "$(CONFIG)")
@@ -67,6 +70,10 @@ e2e: build trap ## scenarios, crowds and chaos on a real Envoy (OUTAGE_SECONDS=1
 purge-chaos: build trap ## purges raced against all else on a real Envoy: make purge-chaos PURGES=20000
 	@envoy=$$(python3 tools/get.py envoy) && set -x && \
 	  LARDER_ENVOY=$$envoy PURGES=$(PURGES) cargo test --test main e2e::purge_chaos -- --nocapture
+
+fleet-purges: build ## how fast a purge is seen on three real Envoys around a real etcd: make fleet-purges PURGES=400
+	@ulimit -Sn "$$(ulimit -Hn)" && envoy=$$(python3 tools/get.py envoy) && set -x && \
+	  LARDER_ENVOY=$$envoy PURGES=$(or $(PURGES),400) cargo test --test main e2e::fleet::each_of_many -- --nocapture
 
 soak: trap ## a real Envoy with four workers under everything at once, and then under attack too: make soak MINUTES=20 [RATE=250] [ATTACKS="ranges tags": these alone]
 	ATTACKS="$(ATTACKS)" python3 tools/soak/soak.py $(or $(MINUTES),20) $(or $(RATE),250)

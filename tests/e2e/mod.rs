@@ -34,6 +34,8 @@ mod crowds;
 mod deaths;
 /// Envoy's own filters, before Larder and behind it.
 mod filters;
+/// Envoys that share their invalidations through etcd.
+mod fleet;
 /// Messages that no filter likes.
 mod hostile;
 /// A module that cannot be loaded.
