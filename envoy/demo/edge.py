@@ -17,11 +17,14 @@ PREFERRED_PORT = 10000
 class Edge(Envoy):
     """Envoy in front of an origin, ready when it is made."""
 
-    def __init__(self, origin: Upstream, configuration: str, port: int | None) -> None:
+    def __init__(
+        self, origin: Upstream, configuration: str, port: int | None, changes: dict[str, str] | None = None
+    ) -> None:
         if port and not is_free(port):
             sys.exit(f"Port {port} is taken: choose another, or leave it out and get a free one.")
         wanted = port or (PREFERRED_PORT if is_free(PREFERRED_PORT) else 0)
-        yaml = template.fill_in((origin.host, origin.port), find.module(), wanted, origin.changes()) + origin.transport()
+        yaml = template.fill_in((origin.host, origin.port), find.module(), wanted, {**origin.changes(), **(changes or {})})
+        yaml += origin.transport()
         # Requests are shown as they come, not every ten seconds.
         often = ("--file-flush-interval-msec", "100")
         yaml = template.configured(yaml, configuration)
