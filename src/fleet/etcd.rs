@@ -137,8 +137,7 @@ impl Keys {
     /// What the answer to [`Keys::members`] says.
     #[must_use]
     pub fn read_members(&self, answer: &[u8]) -> Option<Listed> {
-        header_revision(answer)?;
-        let mut listed = Listed::default();
+        let mut listed = Listed { revision: header_revision(answer)?, ..Listed::default() };
         for value in values(answer, 2) {
             let value = KeyValue::read(value);
             if self.key(value.key) == Some(Key::Id) {
@@ -233,6 +232,8 @@ impl Keys {
 /// The members of a fleet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Listed {
+    /// The revision of the store that the list is of.
+    pub revision: u64,
     /// The name of the history; none when it has none.
     pub tag: Option<[u8; 16]>,
     /// Who lives.

@@ -69,7 +69,9 @@ pub struct Member {
     /// Streams to be closed with the next tick.
     closing: Vec<IoId>,
     drawn: u64,
+    /// How often in a row something has failed, and whether that was a batch.
     failures: u32,
+    puts_fail: bool,
     reason: JoinReason,
 }
 
@@ -146,6 +148,7 @@ impl Member {
             closing: Vec::new(),
             drawn: 0,
             failures: 0,
+            puts_fail: false,
             reason: JoinReason::Start,
         }
     }
@@ -221,8 +224,13 @@ impl Member {
             (Asked::CheckAt, Answer::Ended(trouble)) if missing(&trouble.text).is_some() => {
                 self.checked_at(cx, Err(missing(&trouble.text)));
             }
-            // Whoever was faster has named it.
-            (Asked::Rename, _) => self.ask_to_join(cx),
+            // This worker or whoever was faster has named it. Without an answer nobody may have: then the log is found
+            // rewound again, and named again.
+            (Asked::Rename, Answer::Message(_)) => {
+                let now = cx.turn.now.mono;
+                State::change(cx.turn.host, |state| state.replaced = Some(now));
+                self.ask_to_join(cx);
+            }
             (Asked::Heartbeat { .. }, Answer::Ended(trouble)) => {
                 Trouble::note(cx.turn.host, cx.turn.now.wall, &told("etcd was asked for news", &trouble));
                 self.heartbeat.unanswered();
@@ -231,6 +239,7 @@ impl Member {
             (Asked::Members, Answer::Ended(_)) => self.unlisted(),
             (Asked::Put, Answer::Ended(trouble)) => {
                 cx.turn.host.count(Counter::FleetPublishFailed);
+                self.puts_fail = true;
                 self.failed(cx, &told("a batch was sent", &trouble));
             }
             (_, Answer::Ended(trouble)) => {
@@ -481,7 +490,6 @@ impl Member {
         if let Phase::Watching(stream) = &mut self.phase {
             stream.stage = Stage::Live;
         }
-        self.failures = 0;
         self.shipping.forget();
         self.heartbeat.due_at(cx.turn.now.mono);
         self.beat(cx);
@@ -499,7 +507,6 @@ impl Member {
             return self.ask_to_join(cx);
         };
         self.close_stream();
-        State::change(cx.turn.host, |state| state.replaced = Some(now));
         let name = self.new_name(cx);
         if let Some(question) = self.fleet.as_ref().map(|fleet| fleet.keys.rename(&name, named_at)) {
             self.ask(Asked::Rename, question);

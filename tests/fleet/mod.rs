@@ -430,3 +430,37 @@ fn a_restarted_member_leaves_its_old_self_to_its_lease() {
     let roster = Roster::load(&fleet.envoys[0].process).unwrap();
     assert!(roster.members.iter().any(|member| member.name == "gw-1"));
 }
+
+#[test]
+fn a_history_is_renamed_even_if_the_first_attempt_fails() {
+    for fate in [Fate::Dropped, Fate::Refused(14, "no leader".into())] {
+        let mut fleet = Fleet::joined(3, 1, "");
+        assert!(is_committed(fleet.purged(0, 0, Mode::Hard, &["/x"])));
+        fleet.pass(100);
+        let backup = fleet.etcd.snapshot();
+        fleet.etcd.cut(fleet.now, "gw-2");
+        fleet.served(2, 0, "/a");
+        fleet.publish("/a");
+        assert!(is_committed(fleet.purged(0, 0, Mode::Hard, &["/a"])));
+        fleet.pass(100);
+        fleet.etcd.fate("gw-0", fate.clone());
+        fleet.etcd.fate("gw-1", fate.clone());
+        fleet.etcd.restore(fleet.now, &backup);
+        fleet.etcd.heal(fleet.now, "gw-2");
+        fleet.pass(60_000);
+        assert_eq!(fleet.served(2, 0, "/a"), (1, false), "{fate:?}");
+    }
+}
+
+#[test]
+fn a_log_that_refuses_batches_is_not_asked_again_and_again() {
+    let mut fleet = Fleet::joined(1, 1, "");
+    fleet.etcd.set_no_space(fleet.now, true);
+    fleet.purge(0, 0, Mode::Hard, &["/a"]);
+    fleet.pass(20_000);
+    let reconnects = fleet.counted(0, "larder_fleet_reconnects");
+    assert!((3..15).contains(&reconnects), "{reconnects}");
+    fleet.etcd.set_no_space(fleet.now, false);
+    fleet.pass(6_000);
+    assert!(fleet.state(0).shipped >= fleet.head(0));
+}

@@ -163,11 +163,20 @@ impl Member {
     /// A batch of this process has come back: that is when it is committed, and nothing else says so (S1, S2).
     fn own(&mut self, cx: &mut Context<'_, impl Host>, newest: Newest, hi: u64, records: usize) -> Next {
         let Phase::Watching(Stream { join, .. }) = self.phase else { return Next::Left };
-        let waiters = State::load(cx.turn.host).waiters;
+        // A2 holds for our own as well: a history that was restored since may lack what this stream has brought, and it
+        // would count as shared (M48).
+        let Some(Some(log)) = self.log(cx) else { return Next::Tick };
+        let state = State::load(cx.turn.host);
+        if log.join != join || state.join != join {
+            return self.leave_stream(cx);
+        }
+        let waiters = state.waiters;
         let changed = State::change(cx.turn.host, |state| {
-            state.progressed(join, newest.revision, newest);
-            state.shipped(hi, newest.revision);
-            state.waiters &= !waiters;
+            if state.join == join {
+                state.progressed(join, newest.revision, newest);
+                state.shipped(hi, newest.revision);
+                state.waiters &= !waiters;
+            }
         });
         let Some(state) = changed else { return Next::Tick };
         for worker in (0..64).filter(|worker| waiters >> worker & 1 == 1) {
@@ -177,6 +186,7 @@ impl Member {
         for _ in 0..records {
             cx.turn.host.count(Counter::FleetPublished);
         }
+        (self.failures, self.puts_fail) = (0, false);
         self.shipping.came_back(hi);
         self.commands.look(&state, cx.turn.now.mono);
         self.taken(cx, newest)

@@ -92,9 +92,9 @@ impl Commands {
         self.waiting.iter().any(|waiting| waiting.everywhere.as_ref().is_some_and(waits))
     }
 
-    /// Hears what all members have applied; `own` is this process by its journal and its history. `counts` says that the
-    /// list may be relied on.
-    pub(super) fn listed(&mut self, roster: &Roster, (src, tag): (u64, [u8; 16]), counts: bool) {
+    /// Hears what all members have applied, at a revision of the store; none where the list cannot be relied on. This
+    /// process is known by the name of its journal, and its history by the tag.
+    pub(super) fn listed(&mut self, roster: &Roster, (src, tag): (u64, [u8; 16]), at: Option<u64>) {
         let ready = &mut self.ready;
         self.waiting.retain_mut(|waiting| {
             let Some(Everywhere { committed: Some(revision), missing, .. }) = &mut waiting.everywhere else {
@@ -105,7 +105,8 @@ impl Commands {
             let lacks = |applied: u64, of: [u8; 16]| of != tag || applied < *revision;
             let late = others.filter(|member| lacks(member.applied, member.tag));
             *missing = late.map(|member| member.name.clone()).collect();
-            if !counts || !missing.is_empty() {
+            // A list from before the commit lacks who has joined in between.
+            if at.is_none_or(|at| at < *revision) || !missing.is_empty() {
                 return true;
             }
             let (revision, members) = (*revision, roster.members.len());

@@ -100,6 +100,10 @@ impl Member {
         let known = progress(&log, &state);
         let is_same = head.tag.is_some_and(|(tag, _)| tag == log.tag);
         let Head { revision, newest, .. } = head;
+        // A stream that opens is no success where each batch is refused.
+        if !self.puts_fail {
+            self.failures = 0;
+        }
         let is_newest = (newest.revision, newest.id) == (state.last.revision, state.last.id);
         if is_same && is_newest && revision >= known {
             State::change(cx.turn.host, |state| {

@@ -23,6 +23,8 @@ const REPORT_EVERY: u32 = 6;
 #[derive(Default)]
 pub(super) struct Registration {
     lease: Option<u64>,
+    /// For how many seconds it was granted.
+    granted_for: u64,
     is_registered: bool,
     /// Whether it is being registered.
     is_under_way: bool,
@@ -75,6 +77,10 @@ impl Member {
             return false;
         }
         let now = cx.turn.now.mono;
+        // With a longer `max_lag` the lease that there is would end while this Envoy still serves.
+        if self.registration.granted_for < lease_secs(&cx.config.fleet) {
+            (self.registration.lease, self.registration.is_registered) = (None, false);
+        }
         let Some(lease) = self.registration.lease.filter(|_| self.registration.is_registered) else {
             self.register(cx);
             return true;
@@ -104,7 +110,9 @@ impl Member {
 
     fn register(&mut self, cx: &Context<'_, impl Host>) {
         if !core::mem::replace(&mut self.registration.is_under_way, true) {
-            self.ask(Asked::Grant, etcd::grant(lease_secs(&cx.config.fleet)));
+            let seconds = lease_secs(&cx.config.fleet);
+            self.registration.granted_for = seconds;
+            self.ask(Asked::Grant, etcd::grant(seconds));
         }
     }
 
@@ -202,7 +210,7 @@ impl Member {
         let Some(listed) = self.fleet.as_ref().and_then(|fleet| fleet.keys.read_members(message)) else {
             return;
         };
-        let Listed { tag, members } = listed;
+        let Listed { revision, tag, members } = listed;
         cx.turn.host.show(Gauge::FleetMembers, members.len() as u64);
         let roster = Roster { at: cx.turn.now.mono, members };
         roster.save(cx.turn.host);
@@ -213,7 +221,7 @@ impl Member {
         let is_known = tag == Some(log.tag);
         let is_settled = cx.turn.now.mono.since(state.joined_at) > cx.config.fleet.max_lag;
         let own = log.tag;
-        self.commands.listed(&roster, (src, own), is_known && is_settled);
+        self.commands.listed(&roster, (src, own), (is_known && is_settled).then_some(revision));
     }
 }
 

@@ -334,6 +334,17 @@ mod tests {
     }
 
     #[test]
+    fn of_the_first_segment_nothing_is_known_so_all_of_it_is_shared() {
+        let data = Memory::default();
+        mirror(&data).append_shared(&data, &purge(Mode::Soft, "t"), 1).unwrap();
+        data.set("j/1", b"?");
+        assert_eq!(mirror(&data).log(), None, "the log is joined anew");
+        let unshipped = mirror(&data).unshipped(&data, 0, (1000, 1 << 20));
+        assert_eq!(unshipped.records.len() as u64, RECORDS);
+        assert!(unshipped.records.iter().all(|(_, r)| r.mode == Mode::Hard && r.selector == Selector::All));
+    }
+
+    #[test]
     fn a_journal_without_a_fleet_lies_there_as_it_always_did() {
         let data = Memory::default();
         mirror(&data).append(&data, &purge(Mode::Soft, "a"), 1).unwrap();

@@ -27,11 +27,13 @@ impl Mirror {
         let after = Segment::read(data, no + 1)?.segment;
         let nonce = before.as_ref().or(after.as_ref()).map(|segment| segment.nonce).or(self.nonce);
         let damaged = number(no, before.as_ref(), after.as_ref())?;
+        // Of the first one nobody can say whether there is a fleet.
+        let is_first = before.is_none();
         // Where the fleet's log stood was as in the one before, or further: at worst its records are applied again.
         let logs =
             before.filter(|before| before.no + 1 == damaged).map_or_else(Vec::new, |before| before.logs);
         let mut records = Records::unreadable(RECORDS);
-        if !logs.is_empty() {
+        if !logs.is_empty() || is_first {
             // Among the records may have been some that the fleet has not heard of.
             records.share_all();
         }

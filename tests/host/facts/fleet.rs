@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use super::super::{fleet::Fleet, toy::toy};
+use super::super::{fleet::Fleet, grpc::OF_THE_SDK, toy::toy};
 use crate::stand::Request;
 
 const SOON: Duration = Duration::from_millis(300);
 
+fn toys(seed: u64, envoys: usize) -> Fleet {
+    let mut fleet = Fleet::with(toy, seed, envoys, 2);
+    (0..envoys).for_each(|envoy| fleet.on(envoy, |world| world.look(|h| h.grpc.exports = OF_THE_SDK)));
+    fleet
+}
+
 fn fleet(configuration: &str) -> Fleet {
-    let mut fleet = Fleet::with(toy, 7, 3, 2);
+    let mut fleet = toys(7, 3);
     fleet.configure_all(configuration).expect("the toy accepts it");
     fleet
 }
@@ -65,7 +71,7 @@ fn envoys_go_in_step() {
 #[test]
 fn with_a_seed_the_order_is_drawn_and_drawn_again() {
     let play = |seed| {
-        let mut fleet = Fleet::with(toy, seed, 2, 2);
+        let mut fleet = toys(seed, 2);
         (0..2).for_each(|envoy| fleet.on(envoy, |world| world.shuffle()));
         fleet.configure_all("tick watch").unwrap();
         fleet.pass(SOON);
