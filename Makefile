@@ -11,9 +11,10 @@ INSTALL_RUNNER = cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --no-d
 CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 
 MODEL := --manifest-path docs/model/Cargo.toml --target-dir $(TARGET_DIR)/model
+FLEET_MODEL := --manifest-path docs/fleet-model/Cargo.toml --target-dir $(TARGET_DIR)/fleet-model
 
-.PHONY: help build cli envoy demo demo-fleet run test unit model wasm-test chaos fuzz soak fleet-purges e2e purge-chaos trap conformance bench \
-  bench-core bench-eviction lint clean rust
+.PHONY: help build cli envoy demo demo-fleet run test unit model fleet-model wasm-test chaos fuzz soak fleet-purges e2e purge-chaos trap \
+  conformance bench bench-core bench-eviction lint clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,7 +36,7 @@ dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder_wasm.wasm tools/fin
 	@echo "Shrinking it: this takes about a minute …"
 	python3 tools/finish.py $< $@
 
-test: lint unit model wasm-test e2e conformance ## everything that CI runs
+test: lint unit model fleet-model wasm-test e2e conformance ## everything that CI runs
 
 unit: rust ## tests of the crate and scenarios on the emulated host
 	@# The test of licences asks without a network about every platform's dependencies.
@@ -44,6 +45,9 @@ unit: rust ## tests of the crate and scenarios on the emulated host
 
 model: rust ## every interleaving of the protocol in small settings (docs/protocol.md): RUN=P05 for some, FULL=1 for large ones, too
 	@FULL="$(FULL)" cargo run --release --locked --quiet $(MODEL) -- $(RUN)
+
+fleet-model: rust ## the same for the protocol of a fleet (docs/fleet.md): RUN=P05 for some, FULL=1 for large ones, too
+	@FULL="$(FULL)" cargo run --release --locked --quiet $(FLEET_MODEL) -- $(RUN)
 
 wasm-test: rust $(RUNNER) ## the core on 32 bits: its tests on wasm32-unknown-unknown under Node, and what it takes of memory
 	@node=$$(python3 tools/get.py node) && set -x && PATH="$$(dirname "$$node"):$$PATH" \
@@ -110,6 +114,8 @@ lint: rust ## formatting, clippy and rustdoc, warnings denied
 	cargo clippy -p larder-wasm --lib --target wasm32-wasip1 --features trap -- -D warnings
 	cargo fmt --check --manifest-path docs/model/Cargo.toml
 	cargo clippy --locked $(MODEL) --all-targets -- -D warnings
+	cargo fmt --check --manifest-path docs/fleet-model/Cargo.toml
+	cargo clippy --locked $(FLEET_MODEL) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 clean: ## removes what was built (.venv and .tools stay)
