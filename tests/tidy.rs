@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use larder::admin::markdown;
 use larder::config::{AdminConfig, reference_markdown};
+use larder::outcome::JoinReason;
 use larder::outcome::reference::{metrics_markdown, reasons_markdown};
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
@@ -626,25 +627,41 @@ fn numbered(text: &str, kind: char) -> BTreeSet<String> {
     words.filter(is_one).map(str::to_owned).collect()
 }
 
+/// The kinds of numbers in what is of the fleet: rules, procedures, and runs of its model.
+const FLEET_KINDS: [char; 9] = ['A', 'C', 'E', 'F', 'J', 'M', 'P', 'R', 'S'];
+
+/// Whether a file is of the fleet, so that its numbers are those of `docs/fleet.md`.
+fn is_of_fleet(path: &str) -> bool {
+    let folders = ["src/fleet/", "tests/fleet/", "docs/fleet-model/"];
+    let files = ["src/store/journal/fleet.rs", "tests/e2e/fleet.rs", "wasm/src/grpc.rs", "fleet.md"];
+    folders.iter().any(|folder| path.starts_with(folder)) || files.contains(&path)
+}
+
+/// The rules and procedures that `docs/fleet.md` explains, and the runs of its model.
+fn in_fleet_page() -> BTreeSet<String> {
+    let runs: String = sources("docs/fleet-model/src/runs").into_iter().map(|(_, text)| text).collect();
+    let runs = ['M', 'P', 'R'].into_iter().flat_map(|kind| numbered(&runs, kind));
+    anchors("fleet.md").into_iter().chain(runs).collect()
+}
+
 #[test]
 fn what_code_and_documents_refer_to_is_in_the_documents() {
-    let (protocol, envoy) = (anchors("protocol.md"), anchors("envoy-facts.md"));
+    let (protocol, envoy, fleet) = (anchors("protocol.md"), anchors("envoy-facts.md"), in_fleet_page());
     // There a section is of no RFC unless it says so.
     let own =
         ["src/store", "src/cache", "wasm/src", "src/collapse", "src/exchange", "src/in_flight", "tests/host"];
     let own =
         |path: &str| own.iter().chain(&["tests/interleave", "tests/chaos"]).any(|own| path.starts_with(own));
     let mut texts: Vec<(String, String)> = Vec::new();
-    for (path, text) in [sources("src"), sources("wasm/src"), sources("tests"), sources("docs/model/src")]
-        .into_iter()
-        .flatten()
+    for (path, text) in
+        ["src", "wasm/src", "tests", "docs/model/src", "docs/fleet-model/src"].into_iter().flat_map(sources)
     {
         let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_string_lossy().into_owned();
         if path != "tests/tidy.rs" {
             texts.push((path, in_one_line(&text)));
         }
     }
-    for name in ["protocol.md", "envoy-facts.md", "glossary.md", "architecture.md"] {
+    for name in ["protocol.md", "envoy-facts.md", "fleet.md", "glossary.md", "architecture.md"] {
         texts.push((name.into(), in_one_line(&document(name))));
     }
     let mut lost = Vec::new();
@@ -662,8 +679,16 @@ fn what_code_and_documents_refer_to_is_in_the_documents() {
                 lost.push(format!("{path}: {named} {section}"));
             }
         }
-        let numbers = ['I', 'M'].into_iter().flat_map(|kind| numbered(text, kind));
-        lost.extend(numbers.filter(|n| !protocol.contains(n)).map(|n| format!("{path}: {n}")));
+        if is_of_fleet(path) {
+            let numbers = FLEET_KINDS.into_iter().flat_map(|kind| numbered(text, kind));
+            lost.extend(numbers.filter(|n| !fleet.contains(n)).map(|n| format!("{path}: {n}")));
+        } else {
+            // What is a number "of the fleet's model" elsewhere says so.
+            let of_fleet = |n: &String| text.contains("the fleet's model") && fleet.contains(n);
+            let numbers = ['I', 'M'].into_iter().flat_map(|kind| numbered(text, kind));
+            let is_lost = |n: &String| !protocol.contains(n) && !of_fleet(n);
+            lost.extend(numbers.filter(is_lost).map(|n| format!("{path}: {n}")));
+        }
     }
     assert_eq!(lost, [""; 0], "the form is \"protocol §1.8\", \"envoy-facts §20.1\", \"I4\", \"M07\"");
 }
@@ -691,7 +716,7 @@ fn the_protocol_names_tests_runs_and_files_that_exist() {
     let in_code = text.lines().filter(|line| line.starts_with("| **M") && line.ends_with("| code |"));
     let in_code: BTreeSet<String> = in_code.flat_map(|line| numbered(&line[..9], 'M')).collect();
     assert_eq!(in_code, numbered(&mutants, 'M'));
-    for name in ["protocol.md", "envoy-facts.md", "glossary.md"] {
+    for name in ["protocol.md", "envoy-facts.md", "fleet.md", "glossary.md"] {
         let text = document(name);
         let paths = text.split('`').skip(1).step_by(2).filter(|path| {
             ["src/", "wasm/", "tests/", "docs/", "envoy/"].iter().any(|folder| path.starts_with(folder))
@@ -699,6 +724,32 @@ fn the_protocol_names_tests_runs_and_files_that_exist() {
         for path in paths {
             assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{name}: there is no {path}");
         }
+    }
+}
+
+#[test]
+fn the_page_of_fleets_explains_each_mistake_and_each_alert() {
+    let text = document("fleet.md");
+    let runs: String = sources("docs/fleet-model/src/runs").into_iter().map(|(_, text)| text).collect();
+    assert_eq!(numbered(&runs, 'M'), numbered(&text, 'M'), "each mistake that the model sees is explained");
+    for rule in ["A1", "A7", "C3", "E1", "E4", "F0", "F9", "J3", "R5", "S5"] {
+        assert!(anchors("fleet.md").contains(rule), "{rule}");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/fleet/alerts.yaml");
+    let alerts = fs::read_to_string(path).unwrap();
+    let word = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let metrics = metrics_markdown();
+    for metric in alerts.split(word).filter(|word| word.starts_with("larder_fleet_")) {
+        let is_one_of_joined = metric.starts_with("larder_fleet_joined_");
+        assert!(metrics.contains(&format!("`{metric}`")) || is_one_of_joined, "there is no metric {metric}");
+    }
+    for line in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(text.contains(&format!("| `{line}` |")), "{line} is not explained");
+    }
+    for reason in JoinReason::ALL.into_iter().filter(|reason| *reason != JoinReason::Start) {
+        let counter = format!("larder_fleet_joined_{}", reason.as_str());
+        assert!(alerts.contains(&counter), "no alert tells of {counter}");
+        assert!(text.contains(&format!("`{}`", reason.as_str())), "{} is not explained", reason.as_str());
     }
 }
 
