@@ -1,8 +1,10 @@
 //! What can go wrong with etcd, and between it and its clients.
 
+use std::collections::BTreeMap;
+
 use super::link::Reach;
 use super::store::Store;
-use super::{Delivery, Etcd, Snapshot, StreamId};
+use super::{Delivery, Etcd, Snapshot, StreamId, UNREACHABLE};
 
 /// What befalls a write (Put, Txn, DeleteRange) of a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,16 +181,33 @@ impl Etcd {
         let late =
             |what: &super::Arriving| matches!(what, super::Arriving::Call { fate: Some(Fate::Late(_)), .. });
         self.arriving.retain(|_, arrival| arrival.client != client || late(&arrival.what));
-        // An end that it was to hear of is heard.
-        self.leaving.retain(|_, (to, _, delivery)| to != client || matches!(delivery, Delivery::Closed(..)));
         let link = self.link(client);
         link.held_back.clear();
         let held = std::mem::take(&mut link.held);
-        for (stream, delivery) in held {
-            if matches!(delivery, Delivery::Closed(..)) {
-                self.last += 1;
-                self.leaving.insert((self.now, self.last), (client.into(), stream, delivery));
+        let to_it = |(_, (to, ..)): &(&(u64, u64), &(String, StreamId, Delivery))| to == client;
+        let keys: Vec<_> = self.leaving.iter().filter(to_it).map(|(key, _)| *key).collect();
+        let sent = keys.iter().filter_map(|key| self.leaving.remove(key));
+        let lost: Vec<_> = sent.map(|(_, stream, delivery)| (stream, delivery)).chain(held).collect();
+        self.ends_of(client, lost);
+        for stream in self.streams.values_mut().filter(|stream| stream.client == client) {
+            stream.answered = stream.heard;
+        }
+    }
+
+    /// What a client hears instead of what is lost: an end that it was to hear of, and the failure of a call whose answer it
+    /// was to get.
+    fn ends_of(&mut self, client: &str, lost: Vec<(StreamId, Delivery)>) {
+        let mut ends = BTreeMap::new();
+        for (stream, delivery) in lost {
+            let is_end = matches!(delivery, Delivery::Closed(..));
+            let failure = Delivery::Closed(14, UNREACHABLE.into());
+            if is_end || !self.streams.contains_key(&stream) && !ends.contains_key(&stream) {
+                ends.insert(stream, if is_end { delivery } else { failure });
             }
+        }
+        for (stream, end) in ends {
+            self.last += 1;
+            self.leaving.insert((self.now, self.last), (client.into(), stream, end));
         }
     }
 

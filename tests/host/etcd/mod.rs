@@ -231,20 +231,26 @@ impl Etcd {
     /// What has reached the clients by now.
     pub fn poll(&mut self, now: u64) -> Vec<(StreamId, Delivery)> {
         self.advance(now);
-        let later = self.leaving.split_off(&(now + 1, 0));
-        let due = std::mem::replace(&mut self.leaving, later);
-        due.into_values().map(|(_, stream, delivery)| (stream, delivery)).collect()
+        self.reach(now, |_| true)
     }
 
     /// What has reached one client by now.
     pub fn poll_of(&mut self, now: u64, client: &str) -> Vec<(StreamId, Delivery)> {
         self.advance(now);
-        let due = self.leaving.range(..(now + 1, 0)).filter(|(_, (to, ..))| to == client);
+        self.reach(now, |to| to == client)
+    }
+
+    fn reach(&mut self, now: u64, whom: impl Fn(&str) -> bool) -> Vec<(StreamId, Delivery)> {
+        let due = self.leaving.range(..(now + 1, 0)).filter(|(_, (to, ..))| whom(to));
         let keys: Vec<_> = due.map(|(key, _)| *key).collect();
-        keys.iter()
-            .filter_map(|key| self.leaving.remove(key))
-            .map(|(_, stream, delivery)| (stream, delivery))
-            .collect()
+        let mut reached = Vec::with_capacity(keys.len());
+        for (_, stream, delivery) in keys.iter().filter_map(|key| self.leaving.remove(key)) {
+            if let Some(open) = self.streams.get_mut(&stream) {
+                open.heard = true;
+            }
+            reached.push((stream, delivery));
+        }
+        reached
     }
 
     /// When the next thing happens: something to poll, or a lease that ends.

@@ -15,6 +15,8 @@ pub struct Stream {
     pub wants_leader: bool,
     /// Something has come back on it, and its header section with that.
     pub answered: bool,
+    /// That has reached the client.
+    pub heard: bool,
     /// Nothing comes back on it any more, though it is open.
     pub silent: bool,
 }
@@ -37,7 +39,14 @@ impl Kind {
 
 impl Stream {
     pub fn new(client: &str, kind: Kind) -> Stream {
-        Stream { client: client.into(), kind, wants_leader: false, answered: false, silent: false }
+        Stream {
+            client: client.into(),
+            kind,
+            wants_leader: false,
+            answered: false,
+            heard: false,
+            silent: false,
+        }
     }
 
     pub fn watchers(&self) -> &[Watcher] {

@@ -186,6 +186,33 @@ fn what_is_slow_comes_later_and_in_order() {
 }
 
 #[test]
+fn a_call_whose_answer_is_lost_with_its_connection_fails() {
+    for swallowed in [false, true] {
+        let mut etcd = Etcd::new();
+        etcd.keepalive_ms = Some(13_000);
+        etcd.slow(0, "a", 0, 100);
+        let call = etcd.call(0, "a", PUT, &put());
+        let stream = etcd.open(0, "a", WATCH, &[]);
+        etcd.message(
+            0,
+            stream,
+            &WatchRequest { create: Some(WatchCreateRequest::default()), ..Default::default() }.encode(),
+        );
+        if swallowed {
+            etcd.black_hole(50, "a");
+        } else {
+            etcd.cut(50, "a");
+        }
+        let mut all = etcd.poll(20_000);
+        all.sort_by_key(|(id, _)| *id);
+        let closed = |delivery: &Delivery| matches!(delivery, Delivery::Closed(14, _));
+        assert_eq!(all.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [call, stream], "{swallowed}");
+        assert!(all.iter().all(|(_, delivery)| closed(delivery)), "nothing has come before: {all:?}");
+        assert_eq!(etcd.revision(), 2, "committed all the same");
+    }
+}
+
+#[test]
 fn an_event_can_come_twice() {
     let mut etcd = Etcd::new();
     let stream = watch(&mut etcd, 0, "a");
