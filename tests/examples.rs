@@ -11,7 +11,7 @@ use crate::tidy::kubernetes_configurations;
 #[test]
 fn no_example_says_anything_without_effect() {
     let mut shown = kubernetes_configurations();
-    let pages = ["README.md", "envoy/ADMIN.md"].map(|page| root().join(page));
+    let pages = ["README.md", "envoy/ADMIN.md", "envoy/fleet/envoy.yaml"].map(|page| root().join(page));
     for page in pages.into_iter().chain(files("envoy", "yaml")) {
         let text = fs::read_to_string(&page).unwrap();
         let found = configurations(&text);
