@@ -13,7 +13,7 @@ CARGO_FUZZ := .tools/cargo-fuzz/bin/cargo-fuzz
 MODEL := --manifest-path docs/model/Cargo.toml --target-dir $(TARGET_DIR)/model
 FLEET_MODEL := --manifest-path docs/fleet-model/Cargo.toml --target-dir $(TARGET_DIR)/fleet-model
 
-.PHONY: help build cli envoy demo demo-fleet run test unit model fleet-model wasm-test chaos fuzz soak fleet-purges e2e purge-chaos trap \
+.PHONY: help build cli envoy demo demo-fleet run test unit mutants model fleet-model wasm-test chaos fuzz soak fleet-purges e2e purge-chaos trap \
   conformance bench bench-core bench-eviction lint clean rust
 
 help: ## this list
@@ -36,12 +36,15 @@ dist/larder.wasm: $(TARGET_DIR)/wasm32-wasip1/release/larder_wasm.wasm tools/fin
 	@echo "Shrinking it: this takes about a minute …"
 	python3 tools/finish.py $< $@
 
-test: lint unit model fleet-model wasm-test e2e conformance ## everything that CI runs
+test: lint unit mutants model fleet-model wasm-test e2e conformance ## everything that CI runs
 
 unit: rust ## tests of the crate and scenarios on the emulated host
 	@# The test of licences asks without a network about every platform's dependencies.
 	cargo fetch --locked
-	cargo test --workspace -- --skip e2e::
+	cargo test --workspace --exclude larder-mutants -- --skip e2e::
+
+mutants: rust ## each mistake of tests/mutants/table.rs in a copy of the core: the tests see it (CHAOS_MISTAKES=1: chaos tries all)
+	cargo test -p larder-mutants -- --skip host::
 
 model: rust ## every interleaving of the protocol in small settings (docs/protocol.md): RUN=P05 for some, FULL=1 for large ones, too
 	@FULL="$(FULL)" cargo run --release --locked --quiet $(MODEL) -- $(RUN)

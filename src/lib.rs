@@ -31,8 +31,7 @@
 //!    things take of it.
 //! 10. [`outcome`] names what was done and why, once: tables of [reasons](outcome::reasons) for `Cache-Status` and
 //!     explanations, and of [metrics](outcome::metrics). [`config`] is the configuration, read with `json` as the bodies of
-//!     commands are; [`time`] makes time an argument, and a [`turn`] carries it with the host; [`mutants`] is for tests
-//!     alone.
+//!     commands are; [`time`] makes time an argument, and a [`turn`] carries it with the host.
 //!
 //! # What holds
 //!
@@ -64,7 +63,6 @@ pub mod http;
 pub mod in_flight;
 pub mod invalidation;
 mod json;
-pub mod mutants;
 pub mod outcome;
 pub mod policy;
 pub mod protobuf;

@@ -75,5 +75,11 @@ mod words;
 /// The configurations that are shown and shipped.
 mod examples;
 
+/// The mistakes on purpose: here only that each has its place in the code. `make mutants` shows that each is seen.
+mod mutants {
+    pub mod substitution;
+    pub mod table;
+}
+
 /// The invariants of the house, which no compiler checks.
 mod tidy;

@@ -10,6 +10,9 @@ use larder::config::{AdminConfig, reference_markdown};
 use larder::outcome::JoinReason;
 use larder::outcome::reference::{metrics_markdown, reasons_markdown};
 
+use crate::mutants::substitution::with_mistakes;
+use crate::mutants::table::MUTANTS;
+
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
@@ -51,7 +54,7 @@ fn time_is_an_argument() {
 
 /// The rooms of the house, each with those that it names. A room stands above all that it names: who knows whom is
 /// decided here, and not by the next import.
-const ROOMS: [(&str, &[&str]); 22] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("heap", &[]),
     ("time", &[]),
     ("turn", &["time"]),
@@ -66,15 +69,13 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("invalidation", &["config", "glob", "http", "sorting", "time"]),
     ("outcome", &["invalidation"]),
     ("policy", &["config", "http", "outcome", "sorting", "time"]),
-    ("mutants", &[]),
-    ("store", &["mutants", "heap", "http", "in_flight", "invalidation", "outcome", "policy", "time", "turn"]),
+    ("store", &["heap", "http", "in_flight", "invalidation", "outcome", "policy", "time", "turn"]),
     ("breaker", &["config", "store", "time"]),
     (
         "cache",
         &[
             "breaker",
             "config",
-            "mutants",
             "heap",
             "http",
             "in_flight",
@@ -141,11 +142,9 @@ const ROOMS: [(&str, &[&str]); 22] = [
 ];
 
 /// What runs back up, to be turned: a file and the room above its own that it names.
-const BACK_UP: [(&str, &str); 2] = [
+const BACK_UP: [(&str, &str); 1] = [
     // The sizes of the layout bound what a configuration may ask for. They belong below both.
     ("src/config/sections.rs", "store"),
-    // A mistake on purpose is one about a size of the layout. The same sizes.
-    ("src/mutants.rs", "store"),
 ];
 
 /// The rooms that code names: what stands behind `crate::`.
@@ -712,10 +711,10 @@ fn the_protocol_names_tests_runs_and_files_that_exist() {
         numbered(&text, 'M'),
         "each mistake is one that the model sees, and is explained"
     );
-    let mutants = sources("src").into_iter().find(|(path, _)| path.ends_with("src/mutants.rs")).unwrap().1;
     let in_code = text.lines().filter(|line| line.starts_with("| **M") && line.ends_with("| code |"));
     let in_code: BTreeSet<String> = in_code.flat_map(|line| numbered(&line[..9], 'M')).collect();
-    assert_eq!(in_code, numbered(&mutants, 'M'));
+    let mutants = MUTANTS.iter().flat_map(|mutant| mutant.numbers).map(|number| format!("M{number:02}"));
+    assert_eq!(in_code, mutants.collect());
     for name in ["protocol.md", "envoy-facts.md", "fleet.md", "glossary.md"] {
         let text = document(name);
         let paths = text.split('`').skip(1).step_by(2).filter(|path| {
@@ -750,6 +749,15 @@ fn the_page_of_fleets_explains_each_mistake_and_each_alert() {
         let counter = format!("larder_fleet_joined_{}", reason.as_str());
         assert!(alerts.contains(&counter), "no alert tells of {counter}");
         assert!(text.contains(&format!("`{}`", reason.as_str())), "{} is not explained", reason.as_str());
+    }
+}
+
+#[test]
+fn every_mistake_on_purpose_has_its_place_in_the_code() {
+    for place in MUTANTS.iter().flat_map(|mutant| mutant.places) {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(place.file));
+        let text = text.unwrap_or_else(|error| panic!("{}: {error}", place.file));
+        with_mistakes(place.file, &text).unwrap_or_else(|error| panic!("tests/mutants/table.rs: {error}"));
     }
 }
 

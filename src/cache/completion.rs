@@ -6,7 +6,6 @@ use std::rc::Rc;
 use super::call_route::CallRoute;
 use super::fetches::{Fetch, Fetcher};
 use super::{Cache, Effect, Host};
-use crate::mutants::Mutant;
 use crate::outcome::metrics::Counter;
 use crate::outcome::{NotStored, Stored};
 use crate::store::flights::{self, FlightEnd, HIT_FOR_MISS_MAX};
@@ -144,7 +143,6 @@ impl Cache {
                 return;
             }
             let Some(ended) = flights::ended(&set.value, generation, FlightEnd::default()) else { break };
-            let set = set.again_if(Mutant::LeavesBlindly, turn.host);
             if set.replace(turn.host, &ended.set) {
                 wake(turn.host, place.fingerprint, ended.waiters);
                 break;

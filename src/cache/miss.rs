@@ -7,7 +7,6 @@ use super::origin_health::Asking;
 use super::sent::as_refresh;
 use super::storage::Miss;
 use super::{Cache, Decision, Effect, Host, Waited};
-use crate::mutants::{Mutant, mutated};
 use crate::outcome::metrics::Counter;
 use crate::outcome::{ForwardReason, NotStored};
 use crate::policy::plain::is_suspicious;
@@ -62,15 +61,9 @@ impl Cache {
                 Some(self.after_failure(miss, why, turn.now))
             }
             Acquired::Wait if may_wait => Some(self.join(turn, miss)),
-            Acquired::Register
-                if may_wait && ask.waited.get().is_some() && mutated(Mutant::WaitsUnregistered) =>
-            {
-                Some(self.join(turn, miss))
-            }
             Acquired::Register if may_wait => {
                 let value =
                     flights::registered(&set.value, miss.place.fingerprint, self.storage.writer.worker()?);
-                let set = set.again_if(Mutant::RegistersBlindly, turn.host);
                 set.replace(turn.host, &value).then(|| self.join(turn, miss))
             }
             Acquired::Full => Some(miss.forward(NotStored::NoFlight)),

@@ -18,7 +18,6 @@ use super::storable::{Storable, Target};
 use super::storage::is_reusable;
 use super::{Cache, CacheRequest, Host};
 use crate::http::ResponseHead;
-use crate::mutants::{Mutant, mutated};
 use crate::outcome::{NotStored, Stored};
 use crate::policy::{Asked, validation};
 use crate::store::flights::FlightEnd;
@@ -188,8 +187,7 @@ impl Cache {
             return Err(NotStored::NoFlight);
         }
         let (stamp, asked) = self.storage.order_at(ask.decided.get());
-        let order = if mutated(Mutant::ReplacesNewerLate) { (u64::MAX, asked) } else { (stamp, asked) };
-        let lease = self.storage.writer.take_flight(turn, place, order)?;
+        let lease = self.storage.writer.take_flight(turn, place, (stamp, asked))?;
         let generation = lease.generation;
         let fetch = Fetch::complete(lease, stamp, ask, validated);
         self.fetches.begin(fetch);

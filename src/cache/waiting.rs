@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use super::{Cache, Decision, Effect, FetchEnd, Host, StreamId};
-use crate::mutants::{Mutant, mutated};
 use crate::outcome::NotStored;
 use crate::outcome::metrics::Counter;
 use crate::store::Fingerprint;
@@ -41,9 +40,6 @@ impl Cache {
     /// What is due by time: leases are renewed, waits and lost calls come to their deadlines, groups are looked
     /// after whether anybody woke them or not, and the journal's head is checked even if its epoch stands still.
     pub fn tick(&mut self, turn: Turn<'_, impl Host>) {
-        if mutated(Mutant::NeverSweeps) {
-            return self.release_overdue(turn);
-        }
         self.storage.journal.distrust();
         self.watch_the_clock(turn);
         self.health.hear(turn.host);

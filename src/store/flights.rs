@@ -26,7 +26,6 @@ use core::time::Duration;
 use super::Fingerprint;
 use super::eviction::{evict, reserve, worth};
 use super::set::{Flight, FlightState, KeyRoute, LARGE_WAYS, SetValue, Way};
-use crate::mutants::{Mutant, mutated};
 use crate::outcome::NotStored;
 use crate::time::{Monotonic, Timestamp};
 
@@ -207,7 +206,7 @@ pub fn led_in(set: &SetValue, new: NewFlight, way: u8, now: Monotonic) -> Option
         None => free_place(set, now)?,
     };
     let before = set.flights.get(place)?;
-    let inherits = before.fingerprint == new.fingerprint && !mutated(Mutant::ForgetsWaiters);
+    let inherits = before.fingerprint == new.fingerprint;
     // Whoever waited for the flight that ran out waits for this one now, and nobody else would wake them (I3, M04). Its owner
     // is among them: its own fetch ends without effect, and its clients wait still.
     let waiters = if inherits { (before.waiters | bit(before.owner)) & !bit(new.owner) } else { 0 };

@@ -21,9 +21,9 @@ use core::convert::Infallible;
 
 use segment::{Segment, UNNAMED, key};
 
+use super::sizes::sizes;
 use super::{SharedData, TRIES};
 use crate::invalidation::{Index, Invalidation, Mode, Subject, Verdict, Work, decode, encode};
-use crate::mutants::{Mutant, mutated, sizes};
 
 /// Segments in the ring. Beyond it the oldest is overwritten, and a worker that had not read it forgets it: what was stored
 /// before its records is validated before it is used, or fetched anew if a hard purge was among them.
@@ -153,7 +153,7 @@ impl Mirror {
         }
         let synced = self.read(data);
         if synced != Synced::Unavailable {
-            self.seen = Some(if mutated(Mutant::ReadsEpochLast) { data.epoch() } else { epoch });
+            self.seen = Some(epoch);
         }
         synced
     }
@@ -226,7 +226,6 @@ impl Mirror {
             Ok(tail.end())
         })
         .map(|written| written.unwrap_or_else(|never: Infallible| match never {}))
-        .or_else(|busy| if mutated(Mutant::AcknowledgesWhatFailed) { Ok(self.head + 1) } else { Err(busy) })
     }
 
     /// Changes the segment where the journal ends by one compare-and-set, and the epoch with it. `change` may leave it as it
@@ -261,13 +260,8 @@ impl Mirror {
                 Ok(changed) => changed,
                 Err(left) => return Ok(Err(left)),
             };
-            if mutated(Mutant::AdvancesEpochFirst) {
-                data.advance_epoch();
-            }
             if data.compare_and_set(&key(cur), &next.encode(), found.cas) {
-                if !mutated(Mutant::AdvancesEpochFirst) {
-                    data.advance_epoch();
-                }
+                data.advance_epoch();
                 return Ok(Ok(changed));
             }
             tries += 1;
@@ -293,7 +287,7 @@ impl Mirror {
     /// The ring has gone round since this mirror was last read: what was forgotten meanwhile lies below the floor.
     fn overtaken_by(&mut self, no: u64) {
         let floor = no.saturating_sub(sizes().segments) * sizes().records;
-        self.floor = if mutated(Mutant::ForgetsTheFloor) { self.floor } else { floor };
+        self.floor = floor;
         self.head = self.head.max(floor);
         self.cur = no.saturating_sub(sizes().segments) + 1;
         self.indexed = 0;

@@ -35,6 +35,7 @@ mod quota;
 pub mod record;
 pub mod set;
 mod shared;
+pub mod sizes;
 pub mod sum;
 pub mod workers;
 mod writer;

@@ -10,7 +10,6 @@ use super::codec::Reader;
 use super::cost::EMPTY_BYTES;
 use super::hosts::{self, HostBucket};
 use super::{Cas, Fingerprint, SharedData, Versioned, shared_key, update};
-use crate::mutants::{Mutant, mutated};
 use crate::outcome::NotStored;
 use crate::time::Monotonic;
 
@@ -184,14 +183,6 @@ impl SetSnapshot {
             data.found_damaged();
         }
         SetSnapshot { number, value: value.flatten().unwrap_or_default(), cas }
-    }
-
-    /// The same value as if it had been read just now: a mistake on purpose.
-    pub(crate) fn again_if(mut self, mutant: Mutant, data: &impl SharedData) -> Self {
-        if mutated(mutant) {
-            self.cas = SetSnapshot::read(data, self.number).cas;
-        }
-        self
     }
 
     /// Writes another value unless the set has changed since; whether it was written.

@@ -12,7 +12,6 @@ use super::memory::Entry;
 use super::record::{Content, Record, Slot};
 use super::set::{Flight, LARGE_WAYS, SetSnapshot, SetValue, WAYS, Way};
 use super::{Fingerprint, Seed, SharedData, StoreHost, TRIES};
-use crate::mutants::{Mutant, mutated};
 use crate::outcome::NotStored;
 use crate::outcome::metrics::Counter;
 use crate::time::{Monotonic, Now};
@@ -157,15 +156,13 @@ impl Writer {
 
     fn next_generation(&mut self) -> u64 {
         self.generations = self.generations.wrapping_add(1);
-        let nonce = if mutated(Mutant::ReusesGenerations) { 1 } else { self.identity.nonce };
-        u64::from(nonce) << 32 | u64::from(self.generations)
+        u64::from(self.identity.nonce) << 32 | u64::from(self.generations)
     }
 
     /// A flight that this worker leads, if a set takes it.
     pub fn new_flight(&mut self, fingerprint: Fingerprint, now: Now) -> NewFlight {
         let generation = self.next_generation();
-        let lease = if mutated(Mutant::LeasesForEver) { Duration::MAX } else { self.limits.lease };
-        let until = now.mono.after(lease);
+        let until = now.mono.after(self.limits.lease);
         NewFlight { fingerprint, generation, owner: self.worker.unwrap_or(NOBODY), until }
     }
 
@@ -220,19 +217,12 @@ impl Writer {
         }
         // The record before the set that names it: a reader who finds the way would take what lay there before for the answer (I4,
         // M03). Nobody reads it meanwhile, since the way is reserved.
-        let lands_first = mutated(Mutant::LandsBeforeItWrites);
-        if !lands_first {
-            encoded.write(turn.host, lease.slot, lease.before);
-        }
+        encoded.write(turn.host, lease.slot, lease.before);
         let fingerprint = lease.place.fingerprint;
         let way = Way { fingerprint, bytes, expires: until, host: bucket, ..Way::default() };
         let all_refused = entry.response().is_some_and(|response| response.stored.status >= 400);
         let end = FlightEnd { record: Some(way), hit_for_miss, all_refused, ..FlightEnd::default() };
-        let published = self.finish(turn.host, lease, end, more);
-        if lands_first {
-            encoded.write(turn.host, lease.slot, lease.before);
-        }
-        if published { Ok(()) } else { Err(NotStored::NoFlight) }
+        if self.finish(turn.host, lease, end, more) { Ok(()) } else { Err(NotStored::NoFlight) }
     }
 
     /// The lease with a way that takes large bodies.
@@ -343,13 +333,8 @@ impl Writer {
     pub fn finish(&self, data: &impl StoreHost, lease: &Lease, end: FlightEnd, taken: i64) -> bool {
         for _ in 0..TRIES {
             let set = SetSnapshot::read(data, lease.place.set);
-            let generation = match set.value.flight_of(lease.place.fingerprint) {
-                Some(any) if mutated(Mutant::EndsAnothersFlight) => any.generation,
-                Some(_) | None => lease.generation,
-            };
             // By its generation: whoever took the flight over when the lease ran out has another, and its waiters wait for that (M05).
-            let Some(landed) = flights::ended(&set.value, generation, end) else { break };
-            let set = set.again_if(Mutant::LandsBlindly, data);
+            let Some(landed) = flights::ended(&set.value, lease.generation, end) else { break };
             // Those who waited stand in the very value that is replaced: who registers meanwhile makes this fail, and is met in the
             // next try. With a blind write nobody would ever wake them (I3, M01).
             if set.replace(data, &landed.set) {
@@ -391,7 +376,7 @@ impl Lease {
 /// Whether what is there may be replaced by something with this stamp and time.
 fn is_no_newer(there: Option<Record>, order: (u64, Monotonic)) -> Result<(), NotStored> {
     let is_newer = there.is_some_and(|there| there.order() > order);
-    if is_newer && !mutated(Mutant::OlderReplacesNewer) { Err(NotStored::Superseded) } else { Ok(()) }
+    if is_newer { Err(NotStored::Superseded) } else { Ok(()) }
 }
 
 /// Whether a record was evicted from a way for what was published there, be it nothing.

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use larder::mutants::{SIZES, Sizes, resize};
 use larder::store::SCHEMA;
+use larder::store::sizes::{SIZES, Sizes, resize};
 
 use super::ledger::{Ledger, Reason, Terms};
 use super::model::{Asking, Invalidation, Model, shown};

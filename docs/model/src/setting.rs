@@ -137,8 +137,8 @@ impl Setting {
     }
 }
 
-/// Mistakes on purpose: the mutants of `docs/protocol.md`. Those up to M21 are in the code as well, for
-/// `tests/interleave` (`src/mutants.rs`).
+/// Mistakes on purpose: the mutants of `docs/protocol.md`. Those up to M21 are put into a copy of the code as well
+/// (`tests/mutants/table.rs`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mutant {
     /// M01: a landing overwrites the set, whatever it has become.

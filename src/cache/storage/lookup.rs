@@ -9,7 +9,6 @@ use super::judge::Judged;
 use crate::cache::host::Host;
 use crate::cache::request::{CacheRequest, Decision};
 use crate::invalidation::Verdict;
-use crate::mutants::{Mutant, mutated};
 use crate::outcome::{ForwardReason, NotStored};
 use crate::store::memory::Entry;
 use crate::store::record::{Record, Slot};
@@ -101,7 +100,7 @@ impl Storage {
                 Judged::OfAnother(reason) => best.reason = Some(reason),
                 Judged::Purged => {
                     self.memory.remove(look.fingerprint);
-                    best.entry = mutated(Mutant::ValidatesWhatIsGone).then_some(entry);
+                    best.entry = None;
                     best.reason = Some(ForwardReason::Purged);
                 }
             }
@@ -147,10 +146,7 @@ impl Storage {
             }
             Judged::Unusable(reason) => best.reason = Some(reason),
             Judged::OfAnother(reason) => *best = Best { entry: None, reason: Some(reason) },
-            Judged::Purged => {
-                let entry = mutated(Mutant::ValidatesWhatIsGone).then_some(entry);
-                *best = Best { entry, reason: Some(ForwardReason::Purged) };
-            }
+            Judged::Purged => *best = Best { entry: None, reason: Some(ForwardReason::Purged) },
         }
         ControlFlow::Continue(None)
     }

@@ -8,8 +8,8 @@
 use super::segment::{LogPosition, Segment};
 use super::{Busy, Mirror};
 use crate::invalidation::{Invalidation, Mode, encode};
-use crate::mutants::sizes;
 use crate::store::SharedData;
+use crate::store::sizes::sizes;
 
 /// What came of joining the history of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

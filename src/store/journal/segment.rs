@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::super::codec::Reader;
 use super::super::{Cas, SharedData};
 use crate::invalidation::{Mode, decode};
-use crate::mutants::sizes;
+use crate::store::sizes::sizes;
 
 /// The layout of a segment that no fleet has written to.
 const LAYOUT: u8 = 2;

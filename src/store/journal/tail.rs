@@ -2,8 +2,8 @@
 
 use super::{Mirror, Segment};
 use crate::invalidation::{CALLBACK_WORK_MAX, Invalidation, Matcher, Subject, Work, decode};
-use crate::mutants::sizes;
 use crate::store::SharedData;
+use crate::store::sizes::sizes;
 
 /// The most records that are held against one stored response to explain it. Beyond it the list is said to be incomplete.
 const RECORDS_HELD_MAX: usize = 2048;
