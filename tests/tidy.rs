@@ -715,6 +715,9 @@ fn the_protocol_names_tests_runs_and_files_that_exist() {
     let in_code: BTreeSet<String> = in_code.flat_map(|line| numbered(&line[..9], 'M')).collect();
     let mutants = MUTANTS.iter().flat_map(|mutant| mutant.numbers).map(|number| format!("M{number:02}"));
     assert_eq!(in_code, mutants.collect());
+    let said: String = sources("src").into_iter().map(|(_, text)| in_one_line(&text)).collect();
+    let said = numbered(&said, 'M');
+    assert_eq!(in_code.difference(&said).collect::<Vec<_>>(), [""; 0], "the code says why it is right");
     for name in ["protocol.md", "envoy-facts.md", "fleet.md", "glossary.md"] {
         let text = document(name);
         let paths = text.split('`').skip(1).step_by(2).filter(|path| {

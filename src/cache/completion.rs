@@ -143,6 +143,7 @@ impl Cache {
                 return;
             }
             let Some(ended) = flights::ended(&set.value, generation, FlightEnd::default()) else { break };
+            // By compare-and-set: a worker may have registered meanwhile, and has to be woken (I3, M13).
             if set.replace(turn.host, &ended.set) {
                 wake(turn.host, place.fingerprint, ended.waiters);
                 break;

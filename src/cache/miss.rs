@@ -62,6 +62,7 @@ impl Cache {
             }
             Acquired::Wait if may_wait => Some(self.join(turn, miss)),
             Acquired::Register if may_wait => {
+                // Written before it waits: the end of the flight wakes only the workers in the set's value (I3, M02, M14).
                 let value =
                     flights::registered(&set.value, miss.place.fingerprint, self.storage.writer.worker()?);
                 set.replace(turn.host, &value).then(|| self.join(turn, miss))

@@ -187,6 +187,7 @@ impl Cache {
             return Err(NotStored::NoFlight);
         }
         let (stamp, asked) = self.storage.order_at(ask.decided.get());
+        // With its own order, so that it cannot replace a response that was asked for later (I9, M21).
         let lease = self.storage.writer.take_flight(turn, place, (stamp, asked))?;
         let generation = lease.generation;
         let fetch = Fetch::complete(lease, stamp, ask, validated);

@@ -145,7 +145,7 @@ impl Mirror {
     /// Brings the mirror up to the journal. To be called at the start of every callback that decides.
     ///
     /// The epoch is read before the journal: a purge appends first and changes the epoch then, so that whoever
-    /// sees the old epoch decides before that purge was acknowledged.
+    /// sees the old epoch decides before that purge was acknowledged (I1, M09).
     pub fn sync(&mut self, data: &impl SharedData) -> Synced {
         let epoch = data.epoch();
         if self.seen == Some(epoch) {
@@ -261,6 +261,7 @@ impl Mirror {
                 Err(left) => return Ok(Err(left)),
             };
             if data.compare_and_set(&key(cur), &next.encode(), found.cas) {
+                // Not before the write: a worker that read the journal in between would take it for current (I1, M10).
                 data.advance_epoch();
                 return Ok(Ok(changed));
             }
@@ -269,6 +270,7 @@ impl Mirror {
                 break;
             }
         }
+        // No acknowledgement: no record of the purge was written, so nothing would hold it (I8, M11).
         Err(Busy)
     }
 
@@ -284,7 +286,8 @@ impl Mirror {
         }
     }
 
-    /// The ring has gone round since this mirror was last read: what was forgotten meanwhile lies below the floor.
+    /// The ring has gone round since this mirror was last read: what was forgotten meanwhile lies below the
+    /// floor, and what was stored before the floor is not served without a check (I1, M12).
     fn overtaken_by(&mut self, no: u64) {
         let floor = no.saturating_sub(sizes().segments) * sizes().records;
         self.floor = floor;

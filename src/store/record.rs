@@ -255,6 +255,7 @@ impl Record {
     pub fn read(data: &impl SharedData, slot: Slot, key: &[u8]) -> Option<Record> {
         let found = data.get(&record_key(slot))?;
         let (mut record, place) = Record::decode(data, found.bytes)?;
+        // Another key with the same fingerprint, or the former owner of a reused way (I5, M15).
         if record.key != key {
             return None;
         }
@@ -364,6 +365,7 @@ fn read_chunks(data: &impl SharedData, slot: Slot, generation: u64, bytes: usize
     for n in 0..bytes.div_ceil(sizes().chunk_bytes) {
         let found = data.get(&chunk_key(slot, n))?;
         let mut chunk = Reader::new(unsealed(data, &found.bytes)?);
+        // A later record of this way may have overwritten the chunk, but not yet the record (I5, M07).
         if chunk.u64()? != generation {
             return None;
         }

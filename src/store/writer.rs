@@ -154,6 +154,7 @@ impl Writer {
         self.limits.entries_max.div_ceil(WAYS as u32).max(1)
     }
 
+    /// The nonce keeps the generations of two workers apart (M08): a chunk and a flight are known by theirs.
     fn next_generation(&mut self) -> u64 {
         self.generations = self.generations.wrapping_add(1);
         u64::from(self.identity.nonce) << 32 | u64::from(self.generations)
@@ -162,6 +163,7 @@ impl Writer {
     /// A flight that this worker leads, if a set takes it.
     pub fn new_flight(&mut self, fingerprint: Fingerprint, now: Now) -> NewFlight {
         let generation = self.next_generation();
+        // The leader's VM may die: without an end its waiters would wait for a flight that nobody ends (I3, M19).
         let until = now.mono.after(self.limits.lease);
         NewFlight { fingerprint, generation, owner: self.worker.unwrap_or(NOBODY), until }
     }

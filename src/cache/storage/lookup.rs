@@ -100,6 +100,7 @@ impl Storage {
                 Judged::OfAnother(reason) => best.reason = Some(reason),
                 Judged::Purged => {
                     self.memory.remove(look.fingerprint);
+                    // A 304 would bring back what a hard purge has removed (I1, M18).
                     best.entry = None;
                     best.reason = Some(ForwardReason::Purged);
                 }
@@ -146,6 +147,7 @@ impl Storage {
             }
             Judged::Unusable(reason) => best.reason = Some(reason),
             Judged::OfAnother(reason) => *best = Best { entry: None, reason: Some(reason) },
+            // Nothing to validate, as above (M18).
             Judged::Purged => *best = Best { entry: None, reason: Some(ForwardReason::Purged) },
         }
         ControlFlow::Continue(None)
