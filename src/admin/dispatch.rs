@@ -1,7 +1,7 @@
 //! From a request and its route to a command: the body that it needs, what the caller may do.
 
+use super::breadth::is_particular;
 use super::dialects::reader::{Asked, Reader};
-use super::dialects::selectors::is_particular;
 use super::dialects::url::path_of;
 use super::dialects::{larder, refused};
 use super::routes::{Body, Needs};

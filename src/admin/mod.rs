@@ -14,10 +14,12 @@
 //! - [`take`] is where a request comes in, [`AdminRequest`] what waits for its body.
 //! - `access` says who may do what and how often; [`recognise`] whether a request is for us at all.
 //! - `routes` is the table of all routes: from it come dispatch, methods, the index and the list for operators.
+//! - `breadth` says whether a selector covers everything, which needs a scope of its own.
 //! - `dialects` read commands; `execute` carries them out in the cache; `answers` are what they show.
 
 mod access;
 mod answers;
+mod breadth;
 mod command;
 mod dialect;
 mod dialects;

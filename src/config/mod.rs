@@ -89,18 +89,19 @@ pub struct Config {
     /// The direction of the listeners that it is for, where they have one.
     pub direction: Option<Direction>,
     /// The JSON that it was read from.
-    pub source: Source,
+    pub original: OriginalJson,
 }
 
-/// The JSON of a configuration. How it was written makes no difference to what it says, so all are equal.
+/// The JSON of a configuration as the operator wrote it. Two configurations that say the same are equal however they
+/// are written, so any two of these are.
 #[derive(Debug, Default)]
-pub struct Source {
+pub struct OriginalJson {
     /// The JSON.
     pub json: Box<[u8]>,
     warnings: OnceCell<Vec<String>>,
 }
 
-impl PartialEq for Source {
+impl PartialEq for OriginalJson {
     fn eq(&self, _: &Self) -> bool {
         true
     }
@@ -120,7 +121,7 @@ impl Config {
     /// ```
     pub fn parse(json: &[u8]) -> Result<Config, ConfigError> {
         let text = json.trim_ascii();
-        let (value, source) = match metadata::message(json) {
+        let (value, original) = match metadata::message(json) {
             // A hand-written `google.protobuf.Struct`, which Envoy hands over as it is on the wire.
             Some(value) => {
                 let written = value.written().to_string();
@@ -131,8 +132,8 @@ impl Config {
         };
         let config =
             Self::read(&At { path: &Path::Whole(&DISCREET), value: &value }).map_err(|error| *error)?;
-        let source = Source { json: source, warnings: OnceCell::new() };
-        Ok(Config { source, ..config })
+        let original = OriginalJson { json: original, warnings: OnceCell::new() };
+        Ok(Config { original, ..config })
     }
 
     /// The same configuration, for requests that come through listeners of this direction.
@@ -150,7 +151,7 @@ impl Config {
 
     /// The configuration, read once more.
     fn again(&self) -> Result<Config, ConfigError> {
-        Config::parse(&self.source.json).map(|config| config.turned(self.direction))
+        Config::parse(&self.original.json).map(|config| config.turned(self.direction))
     }
 
     /// The configuration for a route with this metadata, a serialised `envoy.config.core.v3.Metadata`: the rule that
@@ -222,7 +223,7 @@ impl Default for Config {
             cache_status: CacheStatusHeader::default(),
             route_metadata: false,
             direction: None,
-            source: Source::default(),
+            original: OriginalJson::default(),
         }
     }
 }
@@ -269,7 +270,7 @@ mod tests {
         let message = [entry("keep", &bytes(3, b"2h")), entry("store", &store)].concat();
         let config = Config::parse(&message).unwrap();
         assert_eq!(config, Config::parse(br#"{"keep": "2h", "store": {"entries_max": 64}}"#).unwrap());
-        assert_eq!(&*config.source.json, br#"{"keep":"2h","store":{"entries_max":64}}"#);
+        assert_eq!(&*config.original.json, br#"{"keep":"2h","store":{"entries_max":64}}"#);
         assert_eq!(config.facing(Direction::Inbound).defaults.keep, config.defaults.keep);
         let wrong = Config::parse(&entry("keep", &bytes(3, b"90x"))).unwrap_err().to_string();
         assert!(wrong.starts_with("keep: \"90x\" is not a duration"), "{wrong}");

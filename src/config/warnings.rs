@@ -28,7 +28,9 @@ impl Config {
     /// What it says without effect, each with its place. Worked out once.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
-        self.source.warnings.get_or_init(|| Json::parse(&self.source.json).map_or_else(|_| Vec::new(), told))
+        self.original
+            .warnings
+            .get_or_init(|| Json::parse(&self.original.json).map_or_else(|_| Vec::new(), told))
     }
 }
 

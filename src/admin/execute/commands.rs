@@ -75,7 +75,7 @@ impl AdminRequest {
             Command::Namespace(bump) => return self.bump(cx, &bump),
             Command::Stats => stats(&borrowed(&cx.turn.host.values())),
             Command::Health => queries::health(cx),
-            Command::Config => configuration(&cx.config.source.json),
+            Command::Config => configuration(&cx.config.original.json),
             Command::Journal { before, limit } => queries::journal(cx, before, limit),
             Command::Receipt { seq, cursor } => queries::receipt(cx, seq, cursor),
             Command::Fleet => queries::fleet(cx),

@@ -2,8 +2,9 @@
 
 use super::tags::is_anything;
 use crate::admin::Problem;
+use crate::admin::breadth::covers_everything;
 use crate::admin::dialects::reader::Reader;
-use crate::admin::dialects::selectors::{combined, covers_everything};
+use crate::admin::dialects::selectors::combined;
 use crate::http::RequestHead;
 use crate::http::uri::split_scheme;
 use crate::invalidation::{Part, Pattern, Selector, Term};
