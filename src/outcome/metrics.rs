@@ -87,73 +87,75 @@ macro_rules! counters {
 counters! {
     alone {
         Hit => "hits", "requests",
-            "Requests that were answered by a fresh stored response.";
+            "Requests that were served a fresh stored response.";
 
         Waited => "waited", "requests",
-            "Requests that waited for the fetch of another, whatever came of that.";
+            "Requests that waited for another request's fetch, whatever the result.";
 
         Collapsed => "collapsed", "requests",
-            "Requests that were answered by the fetch of another, for which they waited.";
+            "Requests that were served from another request's fetch, for which they waited.";
 
         Unanswered => "unanswered", "requests",
             "Requests without an answer from cache or origin: the client left, or Envoy itself answered, as at a timeout.";
 
         Stored => "stored", "responses",
-            "Responses that were stored; one that a 304 has confirmed counts again.";
+            "Responses that were stored; a stored response that a 304 has revalidated counts again.";
 
         Stalled => "stalled", "fetches",
-            "Fetches whose response had begun and of which nothing came for as long as a lease, while others waited for it.";
+            "Fetches whose response began and then sent nothing for as long as a lease, while others waited for it.";
 
         Revalidated => "revalidated", "responses",
-            "Stored responses that the origin has confirmed with a 304.";
+            "Stored responses that the origin has revalidated with a 304.";
 
         Dispatched => "dispatched", "fetches",
-            "Fetches that Larder made by itself, not by a client's request.";
+            "Fetches that Larder dispatched itself, rather than forwarding a client's request.";
 
         DispatchFailed => "dispatched_failed", "fetches",
-            "Fetches by Larder itself that failed, were answered with an error, or could not be made.";
+            "Dispatched fetches that failed, were answered with an error, or could not be sent.";
 
         RefreshedAhead => "refreshed_ahead", "fetches",
-            "Fetches that refresh a stored response before it expires, because it is in demand.";
+            "Fetches that refresh a popular stored response before it expires.";
 
         BreakerOpened => "breaker_opened", "clusters",
-            "Clusters that are taken to be down from then on.";
+            "How often a circuit breaker opened: the cluster failed too often in a row.";
 
         BreakerClosed => "breaker_closed", "clusters",
-            "Clusters that are no longer taken to be down.";
+            "How often a circuit breaker closed: the cluster answers again.";
 
         Probe => "breaker_probes", "fetches",
-            "Fetches that look whether a cluster is back.";
+            "Probes: fetches that test whether a cluster has recovered.";
 
         Evicted => "evicted", "responses",
             "Stored responses that were evicted to make room.";
 
         Reclaimed => "reclaimed", "responses",
-            "Hard purged responses whose room was given back.";
+            "Hard purged responses whose memory was freed.";
 
         InvalidationRefused => "invalidations_refused", "invalidations",
-            "Invalidations that could not be written: a command is told so, what an unsafe request causes is tried again.";
+            "Invalidations that could not be written to the journal: a command gets 503, one by an unsafe request is \
+             tried again.";
 
         InvalidationGathered => "invalidations_gathered", "invalidations",
-            "Invalidations beyond the rate of unsafe requests (`unsafe_methods`), which were gathered with others.";
+            "Invalidations beyond the rate limit of unsafe requests (`unsafe_methods`), which were merged with others.";
 
         JournalHealed => "journal_healed", "times",
             "Damaged parts of the journal that were replaced by purges of everything.";
 
         Conflict => "conflicts", "times",
-            "Compare-and-sets on shared data that had to be tried again, because another worker was faster.";
+            "Compare-and-sets on shared data that were lost to another worker and tried again.";
 
         ClockSetBack => "clock_set_back", "times",
-            "How often a worker has seen the wall clock set back: what is stored is validated before its next use then.";
+            "How often a worker has seen the wall clock set back; all stored responses are then validated before \
+             their next use.";
 
         OriginClockBehind => "origin_clock_behind", "responses",
-            "Responses that were stale when they came, by their `Date` alone: the clock of their origin is behind.";
+            "Responses that were stale on arrival only by their `Date`: the clock of their origin is behind.";
 
         Damaged => "damaged", "values",
-            "Values in shared data that failed their checksum: what was stored there is gone.";
+            "Values in shared data that failed their checksum; what they stored is lost.";
 
         Unauthorised => "admin_unauthorized", "commands",
-            "Commands with a token that is not known.";
+            "Commands with an unknown token.";
 
         FleetPublished => "fleet_published", "invalidations",
             "Invalidations of this Envoy that the fleet has: etcd has committed them.";
@@ -176,20 +178,20 @@ counters! {
 
     families {
         HitStale(StaleReason) in StaleReason::ALL => "hits_stale", "requests",
-            "Requests that were answered by a stale stored response, for this reason.";
+            "Requests that were served a stale stored response, for this reason.";
 
         Forward(ForwardReason) in ForwardReason::all() => "forwarded", "requests",
-            "Requests that went to the origin, for this reason; those with `bypass` did not concern the cache.";
+            "Requests that were forwarded to the origin, for this reason; those with `bypass` bypassed the cache.";
 
         Local(Local) in Local::ALL => "local", "requests",
-            "Requests that the cache answered by itself, without a stored response.";
+            "Requests that Larder answered itself, without a stored response.";
 
         NotStored(NotStored) in NotStored::ALL => "not_stored", "responses",
             "Answers from the origin that were not stored, for this reason.";
 
         FetchNotStored(NotStored) in NotStored::ALL => "fetches_not_stored", "fetches",
-            "Fetches that others might have waited for and whose response was not stored, for this reason: one for a fetch, \
-             however many waited, and refreshes too.";
+            "Fetches that requests could wait for and whose response was not stored, for this reason. Each fetch \
+             counts once, however many requests waited; refreshes count too.";
 
         FleetJoined(JoinReason) in JoinReason::ALL => "fleet_joined", "times",
             "How often everything that is stored was invalidated because purges may have been missed, for this reason.";
@@ -200,7 +202,7 @@ counters! {
 }
 
 impl Counter {
-    /// What an answer counts as: what its `Cache-Status` says.
+    /// The counters of an answer: those that its `Cache-Status` names.
     pub fn of(outcome: &Outcome) -> impl Iterator<Item = Counter> {
         let (counter, not_stored) = match outcome {
             Outcome::Hit { stale: None, .. } => (Counter::Hit, None),

@@ -16,7 +16,7 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// Why, where it is laid down, and what to change.
+    /// Why, the section of the standard, and what to change.
     #[must_use]
     pub fn sentence(&self) -> String {
         let mut text = self.why.to_owned();
@@ -128,12 +128,12 @@ reasons! {
 
     /// `stale-if-error` (RFC 5861 §4).
     IfError => "stale-if-error", "RFC 5861 §4",
-        "It is stale and served because the origin fails.",
+        "It is stale and served because the origin failed.",
         "Look at the origin.";
 
     /// The circuit breaker of its cluster is open.
     IfDown => "stale-if-down", "RFC 9111 §4.2.4",
-        "It is stale and served without asking, because its cluster is taken to be down.",
+        "It is stale and served without a request to the origin, because the circuit breaker of its cluster is open.",
         "Look at the origin.";
 
     /// Soft purged, within its grace.
@@ -143,7 +143,7 @@ reasons! {
 
     /// `max-stale` in the request (RFC 9111 §5.2.1.2).
     MaxStale => "max-stale", "RFC 9111 §5.2.1.2",
-        "It is stale, and the client accepts that with max-stale.",
+        "It is stale, and the request accepts that with max-stale.",
         "";
 }
 
@@ -158,7 +158,7 @@ reasons! {
     /// The method is not one that the cache answers.
     "method" Method => "method", "RFC 9111 §4",
         "A stored response cannot answer this method.",
-        "Use GET or HEAD for what only reads.";
+        "Use GET or HEAD for requests that only read.";
 
     /// No response is stored for the URI.
     "uri-miss" UriMiss => "uri-miss", "RFC 9111 §4",
@@ -167,34 +167,34 @@ reasons! {
 
     /// Responses are stored for the URI, but none for this request's nominated fields.
     "vary-miss" VaryMiss => "vary-miss", "RFC 9111 §4.1",
-        "Responses are stored for this URL, but for other values of the fields that Vary names.",
-        "Leave out what makes no difference (key.cookies_drop, key.accept_encoding), bring other fields into few \
-         forms before the cache, or name fewer of them.";
+        "Variants are stored for this URL, but for other values of the request fields that Vary names.",
+        "Ignore values that do not change the response (key.cookies_drop, key.accept_encoding), normalise other \
+         fields before the cache, or name fewer fields in Vary.";
 
-    /// What is stored came by another route than this request takes.
+    /// The stored response was fetched through another route than this request takes.
     "vary-miss" RouteMiss => "route-miss", "",
-        "What is stored came by another route: routes match on more than host, path and method.",
+        "The stored response was fetched through another route: routes match on more than host, path and method.",
         "Name the field that they match on in key.headers, or give the routes a key.partition.";
 
     /// A response was stored and has been hard purged.
     "uri-miss" Purged => "purged", "",
-        "What was stored has been purged.",
-        "Nothing: the next request finds what this one fetches.";
+        "The stored response was hard purged.",
+        "Nothing to do: the response to this request is stored again.";
 
     /// The request's own directives forbid the stored response.
     "request" Request => "request", "RFC 9111 §5.2.1",
         "The client asked for something newer than what is stored.",
-        "Ignore request directives in a rule, if clients shall not force fetches.";
+        "Set request_directives in a rule, if clients must not force fetches.";
 
     /// The stored response is stale.
     "stale" Stale => "stale", "RFC 9111 §4.2",
-        "What is stored is stale, and may not be served so.",
+        "The stored response is stale, and may not be served stale.",
         "Lengthen max-age, or allow stale-while-revalidate, at the origin or in a rule.";
 
     /// The stored response was soft purged or invalidated by an unsafe method.
     "stale" Invalidated => "invalidated", "RFC 9111 §4.4",
-        "What is stored was invalidated and is validated before it is used.",
-        "Nothing: the next request finds what this one brings.";
+        "The stored response was soft purged or invalidated, so it is validated before its next use.",
+        "Nothing to do: the next request is served what this validation returns.";
 
     /// Etcd was not heard of for longer than `fleet.max_lag`.
     "stale" Lagging => "lagging", "RFC 9111 §4.2.4",
@@ -204,16 +204,16 @@ reasons! {
     /// Only a part of the representation is stored.
     "partial" Partial => "partial", "RFC 9111 §3.3",
         "Only another part of the representation is stored.",
-        "Fetch it whole once.";
+        "Request it once without Range.";
 }
 
 impl ForwardReason {
-    /// All, with those for which a request passes by the cache.
+    /// All, with those for which a request bypasses the cache.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().chain(Bypass::ALL.into_iter().map(Self::Bypass))
     }
 
-    /// What `fwd` alone does not say.
+    /// The word for `detail`, where `fwd` does not say it already.
     #[must_use]
     pub fn detail(self) -> Option<&'static str> {
         let word = self.as_str();
@@ -262,7 +262,7 @@ reasons! {
 }
 
 reasons! {
-    /// Why a request does not concern the cache.
+    /// Why a request bypasses the cache.
     Bypass:
 
     /// A rule says so.
@@ -270,14 +270,15 @@ reasons! {
         "A rule says bypass.",
         "Change the rule.";
 
-    /// A request with a body whose method gives it no meaning (RFC 9110 §9.3.1), or too much of it to be part of a key.
+    /// A request with a body whose method gives it no meaning (RFC 9110 §9.3.1), or with more content than a key may
+    /// hold.
     RequestBody => "request-body", "RFC 9110 §9.3.1",
         "The request has a body to which its method gives no meaning, or more content than a key may hold.",
         "Send GET without a body, and QUERY with no more content than key.content_bytes_max.";
 
     /// `Upgrade`, `CONNECT` or another use of the connection beyond one exchange.
     Upgrade => "upgrade", "RFC 9110 §7.8",
-        "The request uses the connection for more than one exchange.",
+        "The request is CONNECT or asks for an upgrade, so the connection is not one exchange of HTTP.",
         "";
 
     /// gRPC.
@@ -287,28 +288,29 @@ reasons! {
 
     /// A target that is not an absolute path, or an authority that is empty, ambiguous or carries user information.
     Target => "target", "RFC 9110 §4.2",
-        "The target is no path, or its host is missing, ambiguous or carries user information.",
-        "Ask for a path on one host.";
+        "The request target is not a path, or its host is missing, ambiguous or contains user information.",
+        "Request a path on one host.";
 
-    /// A request field that may change the response, and that neither the key nor `Vary` tells of.
+    /// A request field that may change the response, and is neither part of the key nor named by `Vary`.
     Unkeyed => "unkeyed", "",
-        "It has a field that may change the response, and that neither the key nor Vary tells of.",
-        "Strip it before the cache, or say in key.unkeyed what becomes of it.";
+        "The request has a field that may change the response, and is neither part of the key nor named by Vary.",
+        "Remove the field before the cache, or set it in key.unkeyed.";
 
-    /// The journal could not be read, or others were always faster with the set in shared data.
+    /// The journal could not be read, or every compare-and-set on the set in shared data was lost.
     Unavailable => "unavailable", "",
-        "The journal could not be read, or other workers changed its set of the store all the time.",
+        "The journal in shared data could not be read, or other workers kept changing the same part of the store.",
         "Look at the health endpoint, and whether larder_conflicts or larder_damaged grow.";
 
     /// Requests and responses under way take all the memory that they may.
     Memory => "memory", "",
-        "Requests and responses under way took all the memory of the worker that they may.",
+        "Requests and responses in flight have used up the memory that the worker gives them.",
         "See why so many are under way, or raise store.in_flight_bytes_max.";
 
-    /// The wait for another's fetch came to its deadline, or too many wait already.
+    /// The wait for another request's fetch timed out, or too many requests wait already.
     NotShared => "not-shared", "",
-        "The fetch that it waited for took longer than collapse.wait_max, or too many requests waited already.",
-        "Look at how long the origin takes; collapse.wait_max, waiters_max and key_waiters_max are the limits.";
+        "The request waited for another request's fetch for longer than collapse.wait_max, or too many requests were \
+         waiting already.",
+        "Check the latency of the origin. The limits are collapse.wait_max, waiters_max and key_waiters_max.";
 }
 
 // Before each: its code in shared data. It may stand there for as long as Envoy runs, and other versions of the module
@@ -319,19 +321,19 @@ reasons! {
 
     /// The request was not one for the cache.
     1 Request => "request", "RFC 9111 §3",
-        "The request was for a head or a part, and its response is nothing that could be stored for others.",
+        "The request was a HEAD or had Range, and its response cannot be stored.",
         "Use GET without Range.";
 
     /// The method's response is not stored (RFC 9111 §3).
     2 Method => "method", "RFC 9111 §3",
         "Responses to this method are not stored.",
-        "Use GET; store_post has a POST's 200 stored that has an explicit lifetime and names its own URL in \
-         Content-Location.";
+        "Use GET. With store_post the 200 to a POST is stored, if it has an explicit lifetime and names its own URL \
+         in Content-Location.";
 
     /// A status code that is not final or not understood where it must be.
     3 Status => "status", "RFC 9111 §3",
         "The status code answers this one request only, or must-understand asks for one that the cache knows.",
-        "Nothing for 304, 407, 408, 412, 413, 416, 417, 421, 425, 428, 429, 431 and 511; for others leave out \
+        "Nothing to do for 304, 407, 408, 412, 413, 416, 417, 421, 425, 428, 429, 431 and 511; for others leave out \
          must-understand at the origin.";
 
     /// `no-store` in the response.
@@ -346,50 +348,50 @@ reasons! {
 
     /// `private`.
     6 Private => "private", "RFC 9111 §5.2.2.7",
-        "The response says private: it is for one user, and this cache is shared.",
-        "If it is the same for all, say public instead of private at the origin.";
+        "The response says private: it is for one user, and this is a shared cache.",
+        "If it is the same for all users, send public instead of private at the origin.";
 
     /// `Authorization`, or another credential, without `public`, `must-revalidate` or `s-maxage` (§3.5).
     7 Authorization => "authorization", "RFC 9111 §3.5",
         "The request carries Authorization or another credential, or a filter has authenticated its sender, and \
          the response does not say that it may be shared.",
-        "If it may, add public, s-maxage or must-revalidate at the origin, or say in credentials what is none; \
-         to store answers for each sender, make what identifies it part of the key there.";
+        "If it may be shared, add public, s-maxage or must-revalidate at the origin, or set the field to ignore in \
+         credentials.fields if it is no credential. To store one response for each sender, set the field to key there.";
 
     /// `Set-Cookie`, and no rule that allows it.
     8 SetCookie => "set-cookie", "RFC 6265 §3",
-        "The response sets a cookie, which another client would get too.",
-        "Do not set cookies on what can be cached, or strip the field in a rule.";
+        "The response sets a cookie, which other clients would get too.",
+        "Do not set cookies on cacheable responses, or use set_cookie: strip in a rule.";
 
-    /// `Cookie` in the request, and a lifetime that would have to be guessed, or a rule that wants `public` then.
+    /// `Cookie` in the request, and only a heuristic lifetime, or a rule with `cookies_need_public`.
     9 Cookie => "cookie", "",
-        "The request carries a cookie, and the response does not say how long it is fresh, or not that it may be \
-         shared where a rule wants that.",
+        "The request has a cookie, and the response has no explicit lifetime, or lacks the public that \
+         cookies_need_public asks for.",
         "Add max-age, or public or s-maxage, at the origin, or a ttl in a rule.";
 
     /// Nothing gives it a freshness lifetime, or none of it is left, and it has no validator.
     10 NoFreshness => "no-freshness", "RFC 9111 §3",
-        "It is stale as soon as it comes: nothing says how long it is fresh, or none of that is left. And it has \
-         no validator to ask again with.",
+        "The response has no freshness lifetime, or none of it is left, so it is stale on arrival; and it has no \
+         validator, so it cannot be revalidated.",
         "Add Cache-Control: max-age, or at least an ETag, at the origin, or a ttl in a rule.";
 
     /// `no-cache`, and it has no validator.
     24 NoCache => "no-cache", "RFC 9111 §5.2.2.4",
-        "The response says no-cache, so that it is validated before each use, whatever its lifetime; and it has \
-         no validator to do so with.",
-        "Add an ETag at the origin, or say max-age instead of no-cache; a ttl in a rule does not change that.";
+        "The response says no-cache, so it needs validation before each use, whatever its lifetime; and it has no \
+         validator.",
+        "Add an ETag at the origin, or send max-age instead of no-cache. A ttl in a rule does not override no-cache.";
 
     /// Its `Date` is further in the past than its lifetime is long, and it has no validator.
     25 ClockBehind => "clock-behind", "RFC 9111 §4.2.3",
-        "By its Date it is older than its lifetime as soon as it comes: the clock of its origin is behind, or a \
-         cache on the way sends an old response without Age.",
-        "Set the clock of the origin.";
+        "By its Date the response is older than its lifetime on arrival: the clock of the origin is behind, or an \
+         upstream cache sends an old response without Age.",
+        "Correct the clock of the origin.";
 
     /// It is stored already and is validated before each use: this was one of these validations.
     26 Validated => "validated", "RFC 9111 §4.3",
-        "It is stored, and has no lifetime or says no-cache: each request has it validated, for itself if \
-         another has just done so.",
-        "Add Cache-Control: max-age at the origin, if it may be used for a while without asking.";
+        "It is stored, and has no lifetime or says no-cache: each request validates it, even right after another one \
+         has.",
+        "Add Cache-Control: max-age at the origin, if it may be used for a while without validation.";
 
     /// `Vary: *`.
     11 VaryAny => "vary-any", "RFC 9111 §4.1",
@@ -398,62 +400,62 @@ reasons! {
 
     /// More nominated fields or tags than the limits allow, or a tag that is too long.
     12 Limits => "limits", "",
-        "It has more tags than allowed, one that is too long or cannot be named, or Vary names more than 16 \
-         fields.",
+        "It has more tags than tags.count_max, a tag that is too long or invalid, or Vary names more than 16 fields.",
         "Send fewer or shorter tags, name fewer fields in Vary, or raise tags.count_max and tags.length_max.";
 
-    /// Its host has taken all that a host may.
+    /// Its host has used up its quota.
     23 HostQuota => "host-quota", "",
-        "It is larger than all that one host may take, or the responses of its host take that already and no \
-         other of them was found to make room.",
-        "Raise store.host_bytes_max, or store less of this host.";
+        "It would exceed store.host_bytes_max, the quota of its host, and no other response of that host was found \
+         to evict.",
+        "Raise store.host_bytes_max, or cache fewer responses of this host.";
 
-    /// An error that Envoy or one of its filters has answered with, not the origin.
+    /// An error response that Envoy or one of its filters made, not the origin (a local reply).
     29 LocalReply => "local-reply", "",
-        "It is an error of Envoy or of one of its filters, not of the origin: a route that is missing, a refusal.",
-        "Nothing, if only some requests shall meet it; else see why Envoy answers so.";
+        "It is a local reply of Envoy or of one of its filters, not a response of the origin: no route, access \
+         denied, rate limited.",
+        "Nothing to do if that is intended; else see %RESPONSE_CODE_DETAILS% in Envoy's access log.";
 
     /// Not enough could be evicted to make room for it.
     28 NoRoom => "no-room", "",
-        "The store is full, and evicting what is worth least did not make enough room for it.",
+        "The store is full, and evicting the entries of lowest rank did not free enough bytes.",
         "Raise store.bytes_max, or store fewer large responses.";
 
     /// The body is larger than the largest that is stored.
     13 TooLarge => "too-large", "",
-        "Its body is larger than the largest that is stored.",
-        "Raise store.object_bytes_max, which is 64MiB at most, and object_bytes_max where a rule sets it; mind \
-         what large hits cost in memory.";
+        "Its body is larger than the limit for stored bodies.",
+        "Raise store.object_bytes_max (at most 64MiB), or object_bytes_max in the rule. Each hit holds its whole \
+         body in memory until the client has read it.";
 
     /// Requests and responses under way took all the memory that they may.
     27 Memory => "memory", "",
-        "Requests and responses under way took all the memory of the worker that they may, and its body was \
-         among the largest.",
+        "Requests and responses in flight have used up the memory that the worker gives them, and this body was one \
+         of the largest.",
         "See why so many are under way, or raise store.in_flight_bytes_max.";
 
-    /// An error that the oddness of its request may have provoked.
+    /// An error that an unusual request may have provoked (cache poisoning).
     15 Provoked => "provoked", "",
-        "It is an error, and the request was so long or odd that it may have caused it.",
-        "Ask with fewer or shorter fields of plain text.";
+        "It is an error, and the request has unusually long or unusual fields, which may have provoked it.",
+        "Send fewer, shorter and plainer fields.";
 
     /// A partial response that cannot be combined.
     14 Partial => "partial", "RFC 9111 §3.3",
-        "It is a part of a representation that cannot be combined with others.",
-        "Give the representation a strong ETag, and ask for one range at a time.";
+        "It is a part of a representation, and cannot be combined with other parts.",
+        "Send a strong ETag at the origin, and request one range at a time.";
 
     /// The response ended early or its length is wrong.
     16 Incomplete => "incomplete", "RFC 9111 §3.3",
-        "The response ended early, or its length was not the one it announced.",
-        "Look at the origin: it or something before it breaks connections.";
+        "The response ended early, or its length differs from Content-Length.",
+        "Check the origin, and proxies between, for connections that are closed early.";
 
     /// A server error or a failure to reach the origin.
     17 Error => "error", "",
         "The origin failed or could not be reached.",
-        "Look at the origin; a ttl for the status in a rule caches its errors for a while.";
+        "Check the origin. To cache its errors for a while, set ttl.status in a rule.";
 
     /// Another request holds the flight, or all flights of its set were taken.
     18 NoFlight => "no-flight", "",
-        "Another request was already fetching it, or too many fetches ran at once.",
-        "Nothing: the next request finds what the other one stored, or stores it.";
+        "Another request was fetching it already, or too many fetches were in progress in the same part of the store.",
+        "Nothing to do: the next request is a hit, or stores it.";
 
     /// A rule says so.
     19 Rule => "rule", "",
@@ -462,18 +464,18 @@ reasons! {
 
     /// A transfer coding that cannot be replayed.
     20 Framing => "framing", "RFC 9112 §6",
-        "It has a transfer coding other than chunked, which cannot be sent again from a store.",
-        "Use Content-Encoding instead at the origin.";
+        "It has a transfer coding other than chunked, so the body cannot be replayed.",
+        "Use Content-Encoding at the origin instead.";
 
     /// Something more recent was stored meanwhile.
     21 Superseded => "superseded", "RFC 9111 §4",
-        "While it was under way something newer was stored in its place.",
-        "Nothing: the next request finds that, or fetches it again.";
+        "A newer response was stored while this one was in transit.",
+        "Nothing to do: the next request is served the newer one, or fetches again.";
 
     /// Not seen often enough yet.
     22 Admission => "admission", "",
-        "It has not been asked for often enough to be worth the room.",
-        "Nothing: it is stored when it is asked for again.";
+        "It has not been requested min_uses times yet.",
+        "Nothing to do: it is stored once it has been requested often enough.";
 }
 
 impl NotStored {
@@ -485,17 +487,17 @@ impl NotStored {
 }
 
 reasons! {
-    /// What the cache answers by itself.
+    /// What Larder answers itself, without the origin or a stored response.
     Local:
 
     /// `only-if-cached`, and nothing is stored that may be used: 504 (RFC 9111 §5.2.1.7).
     OnlyIfCached => "only-if-cached", "RFC 9111 §5.2.1.7",
-        "The request says only-if-cached, and nothing is stored that may answer it.",
-        "Leave it out at the client, or fetch the URL before.";
+        "The request says only-if-cached, and no stored response may be served.",
+        "Remove only-if-cached from the request, or request the URL without it first.";
 
     /// The admin route.
     Admin => "admin", "",
-        "The admin route has answered.",
+        "Answered by the admin route.",
         "";
 }
 
