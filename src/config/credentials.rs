@@ -439,7 +439,7 @@ mod tests {
             (r#"{"credentials": ["x-a"]}"#, "is not an object"),
             (
                 r#"{"rules": [{"match": {"status": 200}, "credentials": {"fields": {"x-a": "key"}}}]}"#,
-                "is decided before there is a response",
+                "applies before there is a response",
             ),
         ] {
             assert!(error(json).contains(expected), "{}", error(json));

@@ -89,7 +89,7 @@ mod tests {
         ("{'tags': {'parents': {'a': 'b', 'b': ['c', 'a']}}}", &["tags.parents: a tag is among its own parents: \"a\" is part of \"b\" is part of \"a\""]),
         // Rules.
         ("{'rules': [{'name': 'a b'}]}", &["rules[0].name: \"a b\" is not a name; expected one to 64 letters, digits or -_."]),
-        ("{'rules': [{'name': 'a'}, {'name': 'a'}]}", &["rules: \"a\" is the name of two of them"]),
+        ("{'rules': [{'name': 'a'}, {'name': 'a'}]}", &["rules: \"a\" is the name of two rules"]),
         ("{'rules': [{'match': {'host': 'http://a'}}]}", &["rules[0].match.host: \"http://a\" is not a host pattern; expected a host such as"]),
         ("{'rules': [{'match': {'path': 'img'}}]}", &["rules[0].match.path: \"img\" is not a path pattern; expected a path that begins with /"]),
         ("{'rules': [{'match': {'path': ['/a', 'b']}}]}", &["rules[0].match.path[1]: \"b\" is not a path pattern; expected"]),
@@ -104,9 +104,9 @@ mod tests {
         ("{'rules': [{'tags': ['user:{id']}]}", &["rules[0].tags[0]: \"user:{id\" is not a tag; expected"]),
         ("{'rules': [{'tags': ['user:{id}']}]}", &["rules[0].tags: {id} is not in every pattern of match.path"]),
         ("{'rules': [{'match': {'path': ['/u/{id}', '/v/{x}']}, 'tags': ['user:{id}']}]}", &["rules[0].tags: {id} is not in every pattern of match.path"]),
-        ("{'rules': [{'match': {'status': 404}, 'key': {'query': 'all'}}]}", &["rules[0].key: is decided before there is a response"]),
-        ("{'rules': [{'match': {'status': 404}, 'request_directives': 'ignore'}]}", &["rules[0].request_directives: is decided before"]),
-        ("{'rules': [{'match': {'content_type': 'image/*'}, 'collapse': false}]}", &["rules[0].collapse: is decided before"]),
+        ("{'rules': [{'match': {'status': 404}, 'key': {'query': 'all'}}]}", &["rules[0].key: applies before there is a response"]),
+        ("{'rules': [{'match': {'status': 404}, 'request_directives': 'ignore'}]}", &["rules[0].request_directives: applies before"]),
+        ("{'rules': [{'match': {'content_type': 'image/*'}, 'collapse': false}]}", &["rules[0].collapse: applies before"]),
         ("{'rules': [{'object_bytes_max': '2MiB'}]}", &["rules[0].object_bytes_max: 2MiB is more than store.object_bytes_max, which is 1MiB"]),
         // Admin.
         ("{'admin': {'path': '/x'}}", &["admin.path: the text is not a path prefix; expected a path with a slash at both ends"]),

@@ -43,15 +43,15 @@ const fn policy(
 #[rustfmt::skip] // One option after another, whatever their length.
 pub const REFERENCE: &[Row] = &[
     policy("bypass", "boolean", "false", "true",
-        "Go to the origin and store nothing. A rule that says so matches every spelling of its paths that an origin may take for \
-         one of them: `/Account`, `/account;x`, `//account`, `/account%2Fme`."),
+        "Bypass the cache: forward the request and store nothing. A rule with `bypass` also matches other spellings \
+         that an origin may take for one of its paths: `/Account`, `/account;x`, `//account`, `/account%2Fme`."),
     policy("ttl", "duration or `null`", "null", r#""1h""#,
         "Short for `ttl.override`."),
     policy("ttl.override", "duration or `null`", "null", r#""1h""#,
-        "The freshness lifetime, whatever the origin said about it."),
+        "The freshness lifetime, overriding the origin's."),
     policy("ttl.default", "duration or `null`", "null", r#""5m""#,
-        "The freshness lifetime of a response whose origin gave none, that to a request with `Cookie` included: with a rule \
-         for pages behind a cookie, say what their origin does not (`bypass`, `cookies_need_public`, `key.cookies`)."),
+        "The freshness lifetime of a response without one from the origin. It applies to requests with `Cookie` too: \
+         for pages that depend on a cookie, set `bypass`, `cookies_need_public` or `key.cookies` as well."),
     policy("ttl.min", "duration or `null`", "null", r#""10s""#,
         "The shortest freshness lifetime of a response that may be stored."),
     policy("ttl.max", "duration or `null`", "null", r#""30d""#,
@@ -59,47 +59,49 @@ pub const REFERENCE: &[Row] = &[
     policy("ttl.status", "object: status codes to durations", "{}", r#"{"404": "10s", "5xx": "1s"}"#,
         "Freshness lifetimes by status code where the origin gave none (negative caching). Keys are codes, classes \
          (`4xx`) or ranges (`500-504`); the narrowest counts. Of 4xx, classes and \
-         ranges cover 404, 405, 410, 414 and 451; any other speaks of who asks, has to be named alone, and is stored for \
-         requests with the same `User-Agent`, `Accept`, `Accept-Language`, `Origin` and `Referer` and without `Cookie`."),
+         ranges cover 404, 405, 410, 414 and 451; any other may depend on the client, has to be listed as a single \
+             code, and is stored for requests with the same `User-Agent`, `Accept`, `Accept-Language`, `Origin` and \
+             `Referer` and without `Cookie`."),
     policy("heuristics.percent", "0 to 100", "10", "0",
-        "Heuristic freshness (RFC 9111 §4.2.2): the part of the time since `Last-Modified`; 0 turns it off. The answer to \
-         a request with `Cookie` has none, and without another lifetime is not stored, unless it says `public` or `no-cache`."),
+        "Heuristic freshness (RFC 9111 §4.2.2): the part of the time since `Last-Modified`; 0 turns it off. The \
+         response to a request with `Cookie` gets none, so without another lifetime it is not stored, unless it says \
+         `public` or `no-cache`."),
     policy("heuristics.max", "duration", r#""1d""#, r#""1h""#,
         "The longest heuristic lifetime."),
     policy("stale_while_revalidate", "duration", r#""0s""#, r#""30s""#,
         "How long a stale response is served while it is refreshed, where the origin gave no window (RFC 5861 §3)."),
     policy("stale_if_error", "duration", r#""0s""#, r#""10m""#,
         "How long a stale response is served when the origin fails, where the origin gave no window (RFC 5861 §4). A \
-         stored 404 or 410 is an answer like any other; a stored 5xx is never served stale, by this window or another."),
+         stored 404 or 410 may be served like any other response; a stored 5xx is never served stale."),
     policy("stale_despite_s_maxage", "boolean", "false", "true",
-        "`s-maxage` forbids serving a response stale, as `proxy-revalidate` does (RFC 9111 §5.2.2.10). `true`: not where \
-         the same response has `stale-while-revalidate` or `stale-if-error`, which many origins write beside it and mean."),
+        "`s-maxage` forbids serving a response stale, as `proxy-revalidate` does (RFC 9111 §5.2.2.10). `true`: it \
+         does not where the same response has `stale-while-revalidate` or `stale-if-error`, as many origins intend."),
     policy("stale_if_down", "duration", r#""0s""#, r#""1d""#,
         "How long a stale response is served while the circuit breaker of its cluster is open, where that is longer than \
          its window for errors (see `breaker`)."),
     policy("refresh_ahead.percent", "0 to 10000", "100", "0",
-        "How eagerly a response that is asked for often is refreshed before it expires (β of XFetch, times 100): twice \
-         as much begins twice as early. Counted in what the last fetch took, and never in the first half of the \
+        "How early a popular response is refreshed before it expires (β of XFetch, times 100): 200 begins twice as \
+         early as 100. The time is relative to how long the last fetch took, and never in the first half of the \
          lifetime; 0 turns it off."),
     policy("soft_purge_grace", "duration", r#""60s""#, r#""5m""#,
         "How long after a soft purge the response is served stale while it is refreshed."),
     policy("keep", "duration", r#""1h""#, r#""1d""#,
         "How long a stale response is kept for its validators, beyond every window in which it may be served."),
     policy("request_directives", "`honor`, `ignore_revalidation`, `ignore`", r#""honor""#, r#""ignore""#,
-        "What becomes of request cache directives. `ignore_revalidation` ignores those that ask for something newer \
+        "How to treat cache directives in requests. `ignore_revalidation` ignores those that ask for something newer \
          (`no-cache`, `max-age`, `min-fresh`, `Pragma`), `ignore` all but `only-if-cached`."),
     policy("set_cookie", "`refuse`, `strip`, `store`", r#""refuse""#, r#""strip""#,
-        "What becomes of responses with `Set-Cookie`: not stored, stored without the field, stored whole where RFC \
-         9111 §3 allows it."),
+        "How to treat responses with `Set-Cookie`: `refuse` does not store them, `strip` stores them without the \
+         field, `store` stores them with it where RFC 9111 §3 allows."),
     policy("cookies_need_public", "boolean", "false", "true",
         "Store responses to requests with `Cookie` only when they say `public` or `s-maxage`."),
     policy("credentials.fields", "object: header field to `guard`, `key` or `ignore`", "{}", r#"{"x-acme-user": "guard", "x-api-key": "key"}"#,
-        "Request fields that say who sends the request, so that nobody is given what is another's; names may end \
-         in `*`, and the most specific one counts. `guard`: the answer is stored only where RFC 9111 §3.5 would \
-         let the answer to `Authorization` be stored (`public`, `s-maxage`, `must-revalidate`), and what Larder \
-         fetches itself is sent without the field. `key`: its value is part of the key, so that each sender has \
-         answers of its own, as a private cache would; what the origin calls `private` is not stored all the same. \
-         A field in `key.headers` counts as that. `ignore`: a field like any other; not for `authorization`. \
+        "Request fields that identify the sender, so that responses to one sender are not served to another. Names \
+         may end in `*`; the most specific one applies. `guard`: the response is stored only where RFC 9111 §3.5 \
+         allows that for `Authorization` (`public`, `s-maxage`, `must-revalidate`), and Larder's own fetches omit \
+             the field. `key`: its value is part of the key, so that each sender has separate responses, as in a \
+             private cache; `private` responses are still not stored. A field in `key.headers` counts as `key`. \
+             `ignore`: not a credential; not allowed for `authorization`. \
          Unless configured, guarded: fields with one of these words set off by hyphens, such as `x-forwarded-user` \
          and `x-auth-request-email` (but not `x-user-agent` or `x-user-country`): `authorization`, \
          `authenticated`, `user`, `username`, `userid`, `userinfo`, `email`, `groups`, `roles`, `principal`, \
@@ -128,61 +130,63 @@ pub const REFERENCE: &[Row] = &[
     policy("surrogate_device", "token or `null`", "null", r#""edge-1""#,
         "The name by which `Surrogate-Control` may address this cache, as in `max-age=60;edge-1`."),
     policy("key.query", "`all`", r#""all""#, r#""all""#,
-        "Which query parameters are part of the cache key: all, or those that one of the next two says."),
+        "Which query parameters are part of the cache key: `all`, or those selected by `keep` or `drop`."),
     policy("key.query.keep", "list of names, which may end in `*`", "", r#"["page"]"#,
         "Only these query parameters are part of the key."),
     policy("key.query.drop", "list of names, which may end in `*`", "", r#"["utm_*"]"#,
         "All query parameters but these are part of the key."),
     policy("key.query_sorted", "boolean", "false", "true",
-        "Sort query parameters by name, so that their order makes no difference, in the key and on the way to the origin."),
+        "Sort query parameters by name, in the key and in the request to the origin, so that their order does not \
+         matter."),
     policy("key.forward_dropped", "boolean", "false", "true",
-        "Send query parameters that are not part of the key to the origin all the same. An origin that uses them \
-         can then be made to poison the cache."),
+        "Forward query parameters that are not part of the key. An origin that uses them then allows cache poisoning."),
     policy("key.headers", "list of header fields", "[]", r#"["x-tenant"]"#,
         "Request header fields whose values are part of the key, as they are sent to the origin."),
     policy("key.cookies", "list of names", "[]", r#"["currency"]"#,
-        "Cookies whose values are part of the key. Where one comes twice or is written so that servers may read it in \
-         different ways, all of that is part of the key."),
+        "Cookies whose values are part of the key. If a cookie is repeated, or servers may parse it differently, all \
+         of its text is part of the key."),
     policy("key.cookies_drop", "list of names, which may end in `*`", "[]", r#"["_ga*", "_gid", "_fbp"]"#,
-        "Cookies that make no difference, such as those of analytics: `Vary: Cookie` does not select by them, and with a \
-         request that the cache may answer they do not reach the origin."),
+        "Cookies that do not change responses, such as those of analytics: `Vary: Cookie` ignores them, and they are \
+         removed from cacheable requests."),
     policy("key.accept_encoding", "list of `gzip`, `deflate`, `br`, `zstd`; or `as_sent`", r#"["gzip", "br"]"#, r#"["gzip", "br", "zstd"]"#,
-        "The content codings that count. `Vary: Accept-Encoding` selects by those of them that a client accepts, and the \
-         origin is told of these alone, so that what browsers differ in makes no variants: `gzip, deflate, br, zstd` is \
-         `gzip, br`, and who accepts none of them has `identity`. A request without the field has none at the origin \
-         either. `as_sent`: the field is what the client makes it."),
+        "The content codings to normalise `Accept-Encoding` to. The origin is sent only those of them that the \
+         client accepts, and variants are selected by them, so that browsers share variants: `gzip, deflate, br, \
+         zstd` becomes `gzip, br`, and a client that accepts none becomes `identity`. A request without the field \
+         stays without it. `as_sent`: the field is not changed."),
     policy("key.content_bytes_max", "size, up to 1MiB", r#""64KiB""#, r#""256KiB""#,
-        "The largest content of a `QUERY` (RFC 10008) that is made part of the key; one with more goes to the origin. \
+        "The largest content of a `QUERY` (RFC 10008) that can be part of the key; a request with more bypasses the \
+         cache. \
          Must not be more than Envoy's `per_connection_buffer_limit_bytes`."),
     policy("key.partition", "name, or null", "null", r#""checkout""#,
-        "A name that is part of the key, for configurations that share a `vm_id` and with it one store, as all of \
-         Istio's do, but not their responses. Purges cover all partitions. Requests that come through listeners with \
+        "A name that is part of the key, for configurations that share a `vm_id` and so one store (as all in Istio \
+         do), but must not share responses. Purges cover all partitions. Requests that come through listeners with \
          `traffic_direction` `INBOUND` and `OUTBOUND` are kept apart without it."),
     policy("key.unkeyed", "object: header field to `key`, `strip`, `bypass` or `ignore`", "{}", r#"{"forwarded": "strip"}"#,
-        "What becomes of request fields that are known to change responses although no `Vary` tells of it, so that \
-         nobody poisons the cache with them: their values are part of the key, they do not reach the origin, requests \
-         that have them pass by the cache, or nothing. Unless configured, part of the key: `x-forwarded-host`, \
+        "How to treat request fields that change responses without being named in `Vary` (protection against cache \
+         poisoning): `key` makes the value part of the key, `strip` removes the field, `bypass` makes the request \
+         bypass the cache, `ignore` does nothing. Defaults: `key` for `x-forwarded-host`, \
          `x-forwarded-port`, `x-forwarded-prefix`, `x-forwarded-proto` (where it is not the scheme), \
          `x-forwarded-protocol`, `x-forwarded-scheme`, `x-forwarded-server`, `x-forwarded-ssl`, `x-host`, \
-         `x-http-host-override`, `x-url-scheme`, `front-end-https`. Passing by the cache: `forwarded`, \
-         `x-original-url`, `x-rewrite-url`, `x-http-method`, `x-http-method-override`, `x-method-override`. Nothing: \
-         all others, such as `x-forwarded-for`; an origin that answers by the client's address has to say `private`."),
+         `x-http-host-override`, `x-url-scheme`, `front-end-https`. `bypass` for `forwarded`, \
+         `x-original-url`, `x-rewrite-url`, `x-http-method`, `x-http-method-override`, `x-method-override`. `ignore` \
+             for all others, such as `x-forwarded-for`; an origin whose responses depend on the client's address has \
+             to send `private`."),
     policy("store_post", "boolean", "false", "true",
         "Store POST responses that have explicit freshness and a matching `Content-Location`, for later GETs (RFC 9110 \
          §9.3.3)."),
     policy("post_as_query", "boolean", "false", "true",
-        "A POST only asks, as with GraphQL or a search: it is treated like a `QUERY`, changes nothing, and its response \
-         answers later ones with the same content. It is stored where the origin or `ttl` gives it a lifetime."),
+        "Treat POST like `QUERY`, for GraphQL or searches: it invalidates nothing, and its response is served to \
+         later requests with the same content. It is stored if the origin or `ttl` gives it a lifetime."),
     policy("variants_max", "1 to 1000", "16", "4",
-        "The most variants that are stored for one URL. One beyond that takes the place of the one that is asked for \
-         least."),
+        "The most variants that are stored for one URL. One more evicts the least used variant."),
     policy("min_uses", "1 to 8", "1", "2",
-        "Store a response only when it was asked for so often (scan resistance). What is asked for more rarely than \
-         sixteen others of its set of the store is forgotten meanwhile, and counts anew."),
+        "Store a response only once it was requested this often (scan resistance). Counts are kept for recently \
+         requested URLs only; rarer ones start over."),
 
     top("route_metadata", "boolean", "false", "true",
-        "Whether routes may have a rule of their own in their metadata, under `filter_metadata.larder`; it comes before \
-         all others. Costs each request a question to Envoy. A route whose rule is wrong bypasses the cache, and Envoy's log says why."),
+        "Whether a route may have a rule in its metadata, under `filter_metadata.larder`, which takes precedence \
+         over all other rules. Costs one call to Envoy per request. Requests on a route with an invalid rule bypass \
+         the cache, and Envoy's log says why."),
     top("rules", "list of rules", "[]", r#"[{"match": {"path": "/img/**"}, "ttl": "1h"}]"#,
         "Tried in order. Each option comes from the first rule that matches and sets it, else from the top level; \
          tags of all rules that match add up."),
@@ -207,8 +211,9 @@ pub const REFERENCE: &[Row] = &[
     top("rules[].tags", "list of tags", "[]", r#"["images"]"#,
         "Tags for the response, with captures of the path where they say `{name}`, such as `user:{id}`."),
     top("rules[].invalidates.tags", "list of tags", "[]", r#"["users"]"#,
-        "Mutation rule: after a successful answer to an unsafe request (`PUT`, `POST`, …) that matches, what carries one \
-         of these tags is validated before it is used again. May have captures, such as `user:{id}`."),
+        "Mutation rule: after a successful response to a matching unsafe request (`PUT`, `POST`, …), stored \
+         responses with one of these tags are validated before their next use. May have captures, such as \
+         `user:{id}`."),
     top("rules[].invalidates.paths", "list of paths", "[]", r#"["/users"]"#,
         "The same for these paths on the host of the request, with any query."),
     top("rules[].invalidates.prefixes", "list of paths", "[]", r#"["/users"]"#,
@@ -224,21 +229,21 @@ pub const REFERENCE: &[Row] = &[
         "Whether responses carry `Cache-Status` (RFC 9211)."),
 
     top("store.bytes_max", "size, 1MiB to 64GiB", r#""256MiB""#, r#""1GiB""#,
-        "The most bytes in shared data, all workers together. Each may exceed it by 16 KiB for a moment."),
+        "The size of the cache in shared data, for all workers together. Each worker may exceed it briefly by 16 KiB."),
     top("store.object_bytes_max", "size, up to 64MiB", r#""1MiB""#, r#""512KiB""#,
         "The largest body of a response that is stored."),
     top("store.entries_max", "64 to 16777216", "65536", "1024",
-        "The most stored responses. Where a response lies depends on it, so when it is changed, most of what is stored is found \
-         no more; what a lower number has no place for is given up in the background."),
+        "The most stored responses. A change moves most keys to another place, so most stored responses become \
+         misses; after it is lowered, the surplus is evicted in the background."),
     top("store.host_bytes_max", "size, 64KiB or more, or `null`", "null", r#""16MiB""#,
-        "The most bytes in shared data of the responses of one host, so that one does not push out the others. A response \
-         beyond that takes the place of others of its host; where too few are found it is not stored (`host-quota`). What \
-         was stored before this was set does not count."),
+        "The most bytes of one host's responses in shared data, so that one host does not evict the others. A \
+         response beyond it evicts others of its host; where too few are found it is not stored (`host-quota`). \
+         Responses stored before this was set do not count."),
     top("store.worker_bytes_max", "size, up to 512MiB", r#""64MiB""#, "0",
-        "The most bytes of copies in each worker's own memory; 0 turns them off."),
+        "The size of the first-level cache (copies of stored responses) in each worker's memory; 0 turns it off."),
     top("store.in_flight_bytes_max", "size, 64KiB to 512MiB", r#""256MiB""#, r#""64MiB""#,
-        "The most bytes of requests and responses under way in each worker's own memory. Beyond it requests pass without the \
-         cache (`memory`), and of the responses that are being captured the largest are not stored (`memory`). With \
+        "The most memory for requests and responses in flight, in each worker. Beyond it requests bypass the cache \
+         (`memory`), and the largest responses being captured are not stored (`memory`). With \
          `store.worker_bytes_max` at most 768MiB, since Envoy gives a VM 1 GiB."),
 
     top("tags.headers", "list of header fields",
@@ -248,7 +253,7 @@ pub const REFERENCE: &[Row] = &[
          `purge-cache-tags` and `x-acquia-purge-tags` blanks too, and in fields that are not named here, `cache-tags` and \
          `x-cache-tags` where there is no comma. `cache-groups` is a list of strings (RFC 9875)."),
     top("tags.strip", "boolean", "true", "false",
-        "Remove these fields from what the client gets."),
+        "Remove these fields from responses to clients."),
     top("tags.count_max", "1 to 1024", "1024", "16",
         "The most tags of one stored response; one with more is not stored."),
     top("tags.length_max", "1 to 1024", "256", "64",
@@ -259,43 +264,43 @@ pub const REFERENCE: &[Row] = &[
     top("collapse.enabled", "boolean", "true", "false",
         "Whether requests for the same key become one fetch."),
     top("collapse.lease", "duration, 300ms to 1m", r#""2s""#, r#""1s""#,
-        "How long a fetch is waited for after the last sign of the worker that makes it."),
+        "How long waiters wait for a fetch after the last sign of life of its worker."),
     top("collapse.wait_max", "duration, 900ms to 10m", r#""10s""#, r#""20s""#,
-        "How long a request waits for the fetch of another before it goes to the origin by itself; at least three \
-         times `collapse.lease`."),
+        "How long a request waits for another request's fetch before it is forwarded itself; at least three times \
+         `collapse.lease`."),
     top("collapse.fetch_timeout", "duration, 100ms to 10m", r#""30s""#, r#""5s""#,
-        "The timeout of a fetch that Larder makes itself."),
+        "The timeout of a dispatched fetch."),
     top("collapse.fetch", "`auto`, `inline`, `dispatched`", r#""auto""#, r#""inline""#,
-        "Who fetches what a client waits for: `inline` is the first client's own request on Envoy's path, \
-         `dispatched` a call of Larder's own, for all others too; `auto` dispatches for keys that are known to be \
-         cacheable. Without `collapse.cluster` all is inline. Refreshes that nobody waits for are dispatched, but with \
-         `inline`."),
+        "How a miss is fetched: `inline` forwards the first client's request and captures the response; `dispatched` \
+         sends an upstream request of Larder's own; `auto` dispatches for keys that are known to be cacheable. \
+         Without `collapse.cluster` all are inline. Background refreshes are dispatched, except with `inline`."),
     top("collapse.cluster", "cluster or `null`", "null", r#""origin""#,
         "The cluster that leads Larder's own fetches to the route table, by way of an internal listener, as in \
-         `envoy/envoy.yaml`: so routes decide about them as about any request. Without it, what a client waits for goes with \
-         the client's own request, and a refresh goes as the route sent an earlier request, as long as it is certain that \
-         it would still do so: for a minute, with the same route name, cluster and metadata, no purge since, and nothing \
-         added to the request. If Envoy lacks the cluster, its log and `health` say so, and clients fetch meanwhile."),
+         `envoy/envoy.yaml`: so that they take routes like any request. Without it, misses are fetched inline, and a \
+             refresh uses the route that an earlier request took, while that is certain to be unchanged: for a \
+             minute, with the same route name, cluster and metadata, no purge since, and nothing \
+         added to the request. If Envoy lacks the cluster, its log and `health` say so, and misses are fetched \
+             inline."),
     top("collapse.waiters_max", "1 to 1000000", "4096", "100",
-        "The most requests that wait on one worker; beyond, they go to the origin by themselves."),
+        "The most waiting requests on one worker; further ones are forwarded."),
     top("collapse.key_waiters_max", "1 to 1000000", "1024", "50",
-        "The most of them that wait for the same key."),
+        "The most waiting requests for one key."),
     top("collapse.refresh_concurrency_max", "1 to 10000", "32", "8",
-        "The most refreshes under way on one worker."),
+        "The most concurrent refreshes on one worker."),
 
     top("breaker.enabled", "boolean", "true", "false",
-        "Whether clusters that fail are taken to be down: then what may be served stale is served without asking, and \
-         one request at a time looks whether the origin is back."),
+        "Circuit breaker: whether a cluster that keeps failing counts as down. While it does, stale responses are \
+         served where allowed without a request to it, and one request at a time probes whether it has recovered."),
     top("breaker.failures", "1 to 1000", "5", "20",
-        "How many failures of a cluster in a row, as one worker sees them, open its breaker: 500, 502, 503, 504, and what \
-         comes to no answer."),
+        "How many failures of a cluster in a row, as seen by one worker, open its breaker: 500, 502, 503, 504, and \
+         requests without a response."),
     top("breaker.window", "duration, 1s to 10m", r#""10s""#, r#""1m""#,
         "Within what time after the first of them."),
     top("breaker.probe_interval", "duration, 100ms to 10m", r#""5s""#, r#""1s""#,
-        "How often one request looks whether the origin is back, and how long that may take."),
+        "How often a request probes the origin, and the timeout of a probe."),
 
     top("admin.path", "path with a slash at both ends", r#""/_larder/""#, r#""/cache/""#,
-        "Where the admin route is."),
+        "The path of the admin route."),
     top("admin.methods", "boolean", "false", "true",
         "Whether the methods `PURGE`, `PURGEKEYS`, `PURGETAGS`, `BAN` and `REFRESH` are commands on any path."),
     top("admin.body_bytes_max", "size, 1KiB to 1MiB", r#""64KiB""#, r#""8KiB""#,
@@ -308,30 +313,31 @@ pub const REFERENCE: &[Row] = &[
     top("admin.rate.burst", "1 to 1000000", "1000", "10",
         "How many of them at once."),
     top("admin.networks", "list of addresses and blocks", "[]", r#"["10.0.0.0/8", "fd00::/8"]"#,
-        "The networks that callers are in, by Envoy's `source.address`; empty lets in all. Others find \
-         nothing there, token or not."),
+        "The networks that may use the admin route, by Envoy's `source.address`; empty allows all. For others the \
+         route does not exist, whatever their token."),
     top("admin.client_names", "list of names", "[]", r#"["spiffe://example/ops"]"#,
-        "The names of callers' client certificates, first URI or DNS subject alternative name; empty lets in all. \
+        "The names in client certificates that may use the admin route (first URI or DNS subject alternative name); \
+         empty allows all. \
          Envoy has to validate the certificates (`trusted_ca`)."),
     top("admin.strangers", "`forbid`, `pass`", r#""forbid""#, r#""pass""#,
-        "What becomes of `PURGE`, `BAN` and `REFRESH` from whoever is no caller, where `admin.methods` is on: 403 without a \
-         token and 401 with a wrong one, or to the origin like any other method."),
+        "How to treat `PURGE`, `BAN` and `REFRESH` without a valid token, where `admin.methods` is on: `forbid` \
+         answers 403 without a token and 401 with a wrong one, `pass` forwards them to the origin."),
     top("admin.tokens", "list of tokens", "[]", "[]",
-        "Who may use the admin route; without a token there is none."),
+        "The tokens for the admin route; without any there is no admin route."),
     top("admin.tokens[].name", "letters, digits, `-_.`", "", r#""ops""#,
         "Who the token belongs to; named in receipts and logs."),
     top("admin.tokens[].sha256", "64 hex digits", "", r#""2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b""#,
         "The SHA-256 digest of the token (`printf %s \"$TOKEN\" | sha256sum`), because Envoy shows configurations \
          in its config dump."),
     top("admin.tokens[].scopes", "list of `read`, `purge`, `purge_all`", r#"["read", "purge", "purge_all"]"#, r#"["read"]"#,
-        "What the token allows. `purge` covers what is named: a URL, a path, a host, a tag, a media type, an error status, \
-         a pattern with three characters of its own; the rest needs `purge_all`."),
+        "What the token allows. `purge` is for selectors that name something: a URL, a path, a host, a tag, a media \
+         type, an error status, a pattern with three literal characters; all others need `purge_all`."),
 
     top("unsafe_methods.per_minute", "1 to 1000000", "6000", "600",
-        "How many invalidations answers to unsafe methods (RFC 9111 §4.4) may write on one worker in a minute, so that \
-         nobody floods the journal; each rule with `invalidates` has as many of its own. What is beyond is not lost: \
-         it is gathered, and written within 50 ms as a few records that cover it all, such as one for the whole \
-         host. No host is touched that had no such request."),
+        "How many invalidations by unsafe methods (RFC 9111 §4.4) one worker may write in a minute, so that clients \
+         cannot flood the journal; each rule with `invalidates` has a separate rate. Invalidations beyond the rate \
+         are not lost: they are merged, and written within 50 ms as a few records that cover them all, such as one \
+         for the whole host. Hosts without such requests are not affected."),
     top("unsafe_methods.burst", "1 to 1000000", "1000", "100",
         "How many of them at once."),
 

@@ -69,7 +69,7 @@ impl Rule {
     fn check(&self, object: &Object<'_>) -> Read<()> {
         if let Some(option) = self.request_option().filter(|_| self.when.needs_response()) {
             let message =
-                "is decided before there is a response, but the rule matches on status or content_type";
+                "applies before there is a response, but the rule matches on status or content_type";
             return Err(object.error(option, message));
         }
         let paths = self.when.path.as_deref().unwrap_or_default();
@@ -136,7 +136,7 @@ pub(super) fn read(at: &At<'_>, store: &StoreConfig) -> Read<Vec<Rule>> {
         return Err(at.error(format!("more than {RULES_MAX} rules")));
     }
     match repeated(rules.iter().filter_map(|rule| rule.name.as_deref())) {
-        Some(name) => Err(at.error(format!("{name:?} is the name of two of them"))),
+        Some(name) => Err(at.error(format!("{name:?} is the name of two rules"))),
         None => Ok(rules),
     }
 }

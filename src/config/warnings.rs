@@ -116,10 +116,7 @@ fn sections(whole: &Json, found: &mut Found) {
     let members = |section: &str| whole.get(&[section]).map(Json::members).unwrap_or_default();
     let has_tokens = whole.get(&["admin", "tokens"]).is_some_and(|tokens| !tokens.is_empty());
     if !has_tokens && members("admin").iter().any(|(name, _)| name != "tokens") {
-        found.add(
-            "admin",
-            "has no effect without tokens: there is no admin route, and nobody can purge by a method",
-        );
+        found.add("admin", "has no effect without tokens: there is no admin route, and no method can purge");
     }
     if whole.get(&["breaker", "enabled"]) == Some(&Json::Bool(false)) && members("breaker").len() > 1 {
         found.add("breaker", "is not enabled, so that its other members have no effect");
@@ -205,7 +202,7 @@ fn covered(whole: &Json, at: usize, rule: &Json, (options, adds): (&[String], bo
             found.add(place, format!("has no effect: {} the same", before(*by)));
         }
         Some(_) => lost.iter().for_each(|(option, by)| {
-            found.add(format!("{place}.{option}"), format!("never counts: {} it too", before(*by)));
+            found.add(format!("{place}.{option}"), format!("has no effect: {} it too", before(*by)));
         }),
         None => {}
     }
@@ -290,11 +287,11 @@ mod tests {
             (
                 "{'rules': [{'match': {'path': ['/a/**', '/b']}, 'ttl': {'override': '1h'}},
                             {'match': {'path': '/a/{id}', 'host': 'h'}, 'ttl': '1m', 'keep': '1m'}]}",
-                &["rules[1].ttl.override: never counts: rules[0] comes before it"],
+                &["rules[1].ttl.override: has no effect: rules[0] comes before it"],
             ),
             (
                 "{'rules': [{'key': {'headers': ['a']}}, {'name': 'b', 'key': {'headers': ['b'], 'cookies': ['c']}}]}",
-                &["rules[1].key.headers: never counts"],
+                &["rules[1].key.headers: has no effect"],
             ),
             (
                 "{'rules': [{'match': {'method': ['GET', 'HEAD']}, 'invalidates': {'tags': ['a']}}]}",
