@@ -95,7 +95,7 @@ impl Authorised {
             BodyMissing::KeptBack => Problem::new(
                 501,
                 format!(
-                    "the filter is not shown the bodies of requests: set allow_on_headers_stop_iteration to true in the \
+                    "the filter cannot read request bodies: set allow_on_headers_stop_iteration to true in the \
                      wasm filter's configuration (Envoy up to 1.39 takes that up only together with another plugin name \
                      or plugin configuration). Without it, {instead}"
                 ),

@@ -23,16 +23,16 @@ fn in_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Hit { ttl, stale: None } => format!("Fresh for another {ttl} s (RFC 9111 §4.2)."),
         Outcome::Hit { stale: Some(stale), .. } => stale.reason().sentence(),
-        Outcome::Local(local) => format!("Answered by the cache itself: {}.", local.as_str()),
+        Outcome::Local(local) => format!("Answered by Larder itself:  {}.", local.as_str()),
         Outcome::Forward(Forward { reason, stored, collapsed, .. }) => {
             let mut text = reason.reason().sentence();
             if *collapsed == Some(true) {
-                text.push_str(" It waited for the fetch of another request.");
+                text.push_str("  It waited for another request's fetch.");
             }
             match stored {
                 Stored::Yes => text.push_str(" The response is stored."),
                 Stored::Perhaps => text.push_str(
-                    " It does not say how long it is: it is stored if it comes to its end before it is too large.",
+                    " It has no Content-Length: it is stored if it ends before it exceeds the size limit.",
                 ),
                 Stored::No(NotStored::Request | NotStored::Method) => {}
                 Stored::No(not) => {
@@ -61,7 +61,7 @@ mod tests {
                 Outcome::Hit { ttl: -1, stale: Some(StaleReason::WhileRevalidate) },
                 "It is stale and served while it is being refreshed (RFC 5861 §3).",
             ),
-            (Outcome::Local(Local::Admin), "Answered by the cache itself: admin."),
+            (Outcome::Local(Local::Admin), "Answered by Larder itself:  admin."),
             (
                 forward(ForwardReason::UriMiss, Stored::No(NotStored::NoStore)),
                 "No response is stored for this URL (RFC 9111 §4). Not stored: The response says no-store (RFC 9111 §5.2.2.5). Remove no-store at the origin; to use a response \
@@ -69,13 +69,11 @@ mod tests {
             ),
             (
                 forward(ForwardReason::Invalidated, Stored::Yes),
-                "What is stored was invalidated and is validated before it is used (RFC 9111 §4.4). Nothing: the \
-                 next request finds what this one brings. The response is stored.",
+                "The stored response was soft purged or invalidated, so it is validated before its next use (RFC 9111 §4.4). Nothing to do: the next request is served what this validation returns. The response is stored.",
             ),
             (
                 forward(ForwardReason::UriMiss, Stored::Perhaps),
-                "No response is stored for this URL (RFC 9111 §4). It does not say how long it is: it is stored if it \
-                 comes to its end before it is too large.",
+                "No response is stored for this URL (RFC 9111 §4). It has no Content-Length: it is stored if it ends before it exceeds the size limit.",
             ),
         ];
         for (outcome, expected) in cases {

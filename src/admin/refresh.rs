@@ -51,7 +51,7 @@ pub fn refreshing(refresh: &Refresh, refreshed: &Refreshed) -> AdminResponse {
         let text = match (refreshed.started.is_empty(), refreshed.left.first()) {
             (false, _) => "Refreshing".to_owned(),
             (true, Some((_, why))) if refreshed.receipt.is_some() => format!("Marked stale: {why}"),
-            (true, _) => "Nothing is stored for it".to_owned(),
+            (true, _) => "No response is stored for it".to_owned(),
         };
         let answer = AdminResponse::text(200, &text);
         return match refreshed.receipt {
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!((answer.status, body(&answer)), (200, expected));
         assert_eq!(refreshing(&refresh(Dialect::Varnish), &refreshed).body, b"Marked stale: why\n");
         let nothing = Refreshed { receipt: None, ..refreshed.clone() };
-        assert_eq!(refreshing(&refresh(Dialect::Varnish), &nothing).body, b"Nothing is stored for it\n");
+        assert_eq!(refreshing(&refresh(Dialect::Varnish), &nothing).body, b"No response is stored for it\n");
         let started = Refreshed { started: vec!["http://h/a".into()], ..refreshed };
         assert_eq!(refreshing(&refresh(Dialect::Own), &started).status, 202);
         let answer = refreshing(&refresh(Dialect::Varnish), &started);

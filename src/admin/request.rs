@@ -39,9 +39,7 @@ pub fn take(
         Recognised::Unauthorised(response) => {
             cx.turn.host.count(Counter::Unauthorised);
             if let Some(times) = pending.unauthorised.note(cx.turn.now.mono) {
-                cx.turn
-                    .host
-                    .warn(&format!("larder: {times} commands with a token that is not known were refused"));
+                cx.turn.host.warn(&format!("larder: {times} commands with an unknown token were refused"));
             }
             response
         }

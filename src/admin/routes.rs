@@ -82,7 +82,7 @@ pub static ROUTES: &[Route] = &[
     Route {
         paths: &["health"],
         read: |_| Ok(Command::Health),
-        does: "whether the cache can do its work, and what the configuration says without effect; 503 if it cannot",
+        does: "whether the cache works, and warnings about the configuration; 503 if it does not work",
         ..OWN
     },
     Route {
@@ -102,7 +102,7 @@ pub static ROUTES: &[Route] = &[
         paths: &["receipts/{receipt}"],
         query: "cursor=",
         read: queries::receipt,
-        does: "what a purge touches so far, by its receipt; `fleet:42` for a revision of the fleet's log",
+        does: "which stored responses a purge covers, by its receipt; `fleet:42` for a revision of the fleet's log",
         ..OWN
     },
     Route {
@@ -129,7 +129,7 @@ pub static ROUTES: &[Route] = &[
         paths: &["explain"],
         query: "url=",
         read: queries::explain,
-        does: "what a GET would find, why, and what to change; request fields as `header=name:value`",
+        does: "whether a GET would be a hit, why, and what to change; request fields as `header=name:value`",
         ..OWN
     },
     Route {
@@ -151,7 +151,7 @@ pub static ROUTES: &[Route] = &[
         query: "url=",
         body: Body::OrQuery("say it in the query and send no body: POST {prefix}refresh?url=…"),
         read: larder::refresh,
-        does: "have URLs fetched again",
+        does: "refresh URLs",
         ..POST
     },
     Route {
@@ -159,7 +159,7 @@ pub static ROUTES: &[Route] = &[
         needs: Needs::Read,
         body: Body::Alone("GET {prefix}explain?url=… works"),
         read: queries::explain_body,
-        does: "what a request would find, why, and what to change",
+        does: "whether a request would be a hit, why, and what to change",
         ..POST
     },
     Route {
@@ -177,10 +177,10 @@ pub static ROUTES: &[Route] = &[
         does: "invalidate, in the JSON of the draft on cache invalidation",
         ..POST
     },
-    Route { methods: &["PURGE"], does: "purge a URL, what begins like it, or what fields name", ..ANYWHERE },
-    Route { methods: &["PURGEKEYS", "PURGETAGS"], does: "purge tags that fields name", ..ANYWHERE },
+    Route { methods: &["PURGE"], does: "purge a URL, a prefix, or what header fields select", ..ANYWHERE },
+    Route { methods: &["PURGEKEYS", "PURGETAGS"], does: "purge the tags in header fields", ..ANYWHERE },
     Route { methods: &["BAN"], does: "purge what regular expressions match", ..ANYWHERE },
-    Route { methods: &["REFRESH"], does: "have a URL fetched again", ..ANYWHERE },
+    Route { methods: &["REFRESH"], does: "refresh a URL", ..ANYWHERE },
     Route {
         dialect: Dialect::Fastly,
         methods: &["PURGE"],
@@ -210,7 +210,7 @@ pub static ROUTES: &[Route] = &[
         dialect: Dialect::Cloudflare,
         paths: &["/client/v4/zones/{zone}/purge_cache"],
         body: Body::Alone(
-            "no client of Cloudflare's works: use POST {prefix}purge?tag=…&mode=hard instead, without a body",
+            "Cloudflare's clients do not work: use POST {prefix}purge?tag=…&mode=hard instead, without a body",
         ),
         read: cloudflare::command,
         does: "purge files, tags, hosts, prefixes or everything",
@@ -280,7 +280,7 @@ pub fn find(dialect: Dialect, method: &[u8], path: &str, prefix: &str) -> Result
         }
     }
     match (allow.is_empty(), method) {
-        (true, _) => Err(Problem::new(404, format!("nothing is at {}", bare_path(path)))),
+        (true, _) => Err(Problem::new(404, format!("no such endpoint: {}", bare_path(path)))),
         (false, b"OPTIONS") => Ok(Found::Options(allow.join(", "))),
         (false, _) => Err(Problem::method(allow.join(", "))),
     }
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_method_is_told_the_methods_of_its_path() {
+    fn a_wrong_method_gets_405_with_the_allowed_methods() {
         for (line, allow) in [
             ("POST /_larder/receipts/3", "GET"),
             ("POST /_larder/receipts/3?cursor=7", "GET"),

@@ -30,7 +30,7 @@ pub enum LifetimeSource {
     Min,
     /// `ttl.max`.
     Max,
-    /// The answer to a HEAD, which has shown a change: it is over (§4.3.5).
+    /// The answer to a HEAD, which has shown that the representation changed: it is over (§4.3.5).
     Head,
 }
 

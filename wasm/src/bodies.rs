@@ -85,7 +85,7 @@ impl Bodies {
     fn keep_back(&self, now: Monotonic) {
         if !self.are_kept_back() {
             warn!(
-                "larder is not shown the bodies of requests: QUERY and post_as_query go to the origin, and commands take \
+                "larder cannot read request bodies: QUERY and post_as_query go to the origin, and commands take \
                  their parameters in the query only, until allow_on_headers_stop_iteration is set in the filter's \
                  configuration (Envoy up to 1.39 takes that up only with another plugin name or configuration)"
             );

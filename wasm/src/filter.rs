@@ -52,7 +52,7 @@ impl Filter {
                 == Some(true)
         {
             warn!(
-                "a filter behind larder changes what comes from the cache once more: list it before larder; \
+                "a filter behind larder changes responses from the cache a second time: list it before larder; \
                  GET health of the admin route says what it changes"
             );
         }

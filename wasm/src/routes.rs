@@ -71,7 +71,10 @@ impl Routes {
             }
             Err(error) => {
                 let error = error.to_string();
-                error!("larder leaves route {:?} alone, whose metadata is wrong: {error}", name());
+                error!(
+                    "larder: invalid metadata on route {:?}, so its requests bypass the cache: {error}",
+                    name()
+                );
                 Some(Known { config: Rc::new(self.config.bypassing()), wrong: Some(error.into()) })
             }
         }

@@ -361,8 +361,8 @@ impl Vm {
             (false, _) => {}
             (true, Ok(())) => info!("larder sends its own fetches to cluster {:?} again", call.cluster),
             (true, Err(_)) => error!(
-                "larder: Envoy has no cluster {:?}, which collapse.cluster names; until it has, clients \
-                 fetch with their own requests, and nothing is refreshed in the background",
+                "larder: Envoy has no cluster {:?}, which collapse.cluster names; until it has, misses \
+                 are fetched by clients' own requests, and nothing is refreshed in the background",
                 call.cluster
             ),
         }

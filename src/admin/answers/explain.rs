@@ -102,12 +102,10 @@ fn advice(explanation: &Explanation<'_>) -> Vec<&'static str> {
 }
 
 /// Which route a request takes only Envoy knows.
-const OF_ROUTES: &str = "Its route may have a rule of its own in its metadata, which is not looked at here: the request \
-    itself is answered by that, and with Larder-Debug it says so.";
+const OF_ROUTES: &str = "Its route may have a rule in its metadata, which explain cannot see, since only Envoy knows which route a request takes: send the request itself with Larder-Debug to see what applies.";
 
 /// What to do about a URL that nothing is known of.
-const UNKNOWN: &str =
-    "Ask for it: no response to it is remembered, and Cache-Status says what becomes of the next one.";
+const UNKNOWN: &str = "Request it: nothing is known about earlier responses, and Cache-Status shows whether the next one is stored.";
 
 /// What keeps the origin from being asked.
 fn trouble(explanation: &Explanation<'_>) -> Vec<String> {
@@ -117,23 +115,23 @@ fn trouble(explanation: &Explanation<'_>) -> Vec<String> {
         let (times, ms) =
             (if failures == 1 { "once" } else { "several times in a row" }, backoff.as_millis());
         why.push(format!(
-            "Its last fetch failed, {times}: while something stored answers, it is not fetched again for another {ms} ms."
+            "Its last fetch failed, {times}: while a stored response can be served, it is not fetched again for another {ms} ms (back-off)."
         ));
     }
-    let down = "is taken to be down: what may be served stale is, and one request at a time asks.";
+    let down = "is taken to be down (its circuit breaker is open): stale responses are served where allowed, and one request at a time probes the origin.";
     if let Some((name, true)) = explanation.cluster {
         why.push(format!("The cluster {name} {down}"));
     }
     why.extend(
         explanation.down.iter().map(|name| format!("If its route leads to cluster {name}: that {down}")),
     );
-    let own = "clients fetch it with their own requests, and it is not refreshed in the background";
+    let own = "it is fetched by clients' own requests, and not refreshed in the background";
     if let Some(name) = explanation.lacking {
         why.push(format!("Envoy has no cluster {name}, which collapse.cluster names: until it has, {own}."));
     }
     if !explanation.refused_for.is_zero() {
         let secs = explanation.refused_for.as_secs();
-        why.push(format!("The origin has refused Larder's own request for it: for another {secs} s {own}."));
+        why.push(format!("The origin has refused Larder's own request for it, which has no credentials: for another {secs} s {own}."));
     }
     why
 }
@@ -142,7 +140,7 @@ fn trouble(explanation: &Explanation<'_>) -> Vec<String> {
 fn clock(explanation: &Explanation<'_>, now: Timestamp) -> Option<String> {
     let (behind, seen) = explanation.origin_clock?;
     Some(format!(
-        "The clock of its origin was {} s behind when that was seen last, {} s ago: what it sends is as much older, and stale from the beginning where its lifetime is no longer than that (RFC 9111 §4.2.3).",
+        "The clock of its origin was {} s behind when that was seen last, {} s ago: its responses count as that much older, and are stale on arrival if their lifetime is shorter (RFC 9111 §4.2.3).",
         behind.as_secs(),
         now.since(seen).as_secs()
     ))
@@ -156,19 +154,19 @@ fn lifetime(stored: &StoredResponse) -> Value {
 /// What gives a lifetime, in words.
 fn source(source: LifetimeSource) -> &'static str {
     match source {
-        LifetimeSource::Nothing => "nothing gives it one",
+        LifetimeSource::Nothing => "it has none",
         LifetimeSource::SMaxage => "s-maxage",
         LifetimeSource::MaxAge => "max-age",
         LifetimeSource::Targeted => "CDN-Cache-Control or another field for caches like this one",
         LifetimeSource::Expires => "Expires",
-        LifetimeSource::Malformed => "Cache-Control or Pragma, which cannot be relied upon",
-        LifetimeSource::Heuristic => "a part of the time since Last-Modified",
+        LifetimeSource::Malformed => "Cache-Control or Pragma, which is malformed",
+        LifetimeSource::Heuristic => "heuristic, a part of the time since Last-Modified",
         LifetimeSource::Override => "ttl in a rule",
         LifetimeSource::Default => "ttl.default in a rule",
         LifetimeSource::Status => "ttl.status in a rule",
         LifetimeSource::Min => "ttl.min in a rule",
         LifetimeSource::Max => "ttl.max in a rule",
-        LifetimeSource::Head => "a HEAD, which has shown a change",
+        LifetimeSource::Head => "a HEAD, which has shown that the representation changed",
     }
 }
 
@@ -176,10 +174,10 @@ fn source(source: LifetimeSource) -> &'static str {
 fn stale(stored: &StoredResponse) -> Option<&'static str> {
     match only_s_maxage_forbids_stale(stored)? {
         NamesWindow::Yes => Some(
-            "Set stale_despite_s_maxage in a rule: it names a window in which it may be served stale, but s-maxage forbids that.",
+            "Set stale_despite_s_maxage in a rule: it has a stale-while-revalidate or stale-if-error window, but s-maxage forbids serving it stale.",
         ),
         NamesWindow::No => Some(
-            "Say stale-while-revalidate at the origin and set stale_despite_s_maxage in a rule, since s-maxage forbids to serve it stale; or lengthen s-maxage.",
+            "Send stale-while-revalidate at the origin and set stale_despite_s_maxage in a rule, since s-maxage forbids serving it stale; or lengthen s-maxage.",
         ),
     }
 }
@@ -201,7 +199,7 @@ fn why(entry: &Entry<'_>, now: Timestamp) -> Vec<String> {
     }];
     if let Some(behind) = clock_behind(stored) {
         why.push(format!(
-            "Its Date was {} s in the past when it came, and that alone has made it stale: the clock of its origin is behind, or a cache on the way sends no Age (RFC 9111 §4.2.3).",
+            "Its Date was {} s in the past on arrival, and only that makes it stale: the clock of its origin is behind, or an upstream cache sends no Age (RFC 9111 §4.2.3).",
             behind.as_secs()
         ));
     }
@@ -220,7 +218,7 @@ fn why(entry: &Entry<'_>, now: Timestamp) -> Vec<String> {
                     )
                 }
                 (false, true) => format!("its grace of {} s is over", grace.as_secs()),
-                (false, false) => "its lifetime is over too, so that it has no grace".to_owned(),
+                (false, false) => "its lifetime is over too, so it has no grace".to_owned(),
             };
             why.push(format!("It was soft purged {} s ago: stale since then, and {then}.", ago.as_secs()));
         }
@@ -238,7 +236,7 @@ fn why(entry: &Entry<'_>, now: Timestamp) -> Vec<String> {
     if stored.must_revalidate {
         let but = if has_grace { "Apart from that grace it" } else { "It" };
         why.push(format!(
-            "{but} is never served stale: must-revalidate, proxy-revalidate, s-maxage, or something that cannot be read (RFC 9111 §4.2.4)."
+            "{but} is never served stale: must-revalidate, proxy-revalidate, s-maxage, or a malformed directive (RFC 9111 §4.2.4)."
         ));
     } else if ttl <= 0 {
         why.extend(window(
@@ -300,7 +298,7 @@ mod tests {
         let body = body(&answer);
         assert_eq!((&body["stored"], &body["hit"]), (&json!(false), &json!(false)));
         assert_eq!(body["last_not_stored"]["section"], "RFC 9111 §5.2.2.7");
-        let advice = "If it is the same for all, say public instead of private at the origin.";
+        let advice = "If it is the same for all users, send public instead of private at the origin.";
         assert_eq!(body["advice"], json!([advice]));
         let unknown = body_of(&explain(&nothing(), NOW));
         assert_eq!(unknown["advice"], json!([UNKNOWN]));
@@ -364,9 +362,9 @@ mod tests {
     #[test]
     fn it_says_where_a_lifetime_comes_from() {
         for (lifetime_from, expected) in [
-            (LifetimeSource::Heuristic, "(a part of the time since Last-Modified)"),
+            (LifetimeSource::Heuristic, "(heuristic, a part of the time since Last-Modified)"),
             (LifetimeSource::Override, "(ttl in a rule)"),
-            (LifetimeSource::Malformed, "(Cache-Control or Pragma, which cannot be relied upon)"),
+            (LifetimeSource::Malformed, "(Cache-Control or Pragma, which is malformed)"),
         ] {
             let stored = StoredResponse { lifetime_from, ..stored() };
             with_entry(&stored, Verdict::Valid, |entry| {
@@ -389,7 +387,7 @@ mod tests {
             })
         };
         assert!(advice("s-maxage=1, stale-while-revalidate=60").starts_with("Set stale_despite_s_maxage"));
-        assert!(advice("s-maxage=1").starts_with("Say stale-while-revalidate at the origin"));
+        assert!(advice("s-maxage=1").starts_with("Send stale-while-revalidate at the origin"));
         for control in ["s-maxage=1, must-revalidate", "max-age=1, proxy-revalidate", "s-maxage=1;"] {
             assert!(advice(control).starts_with("Lengthen max-age"), "{control}");
         }

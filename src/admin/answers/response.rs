@@ -111,7 +111,7 @@ impl Problem {
     /// A token that is not known. Which, and how near it came, is nobody's business.
     #[must_use]
     pub fn unauthorised() -> Problem {
-        Problem::new(401, "the token is not known here")
+        Problem::new(401, "unknown token")
     }
 
     /// Too many commands.

@@ -187,9 +187,9 @@ mod tests {
     #[test]
     fn what_is_wrong_makes_the_health_answer_an_error() {
         assert_eq!(health(&[], &[], &[], &[("head", 3)]).status, 200);
-        let sick = health(&["the journal cannot be read"], &[], &[], &[]);
+        let sick = health(&["the journal in shared data cannot be read"], &[], &[], &[]);
         assert_eq!(sick.status, 503);
-        assert_eq!(body(&sick)["wrong"][0], "the journal cannot be read");
+        assert_eq!(body(&sick)["wrong"][0], "the journal in shared data cannot be read");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn speaks(request: &RequestHead) -> bool {
 /// Reads the purge of a URL by its own method.
 pub fn purge(asked: &Asked<'_>) -> Result<Command, Problem> {
     if varnish::selects(asked.request)? {
-        return Err(Problem::bad("fields that select need admin.methods: nothing has been purged"));
+        return Err(Problem::bad("purging by header fields needs admin.methods: nothing has been purged"));
     }
     let uri = asked.reader.target(asked.request, asked.path)?;
     Ok(command(asked, vec![(Value::Null, Selector::Uri(uri))]))

@@ -140,7 +140,7 @@ fn bounded(at: &At<'_>, max: usize) -> Read<String> {
     }
 }
 
-/// Reads the wish to have URLs fetched again.
+/// Reads the wish to refresh URLs.
 pub fn refresh(asked: &Asked<'_>) -> Result<Command, Problem> {
     let (said, reader) = (Said::of(asked)?, asked.reader);
     let uri = |at: &At<'_>| reader.uri(at.string()?).map_err(|why| at.error(why));
@@ -348,7 +348,7 @@ mod tests {
                 };
                 assert_eq!(
                     (answer.status, &body(&answer)["error"]["message"]),
-                    (401, &"the token is not known here".into())
+                    (401, &"unknown token".into())
                 );
                 assert!(answer.fields.get("www-authenticate").unwrap().starts_with(b"Bearer"));
             }

@@ -81,7 +81,11 @@ fn read_members(at: &At<'_>, reader: &Reader<'_>, is_outermost: bool) -> Read<Me
             "not" => vec![Term { negated: true, selector: read_negated(member, reader)? }],
             "tags_all" => read_tags(member, reader)?.into_iter().map(|tag| Term::is(one_tag(tag))).collect(),
             "and" if is_outermost => read_and(member, reader)?,
-            "and" => return Err(member.error("stands within another; write its elements there")),
+            "and" => {
+                return Err(
+                    member.error("is nested in another \"and\"; put its conditions into the outer one")
+                );
+            }
             _ => vec![Term::is(read_member(name, member, reader)?)],
         };
         Ok((name.to_owned(), terms))
@@ -441,7 +445,7 @@ mod tests {
             (r#"{"and":{"tag":"a"}}"#, "and: an object is not a list"),
             (r#"{"and":[{}]}"#, "and[0]: is empty; expected a condition"),
             (r#"{"and":[{"tag":"a"},{"tga":"b"}]}"#, "and[1].tga: unknown field"),
-            (r#"{"and":[{"and":[{"tag":"a"}]}]}"#, "and[0].and: stands within another"),
+            (r#"{"and":[{"and":[{"tag":"a"}]}]}"#, "and[0].and: is nested in another"),
             (
                 r#"{"host":"h","not":{"and":[{"tag":"a"}]}}"#,
                 "not: an object is not a negated condition; expected an object with one field",

@@ -152,9 +152,7 @@ pub fn draft(asked: &Asked<'_>) -> Result<Command, Problem> {
             object.field("purge", &mut gone, boolean)?;
             object.optional("groups", &mut groups, |at| match kind {
                 Kind::Group => list(at),
-                Kind::Uri | Kind::Prefix | Kind::Origin => {
-                    Err(at.error("goes with the type \"group\" alone"))
-                }
+                Kind::Uri | Kind::Prefix | Kind::Origin => Err(at.error("is for the type \"group\" only")),
             })?;
             groups.map_or_else(|| object.required("selectors", list), Ok)
         })

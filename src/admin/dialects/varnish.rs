@@ -616,7 +616,7 @@ mod tests {
     #[test]
     fn a_wrong_token_is_the_same_on_every_path() {
         let pass = crate::config::AdminConfig { strangers: Strangers::Pass, ..config() };
-        for (token, shape) in [("authorization", "the token"), ("fastly-key", "{\"detail\"")] {
+        for (token, shape) in [("authorization", "unknown token"), ("fastly-key", "{\"detail\"")] {
             for path in ["/a", "/_larder/purge", "/souin-api/souin/flush", "/service/SU1/purge/a"] {
                 let request = request(&format!("PURGE {path}"), &[(token, "Bearer wrong")]);
                 let Recognised::Unauthorised(answer) = recognise(&request, &config()) else {

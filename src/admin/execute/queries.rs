@@ -44,7 +44,8 @@ const WATCHED_WITHIN: Duration = Duration::from_secs(2);
 /// Whether the cache can do its work, and a few facts.
 pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
     let state = cx.cache.inspect(cx.turn).journal_state();
-    let mut wrong: Vec<&str> = if state.is_some() { Vec::new() } else { vec!["the journal cannot be read"] };
+    let mut wrong: Vec<&str> =
+        if state.is_some() { Vec::new() } else { vec!["the journal in shared data cannot be read"] };
     if cx.config.fleet.name.is_some() && standing(cx).word(&cx.config.fleet, cx.turn.now) == "lagging" {
         wrong.push("etcd has not been heard of for longer than fleet.max_lag: see fleet");
     }
@@ -79,7 +80,7 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
     });
     let routes = cx.turn.host.wrong_routes().into_iter();
     let routes = routes.map(|(name, wrong)| {
-        format!("the metadata of route {name:?} is wrong, so that it goes by the cache: {wrong}")
+        format!("the metadata of route {name:?} is invalid, so its requests bypass the cache: {wrong}")
     });
     let warnings: Vec<String> =
         lacking.into_iter().chain(twice).chain(routes).chain(cx.config.warnings().iter().cloned()).collect();
@@ -321,7 +322,7 @@ fn journal_state(cx: &mut Context<'_, impl Host>) -> Option<JournalState> {
 }
 
 fn unreadable() -> AdminResponse {
-    let problem = Problem::new(503, "the journal cannot be read");
+    let problem = Problem::new(503, "the journal in shared data cannot be read");
     Problem { retry_after_secs: Some(1), ..problem }.response()
 }
 

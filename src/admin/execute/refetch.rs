@@ -26,7 +26,7 @@ pub fn run_jobs(cx: &mut Context<'_, impl Host>, pending: &mut Pending) {
 }
 
 /// Why something is not fetched again by itself.
-const BY_CLIENTS: &str = "clients fetch it with their own requests: what Larder fetches by itself needs collapse.cluster, and is not to be refused";
+const BY_CLIENTS: &str = "it is fetched by clients' own requests: Larder's own fetches need collapse.cluster, and an origin that does not refuse them";
 
 /// Begins a job: has so much of what a purge covers fetched again as there is room for. None when the journal cannot be
 /// read.
@@ -64,7 +64,10 @@ pub fn refetch(cx: &mut Context<'_, impl Host>, stream: StreamId, seen: &[Seen])
         let key = &seen.entry.record.key;
         let shown = KeyParts::of(key).map(|parts| parts.shown()).unwrap_or_default();
         let why = match asked_by(cx, stream, key) {
-            None => "only a client's own request asks for it: by cookies, credentials or content".to_owned(),
+            None => {
+                "only a client's own request can fetch it: its key contains cookies, credentials or content"
+                    .to_owned()
+            }
             Some(ask) => match cx.cache.refetch(cx.turn, &ask) {
                 Refetch::Started => {
                     refreshed.started.push(shown);
@@ -72,10 +75,10 @@ pub fn refetch(cx: &mut Context<'_, impl Host>, stream: StreamId, seen: &[Seen])
                 }
                 Refetch::NoRoute => BY_CLIENTS.to_owned(),
                 Refetch::Recently(reason) => {
-                    format!("a fetch has just come to nothing: {}", reason.as_str())
+                    format!("a fetch has just failed: {}", reason.as_str())
                 }
-                Refetch::Busy => "too many fetches run already".to_owned(),
-                Refetch::NotNeeded => "it has been fetched meanwhile".to_owned(),
+                Refetch::Busy => "too many refreshes are in progress".to_owned(),
+                Refetch::NotNeeded => "it has been fetched in the meantime".to_owned(),
             },
         };
         refreshed.left.push((shown, why));

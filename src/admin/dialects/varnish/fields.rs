@@ -177,7 +177,7 @@ fn value(request: &RequestHead, name: &str, says: Says) -> Result<String, Proble
         _ => false,
     };
     if lines.len() > 1 && !is_list {
-        return Err(Problem::bad(format!("{name} stands there twice")));
+        return Err(Problem::bad(format!("duplicate field {name}")));
     }
     Ok(value)
 }
