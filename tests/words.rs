@@ -27,11 +27,11 @@ fn not_stored(why: NotStored) -> &'static str {
         | NotStored::Rule
         | NotStored::Admission
         | NotStored::HostQuota => "stories",
-        NotStored::NoCache | NotStored::Validated => "what_has_to_be_validated_each_time_says_so",
+        NotStored::NoCache | NotStored::Validated => "a_response_validated_before_each_use_is_reported_so",
         NotStored::ClockBehind => "an_origin_whose_clock_is_behind_is_named_and_counted",
         NotStored::Memory => "where_bodies_find_no_room_the_largest_are_not_stored",
-        NotStored::NoFlight => "what_goes_beside_a_fetch_is_not_stored",
-        NotStored::Incomplete => "what_breaks_off_is_counted_as_incomplete",
+        NotStored::NoFlight => "a_response_beside_a_flight_is_not_stored",
+        NotStored::Incomplete => "a_truncated_response_is_counted_as_incomplete",
         NotStored::LocalReply => "that_a_request_has_no_route_is_not_stored",
         NotStored::NoRoom => "what_finds_no_room_is_not_stored_for_that_reason",
         NotStored::Superseded => "what_is_older_than_what_is_there_is_superseded",
@@ -46,9 +46,9 @@ fn not_stored(why: NotStored) -> &'static str {
 fn bypassed(why: Bypass) -> &'static str {
     match why {
         Bypass::Rule => "a_rule_can_leave_the_cache_out",
-        Bypass::RequestBody | Bypass::Grpc | Bypass::Unkeyed => "every_response_says_what_was_done",
+        Bypass::RequestBody | Bypass::Grpc | Bypass::Unkeyed => "every_response_has_a_cache_status",
         Bypass::Upgrade | Bypass::Target => "a_request_is_looked_up_watched_or_left_alone",
-        Bypass::Unavailable => "an_unreadable_journal_turns_the_cache_off_and_nothing_else",
+        Bypass::Unavailable => "an_unreadable_journal_makes_requests_bypass_the_cache",
         Bypass::Memory => "requests_that_find_no_room_pass_and_hits_go_on",
         Bypass::NotShared => "a_client_waits_no_longer_than_its_deadline",
     }
@@ -57,15 +57,15 @@ fn bypassed(why: Bypass) -> &'static str {
 fn forwarded(why: ForwardReason) -> &'static str {
     match why {
         ForwardReason::Bypass(why) => bypassed(why),
-        ForwardReason::Method | ForwardReason::UriMiss => "every_response_says_what_was_done",
-        ForwardReason::RouteMiss => "what_came_by_another_route_answers_nobody",
+        ForwardReason::Method | ForwardReason::UriMiss => "every_response_has_a_cache_status",
+        ForwardReason::RouteMiss => "a_response_from_another_route_is_not_served",
         ForwardReason::VaryMiss => "each_variant_is_stored_and_answers_its_own_requests",
-        ForwardReason::Purged => "what_is_hard_purged_gives_its_room_back",
-        ForwardReason::Request => "what_a_request_says_about_freshness_is_heeded",
+        ForwardReason::Purged => "hard_purged_responses_are_freed_in_the_background",
+        ForwardReason::Request => "request_directives_on_freshness_are_obeyed",
         ForwardReason::Stale => "a_stale_response_is_validated_with_all_it_has",
         ForwardReason::Invalidated => "a_successful_unsafe_request_makes_the_stored_response_be_validated",
         ForwardReason::Lagging => "when_lagging_says_what_becomes_of_what_is_stored",
-        ForwardReason::Partial => "what_a_part_lacks_is_fetched_for_who_wants_it_all",
+        ForwardReason::Partial => "the_missing_rest_of_a_part_is_fetched_for_a_full_request",
     }
 }
 
@@ -73,9 +73,9 @@ fn served_stale(why: StaleReason) -> &'static str {
     match why {
         StaleReason::WhileRevalidate => "a_stale_response_is_served_at_once_while_one_fetch_refreshes_it",
         StaleReason::IfError => "a_stale_response_helps_out_when_the_origin_fails",
-        StaleReason::IfDown => "a_cluster_that_is_down_is_not_asked_about_what_can_be_served",
+        StaleReason::IfDown => "an_open_breaker_serves_stale_without_a_request",
         StaleReason::SoftPurged => "a_soft_purge_serves_the_old_response_while_one_fetch_refreshes_it",
-        StaleReason::MaxStale => "a_client_may_accept_what_is_stale",
+        StaleReason::MaxStale => "max_stale_accepts_a_stale_response",
     }
 }
 

@@ -64,7 +64,7 @@ fn left(response: &Response) -> String {
 #[test]
 fn routes_are_heard() {
     let mut envoy = RealEnvoy::start_with(&Setup { replaced: vec![(ROUTE, ROUTES)], ..Setup::default() });
-    what_a_route_adds_is_not_doubled_on_hits(&mut envoy);
+    response_headers_to_add_are_not_doubled_on_hits(&mut envoy);
     a_rule_in_a_routes_metadata_comes_before_all_others(&mut envoy);
     a_purge_finds_what_a_routes_rule_has_counted(&mut envoy);
     envoy.check();
@@ -103,7 +103,7 @@ fn a_host_that_chooses_another_virtual_host_answers_only_itself() {
     envoy.check();
 }
 
-fn what_a_route_adds_is_not_doubled_on_hits(envoy: &mut RealEnvoy) {
+fn response_headers_to_add_are_not_doubled_on_hits(envoy: &mut RealEnvoy) {
     let reply = Reply::ok("page").field("cache-control", "max-age=60").field("x-both", "of the origin");
     envoy.origin(
         "/added",
@@ -140,7 +140,7 @@ fn a_rule_in_a_routes_metadata_comes_before_all_others(envoy: &mut RealEnvoy) {
     }
     assert_eq!(envoy.origin_log().iter().find(|r| r.target.starts_with("/short")).unwrap().target, "/short");
     let log = envoy.envoy().log();
-    let said = "whose metadata is wrong: filter_metadata.larder.ttl: \"soon\" is not a duration";
+    let said = "so its requests bypass the cache: filter_metadata.larder.ttl: \"soon\" is not a duration";
     assert_eq!(log.matches(said).count(), 2, "once on each worker");
     // Without a word from the plugin, routes are not asked.
     envoy.configure(r#"{"rules": [{"ttl": "1m"}]}"#).unwrap();

@@ -28,7 +28,7 @@ pub fn without_a_token_the_route_is_a_missing_page(stand: &mut dyn Stand) {
 }
 
 /// A wrong token never reaches the origin, whose 200 would look like success, and is answered in the client's own words.
-pub fn a_wrong_token_is_told_so_and_not_sent_to_the_origin(stand: &mut dyn Stand) {
+pub fn a_wrong_token_gets_401_and_does_not_reach_the_origin(stand: &mut dyn Stand) {
     admin(stand);
     let before = stand.metric("admin_unauthorized");
     let wrong = ("authorization", "Bearer wrong");
@@ -64,7 +64,7 @@ pub fn a_wrong_token_is_told_so_and_not_sent_to_the_origin(stand: &mut dyn Stand
 }
 
 /// What cannot be read is told at once and clearly.
-pub fn a_command_that_cannot_be_read_is_told_why(stand: &mut dyn Stand) {
+pub fn an_unreadable_command_gets_an_error_with_the_reason(stand: &mut dyn Stand) {
     admin(stand);
     for (name, value, status) in [
         ("content-encoding", "gzip", 415),
@@ -124,7 +124,7 @@ pub fn commands_never_reach_the_origin(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_log().len(), 0);
 }
 
-pub fn a_wrong_command_is_told_where_and_nothing_of_it_is_done(stand: &mut dyn Stand) {
+pub fn a_wrong_command_gets_an_error_with_the_place_and_has_no_effect(stand: &mut dyn Stand) {
     admin(stand);
     stand.origin("/admin/kept", pages(&["old", "new"]));
     get(stand, 0, "/admin/kept");
@@ -223,7 +223,7 @@ pub fn statistics_are_numbers_by_name(stand: &mut dyn Stand) {
     assert_eq!((hits(stand), stand.metric("hits")), (before.0 + 1, before.1 + 1));
 }
 
-pub fn a_token_may_do_what_its_scopes_say(stand: &mut dyn Stand) {
+pub fn scopes_limit_what_a_token_may_do(stand: &mut dyn Stand) {
     let tokens = with_admin("").replace(r#""ops","#, r#""reader", "scopes": ["read"],"#);
     stand.configure(&tokens).unwrap();
     assert_eq!(command(stand, 0, "GET", "/_larder/stats", "").status, 200);

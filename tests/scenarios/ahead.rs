@@ -26,7 +26,7 @@ fn demand(stand: &mut dyn Stand, path: &str, for_ms: u64) -> Vec<String> {
     others
 }
 
-pub fn what_is_in_demand_never_expires(stand: &mut dyn Stand) {
+pub fn a_popular_response_is_refreshed_before_it_expires(stand: &mut dyn Stand) {
     // Who asks more rarely has to be more eager: on a busy machine the real clients are slow.
     stand.origin("/ahead/rate", vec![slow_page("page", 600)]);
     demand(stand, "/ahead/rate", 500);
@@ -64,7 +64,7 @@ pub fn a_refresh_ahead_can_be_turned_off_by_a_rule(stand: &mut dyn Stand) {
     assert_eq!(stand.metric("refreshed_ahead"), 0);
 }
 
-pub fn what_only_its_own_client_can_fetch_is_served_until_it_expires(stand: &mut dyn Stand) {
+pub fn a_response_that_only_its_client_can_fetch_is_not_refreshed_ahead(stand: &mut dyn Stand) {
     stand.configure(r#"{"refresh_ahead": {"percent": 1000}}"#).unwrap();
     let page = |body| slow_page(body, 2).field("vary", "cookie");
     let (seen, asked) = in_time(stand, Duration::from_secs(2), |stand, number| {

@@ -68,7 +68,7 @@ pub fn kept_of(stand: &mut dyn Stand, paths: &[String]) -> usize {
 }
 
 /// What depends on a client's cookies is for that client, however the origin says it.
-pub fn what_a_cookie_selects_is_for_its_client(stand: &mut dyn Stand) {
+pub fn a_response_that_varies_by_cookie_is_served_to_that_cookie_only(stand: &mut dyn Stand) {
     let of = |path: &str, name: &str| Request::get(path).field("cookie", format!("session={name}"));
     let asked = |stand: &mut dyn Stand, path: &str| {
         let clients = [(0, "alice"), (1, "bob"), (0, "bob"), (1, "alice")];
@@ -94,7 +94,7 @@ pub fn what_a_cookie_selects_is_for_its_client(stand: &mut dyn Stand) {
 }
 
 /// A body of a GET is part of nothing: such a request neither leaves anything behind nor gets anything stored.
-pub fn a_get_with_a_body_poisons_nobody(stand: &mut dyn Stand) {
+pub fn a_get_with_a_body_cannot_poison_the_cache(stand: &mut dyn Stand) {
     stand.origin("/fat", pages(&["poisoned", "good"]));
     let fat = || Request::get("/fat?a=1").field("content-length", "9").body("a=poisond");
     assert_eq!(stand.send(0, fat()).text(), "poisoned");
@@ -119,7 +119,7 @@ pub fn a_hidden_parameter_does_not_get_past_the_key(stand: &mut dyn Stand) {
 }
 
 /// Two spellings of a path are two resources, and the origin gets the one that was asked for.
-pub fn a_path_is_what_was_sent(stand: &mut dyn Stand) {
+pub fn a_path_is_keyed_as_it_was_sent(stand: &mut dyn Stand) {
     stand.origin("/spelt/Page", pages(&["1"]));
     stand.origin("/spelt/page", pages(&["2"]));
     stand.origin("/spelt/page;x", pages(&["3"]));
@@ -179,7 +179,7 @@ pub fn a_private_page_is_not_stored_for_its_disguise(stand: &mut dyn Stand) {
 }
 
 /// What a confirmation of a stored response says to one client is not said to the next.
-pub fn a_confirmation_leaks_nothing_of_its_client(stand: &mut dyn Stand) {
+pub fn a_304_leaks_no_fields_of_the_client_that_validated(stand: &mut dyn Stand) {
     let confirmed = Reply::status(304).field("etag", "\"v\"").field("set-cookie", "session=secret");
     let stale =
         Reply::ok("page").field("cache-control", "max-age=60").field("age", "100").field("etag", "\"v\"");
@@ -193,7 +193,7 @@ pub fn a_confirmation_leaks_nothing_of_its_client(stand: &mut dyn Stand) {
 }
 
 /// An error that one client provokes with an odd request is not stored for others (CPDoS).
-pub fn a_provoked_error_is_for_who_provoked_it(stand: &mut dyn Stand) {
+pub fn a_provoked_error_is_served_only_to_the_client_that_provoked_it(stand: &mut dyn Stand) {
     let error = |status: u16| Reply::status(status).field("cache-control", "max-age=600").body("error");
     let odd = [
         ("long", Request::get("/odd/long").field("x-oversize", "x".repeat(5_000)), 400),
@@ -224,7 +224,7 @@ pub fn a_provoked_error_is_for_who_provoked_it(stand: &mut dyn Stand) {
 }
 
 /// Other methods leave nothing behind that a GET would get.
-pub fn other_methods_store_nothing_for_get(stand: &mut dyn Stand) {
+pub fn other_methods_cannot_store_responses_for_get(stand: &mut dyn Stand) {
     for method in ["HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"] {
         let path = format!("/method/{method}");
         stand.origin(&path, pages(&["of another method", "good"]));
@@ -246,7 +246,7 @@ pub fn waiting_is_bounded(stand: &mut dyn Stand) {
 }
 
 /// A response with credentials in the request answers nobody else, stored or waited for.
-pub fn credentials_are_nobody_elses(stand: &mut dyn Stand) {
+pub fn responses_to_credentials_are_not_shared(stand: &mut dyn Stand) {
     let slow = |body: &str| page(body).delay(Duration::from_millis(300));
     stand.origin("/mine", vec![slow("alice"), slow("bob"), page("nobody")]);
     let of = |name: &str| Request::get("/mine").field("authorization", format!("Basic {name}"));

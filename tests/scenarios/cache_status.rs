@@ -8,7 +8,7 @@ use super::telling::{
 };
 use crate::stand::{Reply, Request, Response, Stand};
 
-pub fn what_caches_behind_us_said_is_kept(stand: &mut dyn Stand) {
+pub fn cache_status_members_of_upstream_caches_are_kept(stand: &mut dyn Stand) {
     stand.origin("/status/behind", vec![page("page").field("cache-status", "origin-cache; hit; ttl=7")]);
     let miss = get(stand, 0, "/status/behind");
     assert_eq!(miss.all("cache-status"), ["origin-cache; hit; ttl=7", "larder; fwd=uri-miss; stored"]);
@@ -18,7 +18,7 @@ pub fn what_caches_behind_us_said_is_kept(stand: &mut dyn Stand) {
     assert!(all[1].starts_with("larder; hit; ttl=5") || all[1] == "larder; hit; ttl=600", "{all:?}");
 }
 
-pub fn every_response_says_what_was_done(stand: &mut dyn Stand) {
+pub fn every_response_has_a_cache_status(stand: &mut dyn Stand) {
     stand.origin("/status/all", vec![page("page")]);
     let request = |method: &str| Request::new(method, "/status/all");
     let cases = [
@@ -232,7 +232,7 @@ fn mixed_workload(stand: &mut dyn Stand) -> Vec<Response> {
     seen
 }
 
-pub fn the_access_log_tells_who_has_answered(stand: &mut dyn Stand) {
+pub fn the_access_log_shows_who_answered(stand: &mut dyn Stand) {
     stand.origin("/details/page", vec![page("page")]);
     stand.origin("/details/stale", vec![stale_page("old", ", stale-while-revalidate=600")]);
     let confirmed = Reply::status(304).field("etag", "\"old\"").field("cache-control", "max-age=60");

@@ -68,7 +68,7 @@ pub fn when_the_first_client_leaves_the_others_are_served_by_one_more_request(st
 }
 
 /// Its client does not read, or its origin stalls: to those who wait it is all one.
-pub fn who_waits_for_a_response_that_stalls_is_served_by_one_more_request(stand: &mut dyn Stand) {
+pub fn waiters_of_a_stalled_response_are_served_by_one_more_fetch(stand: &mut dyn Stand) {
     for (name, configuration) in [("table", SHIPPED), ("inline", "{}")] {
         stand.configure(configuration).unwrap();
         let path = format!("/collapse/stalls-{name}");
@@ -90,7 +90,7 @@ pub fn who_waits_for_a_response_that_stalls_is_served_by_one_more_request(stand:
 
 /// The flight is another's by then, although it has the same number: what was asked for before a purge is not stored as
 /// what was asked for after it (protocol §1.7, M22).
-pub fn a_stalled_response_that_ends_after_all_brings_back_nothing_that_was_purged(stand: &mut dyn Stand) {
+pub fn a_late_end_of_a_stalled_response_does_not_undo_a_purge(stand: &mut dyn Stand) {
     let path = "/collapse/late-end";
     stand
         .configure(&with_admin(
@@ -112,7 +112,7 @@ pub fn a_stalled_response_that_ends_after_all_brings_back_nothing_that_was_purge
     }
 }
 
-pub fn when_a_waiting_client_leaves_nobody_else_notices(stand: &mut dyn Stand) {
+pub fn a_waiter_that_leaves_does_not_affect_the_others(stand: &mut dyn Stand) {
     stand.origin("/collapse/follower", vec![page("page").delay(SLOW)]);
     let mut exchanges = crowd(stand, "/collapse/follower", 8);
     for at in [6, 3, 1] {
@@ -124,7 +124,7 @@ pub fn when_a_waiting_client_leaves_nobody_else_notices(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count("/collapse/follower"), 1);
 }
 
-pub fn when_everybody_leaves_the_next_client_is_served(stand: &mut dyn Stand) {
+pub fn after_all_clients_leave_the_next_one_is_served(stand: &mut dyn Stand) {
     stand.origin("/collapse/all-left", vec![page("never seen").delay(NEVER), page("two")]);
     for exchange in crowd(stand, "/collapse/all-left", 4).into_iter().rev() {
         stand.leave(exchange);
@@ -147,7 +147,7 @@ pub fn when_the_origin_breaks_off_the_others_still_get_a_whole_response(stand: &
     }
 }
 
-pub fn what_cannot_be_shared_is_not_waited_for_twice(stand: &mut dyn Stand) {
+pub fn hit_for_miss_stops_requests_from_waiting_again(stand: &mut dyn Stand) {
     let reply = Reply::ok("mine").field("cache-control", "no-store").delay(SLOW);
     stand.origin("/collapse/alone", vec![reply]);
     for exchange in crowd(stand, "/collapse/alone", 10) {
@@ -164,7 +164,7 @@ pub fn what_cannot_be_shared_is_not_waited_for_twice(stand: &mut dyn Stand) {
 }
 
 /// What has to be validated each time is known for a second.
-pub fn when_the_memory_runs_out_one_finds_out_and_nobody_waits_for_it(stand: &mut dyn Stand) {
+pub fn after_hit_for_miss_expires_one_request_probes_and_no_other_waits(stand: &mut dyn Stand) {
     let reply = page("mine").field("cache-control", "no-cache").field("etag", "\"v\"");
     stand.origin("/collapse/again", vec![reply.clone(), reply.delay(SLOW)]);
     get(stand, 0, "/collapse/again");
@@ -180,7 +180,7 @@ pub(super) fn nobody_waits(stand: &mut dyn Stand, path: &str, before: usize) {
     }
 }
 
-pub fn a_response_with_cookies_goes_to_nobody_else(stand: &mut dyn Stand) {
+pub fn a_response_with_set_cookie_is_not_given_to_waiters(stand: &mut dyn Stand) {
     let cookie = |n: usize| page(format!("for {n}")).field("set-cookie", format!("session={n}"));
     stand.origin("/collapse/cookies", (0..6).map(|n| cookie(n).delay(SLOW)).collect());
     let mut seen: Vec<String> = Vec::new();
@@ -193,7 +193,7 @@ pub fn a_response_with_cookies_goes_to_nobody_else(stand: &mut dyn Stand) {
     assert_eq!(seen, (0..6).map(|n| format!("session={n}")).collect::<Vec<_>>());
 }
 
-pub fn a_private_response_goes_to_nobody_else(stand: &mut dyn Stand) {
+pub fn a_private_response_is_not_given_to_waiters(stand: &mut dyn Stand) {
     let private =
         |n: usize| Reply::ok(n.to_string()).field("cache-control", "private, max-age=600").delay(SLOW);
     stand.origin("/collapse/private", (0..6).map(private).collect());
@@ -205,7 +205,7 @@ pub fn a_private_response_goes_to_nobody_else(stand: &mut dyn Stand) {
     assert_eq!(seen, ["0", "1", "2", "3", "4", "5"]);
 }
 
-pub fn what_was_fetched_with_credentials_goes_to_nobody_else(stand: &mut dyn Stand) {
+pub fn a_response_to_credentials_is_not_given_to_waiters(stand: &mut dyn Stand) {
     stand.origin("/collapse/credentials", ["a", "b", "c"].map(|body| page(body).delay(SLOW)).into());
     let with = |credentials: &str| {
         Request::get("/collapse/credentials").field("authorization", format!("Basic {credentials}"))
@@ -240,7 +240,7 @@ pub fn no_more_wait_than_may(stand: &mut dyn Stand) {
     }
 }
 
-pub fn where_nobody_may_wait_any_more_a_known_key_is_fetched_once_all_the_same(stand: &mut dyn Stand) {
+pub fn beyond_waiters_max_a_known_key_is_still_fetched_once(stand: &mut dyn Stand) {
     stand.configure(&with_admin(r#""collapse": {"waiters_max": 1},"#)).unwrap();
     stand.origin("/collapse/known", vec![page("old"), page("new")]);
     get(stand, 0, "/collapse/known");
@@ -254,7 +254,7 @@ pub fn where_nobody_may_wait_any_more_a_known_key_is_fetched_once_all_the_same(s
     }
 }
 
-pub fn who_fetches_is_configured(stand: &mut dyn Stand) {
+pub fn collapse_fetch_chooses_inline_or_dispatched_fetches(stand: &mut dyn Stand) {
     for (n, (fetch, cluster, unknown, known)) in [
         ("auto", "null", "client", "client"),
         ("auto", "\"route_loop\"", "client", "larder"),
@@ -281,7 +281,7 @@ pub fn who_fetches_is_configured(stand: &mut dyn Stand) {
 
 /// Larder's own fetch has the whole of it when it finds that it may not be stored. Who leads gets that; the others ask
 /// for themselves, and so does everybody from then on.
-pub fn what_is_too_large_for_the_cache_is_delivered_once_and_not_stored(stand: &mut dyn Stand) {
+pub fn a_response_above_object_bytes_max_is_delivered_but_not_stored(stand: &mut dyn Stand) {
     stand.configure(&with_admin(r#""store": {"object_bytes_max": "64KiB"},"#)).unwrap();
     let large = vec![b'x'; 300_000];
     let grown = || page(&large).delay(SLOW);
@@ -315,7 +315,7 @@ pub fn what_is_too_large_for_the_cache_is_delivered_once_and_not_stored(stand: &
 }
 
 /// Envoy gives up a call whose response has more than 32 MiB.
-pub fn what_is_too_large_for_a_call_comes_with_the_clients_own_request(stand: &mut dyn Stand) {
+pub fn a_response_too_large_for_a_dispatched_fetch_is_fetched_inline(stand: &mut dyn Stand) {
     admin(stand);
     let huge = vec![b'x'; 33 << 20];
     stand.origin("/collapse/huge", vec![page("small"), page(&huge)]);
@@ -342,7 +342,7 @@ pub fn a_client_waits_no_longer_than_its_deadline(stand: &mut dyn Stand) {
     assert_eq!(stand.metric("waited") - waited, 2);
 }
 
-pub fn a_follower_gets_what_it_asked_for(stand: &mut dyn Stand) {
+pub fn a_follower_gets_its_own_variant_or_304(stand: &mut dyn Stand) {
     let reply = |body: &str| page(body).field("vary", "x-lang").field("etag", "\"v\"").delay(SLOW);
     stand.origin("/collapse/others", vec![reply("german"), reply("english")]);
     let german = |more: &[(&str, &str)]| {

@@ -128,7 +128,7 @@ pub fn a_dry_run_purges_nothing(stand: &mut dyn Stand) {
 }
 
 /// What is stored can be listed page by page, and one URL seen in full.
-pub fn what_is_stored_can_be_listed(stand: &mut dyn Stand) {
+pub fn stored_responses_can_be_listed(stand: &mut dyn Stand) {
     configure(
         stand,
         "",
@@ -192,7 +192,7 @@ pub fn the_variants_of_a_url_are_shown(stand: &mut dyn Stand) {
     let french = of(stand, "fr");
     assert_eq!((&french["hit"], &french["stored"]), (&json!(false), &json!(false)));
     assert!(
-        french["why"][0].as_str().unwrap().contains("other values of the fields that Vary names"),
+        french["why"][0].as_str().unwrap().contains("other values of the request fields that Vary names"),
         "{french}"
     );
 }
@@ -379,7 +379,7 @@ pub fn the_configuration_is_shown(stand: &mut dyn Stand) {
 }
 
 /// What a configuration says without effect is no error, but nobody has to find that out by himself.
-pub fn what_a_configuration_says_without_effect_is_told(stand: &mut dyn Stand) {
+pub fn options_without_effect_are_reported_as_warnings(stand: &mut dyn Stand) {
     let warnings = |stand: &mut dyn Stand| told(stand, "GET", "/_larder/health", "")["warnings"].clone();
     configure(stand, "", "");
     assert_eq!(warnings(stand), json!([]));
@@ -396,7 +396,7 @@ pub fn what_a_configuration_says_without_effect_is_told(stand: &mut dyn Stand) {
 }
 
 /// Each selector, in each mode, covers what it names, and nothing else.
-pub fn each_selector_covers_what_it_names(stand: &mut dyn Stand) {
+pub fn each_selector_covers_the_responses_that_it_names(stand: &mut dyn Stand) {
     configure(stand, "", r#", "rules": [{"name": "shoes", "match": {"path": "/sel/shoes/**"}}]"#);
     let typed = |reply: Reply, content_type: &str| reply.field("content-type", content_type);
     stand.origin("/sel/shoes/1", vec![typed(page("shoe", "shoe, sale"), "text/html")]);
@@ -504,7 +504,7 @@ pub fn a_purge_says_how_much_it_covers(stand: &mut dyn Stand) {
 }
 
 /// A host with a port is that one; a URL with another port is another URL.
-pub fn a_port_means_what_it_says(stand: &mut dyn Stand) {
+pub fn a_selector_with_a_port_covers_that_port_only(stand: &mut dyn Stand) {
     configure(stand, "", "");
     stand.origin("/port", vec![page("v", "t")]);
     let hosts = ["shop.example", "shop.example:8080"];
@@ -528,7 +528,7 @@ pub fn a_port_means_what_it_says(stand: &mut dyn Stand) {
 }
 
 /// What was never stored needs no record in the journal.
-pub fn a_refresh_of_what_is_not_stored_changes_nothing(stand: &mut dyn Stand) {
+pub fn a_refresh_of_an_unstored_url_has_no_effect(stand: &mut dyn Stand) {
     configure(stand, r#", "methods": true"#, "");
     let head = |stand: &mut dyn Stand| told(stand, "GET", "/_larder/journal", "")["head"].clone();
     let before = head(stand);
@@ -539,7 +539,7 @@ pub fn a_refresh_of_what_is_not_stored_changes_nothing(stand: &mut dyn Stand) {
         (&json!(null), Some(2)),
         "{answer}"
     );
-    assert_eq!(command(stand, "REFRESH", "/never", "").text(), "Nothing is stored for it\n");
+    assert_eq!(command(stand, "REFRESH", "/never", "").text(), "No response is stored for it\n");
     assert_eq!(head(stand), before);
 }
 
@@ -583,7 +583,7 @@ pub fn a_url_is_purged_by_whatever_rule_it_was_stored(stand: &mut dyn Stand) {
 }
 
 /// Who may look at what is stored sees no client's session.
-pub fn what_is_stored_is_shown_without_what_identifies_a_client(stand: &mut dyn Stand) {
+pub fn entries_are_listed_without_values_that_identify_a_client(stand: &mut dyn Stand) {
     configure(stand, "", "");
     stand.origin("/vary", vec![page("v", "t").field("vary", "cookie")]);
     stand.send(0, Request::get("/vary").field("cookie", "session=s3cret"));
@@ -595,7 +595,7 @@ pub fn what_is_stored_is_shown_without_what_identifies_a_client(stand: &mut dyn 
 }
 
 /// Each path says which methods it has, whatever is sent to it; an example of each kind of path.
-pub fn a_wrong_method_is_told_the_methods_of_its_path(stand: &mut dyn Stand) {
+pub fn a_wrong_method_gets_405_with_the_allowed_methods(stand: &mut dyn Stand) {
     configure(stand, r#", "methods": true"#, "");
     let receipt = purge(stand, "hard", r#"{"tag": "never"}"#);
     let receipts = format!("/_larder/receipts/{receipt}");
@@ -632,7 +632,7 @@ pub fn a_wrong_method_is_told_the_methods_of_its_path(stand: &mut dyn Stand) {
 }
 
 /// A selector that the journal or a receipt shows can be sent as one, and covers the same.
-pub fn what_the_journal_shows_can_be_sent_back(stand: &mut dyn Stand) {
+pub fn a_selector_shown_by_the_journal_can_be_sent_as_a_command(stand: &mut dyn Stand) {
     let parents = r#", "tags": {"parents": {"b1": "blog", "b2": "blog", "blog": "site"}}"#;
     configure(stand, r#", "methods": true"#, parents);
     stand.origin("/back/in", vec![page("v", "b1, x")]);

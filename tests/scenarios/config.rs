@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::telling::{await_origin, expect_hit, expect_miss, get, page, pages, purge_url, with_admin};
 use crate::stand::{Request, Stand};
 
-pub fn a_push_keeps_what_is_stored(stand: &mut dyn Stand) {
+pub fn a_configuration_push_keeps_stored_responses(stand: &mut dyn Stand) {
     stand.origin("/config/kept", pages(&["old", "new"]));
     get(stand, 0, "/config/kept");
     for configuration in [r#"{"name": "other"}"#, "{}", r#"{"store": {"worker_bytes_max": 0}}"#] {

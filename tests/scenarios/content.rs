@@ -85,7 +85,7 @@ pub fn a_query_without_content_is_a_question_too(stand: &mut dyn Stand) {
     assert_eq!(ask(stand, 1, query("/content/none", "x")), miss("something"));
 }
 
-pub fn what_is_too_long_to_be_part_of_a_key_goes_to_the_origin(stand: &mut dyn Stand) {
+pub fn content_too_long_for_the_key_bypasses_the_cache(stand: &mut dyn Stand) {
     stand.configure(r#"{"key": {"content_bytes_max": "1KiB"}}"#).unwrap();
     stand.origin("/content/long", vec![page("found")]);
     let long = vec![b'q'; 100_000];
@@ -109,7 +109,7 @@ pub fn what_is_too_long_to_be_part_of_a_key_goes_to_the_origin(stand: &mut dyn S
     assert_eq!(ask(stand, 1, query("/content/long", &long[..1024])), hit("found"));
 }
 
-pub fn a_query_for_what_was_changed_goes_to_the_origin(stand: &mut dyn Stand) {
+pub fn purges_and_unsafe_requests_cover_stored_queries(stand: &mut dyn Stand) {
     admin(stand);
     let path = "/content/changed";
     stand.origin(path, vec![page("old"), page("new"), Reply::status(204), page("newer")]);

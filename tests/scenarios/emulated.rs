@@ -18,7 +18,7 @@ use crate::host::stand::Emulated;
 use crate::stand::{Ending, Reply, Request, Route, Stand};
 
 /// Hash flooding, with the secret and without it. Nothing but a debugger shows the secret of a real Envoy.
-pub fn only_who_knows_the_secret_can_aim_at_a_set(stand: &mut Emulated) {
+pub fn sets_cannot_be_targeted_without_the_secret(stand: &mut Emulated) {
     stand.configure(r#"{"store": {"entries_max": 1024}}"#).unwrap();
     get(stand, 0, "/");
     let secret = stand.world.shared("seed").expect("a request was answered");
@@ -31,7 +31,7 @@ pub fn only_who_knows_the_secret_can_aim_at_a_set(stand: &mut Emulated) {
 }
 
 /// Only here can a cluster be removed. Blue and green: the route leads to another cluster, then the old one goes.
-pub fn a_cluster_that_is_removed_is_missed_by_nobody(stand: &mut Emulated) {
+pub fn a_removed_cluster_is_not_noticed_by_clients(stand: &mut Emulated) {
     for collapse in [TABLE, r#""collapse": {"cluster": null},"#] {
         stand.configure(&with_admin(collapse)).unwrap();
         stand.route(Route::default());
@@ -74,7 +74,7 @@ pub fn a_heuristic_lifetime_ends(stand: &mut Emulated) {
 }
 
 /// Takes ten seconds, for which it is remembered that a response is of no use to others.
-pub fn what_cannot_be_shared_is_not_waited_for_when_that_is_forgotten(stand: &mut Emulated) {
+pub fn after_hit_for_miss_is_evicted_requests_do_not_wait(stand: &mut Emulated) {
     let reply = Reply::ok("mine").field("cache-control", "no-store");
     stand.origin("/forgotten", vec![reply.clone(), reply.delay(Duration::from_secs(1))]);
     get(stand, 0, "/forgotten");
@@ -171,7 +171,7 @@ pub fn a_lost_hint_is_made_up_for_by_the_sweep(stand: &mut Emulated) {
 }
 
 /// Faults that only this stand can script: compare-and-set that is lost to another worker.
-pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated) {
+pub fn a_lost_compare_and_set_is_tried_again(stand: &mut Emulated) {
     admin(stand);
     for n in 0..8 {
         let path = format!("/cas-{n}");
@@ -190,7 +190,7 @@ pub fn a_lost_compare_and_set_costs_a_try_and_nothing_else(stand: &mut Emulated)
 
 /// A fault that only this stand can script: sets that take no write. What is stored still answers, all else goes to the
 /// origin, and the counters say why.
-pub fn what_cannot_be_written_down_goes_to_the_origin_and_is_counted(stand: &mut Emulated) {
+pub fn a_miss_whose_set_cannot_be_written_bypasses_the_cache(stand: &mut Emulated) {
     stand.configure(r#"{"store": {"entries_max": 64}}"#).unwrap();
     stand.origin("/kept", vec![page("kept")]);
     stand.origin("/new", (0..40).map(|n| page(n.to_string())).collect());
@@ -247,7 +247,7 @@ pub fn a_request_whose_body_larder_was_not_given_is_not_taken_for_an_empty_one(s
 
 /// Only this stand can set the clock. Set forward, it ends lifetimes early; set back, it would let them go on, so what is
 /// stored is validated before its next use.
-pub fn a_clock_that_jumps_makes_nothing_younger(stand: &mut Emulated) {
+pub fn a_wall_clock_that_jumps_does_not_prolong_lifetimes(stand: &mut Emulated) {
     stand.configure(&with_admin("")).unwrap();
     stand.origin("/clock", (0..9).map(|n| page(n.to_string())).collect());
     get(stand, 0, "/clock");
@@ -378,7 +378,7 @@ pub fn purges_hold_where_a_stats_filter_silences_the_epoch(stand: &mut Emulated)
 
 /// Only this stand can begin with what another version has left. That takes its memory until Envoy ends, but is not in
 /// the way.
-pub fn what_another_layout_stored_is_not_in_the_way(stand: &mut Emulated) {
+pub fn records_of_another_layout_are_ignored(stand: &mut Emulated) {
     for key in ["bytes", "4/bytes", "4/entries"] {
         stand.world.set_shared(key, &(1u64 << 40).to_le_bytes());
     }
@@ -431,7 +431,7 @@ pub fn a_damaged_journal_forgets_to_the_safe_side(stand: &mut Emulated) {
 
 /// Only this stand can damage so much of the journal: then nothing is served from the cache, nothing is purged, and all of
 /// it is said.
-pub fn an_unreadable_journal_turns_the_cache_off_and_nothing_else(stand: &mut Emulated) {
+pub fn an_unreadable_journal_makes_requests_bypass_the_cache(stand: &mut Emulated) {
     stand.configure(&with_admin("")).unwrap();
     stand.origin("/off", (0..9).map(|n| page(n.to_string())).collect());
     get(stand, 0, "/off");
@@ -449,7 +449,7 @@ pub fn an_unreadable_journal_turns_the_cache_off_and_nothing_else(stand: &mut Em
     let body = r#"{"selectors": [{"url": "http://shop.example/off"}]}"#;
     assert_eq!(command(stand, 0, "POST", "/_larder/purge", body).status, 503);
     let health = command(stand, 1, "GET", "/_larder/health", "");
-    assert!(health.text().contains("the journal cannot be read"), "{}", health.text());
+    assert!(health.text().contains("the journal in shared data cannot be read"), "{}", health.text());
 }
 
 /// Takes a hundred purges, and pushes the very same configuration again, which Envoy would not take up.
@@ -468,7 +468,7 @@ pub fn a_configuration_that_comes_back_still_serves_and_purges(stand: &mut Emula
 }
 
 /// Only this stand can change its route at once; for a real Envoy there is `tests/e2e/routes.rs`.
-pub fn what_a_route_adds_is_not_doubled_on_hits(stand: &mut Emulated) {
+pub fn response_headers_to_add_are_not_doubled_on_hits(stand: &mut Emulated) {
     let add = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     stand.origin(
         "/added",
@@ -490,7 +490,7 @@ pub fn what_a_route_adds_is_not_doubled_on_hits(stand: &mut Emulated) {
 }
 
 /// Such as a Lua script on responses: local replies run through it as well.
-pub fn what_a_filter_behind_adds_twice_is_taken_out_and_told(stand: &mut Emulated) {
+pub fn fields_that_a_filter_adds_twice_are_removed_and_reported(stand: &mut Emulated) {
     stand.configure(&with_admin("")).unwrap();
     let health = |stand: &mut Emulated, worker| command(stand, worker, "GET", "/_larder/health", "").text();
     stand.origin("/behind", vec![page("page").field("x-both", "origin")]);
@@ -517,7 +517,7 @@ pub fn what_a_filter_behind_adds_twice_is_taken_out_and_told(stand: &mut Emulate
 
 /// A filter takes the token off the request, and tells the origin in a field that nobody knows. Only its metadata says
 /// that there was one.
-pub fn who_is_known_to_a_filter_alone_is_not_mixed_up_with_others(stand: &mut Emulated) {
+pub fn senders_known_only_from_filter_metadata_do_not_share_responses(stand: &mut Emulated) {
     stand.world.settings(|s| s.authenticates = true);
     let of = |path: &str, who: &str| Request::get(path).field("authorization", who).field("x-acme", who);
     let own = |control: &str| {
@@ -618,11 +618,11 @@ pub fn a_routes_metadata_holds_with_the_next_request(stand: &mut Emulated) {
     stand.world.settings(|s| s.route.metadata = Vec::new());
     let health = command(stand, 0, "GET", "/_larder/health", "").text();
     assert!(
-        health.contains("is wrong, so that it goes by the cache: filter_metadata.larder.ttl:"),
+        health.contains("is invalid, so its requests bypass the cache: filter_metadata.larder.ttl:"),
         "{health}"
     );
     let explained = command(stand, 0, "GET", "/_larder/explain?url=http://shop.example/route-c", "").text();
-    assert!(explained.contains("may have a rule of its own"), "{explained}");
+    assert!(explained.contains("may have a rule in its metadata"), "{explained}");
     assert!(!get(stand, 0, "/route-c").field("cache-status").contains("bypass"));
     // It is told for a minute after it was met last.
     stand.pass(Duration::from_secs(61));
@@ -635,7 +635,7 @@ pub fn a_routes_metadata_holds_with_the_next_request(stand: &mut Emulated) {
 }
 
 /// A filter chooses endpoints by a field, within one cluster and one route.
-pub fn what_other_endpoints_answer_is_for_who_is_sent_to_them(stand: &mut Emulated) {
+pub fn responses_of_another_endpoint_are_served_on_its_route_only(stand: &mut Emulated) {
     stand.world.settings(|s| s.chooses_endpoints_by = Some("x-version"));
     for (n, collapse) in [TABLE, r#""collapse": {"cluster": null},"#].into_iter().enumerate() {
         stand.configure(&with_admin(collapse)).unwrap();

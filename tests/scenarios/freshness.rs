@@ -107,7 +107,7 @@ pub fn a_rule_can_leave_the_cache_out(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count("/fresh/bypass/a"), 3);
 }
 
-pub fn what_a_request_says_about_freshness_is_heeded(stand: &mut dyn Stand) {
+pub fn request_directives_on_freshness_are_obeyed(stand: &mut dyn Stand) {
     let aged = |body: &str| page(body).field("age", "300");
     let cases = [
         ("no-cache", "no-cache", false),
@@ -136,7 +136,7 @@ pub fn what_a_request_says_about_freshness_is_heeded(stand: &mut dyn Stand) {
     assert_eq!(stand.send(0, Request::get("/fresh/pragma").field("pragma", "no-cache")).text(), "two");
 }
 
-pub fn what_a_request_says_can_be_ignored_by_configuration(stand: &mut dyn Stand) {
+pub fn request_directives_can_be_ignored_by_configuration(stand: &mut dyn Stand) {
     stand.configure(r#"{"request_directives": "ignore"}"#).unwrap();
     stand.origin("/fresh/ignored", pages(&["one", "two"]));
     get(stand, 0, "/fresh/ignored");
@@ -232,7 +232,7 @@ const MALFORMED: [(&str, &str); 40] = [
     ("No-Store", "no-store"),
 ];
 
-pub fn what_is_malformed_counts_as_what_it_forbids(stand: &mut dyn Stand) {
+pub fn a_malformed_directive_counts_as_the_strictest_reading(stand: &mut dyn Stand) {
     let (day_ago, in_an_hour) = (date(stand, -86_400), date(stand, 3600));
     for (n, (value, why)) in MALFORMED.into_iter().enumerate() {
         for (kind, name, date) in
@@ -249,7 +249,7 @@ pub fn what_is_malformed_counts_as_what_it_forbids(stand: &mut dyn Stand) {
     }
 }
 
-pub fn nothing_is_guessed_beside_what_cannot_be_read(stand: &mut dyn Stand) {
+pub fn no_heuristic_lifetime_beside_an_unreadable_directive(stand: &mut dyn Stand) {
     let (day_ago, in_an_hour) = (date(stand, -86_400), date(stand, 3600));
     let values = [
         "public; max-age=0",
@@ -295,7 +295,7 @@ pub fn nothing_is_guessed_beside_what_cannot_be_read(stand: &mut dyn Stand) {
     }
 }
 
-pub fn a_request_that_says_no_store_in_a_malformed_way_leaves_nothing_behind(stand: &mut dyn Stand) {
+pub fn a_malformed_no_store_in_a_request_prevents_storing(stand: &mut dyn Stand) {
     for (n, value) in
         ["no-store;", "no-store; max-age=0", "'no-store'", "no-store: 1"].into_iter().enumerate()
     {
@@ -401,7 +401,7 @@ pub fn surrogate_control_counts_where_it_is_turned_on(stand: &mut dyn Stand) {
     assert!(ttl(&expect_hit(stand, 1, "/fresh/surrogate-on", "page")) <= 60);
 }
 
-pub fn what_is_immutable_answers_reloads(stand: &mut dyn Stand) {
+pub fn an_immutable_response_answers_reloads(stand: &mut dyn Stand) {
     let reply = |body| Reply::ok(body).field("cache-control", "max-age=600, immutable");
     stand.origin("/fresh/immutable", vec![reply("one"), reply("two")]);
     get(stand, 0, "/fresh/immutable");
@@ -444,7 +444,7 @@ pub fn an_origin_whose_clock_is_behind_is_named_and_counted(stand: &mut dyn Stan
     get(stand, 0, "/fresh/behind-stored");
     let found = explained(stand, "/fresh/behind-stored");
     assert!(
-        found["stored"] == true && found["why"].to_string().contains("in the past when it came"),
+        found["stored"] == true && found["why"].to_string().contains("in the past on arrival"),
         "{found}"
     );
     assert_eq!(stand.metric("origin_clock_behind"), before + 2);
@@ -476,7 +476,7 @@ pub fn an_explanation_says_where_a_lifetime_comes_from(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_has_to_be_validated_each_time_says_so(stand: &mut dyn Stand) {
+pub fn a_response_validated_before_each_use_is_reported_so(stand: &mut dyn Stand) {
     let rules = r#""rules": [{"match": {"path": "/fresh/no-cache"}, "ttl": "1h"}],"#;
     stand.configure(&with_admin(rules)).unwrap();
     stand.origin("/fresh/no-cache", vec![Reply::ok("page").field("cache-control", "no-cache")]);

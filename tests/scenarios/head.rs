@@ -131,7 +131,7 @@ pub fn the_answer_to_a_head_that_comes_late_changes_nothing(stand: &mut dyn Stan
     }
 }
 
-pub fn a_head_whose_answer_is_one_clients_own_changes_nothing_for_others(stand: &mut dyn Stand) {
+pub fn a_head_answer_for_one_client_does_not_update_the_stored_get(stand: &mut dyn Stand) {
     let other = || page("other").field("etag", "\"mine\"");
     let cases = [
         (head("/head/own-0").field("authorization", "Basic YTpi"), other()),
@@ -153,7 +153,7 @@ pub fn a_head_whose_answer_is_one_clients_own_changes_nothing_for_others(stand: 
     }
 }
 
-pub fn what_the_answer_to_a_head_forbids_is_not_served_any_more(stand: &mut dyn Stand) {
+pub fn a_response_to_head_can_forbid_the_stored_get(stand: &mut dyn Stand) {
     stand.configure(r#"{"stale_if_error": "60s"}"#).unwrap();
     for (n, control) in ["private", "no-store", "private; max-age=600"].into_iter().enumerate() {
         let path = format!("/head/forbids-{n}");

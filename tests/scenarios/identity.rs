@@ -38,7 +38,7 @@ fn for_each(control: &str, more: &[(&str, &str)]) -> Vec<Reply> {
     ["for alice", "for bob", "third", "fourth", "fifth"].iter().map(reply).collect()
 }
 
-pub fn what_says_who_asks_keeps_the_answer_from_others(stand: &mut dyn Stand) {
+pub fn identity_fields_prevent_sharing(stand: &mut dyn Stand) {
     for (name, start) in CREDENTIALS {
         let path = format!("/identity/{name}");
         let of = |who: &str| ask(&path, (name, &format!("{start}{who}")));
@@ -61,7 +61,7 @@ pub fn what_says_who_asks_keeps_the_answer_from_others(stand: &mut dyn Stand) {
     }
 }
 
-pub fn the_origin_may_share_what_was_asked_for_with_credentials(stand: &mut dyn Stand) {
+pub fn the_origin_may_allow_sharing_responses_to_credentials(stand: &mut dyn Stand) {
     for (n, control) in
         ["public, max-age=600", "s-maxage=600", "max-age=600, must-revalidate"].iter().enumerate()
     {
@@ -138,7 +138,7 @@ pub fn a_rule_may_say_that_a_field_is_no_credential(stand: &mut dyn Stand) {
 }
 
 /// Whoever waits for the fetch of another competes anew when that comes to nothing for others.
-pub fn who_has_waited_is_not_given_what_is_anothers(stand: &mut dyn Stand) {
+pub fn a_waiter_is_not_given_a_response_to_other_credentials(stand: &mut dyn Stand) {
     let path = "/identity/waited";
     let slow = for_each("max-age=600", &[]).into_iter().map(|reply| reply.delay(Duration::from_millis(300)));
     stand.origin(path, slow.collect());
@@ -156,7 +156,7 @@ pub fn who_has_waited_is_not_given_what_is_anothers(stand: &mut dyn Stand) {
     );
 }
 
-pub fn a_refresh_carries_nobodys_credentials(stand: &mut dyn Stand) {
+pub fn a_refresh_carries_no_credentials(stand: &mut dyn Stand) {
     for (n, (name, start)) in CREDENTIALS.into_iter().enumerate() {
         let path = format!("/identity/refresh-{n}");
         stand.origin(&path, vec![stale_page("old", ", stale-while-revalidate=600"), page("new")]);
@@ -173,7 +173,7 @@ pub fn a_refresh_carries_nobodys_credentials(stand: &mut dyn Stand) {
 }
 
 /// Every way that leads into the store: a confirmation, a part, a HEAD, a POST, a QUERY.
-pub fn no_other_way_into_the_store_forgets_who_asked(stand: &mut dyn Stand) {
+pub fn every_way_of_storing_checks_credentials(stand: &mut dyn Stand) {
     let alice = ("x-forwarded-user", "alice");
     let tagged = |body: &str, age: &str| {
         let reply = Reply::ok(body).field("cache-control", "max-age=60").field("etag", "\"v\"");
@@ -219,7 +219,7 @@ pub fn no_other_way_into_the_store_forgets_who_asked(stand: &mut dyn Stand) {
 }
 
 /// Files that an origin guards by a cookie look like any others, and nginx and Varnish store none of them.
-pub fn no_lifetime_is_guessed_for_what_was_asked_for_with_a_cookie(stand: &mut dyn Stand) {
+pub fn no_heuristic_lifetime_for_a_request_with_a_cookie(stand: &mut dyn Stand) {
     let modified = date(stand, -100_000);
     let file = |body: &str| Reply::ok(body).field("last-modified", &modified).field("etag", "\"v\"");
     let refused = Reply::status(403).body("no");
@@ -356,7 +356,7 @@ pub fn a_page_first_asked_for_without_an_origin_is_asked_for_again_with_one(stan
 }
 
 /// A page whose origin is refused does not take the leave from the others.
-pub fn an_origin_that_is_refused_takes_nothing_from_others(stand: &mut dyn Stand) {
+pub fn a_refused_cors_origin_does_not_affect_others(stand: &mut dyn Stand) {
     let (a, path) = ("https://a.example", "/cors/refused");
     stand.origin(path, vec![page("no leave"), allowing("leave", a), page("wrong")]);
     expect(stand, 0, from(path, "https://evil.example"), false, "no leave", "");
@@ -368,7 +368,7 @@ pub fn an_origin_that_is_refused_takes_nothing_from_others(stand: &mut dyn Stand
 }
 
 /// A confirmation says nothing of what only some responses show, and moves nothing.
-pub fn what_is_kept_apart_stays_so_when_it_is_confirmed(stand: &mut dyn Stand) {
+pub fn a_304_keeps_cors_variants_apart(stand: &mut dyn Stand) {
     admin(stand);
     let (a, path) = ("https://a.example", "/cors/confirmed");
     let confirmed = Reply::status(304).field("etag", "\"v\"");
@@ -388,7 +388,7 @@ pub fn what_is_kept_apart_stays_so_when_it_is_confirmed(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count(path), 4);
 }
 
-pub fn a_coded_body_goes_to_nobody_who_did_not_ask_for_it(stand: &mut dyn Stand) {
+pub fn an_encoded_body_is_served_only_where_it_is_accepted(stand: &mut dyn Stand) {
     let asks = |path: &str, coding: &str| ask(path, ("accept-encoding", coding));
     let coded = |body: &str, coding: &str| page(body).field("content-encoding", coding);
     for (n, coding) in ["br", "gzip", "X-GZIP", "identity, br"].into_iter().enumerate() {
@@ -425,7 +425,7 @@ pub fn a_coded_body_goes_to_nobody_who_did_not_ask_for_it(stand: &mut dyn Stand)
     assert_eq!(get(stand, 1, path).text(), "whole");
 }
 
-pub fn an_applied_preference_is_for_who_has_it(stand: &mut dyn Stand) {
+pub fn a_preference_applied_counts_as_vary_prefer(stand: &mut dyn Stand) {
     let minimal = page("minimal").field("preference-applied", "return=minimal");
     stand.origin("/prefer", vec![minimal, page("full"), page("wrong")]);
     let prefers = || ask("/prefer", ("prefer", "return=minimal"));

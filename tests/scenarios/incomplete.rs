@@ -32,14 +32,14 @@ pub fn a_response_that_breaks_off_is_not_stored(stand: &mut dyn Stand) {
     }
 }
 
-pub fn an_origin_that_says_nothing_is_a_503_and_nothing_is_stored(stand: &mut dyn Stand) {
+pub fn an_origin_that_closes_without_a_response_is_a_503_and_not_stored(stand: &mut dyn Stand) {
     stand.origin("/incomplete/nothing", vec![Reply::ok("").ending(Ending::NoResponse), page("whole")]);
     let response = get(stand, 0, "/incomplete/nothing");
     assert_eq!((response.status, response.is_hit()), (503, false));
     expect_miss(stand, 1, "/incomplete/nothing", "whole");
 }
 
-pub fn a_client_that_leaves_in_the_middle_leaves_nothing_behind(stand: &mut dyn Stand) {
+pub fn a_client_that_leaves_midway_leaves_no_partial_record(stand: &mut dyn Stand) {
     stand.origin("/incomplete/left", vec![page("one").delay(Duration::from_millis(300)), page("two")]);
     let leaving = stand.start(0, Request::get("/incomplete/left"));
     await_origin(stand, "/incomplete/left", 1);

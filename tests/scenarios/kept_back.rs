@@ -45,7 +45,7 @@ pub fn a_query_whose_content_is_kept_back_goes_to_the_origin(stand: &mut Emulate
             assert!(took < most, "request {n} on worker {worker} took {took} ms");
         }
     }
-    let told = stand.world.logged().into_iter().filter(|line| line.contains("is not shown the bodies"));
+    let told = stand.world.logged().into_iter().filter(|line| line.contains("cannot read request bodies"));
     assert_eq!(told.count(), 2, "once on each worker");
 }
 
@@ -78,7 +78,7 @@ pub fn a_worker_goes_on_when_it_has_given_up_on_a_callback_full_of_bodies(stand:
     }
 }
 
-pub fn a_command_whose_body_is_kept_back_is_told_what_to_do(stand: &mut Emulated) {
+pub fn a_command_whose_body_cannot_be_read_gets_501_with_advice(stand: &mut Emulated) {
     keep_back(stand);
     for (n, worker) in [0, 0, 1, 1].into_iter().enumerate() {
         let (response, took) = timed(stand, worker, purge());
@@ -95,7 +95,7 @@ pub fn a_command_whose_body_is_kept_back_is_told_what_to_do(stand: &mut Emulated
         (commanding("POST", "/_larder/namespaces", "{}"), "POST /_larder/namespaces?prefix="),
         (commanding("POST", "/_larder/explain", "{}"), "GET /_larder/explain?url="),
         (commanding("POST", "/_larder/invalidate", "{}"), "POST /_larder/purge?tag="),
-        (commanding("POST", zone, r#"{"tags": ["t"]}"#), "no client of Cloudflare's works"),
+        (commanding("POST", zone, r#"{"tags": ["t"]}"#), "Cloudflare's clients do not work"),
         (commanding("POST", "/souin-api/souin", "{}"), "use PURGE here"),
         (fastly().body(r#"{"surrogate_keys": ["t"]}"#), "Surrogate-Key"),
     ] {
@@ -157,7 +157,7 @@ pub fn commands_in_the_query_work_where_bodies_are_kept_back(stand: &mut Emulate
 }
 
 /// A client that is slow shows nothing about Envoy.
-pub fn a_client_that_sends_no_body_spoils_nothing_for_others(stand: &mut Emulated) {
+pub fn a_client_without_a_body_does_not_affect_others(stand: &mut Emulated) {
     admin(stand);
     stand.origin("/slow", vec![page("found")]);
     for shown in [true, false] {
@@ -259,7 +259,7 @@ pub fn commands_without_their_bodies_are_answered_bit_by_bit(stand: &mut Emulate
 }
 
 /// Listeners of a sidecar share a plugin configuration, a root and a store, and mean different things by the same URL.
-pub fn what_came_in_does_not_answer_what_goes_out(stand: &mut Emulated) {
+pub fn inbound_and_outbound_listeners_do_not_share_responses(stand: &mut Emulated) {
     let toward = |stand: &mut Emulated, direction: u64| stand.world.settings(|s| s.direction = direction);
     stand.configure(&with_admin(r#""route_metadata": true,"#)).unwrap();
     stand.origin("/both", ["inbound", "outbound", "neither"].into_iter().map(page).collect());

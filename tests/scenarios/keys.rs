@@ -21,7 +21,7 @@ fn coded(coding: &str) -> Reply {
     if coding.is_empty() { reply } else { reply.field("content-encoding", coding) }
 }
 
-pub fn an_origin_that_looks_for_a_name_alone_gives_nobody_what_is_refused(stand: &mut dyn Stand) {
+pub fn a_refused_coding_is_not_sent_to_origins_that_only_look_for_its_name(stand: &mut dyn Stand) {
     let cases: [(&str, &str, &[&str]); 8] = [
         ("gzip;q=0", "identity", &["identity", "gzip;q=0.000", ""]),
         ("*;q=0, identity", "identity", &["identity"]),
@@ -48,7 +48,7 @@ pub fn an_origin_that_looks_for_a_name_alone_gives_nobody_what_is_refused(stand:
     assert_eq!(last(stand).field("accept-encoding"), "");
 }
 
-pub fn browsers_share_what_the_origin_has_for_them(stand: &mut dyn Stand) {
+pub fn browsers_share_variants_by_normalised_accept_encoding(stand: &mut dyn Stand) {
     stand.origin("/keys/browsers", vec![coded("gzip")]);
     ask(stand, 0, "/keys/browsers", ("accept-encoding", "gzip, deflate, br, zstd"));
     for worker in [0, 1] {
@@ -62,7 +62,7 @@ pub fn browsers_share_what_the_origin_has_for_them(stand: &mut dyn Stand) {
     assert_eq!(last(stand).field("accept-encoding"), "gzip, br");
 }
 
-pub fn nobody_is_given_a_coding_that_it_does_not_accept(stand: &mut dyn Stand) {
+pub fn a_coding_is_served_only_to_clients_that_accept_it(stand: &mut dyn Stand) {
     stand.origin("/keys/own", ["br", "gzip", ""].map(coded).to_vec());
     let clients = [
         ("gzip, deflate, br", "br"),
@@ -130,7 +130,7 @@ pub fn a_spelling_of_the_host_answers_only_itself(stand: &mut dyn Stand) {
     }
 }
 
-pub fn languages_are_in_the_order_of_who_reads_them(stand: &mut dyn Stand) {
+pub fn languages_of_equal_weight_keep_their_order(stand: &mut dyn Stand) {
     let pages = ["german", "english"].map(|body| page(body).field("vary", "accept-language"));
     stand.origin("/keys/language", pages.to_vec());
     assert_eq!(ask(stand, 0, "/keys/language", ("accept-language", "de, EN")).text(), "german");
@@ -150,7 +150,7 @@ pub fn languages_are_in_the_order_of_who_reads_them(stand: &mut dyn Stand) {
 }
 
 /// Of a name that comes twice some origins take the first cookie and some the last, and not all read names alike.
-pub fn a_cookie_that_can_be_read_in_two_ways_is_nobody_elses(stand: &mut dyn Stand) {
+pub fn an_ambiguous_cookie_is_keyed_whole(stand: &mut dyn Stand) {
     stand.configure(r#"{"key": {"cookies": ["lang"]}}"#).unwrap();
     let odd = [
         "lang=de; lang=xx",

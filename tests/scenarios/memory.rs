@@ -43,7 +43,7 @@ pub fn requests_that_find_no_room_pass_and_hits_go_on(stand: &mut dyn Stand) {
 }
 
 /// What is to be validated may have left the copies by the time the origin answers.
-pub fn what_is_validated_holds_its_share(stand: &mut dyn Stand) {
+pub fn a_validating_request_counts_against_in_flight_memory(stand: &mut dyn Stand) {
     little_memory(stand);
     let large = vec![b'l'; 300_000];
     let known = || page(&large).field("etag", "\"e\"");
@@ -67,7 +67,7 @@ pub fn what_is_validated_holds_its_share(stand: &mut dyn Stand) {
     assert_eq!(held(stand, 0), 0);
 }
 
-pub fn what_waits_holds_its_share_and_no_more_may_wait(stand: &mut dyn Stand) {
+pub fn waiters_count_against_in_flight_memory(stand: &mut dyn Stand) {
     little_memory(stand);
     stand.origin("/memory/crowd", vec![page("page").delay(SLOW)]);
     let long = "x".repeat(50_000);
@@ -85,7 +85,7 @@ pub fn what_waits_holds_its_share_and_no_more_may_wait(stand: &mut dyn Stand) {
 
 /// It holds the body of a response that stalled, for which the root asks anew: those who wait are served by that, whatever
 /// becomes of the body.
-pub fn who_waits_for_the_root_is_not_sent_away_when_a_body_is_given_up(stand: &mut dyn Stand) {
+pub fn waiters_of_a_dispatched_fetch_stay_when_a_capture_is_given_up(stand: &mut dyn Stand) {
     let table = r#""collapse": {"cluster": "route_loop", "lease": "1s"}"#;
     stand
         .configure(&with_admin(&format!(r#"{table}, "store": {{"in_flight_bytes_max": "1MiB"}},"#)))

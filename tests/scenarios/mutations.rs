@@ -120,7 +120,7 @@ pub fn a_flood_of_unsafe_requests_touches_no_other_host(stand: &mut dyn Stand) {
 }
 
 /// Whatever kept an unsafe request from the cache, its answer invalidates (RFC 9111 §4.4).
-pub fn what_bypasses_the_cache_invalidates_all_the_same(stand: &mut dyn Stand) {
+pub fn an_unsafe_request_invalidates_even_when_it_bypasses_the_cache(stand: &mut dyn Stand) {
     configure(
         stand,
         "",

@@ -65,7 +65,7 @@ fn age(response: &Response) -> u64 {
     response.field("age").parse().unwrap()
 }
 
-pub fn what_is_served_after_a_soft_purge_goes_out_as_stale(stand: &mut dyn Stand) {
+pub fn a_soft_purged_response_is_served_as_stale(stand: &mut dyn Stand) {
     admin(stand);
     let (in_an_hour, day_ago) = (date(stand, 3600), date(stand, -86_400));
     let cases: [(&[(&str, &str)], u64); 6] = [
@@ -162,7 +162,7 @@ pub fn a_purge_covers_every_variant_and_every_spelling(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count(path), 4);
 }
 
-pub fn a_purge_covers_nothing_else(stand: &mut dyn Stand) {
+pub fn a_purge_leaves_other_responses_alone(stand: &mut dyn Stand) {
     admin(stand);
     stand.origin("/purge/other", pages(&["path", "query", "host", "again"]));
     let requests = [
@@ -182,7 +182,7 @@ pub fn a_purge_covers_nothing_else(stand: &mut dyn Stand) {
     expect_miss(stand, 0, "/purge/other", "again");
 }
 
-pub fn a_fetch_in_flight_cannot_bring_back_what_was_purged(stand: &mut dyn Stand) {
+pub fn a_fetch_in_flight_cannot_undo_a_purge(stand: &mut dyn Stand) {
     admin(stand);
     for (n, (fetching, purging, mode)) in
         [(0, 0, "hard"), (0, 1, "hard"), (1, 0, "soft"), (1, 1, "soft"), (0, 1, "revalidate")]
@@ -209,7 +209,7 @@ pub fn a_fetch_in_flight_cannot_bring_back_what_was_purged(stand: &mut dyn Stand
     }
 }
 
-pub fn followers_of_a_fetch_do_not_get_what_was_purged_meanwhile(stand: &mut dyn Stand) {
+pub fn followers_do_not_get_a_response_that_was_purged_in_flight(stand: &mut dyn Stand) {
     admin(stand);
     for purging in [0, 1] {
         let path = format!("/purge/followers-{purging}");
@@ -227,7 +227,7 @@ pub fn followers_of_a_fetch_do_not_get_what_was_purged_meanwhile(stand: &mut dyn
     }
 }
 
-pub fn followers_of_a_fetch_get_what_was_softly_purged_meanwhile_and_it_is_refreshed(stand: &mut dyn Stand) {
+pub fn followers_get_a_response_soft_purged_in_flight_and_it_is_refreshed(stand: &mut dyn Stand) {
     admin(stand);
     for purging in [0, 1] {
         let path = format!("/purge/soft-followers-{purging}");
@@ -274,7 +274,7 @@ pub fn two_purges_during_a_flight_both_hold(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count("/purge/two"), 3);
 }
 
-pub fn a_refresh_in_flight_cannot_bring_back_what_was_purged(stand: &mut dyn Stand) {
+pub fn a_refresh_in_flight_cannot_undo_a_purge(stand: &mut dyn Stand) {
     admin(stand);
     let path = "/purge/refresh";
     stand.origin(path, vec![page("one"), page("two").delay(SLOW), page("three")]);
@@ -330,7 +330,7 @@ pub fn a_purge_holds_for_a_large_response_that_is_arriving(stand: &mut dyn Stand
     expect_miss(stand, 1, "/purge/large", "new");
 }
 
-pub fn what_is_hard_purged_gives_its_room_back(stand: &mut dyn Stand) {
+pub fn hard_purged_responses_are_freed_in_the_background(stand: &mut dyn Stand) {
     admin(stand);
     stand.origin("/purge/room", vec![page("room")]);
     let query = |n: usize| format!("/purge/room?{n}");

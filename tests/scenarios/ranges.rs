@@ -51,9 +51,7 @@ pub fn a_part_is_sent_only_while_the_client_has_the_same_response(stand: &mut dy
     }
 }
 
-pub fn a_part_of_what_is_not_stored_comes_from_the_origin_and_is_not_taken_for_the_whole(
-    stand: &mut dyn Stand,
-) {
+pub fn a_range_miss_is_fetched_and_stored_as_a_part(stand: &mut dyn Stand) {
     let part = Reply::status(206)
         .body("234")
         .field("content-range", "bytes 2-4/10")
@@ -99,7 +97,7 @@ pub fn a_part_is_stored_served_and_completed_by_its_other_part(stand: &mut dyn S
     assert_eq!(stand.origin_count(path), 2);
 }
 
-pub fn what_a_part_lacks_is_fetched_for_who_wants_it_all(stand: &mut dyn Stand) {
+pub fn the_missing_rest_of_a_part_is_fetched_for_a_full_request(stand: &mut dyn Stand) {
     let part = |body: &str, range: &str, etag: &str| {
         let reply = Reply::status(206).body(body).field("content-range", range).field("etag", etag);
         reply.field("cache-control", "max-age=600")
@@ -158,7 +156,7 @@ pub fn a_whole_that_comes_instead_of_a_part_is_stored(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_comes_instead_of_a_part_says_why_it_is_not_stored(stand: &mut dyn Stand) {
+pub fn a_response_instead_of_a_part_reports_why_it_is_not_stored(stand: &mut dyn Stand) {
     let cases = [
         ("secret", page("x").field("cache-control", "no-store"), 200, "; detail=no-store"),
         ("large", page(vec![b'x'; (1 << 20) + 1]), 200, "; detail=too-large"),
@@ -201,7 +199,7 @@ pub fn parts_are_combined_up_to_the_largest_that_is_stored(stand: &mut dyn Stand
 }
 
 /// The rest of it is not fetched for nothing, before the client gets what it has asked for.
-pub fn a_part_of_what_is_too_large_is_not_completed(stand: &mut dyn Stand) {
+pub fn a_part_of_a_too_large_response_is_not_completed(stand: &mut dyn Stand) {
     let whole = vec![b'x'; 3 << 20];
     let part = |complete: &str| {
         let reply = Reply::status(206).body("x").field("content-range", format!("bytes 0-0/{complete}"));

@@ -182,7 +182,7 @@ pub fn the_reason_that_is_remembered_is_explained(stand: &mut dyn Stand) {
         let path = format!("/explain/{word}");
         let before = explain(stand, &path);
         let advice = before["advice"][0].as_str().unwrap();
-        assert!(before["last_not_stored"].is_null() && advice.starts_with("Ask for it"), "{before}");
+        assert!(before["last_not_stored"].is_null() && advice.starts_with("Request it"), "{before}");
         stand.origin(&path, vec![Reply::ok("page").field("cache-control", control)]);
         get(stand, 0, &path);
         let after = explain(stand, &path);
@@ -192,7 +192,7 @@ pub fn the_reason_that_is_remembered_is_explained(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_goes_beside_a_fetch_is_not_stored(stand: &mut dyn Stand) {
+pub fn a_response_beside_a_flight_is_not_stored(stand: &mut dyn Stand) {
     stand.configure(&configuration("", r#", "rules": [{"collapse": false}]"#)).unwrap();
     stand.origin("/reason/beside", vec![page("page").delay(Duration::from_millis(600))]);
     let first = stand.start(0, Request::get("/reason/beside"));
@@ -203,7 +203,7 @@ pub fn what_goes_beside_a_fetch_is_not_stored(stand: &mut dyn Stand) {
     assert!(get(stand, 1, "/reason/beside").is_hit());
 }
 
-pub fn what_breaks_off_is_counted_as_incomplete(stand: &mut dyn Stand) {
+pub fn a_truncated_response_is_counted_as_incomplete(stand: &mut dyn Stand) {
     let torn = page("0123456789").ending(Ending::ResetAfter(4));
     stand.origin("/reason/torn", vec![torn, page("whole")]);
     let before = stand.metric("not_stored_incomplete");

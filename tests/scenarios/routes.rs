@@ -87,7 +87,7 @@ pub fn a_route_that_answers_by_itself_is_heard(stand: &mut dyn Stand) {
 }
 
 /// A credential that only the route knows: the origin refuses whoever comes without it.
-pub fn what_a_route_logs_in_with_is_sent_by_the_route_alone(stand: &mut dyn Stand) {
+pub fn credentials_added_by_a_route_are_sent_on_that_route_only(stand: &mut dyn Stand) {
     for (way, collapse) in WAYS {
         stand.configure(&with_admin(collapse)).unwrap();
         for (name, value) in
@@ -115,7 +115,7 @@ pub fn what_a_route_logs_in_with_is_sent_by_the_route_alone(stand: &mut dyn Stan
 
 /// Larder's own requests come without what a filter behind it adds, when they go past that filter: here straight to the
 /// cluster. What they are refused with is nobody's answer.
-pub fn what_larder_is_refused_with_reaches_nobody_and_replaces_nothing(stand: &mut dyn Stand) {
+pub fn a_refusal_of_a_dispatched_fetch_is_neither_served_nor_stored(stand: &mut dyn Stand) {
     stand.configure(&with_admin(r#""collapse": {"cluster": "origin"},"#)).unwrap();
     for (n, status) in [401, 403, 407, 404, 429, 451].into_iter().enumerate() {
         let refusal = || {
@@ -211,7 +211,7 @@ pub fn where_no_call_reaches_the_routes_the_next_client_leads(stand: &mut dyn St
 }
 
 /// What was learned of a route serves refreshes, as long as nothing speaks against it.
-pub fn a_refresh_goes_by_what_was_learned_of_a_route_while_that_is_certain(stand: &mut dyn Stand) {
+pub fn a_refresh_uses_the_learned_route_while_it_is_certain(stand: &mut dyn Stand) {
     stand.configure(&with_admin(r#""collapse": {"cluster": null},"#)).unwrap();
     let old = || stale_page("old", ", stale-while-revalidate=300");
     stand.route(Route { host: Some("one.internal"), name: "one", ..Route::default() });
@@ -253,7 +253,7 @@ pub fn a_refresh_goes_by_what_was_learned_of_a_route_while_that_is_certain(stand
 }
 
 /// A canary route that a field chooses: what it answers is not for those without the field, whoever asks first.
-pub fn what_came_by_another_route_answers_nobody(stand: &mut dyn Stand) {
+pub fn a_response_from_another_route_is_not_served(stand: &mut dyn Stand) {
     for (way, collapse) in WAYS {
         stand.configure(&with_admin(collapse)).unwrap();
         // Known by its name alone, where the field is an ordinary one; else also where no route has a name.
@@ -279,7 +279,7 @@ pub fn what_came_by_another_route_answers_nobody(stand: &mut dyn Stand) {
 }
 
 /// Who waits for a fetch by another route asks for itself.
-pub fn who_waits_for_another_route_is_not_answered_by_it(stand: &mut dyn Stand) {
+pub fn a_waiter_on_another_route_is_not_served_the_fetch(stand: &mut dyn Stand) {
     for (way, collapse) in WAYS {
         stand.configure(&with_admin(collapse)).unwrap();
         stand.route(Route { canary: Some(("x-canary", "")), ..Route::default() });

@@ -13,7 +13,7 @@ fn one_for(body: &str, no_vary_search: &str) -> Reply {
     page(body).field("no-vary-search", no_vary_search)
 }
 
-pub fn queries_that_differ_in_what_makes_no_difference_find_one_response(stand: &mut dyn Stand) {
+pub fn queries_that_differ_in_insignificant_parameters_share_a_response(stand: &mut dyn Stand) {
     let path = "/search/same";
     let reply = |body| one_for(body, "params=(\"utm\"), key-order");
     stand.origin(path, vec![reply("one"), reply("two"), reply("three")]);
@@ -36,7 +36,7 @@ pub fn queries_that_differ_in_what_makes_no_difference_find_one_response(stand: 
     assert_eq!(asked, ["/search/same?a=1&b=2&utm=x", "/search/same?a=2&b=2", "/search/same"]);
 }
 
-pub fn what_no_vary_search_says_has_to_be_right_and_of_the_same_path(stand: &mut dyn Stand) {
+pub fn no_vary_search_must_be_valid_and_applies_to_its_path(stand: &mut dyn Stand) {
     for (n, field) in ["params=?0", "params=(a)", "except=(\"a\")", "params, , x"].into_iter().enumerate() {
         let path = format!("/search/wrong-{n}");
         stand.origin(&path, vec![one_for("one", field), one_for("two", field)]);
@@ -129,7 +129,7 @@ pub fn the_newest_word_about_queries_counts(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_makes_no_difference_makes_none_to_explanations_and_refreshes(stand: &mut dyn Stand) {
+pub fn explain_and_refresh_ignore_insignificant_parameters(stand: &mut dyn Stand) {
     admin(stand);
     let path = "/search/told";
     stand.origin(path, (0..4).map(|n| one_for(&n.to_string(), "params=(\"utm\")")).collect());

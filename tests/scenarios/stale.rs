@@ -29,7 +29,7 @@ pub fn a_stale_response_is_served_at_once_while_one_fetch_refreshes_it(stand: &m
     assert_eq!(stand.origin_count("/stale/while"), 2);
 }
 
-pub fn what_is_served_stale_goes_out_as_stale(stand: &mut dyn Stand) {
+pub fn a_stale_response_is_sent_with_an_age_past_its_lifetime(stand: &mut dyn Stand) {
     stand
         .configure(
             r#"{"rules": [{"match": {"path": "/stale/aged/**"}, "ttl": "1s", "stale_while_revalidate": "60s"},
@@ -51,7 +51,7 @@ pub fn what_is_served_stale_goes_out_as_stale(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_a_rule_makes_last_goes_out_with_its_own_age(stand: &mut dyn Stand) {
+pub fn a_lifetime_from_a_rule_does_not_change_age(stand: &mut dyn Stand) {
     stand.configure(r#"{"rules": [{"match": {"path": "/stale/longer"}, "ttl": "1h"}]}"#).unwrap();
     let reply = Reply::ok("page").field("cache-control", "max-age=60").field("age", "100");
     stand.origin("/stale/longer", vec![reply.field("etag", "\"v\"")]);
@@ -143,7 +143,7 @@ pub fn a_refresh_that_fails_leaves_the_stale_response_and_is_not_repeated_at_onc
     }
 }
 
-pub fn a_refresh_that_breaks_off_stores_nothing_of_it(stand: &mut dyn Stand) {
+pub fn a_truncated_refresh_is_not_stored(stand: &mut dyn Stand) {
     let broken = page("brand new").ending(Ending::ResetAfter(5));
     stand.origin("/stale/broken", vec![stale_page("old", ", stale-while-revalidate=300"), broken]);
     get(stand, 0, "/stale/broken");
@@ -178,7 +178,7 @@ pub fn a_stale_response_helps_out_when_the_origin_fails(stand: &mut dyn Stand) {
     }
 }
 
-pub fn a_stale_response_helps_out_when_nobody_listens(stand: &mut dyn Stand) {
+pub fn a_stale_response_is_served_when_the_origin_refuses_connections(stand: &mut dyn Stand) {
     stand.origin("/stale/refused", vec![stale_page("old", ", stale-if-error=300"), page("new")]);
     stand.origin("/stale/refused-strict", vec![stale_page("old", ", stale-if-error=300, must-revalidate")]);
     get(stand, 0, "/stale/refused");
@@ -204,7 +204,7 @@ pub fn a_stale_response_helps_out_when_nobody_listens(stand: &mut dyn Stand) {
     expect_hit(stand, 1, "/stale/refused", "new");
 }
 
-pub fn nothing_is_served_stale_beyond_what_is_allowed(stand: &mut dyn Stand) {
+pub fn no_response_is_served_stale_beyond_its_window(stand: &mut dyn Stand) {
     let cases = [
         ", stale-if-error=10, stale-while-revalidate=10",
         ", stale-if-error=300, stale-while-revalidate=300, must-revalidate",
@@ -257,7 +257,7 @@ pub fn windows_can_come_from_rules(stand: &mut dyn Stand) {
     expect_miss(stand, 1, "/stale/rule-own-word", "new");
 }
 
-pub fn a_client_may_accept_what_is_stale(stand: &mut dyn Stand) {
+pub fn max_stale_accepts_a_stale_response(stand: &mut dyn Stand) {
     stand.origin("/stale/accepted", vec![stale_page("old", ""), page("new")]);
     get(stand, 0, "/stale/accepted");
     for control in ["max-stale", "max-stale=100"] {

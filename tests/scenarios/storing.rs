@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::telling::{await_origin, expect_hit, expect_miss, get, page, purge, with_admin};
 use crate::stand::{Ending, Reply, Request, Stand};
 
-pub fn what_one_worker_stored_is_a_hit_on_both(stand: &mut dyn Stand) {
+pub fn a_response_stored_by_one_worker_is_a_hit_on_both(stand: &mut dyn Stand) {
     stand.origin("/store/both", vec![page("one"), page("two")]);
     let miss = expect_miss(stand, 0, "/store/both", "one");
     assert_eq!(miss.field("cache-status"), "larder; fwd=uri-miss; stored");
@@ -15,7 +15,7 @@ pub fn what_one_worker_stored_is_a_hit_on_both(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count("/store/both"), 1);
 }
 
-pub fn what_may_not_be_shared_is_asked_for_each_time(stand: &mut dyn Stand) {
+pub fn an_uncacheable_response_is_fetched_each_time(stand: &mut dyn Stand) {
     let cases: &[(&str, &str, &str, &str)] = &[
         ("no-store", "cache-control", "no-store, max-age=60", "no-store"),
         ("private", "cache-control", "private, max-age=60", "private"),
@@ -42,7 +42,7 @@ pub fn what_may_not_be_shared_is_asked_for_each_time(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_was_asked_for_with_credentials_is_shared_only_by_the_origins_word(stand: &mut dyn Stand) {
+pub fn responses_to_credentials_need_an_explicit_directive(stand: &mut dyn Stand) {
     let cases = [
         ("max-age=60", false),
         ("max-age=60, public", true),
@@ -58,7 +58,7 @@ pub fn what_was_asked_for_with_credentials_is_shared_only_by_the_origins_word(st
     }
 }
 
-pub fn a_request_that_says_no_store_leaves_nothing_behind(stand: &mut dyn Stand) {
+pub fn no_store_in_a_request_prevents_storing(stand: &mut dyn Stand) {
     stand.origin("/store/request", vec![page("one"), page("two")]);
     let response = stand.send(0, Request::get("/store/request").field("cache-control", "no-store"));
     assert_eq!(response.field("cache-status"), "larder; fwd=uri-miss; detail=request-no-store");
@@ -198,7 +198,7 @@ pub fn large_bodies_are_the_same_bytes_on_both_workers(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_is_too_large_streams_through(stand: &mut dyn Stand) {
+pub fn a_too_large_response_streams_through(stand: &mut dyn Stand) {
     let body = vec![b'x'; (1 << 20) + 1];
     stand.origin("/store/too-large", vec![page(&body)]);
     stand.origin("/store/too-large-chunked", vec![page(&body).ending(Ending::Trailers(Vec::new()))]);
@@ -219,7 +219,7 @@ pub fn what_is_too_large_streams_through(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_does_not_say_how_long_it_is_is_stored_when_it_has_come_to_its_end(stand: &mut dyn Stand) {
+pub fn a_response_without_content_length_is_stored_at_its_end(stand: &mut dyn Stand) {
     stand.origin("/store/chunked", vec![page("page").ending(Ending::Trailers(Vec::new()))]);
     let response = get(stand, 0, "/store/chunked");
     assert_eq!(response.field("cache-status"), "larder; fwd=uri-miss; detail=storing");
@@ -376,7 +376,7 @@ pub fn a_purge_holds_for_the_answer_to_a_post_that_is_under_way(stand: &mut dyn 
 }
 
 /// `Surrogate-Control` is for caches like this one, and stays here on every way that a response may go.
-pub fn what_is_said_to_caches_is_said_to_no_client(stand: &mut dyn Stand) {
+pub fn fields_for_caches_are_not_sent_to_clients(stand: &mut dyn Stand) {
     let rules = r#"[{"match": {"path": "/store/surrogate-rule"}, "bypass": true}]"#;
     stand.configure(&format!(r#"{{"surrogate_control": true, "rules": {rules}}}"#)).unwrap();
     let reply = page("page").field("surrogate-control", "max-age=600");
@@ -402,7 +402,7 @@ fn pages_by_number(count: usize) -> Vec<Reply> {
     (0..count).map(|n| page(n.to_string())).collect()
 }
 
-pub fn what_is_asked_for_too_rarely_is_not_stored(stand: &mut dyn Stand) {
+pub fn a_response_below_min_uses_is_not_stored(stand: &mut dyn Stand) {
     stand.configure(r#"{"rules": [{"match": {"path": "/store/rare/**"}, "min_uses": 3}]}"#).unwrap();
     stand.origin("/store/rare/a", vec![page("a")]);
     stand.origin("/store/often", vec![page("b")]);
@@ -440,7 +440,7 @@ pub fn a_host_does_not_push_out_another(stand: &mut dyn Stand) {
     assert_eq!(stand.metric("not_stored_host_quota"), 1);
 }
 
-pub fn what_fewer_entries_have_no_place_for_is_given_up(stand: &mut dyn Stand) {
+pub fn lowering_entries_max_evicts_the_surplus(stand: &mut dyn Stand) {
     stand.origin("/store/beyond", vec![page("beyond")]);
     let request = |n: usize| Request::get(&format!("/store/beyond?{n}"));
     for n in 0..20 {

@@ -43,7 +43,7 @@ fn small(stand: &mut dyn Stand) {
     stand.configure(&with_admin(r#""store": {"object_bytes_max": "64KiB"},"#)).unwrap();
 }
 
-pub fn what_one_client_is_told_keeps_nothing_from_others(stand: &mut dyn Stand) {
+pub fn one_clients_uncacheable_response_does_not_prevent_storing(stand: &mut dyn Stand) {
     small(stand);
     for (name, (field, value), told, why) in strangers() {
         let path = format!("/strangers/{name}");
@@ -67,7 +67,7 @@ pub fn what_one_client_is_told_keeps_nothing_from_others(stand: &mut dyn Stand) 
     }
 }
 
-pub fn everyone_is_told_why_his_own_response_is_not_stored(stand: &mut dyn Stand) {
+pub fn each_response_reports_its_own_reason(stand: &mut dyn Stand) {
     let control = |value: &str| Reply::ok("page").field("cache-control", value);
     stand.origin(
         "/strangers/words",
@@ -84,7 +84,7 @@ pub fn everyone_is_told_why_his_own_response_is_not_stored(stand: &mut dyn Stand
     }
 }
 
-pub fn nobody_waits_and_the_first_response_for_others_ends_that(stand: &mut dyn Stand) {
+pub fn hit_for_miss_ends_with_the_first_storable_response(stand: &mut dyn Stand) {
     let path = "/strangers/crowd";
     let own = Reply::ok("own").field("cache-control", "private");
     let mut replies = vec![own.clone(), own.delay(SLOW)];
@@ -130,7 +130,7 @@ pub fn of_two_responses_the_one_that_was_asked_for_later_stays(stand: &mut dyn S
     }
 }
 
-pub fn what_was_purged_meanwhile_does_not_come_back(stand: &mut dyn Stand) {
+pub fn a_late_response_does_not_undo_a_purge(stand: &mut dyn Stand) {
     small(stand);
     let path = "/strangers/purged";
     let own = Reply::ok("own").field("cache-control", "private");
@@ -167,7 +167,7 @@ pub fn a_variant_that_went_beside_is_stored_like_any(stand: &mut dyn Stand) {
     assert_eq!(stand.origin_count(path), 4);
 }
 
-pub fn what_breaks_off_beside_is_not_stored(stand: &mut dyn Stand) {
+pub fn a_truncated_response_beside_a_flight_is_not_stored(stand: &mut dyn Stand) {
     let path = "/strangers/broken";
     let own = Reply::ok("own").field("cache-control", "private");
     let torn = page("0123456789").ending(Ending::ResetAfter(3));
@@ -180,7 +180,7 @@ pub fn what_breaks_off_beside_is_not_stored(stand: &mut dyn Stand) {
 }
 
 /// A stored copy stays for others whatever one client is told, and is refreshed for them at once.
-pub fn a_copy_is_refreshed_whatever_one_client_is_told(stand: &mut dyn Stand) {
+pub fn one_clients_private_response_does_not_stop_refreshes(stand: &mut dyn Stand) {
     small(stand);
     for (name, (field, value), told, _) in strangers() {
         let path = format!("/strangers/stale-{name}");
@@ -202,7 +202,7 @@ pub fn a_copy_is_refreshed_whatever_one_client_is_told(stand: &mut dyn Stand) {
 }
 
 /// What one client's request is so odd for that the origin fails is no failure of the resource.
-pub fn an_odd_request_keeps_nothing_stale_in_place(stand: &mut dyn Stand) {
+pub fn a_suspicious_request_does_not_keep_a_stale_response(stand: &mut dyn Stand) {
     small(stand);
     let path = "/strangers/odd";
     let replies =
@@ -226,7 +226,7 @@ pub fn an_odd_request_keeps_nothing_stale_in_place(stand: &mut dyn Stand) {
 }
 
 /// What each origin is told lies under a list, and stays there when a response beside any flight says nothing of origins.
-pub fn what_is_stored_beside_keeps_variants_in_place(stand: &mut dyn Stand) {
+pub fn a_response_beside_a_flight_keeps_other_cors_variants(stand: &mut dyn Stand) {
     small(stand);
     let path = "/strangers/origins";
     let of_a = page("for a").field("access-control-allow-origin", "https://a.example");
@@ -244,7 +244,7 @@ pub fn what_is_stored_beside_keeps_variants_in_place(stand: &mut dyn Stand) {
 }
 
 /// Bytes that are not UTF-8 cannot be said in a call, and keep nothing from being refreshed or stored.
-pub fn bytes_that_are_not_text_keep_nothing_stale_in_place(stand: &mut dyn Stand) {
+pub fn a_request_with_bytes_that_are_not_text_does_not_keep_a_stale_response(stand: &mut dyn Stand) {
     small(stand);
     for (name, field) in [("unknown", "x-bytes"), ("preference", "accept-language"), ("agent", "user-agent")]
     {
@@ -285,7 +285,7 @@ pub fn a_failure_that_one_client_provokes_is_its_own(stand: &mut dyn Stand) {
 }
 
 /// An uncacheable page costs a fetch for each, and nobody waits for another's.
-pub fn what_is_never_for_others_is_never_waited_for(stand: &mut dyn Stand) {
+pub fn an_uncacheable_response_is_never_waited_for(stand: &mut dyn Stand) {
     let path = "/strangers/never";
     stand.origin(path, vec![Reply::ok("own").field("cache-control", "no-store").delay(SLOW / 4)]);
     get(stand, 0, path);
@@ -300,7 +300,7 @@ pub fn what_is_never_for_others_is_never_waited_for(stand: &mut dyn Stand) {
 }
 
 /// A firewall refuses one kind of client: whatever lifetime such errors are given here, others ask for themselves.
-pub fn what_a_firewall_refuses_one_client_is_not_refused_to_others(stand: &mut dyn Stand) {
+pub fn a_403_for_one_client_is_not_served_to_others(stand: &mut dyn Stand) {
     let refused = || Reply::status(403).body("refused");
     stand.configure(&with_admin(r#""ttl": {"status": {"4xx": "10m"}},"#)).unwrap();
     stand.origin("/firewall/class", vec![refused(), page("for all")]);

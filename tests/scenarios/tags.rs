@@ -59,7 +59,7 @@ pub fn tags_that_a_head_or_a_304_tells_are_taken_in_and_not_shown(stand: &mut dy
     }
 }
 
-pub fn a_tag_covers_all_that_carry_it_and_nothing_else(stand: &mut dyn Stand) {
+pub fn a_tag_covers_exactly_the_responses_that_carry_it(stand: &mut dyn Stand) {
     admin(stand);
     for (n, tags) in ["red", "red, blue", "blue", "reddish", ""].into_iter().enumerate() {
         let path = format!("/tags/colour-{n}");
@@ -77,7 +77,7 @@ pub fn a_tag_covers_all_that_carry_it_and_nothing_else(stand: &mut dyn Stand) {
     }
 }
 
-pub fn a_soft_purge_of_a_tag_refreshes_what_is_asked_for(stand: &mut dyn Stand) {
+pub fn a_soft_purged_tag_refreshes_responses_on_request(stand: &mut dyn Stand) {
     admin(stand);
     stand.origin("/tags/soft", ["old", "new"].map(|body| page(body).field("cache-tag", "soft")).to_vec());
     get(stand, 0, "/tags/soft");
@@ -89,7 +89,7 @@ pub fn a_soft_purge_of_a_tag_refreshes_what_is_asked_for(stand: &mut dyn Stand) 
     assert_eq!(stand.origin_count("/tags/soft"), 2);
 }
 
-pub fn a_fetch_in_flight_does_not_escape_the_purge_of_a_tag_that_nobody_knew(stand: &mut dyn Stand) {
+pub fn the_purge_of_an_unknown_tag_covers_fetches_in_flight(stand: &mut dyn Stand) {
     admin(stand);
     let reply = |body: &str| page(body).field("cache-tag", "late").delay(Duration::from_secs(1));
     stand.origin("/tags/flight", vec![reply("old"), reply("new")]);
@@ -122,7 +122,7 @@ pub fn rules_add_tags_with_parts_of_the_path(stand: &mut dyn Stand) {
     expect_miss(stand, 0, "/tags/users/2", "new");
 }
 
-pub fn purging_a_tag_purges_what_is_part_of_it(stand: &mut dyn Stand) {
+pub fn purging_a_tag_purges_its_descendants(stand: &mut dyn Stand) {
     stand.configure(&with_admin(r#""tags": {"parents": {"leaf": ["twig"], "twig": "tree"}},"#)).unwrap();
     stand.origin("/tags/leaf", ["old", "new"].map(|body| page(body).field("cache-tag", "leaf")).to_vec());
     get(stand, 0, "/tags/leaf");

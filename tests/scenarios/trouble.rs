@@ -18,7 +18,7 @@ fn why(response: &crate::stand::Response) -> String {
     status.rsplit_once("; detail=").map(|(_, why)| why.to_owned()).unwrap_or_default()
 }
 
-pub fn what_may_be_served_meanwhile_helps_out_when_its_own_request_fails(stand: &mut dyn Stand) {
+pub fn a_stale_copy_is_served_when_a_client_bound_fetch_fails(stand: &mut dyn Stand) {
     // Only a request with that cookie can fetch it, so it waits for the origin itself.
     let old = stale_page("old", ", stale-while-revalidate=300").field("vary", "cookie");
     let asked = in_time(stand, Duration::from_millis(500), |stand, number| {
@@ -36,7 +36,7 @@ pub fn what_may_be_served_meanwhile_helps_out_when_its_own_request_fails(stand: 
     assert_eq!(asked, 2, "what has just failed is not tried again");
 }
 
-pub fn an_error_never_takes_the_place_of_what_still_helps(stand: &mut dyn Stand) {
+pub fn an_error_does_not_replace_a_usable_stale_response(stand: &mut dyn Stand) {
     for fetch in ["auto", "inline"] {
         let rules =
             format!(r#"{{"ttl": {{"status": {{"5xx": "1m"}}}}, "collapse": {{"fetch": "{fetch}"}}}}"#);
@@ -85,7 +85,7 @@ pub fn errors_are_remembered_for_a_time_of_their_own(stand: &mut dyn Stand) {
 }
 
 /// A stored 404 is an answer; a stored 503 would only make an outage longer.
-pub fn what_is_gone_helps_out_and_what_failed_does_not(stand: &mut dyn Stand) {
+pub fn a_stale_404_is_served_on_error_and_a_stale_5xx_is_not(stand: &mut dyn Stand) {
     let windows = r#""stale_while_revalidate": "1h", "stale_if_error": "1h","#;
     // No probe comes in between.
     let breaker = BREAKER.replace("1s", "1m");
@@ -123,7 +123,7 @@ pub fn what_is_gone_helps_out_and_what_failed_does_not(stand: &mut dyn Stand) {
     expect_miss(stand, 1, "/gone/503", "new");
 }
 
-pub fn who_has_waited_long_enough_makes_do_with_what_is_stale(stand: &mut dyn Stand) {
+pub fn waiters_past_wait_max_are_served_stale(stand: &mut dyn Stand) {
     stand
         .configure(r#"{"collapse": {"cluster": "route_loop", "wait_max": "1500ms", "lease": "500ms"}}"#)
         .unwrap();
@@ -141,7 +141,7 @@ pub fn who_has_waited_long_enough_makes_do_with_what_is_stale(stand: &mut dyn St
     await_hit(stand, 1, "/trouble/slow", "new");
 }
 
-pub fn a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored(stand: &mut dyn Stand) {
+pub fn a_timed_out_or_truncated_fetch_keeps_the_stored_response(stand: &mut dyn Stand) {
     stand.configure(r#"{"collapse": {"cluster": "route_loop", "fetch_timeout": "500ms"}}"#).unwrap();
     let troubles = [
         page("late").delay(Duration::from_secs(2)),
@@ -165,7 +165,7 @@ pub fn a_fetch_that_takes_too_long_or_breaks_off_leaves_what_is_stored(stand: &m
 /// So that the breaker opens with the third failure, and a probe a second looks whether the origin is back.
 const BREAKER: &str = r#""breaker": {"failures": 3, "probe_interval": "1s"}, "stale_if_down": "1d","#;
 
-pub fn a_cluster_that_is_down_is_not_asked_about_what_can_be_served(stand: &mut dyn Stand) {
+pub fn an_open_breaker_serves_stale_without_a_request(stand: &mut dyn Stand) {
     // At first no probe comes in between.
     const PROBE: Duration = Duration::from_secs(4);
     stand.configure(&super::telling::with_admin(&BREAKER.replace("1s", "4s"))).unwrap();
@@ -225,7 +225,7 @@ pub fn a_cluster_that_is_down_is_not_asked_about_what_can_be_served(stand: &mut 
     }
 }
 
-pub fn what_is_not_stored_is_asked_for_and_shows_that_the_origin_is_back(stand: &mut dyn Stand) {
+pub fn a_miss_probes_a_cluster_with_an_open_breaker(stand: &mut dyn Stand) {
     stand.configure(&format!(r#"{{{} "name": "l"}}"#, BREAKER.replace("1s", "1m"))).unwrap();
     let error = || Reply::status(500).body("oops");
     stand.origin("/back/stale", vec![stale_page("old", ", stale-while-revalidate=300"), page("new")]);
@@ -256,7 +256,7 @@ pub fn a_page_that_fails_among_others_that_answer_opens_no_breaker(stand: &mut d
     assert_eq!(stand.metric("breaker_opened"), 0);
 }
 
-pub fn a_refresh_asks_for_nothing_that_does_not_count(stand: &mut dyn Stand) {
+pub fn a_refresh_sends_no_dropped_query_parameters(stand: &mut dyn Stand) {
     for (fetch, cluster) in [("auto", "null"), ("dispatched", r#""origin""#)] {
         let collapse = format!(r#""collapse": {{"fetch": "{fetch}", "cluster": {cluster}}}"#);
         stand.configure(&format!(r#"{{"key": {{"query": {{"drop": ["utm_*"]}}}}, {collapse}}}"#)).unwrap();
@@ -280,7 +280,7 @@ pub fn a_refresh_needs_no_copy_in_the_worker(stand: &mut dyn Stand) {
     assert_eq!(stand.metric("dispatched"), 1);
 }
 
-pub fn what_the_root_has_fetched_it_can_fetch_again(stand: &mut dyn Stand) {
+pub fn a_response_of_a_dispatched_fetch_can_be_refreshed(stand: &mut dyn Stand) {
     /// When a client has had the time to look again, on a machine that is busy.
     const LATER: Duration = Duration::from_secs(4);
     let slow = |reply: Reply| reply.delay(Duration::from_secs(1));

@@ -152,7 +152,7 @@ pub fn patterns_of_a_limited_token_flush_nothing(stand: &mut dyn Stand) {
 }
 
 /// A token does what its scopes allow, and a command that is wrong anywhere does nothing at all.
-pub fn nothing_is_half_applied(stand: &mut dyn Stand) {
+pub fn a_refused_configuration_is_not_applied_in_part(stand: &mut dyn Stand) {
     configure(stand, r#", "selectors_max": 3, "body_bytes_max": 1024"#, "");
     stand.origin("/half", vec![page("v", "half")]);
     fill(stand, &["/half"]);
@@ -192,7 +192,7 @@ pub fn nothing_is_half_applied(stand: &mut dyn Stand) {
 }
 
 /// What an origin says of itself on the word of a client (`X-Forwarded-Host` and its kin) is for that client alone.
-pub fn nobody_chooses_the_links_of_others(stand: &mut dyn Stand) {
+pub fn clients_cannot_choose_the_links_in_shared_responses(stand: &mut dyn Stand) {
     let fields = "x-forwarded-host x-forwarded-port x-forwarded-prefix x-forwarded-protocol x-forwarded-scheme \
         x-forwarded-server x-forwarded-ssl x-host x-http-host-override x-url-scheme front-end-https forwarded \
         x-original-url x-rewrite-url x-http-method x-http-method-override x-method-override";

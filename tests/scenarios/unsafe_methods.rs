@@ -45,7 +45,7 @@ pub fn a_failed_or_safe_request_changes_nothing(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_location_names_on_the_same_origin_is_validated_too(stand: &mut dyn Stand) {
+pub fn location_on_the_same_origin_is_invalidated_too(stand: &mut dyn Stand) {
     for path in ["/unsafe/list", "/unsafe/item", "/unsafe/elsewhere"] {
         stand.origin(path, pages(&["old", "new"]));
         get(stand, 0, path);

@@ -144,7 +144,7 @@ pub fn a_304_about_something_else_confirms_nothing(stand: &mut dyn Stand) {
     }
 }
 
-pub fn a_304_about_something_else_is_no_answer_where_nobody_can_be_asked_again(stand: &mut dyn Stand) {
+pub fn a_304_with_another_etag_is_a_502_without_a_way_to_retry(stand: &mut dyn Stand) {
     stand.configure(r#"{"collapse": {"cluster": "nowhere"}}"#).unwrap();
     let other = Reply::status(304).field("etag", "\"another\"");
     stand.origin("/valid/stuck", vec![stale_page("old", ""), other, page("new")]);

@@ -39,7 +39,7 @@ pub fn each_variant_is_stored_and_answers_its_own_requests(stand: &mut dyn Stand
     assert_eq!(stand.origin_count("/vary/two"), 3);
 }
 
-pub fn what_means_the_same_is_one_variant(stand: &mut dyn Stand) {
+pub fn equivalent_request_fields_share_a_variant(stand: &mut dyn Stand) {
     let cases: [(&str, &str, &[&str]); 5] = [
         ("accept-encoding", "gzip, br", &["br,gzip", "gzip;q=1.0 , BR", "br, gzip, zstd;q=0"]),
         (
@@ -70,7 +70,7 @@ pub fn what_means_the_same_is_one_variant(stand: &mut dyn Stand) {
     }
 }
 
-pub fn what_does_not_mean_the_same_is_never_mixed_up(stand: &mut dyn Stand) {
+pub fn different_request_fields_never_share_a_variant(stand: &mut dyn Stand) {
     let cases = [
         ("accept-encoding", "gzip", "br"),
         ("accept-encoding", "gzip", "gzip;q=0.5, br"),
@@ -95,7 +95,7 @@ pub fn what_does_not_mean_the_same_is_never_mixed_up(stand: &mut dyn Stand) {
     }
 }
 
-pub fn a_response_may_change_what_it_varies_by(stand: &mut dyn Stand) {
+pub fn a_response_may_change_its_vary(stand: &mut dyn Stand) {
     admin(stand);
     let path = "/vary/changes";
     stand.origin(path, vec![page("for all"), varying("a", "x-a"), varying("b", "x-b"), varying("c", "x-b")]);
@@ -150,7 +150,7 @@ pub fn variants_are_bounded(stand: &mut dyn Stand) {
     assert_eq!(stored, [3, 4, 5]);
 }
 
-pub fn a_variant_in_demand_displaces_what_nobody_asks_for_and_stays(stand: &mut dyn Stand) {
+pub fn a_popular_variant_evicts_the_least_used_one(stand: &mut dyn Stand) {
     admin(stand);
     let path = "/vary/demand";
     stand.origin(path, vec![varying("page", "x-agent")]);
@@ -197,7 +197,7 @@ pub fn a_purge_of_a_full_list_makes_room_for_all(stand: &mut dyn Stand) {
     }
 }
 
-pub fn nothing_that_varies_by_everything_is_reused(stand: &mut dyn Stand) {
+pub fn vary_star_is_never_reused(stand: &mut dyn Stand) {
     stand.origin("/vary/any", vec![varying("page", "x-a, *")]);
     let response = get(stand, 0, "/vary/any");
     assert_eq!(response.field("cache-status"), "larder; fwd=uri-miss; detail=vary-any");
