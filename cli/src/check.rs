@@ -17,7 +17,7 @@ enum Outcome {
     Unreadable = 2,
 }
 
-/// Checks each file, and tells of it; the worst outcome counts.
+/// Checks each file and prints the result; the exit code stands for the worst result.
 pub fn check(files: &[PathBuf], out: &mut impl Write) -> ExitCode {
     let outcomes = files.iter().map(|file| check_file(file, out).unwrap_or(Outcome::Unreadable));
     ExitCode::from(outcomes.max().unwrap_or(Outcome::Unreadable) as u8)

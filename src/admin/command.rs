@@ -94,7 +94,7 @@ pub struct EntriesQuery {
     pub shape: Shape,
 }
 
-/// A request that somebody wants explained.
+/// A request to explain.
 #[derive(Clone, Debug)]
 pub struct ExplainQuery {
     /// The URL as it was asked about.

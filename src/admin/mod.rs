@@ -1,10 +1,10 @@
-//! The admin route: requests in, answers out, in several dialects. It executes itself: whoever has a request hands over its
-//! head and, where it is asked for, its body.
+//! The admin route: requests in, answers out, in several dialects. It also executes commands: an exchange passes the
+//! request head, and the body where the route needs it.
 //!
-//! A request is ours when it carries a known token and speaks one of the dialects. Without any token it is a request
-//! like any other and goes to the origin, so nobody can tell the route from a missing page; with a wrong one it is
-//! answered with 401, for a command that ends at the origin looks to its client as if it had been carried out, and
-//! leaves its token there. A command is read whole before any of it is carried out.
+//! A request is a command when it has a known token and matches a dialect. Without a token it is forwarded to the
+//! origin like any request, so that the route cannot be detected. With a wrong token it gets 401: a command that
+//! reached the origin might seem successful to its client, and would leave its token there. A command is validated
+//! whole before any part of it is carried out.
 //!
 //! ```text
 //!  head ──► recognise ──► routes ──► its body ──► dispatch ──► dialects ──► execute ──► answers ──► answer

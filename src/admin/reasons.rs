@@ -1,4 +1,4 @@
-//! What the cache did with a request, in words, for whoever asks with `Larder-Debug`.
+//! Explains in one line what the cache did with a request, for requests with `Larder-Debug`.
 
 pub(super) use crate::outcome::Reason;
 use crate::outcome::{Forward, ForwardReason, NotStored, Outcome, Stored};

@@ -66,7 +66,7 @@ fn unknown(request: &RequestHead, config: &AdminConfig) -> Recognised {
     let dialect = match dialect(request, config) {
         None => return Recognised::NotForUs,
         Some(_) if is_method && config.strangers == Strangers::Pass => return Recognised::Stranger,
-        // The same on every path, so that nobody learns by a method where the route is.
+        // The same dialect on every path, so that the answer does not reveal the path of the admin route.
         Some(_) if is_method && !request.fields.contains("fastly-key") => Dialect::Varnish,
         Some(_) if is_method => Dialect::Fastly,
         Some(dialect) => dialect,
@@ -91,7 +91,7 @@ pub fn forbidden() -> AdminResponse {
     AdminResponse::text(403, "Forbidden")
 }
 
-/// The dialect of a request, whoever sends it.
+/// The dialect of a request, with or without a token.
 pub(super) fn dialect(request: &RequestHead, config: &AdminConfig) -> Option<Dialect> {
     if config.tokens.is_empty() {
         return None;
@@ -138,7 +138,7 @@ fn readable(request: &RequestHead) -> Result<(), Problem> {
     if kind.starts_with("multipart/") || kind.contains("xml") {
         return Err(Problem::new(415, format!("expected a body of JSON, found {}", shortened(&kind))));
     }
-    // Nobody would answer 100 while the command is held, and the client might wait for ever. Clients that meet 417 send
+    // No 100 would be sent while the command is held, and the client might wait for ever. Clients that meet 417 send
     // the request again without (RFC 9110 §10.1.1).
     if text("expect") == "100-continue" {
         return Err(Problem::new(417, "send the command without Expect: 100-continue"));

@@ -26,11 +26,11 @@ pub struct AdminConfig {
     pub networks: Vec<Network>,
     /// The names in client certificates that callers have; empty lets in all.
     pub client_names: Vec<String>,
-    /// What becomes of purging methods from whoever is no caller.
+    /// How to treat purging methods without a valid token.
     pub strangers: Strangers,
 }
 
-/// What becomes of the methods `PURGE`, `BAN` and `REFRESH` from whoever is no caller.
+/// How to treat the methods `PURGE`, `BAN` and `REFRESH` without a valid token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Strangers {
     /// They go to the origin like any other method.
@@ -162,7 +162,7 @@ impl Token {
 
 fn sha256(at: &At<'_>) -> Read<[u8; 32]> {
     let digest = if let Json::Text(text) = at.value { digest(text) } else { None };
-    // Somebody may have put the token there; what Envoy logs must not show it.
+    // It may be a token, put there by mistake; Envoy's log must not show it.
     digest.ok_or_else(|| {
         at.error(
             "the value is not a SHA-256 digest; expected 64 hex digits, the digest of the token and not the token \

@@ -84,8 +84,8 @@ macro_rules! usual {
     };
 }
 
-// What most requests have, and what nobody takes for a credential unless he says so: so that most fields are compared
-// with few names.
+// Fields that most requests have and that are credentials only if configured so: so that most fields are compared with
+// few names.
 usual! {
     b"accept" b"accept-encoding" b"accept-language" b"cache-control" b"connection" b"content-length" b"content-type"
     b"cookie" b"host" b"if-modified-since" b"if-none-match" b"if-range" b"origin" b"pragma" b"priority" b"range"

@@ -39,7 +39,7 @@ pub(super) fn shown_name(name: &str) -> String {
     if looks_secret(name) { "(hidden)".into() } else { shortened(name) }
 }
 
-/// Whether the name of a field that nobody knows may be shown. Where tokens are, it may be one.
+/// Whether the name of an unknown field may be shown. Beside tokens, it may be a token itself.
 fn may_name(name: &str, parent: &Path<'_>) -> bool {
     let is_plain = name.len() <= PLAIN_NAME_MAX && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     match parent {

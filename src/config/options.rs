@@ -137,13 +137,13 @@ pub struct KeyOptions {
     /// The codings that count of those in `Accept-Encoding`, for the key and for the origin; none when the field is
     /// what the client makes it.
     pub accept_encoding: Option<Codings>,
-    /// Request fields that are known to change responses although no `Vary` tells of it.
+    /// Request fields that are known to change responses without being named in `Vary`.
     pub unkeyed: Unkeyed,
     /// The largest content that is part of the key, in bytes, where content is (`QUERY`).
     pub content_bytes_max: u64,
     /// What tells the responses of this configuration from those of others in the same store.
     pub partition: Option<String>,
-    /// The direction of the listener that the request came through. Nobody configures it here.
+    /// The direction of the listener that the request came through. It is not configured here.
     pub direction: Option<Direction>,
 }
 

@@ -1,7 +1,7 @@
-//! Request fields that are known to change responses although no `Vary` tells of it: what becomes of each.
+//! Request fields that are known to change responses without being named in `Vary`, and the treatment of each.
 //!
-//! An origin that takes its own address from such a field answers one client with links that another client chose,
-//! and a cache that looks at the URL alone hands that answer to everybody.
+//! An origin that takes its own address from such a field answers one client with links that another client chose, and
+//! a cache that keys on the URL only serves that response to all clients.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ pub enum Treatment {
     Key,
     /// It does not reach the origin.
     Strip,
-    /// A request that has it passes by the cache.
+    /// A request with the field bypasses the cache.
     Bypass,
     /// Nothing: it is a field like any other.
     Ignore,
@@ -64,7 +64,7 @@ const KNOWN: [(&str, Treatment); 18] = [
     ("x-http-host-override", Treatment::Key),
     ("x-url-scheme", Treatment::Key),
     ("front-end-https", Treatment::Key),
-    // It tells of the client as well, so as a part of the key it would be of no use.
+    // It identifies the client too, so each client would have a key of its own.
     ("forwarded", Treatment::Bypass),
     ("x-original-url", Treatment::Bypass),
     ("x-rewrite-url", Treatment::Bypass),
@@ -96,7 +96,7 @@ impl Unkeyed {
         self.treated(fields, Treatment::Strip, self.strip_marks)
     }
 
-    /// Whether a request with these fields passes by the cache.
+    /// Whether a request with these fields bypasses the cache.
     #[must_use]
     pub fn bypasses(&self, fields: &Fields) -> bool {
         self.treated(fields, Treatment::Bypass, self.bypass_marks).next().is_some()

@@ -1,4 +1,4 @@
-//! What a configuration says without any effect. It is in force all the same; who wrote it is told.
+//! Warnings about options without effect. The configuration is accepted; the log and `health` list the warnings.
 //!
 //! All of it is seen in the JSON, so that most options need no mention here. In doubt nothing is said: a warning that is
 //! none is worse than one that is missing.
@@ -12,7 +12,7 @@ use super::text::Text;
 use super::units::{Dur, Size, StatusRange, show_duration, show_size};
 use crate::json::Json;
 
-/// The most warnings that are told. Beyond it the others are left out.
+/// The most warnings that are listed. Beyond it the others are left out.
 const WARNINGS_MAX: usize = 32;
 /// The rules that are looked at for warnings: each is compared with those before it. Beyond it rules work and are not
 /// looked at.
@@ -111,7 +111,7 @@ fn beyond(place: &str, of: &Json, longest: Option<Duration>, found: &mut Found) 
     check("heuristics.max", of.get(&["heuristics", "max"]).and_then(duration));
 }
 
-/// Members of sections that come to nothing.
+/// Members of sections without effect.
 fn sections(whole: &Json, found: &mut Found) {
     let members = |section: &str| whole.get(&[section]).map(Json::members).unwrap_or_default();
     let has_tokens = whole.get(&["admin", "tokens"]).is_some_and(|tokens| !tokens.is_empty());

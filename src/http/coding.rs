@@ -82,9 +82,9 @@ impl Accepted {
     /// Reads the lines of `Accept-Encoding`; only the codings that are `known` count.
     ///
     /// In doubt a coding is refused: what is never wrong is a response without any. So one counts only when it is named
-    /// (a `*` may mean more than its sender can undo), every time well formed and with a weight above zero, and when its
-    /// sender would not rather have none. Other differences of weight do not count: they say what somebody prefers of what
-    /// somebody accepts.
+    /// (a `*` may mean more than its sender can undo), every time well formed and with a weight above zero, and when
+    /// its sender would not rather have none. Other differences of weight do not count: they are preferences among
+    /// accepted codings.
     #[must_use]
     pub fn of<'a>(lines: impl Iterator<Item = &'a [u8]>, known: Codings) -> Accepted {
         let mut named: [Option<u16>; Coding::ALL.len()] = [None; Coding::ALL.len()];

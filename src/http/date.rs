@@ -25,7 +25,7 @@ const MONTHS: [&[u8]; 12] =
 const FORMS: [&[u8]; 3] =
     [b"%a, %d %b %Y %H:%M:%S GMT", b"%A, %d-%b-%y %H:%M:%S GMT", b"%a %b %e %H:%M:%S %Y"];
 
-/// Reads a date; none when it is not one. Dates before 1970 are none: nobody caches that long.
+/// Reads a date; none when it is not one. Dates before 1970 are invalid here: no lifetime is that long.
 #[must_use]
 pub fn parse(value: &[u8]) -> Option<Timestamp> {
     let value = value.trim_ascii();

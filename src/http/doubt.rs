@@ -1,10 +1,10 @@
 //! What a member of `Cache-Control` says that is no directive, as far as it may forbid something.
 //!
 //! RFC 9111 §5.2 wants unrecognised directives to be ignored, and so they are, as long as they are directives: words of
-//! their own, as the grammar has them. But `private; max-age=600` is no directive that nobody knows. It is a mistake of
-//! whoever wrote it, and to ignore it is to share what was private. So a member that is not well formed counts as the
-//! prohibitions that it names or hides, wherever in it; and so does a word that is well formed only because the grammar
-//! takes quotes, dots and the like for letters (`'no-store'`).
+//! their own, as the grammar has them. But `private; max-age=600` is not an unknown directive. It is a typing error,
+//! and to ignore it would share a private response. So a member that is not well formed counts as the prohibitions that
+//! it names or hides, wherever in it; and so does a word that is well formed only because the grammar takes quotes,
+//! dots and the like for letters (`'no-store'`).
 
 use super::{list, percent};
 

@@ -14,7 +14,7 @@ impl Facts {
     pub const NONE: F = F(0);
     /// It concerns one connection (RFC 9110 §7.6.1), whether `Connection` says so or not.
     pub const HOP_BY_HOP: F = F(1);
-    /// It concerns one client or one request: ordinary, and nobody else's affair.
+    /// It concerns one client or one request, and is ordinary.
     pub const PERSONAL: F = F(1 << 1);
     /// It says what a client can do and wants.
     pub const PREFERENCE: F = F(1 << 2);
@@ -26,7 +26,7 @@ impl Facts {
     pub const BODY: F = F(1 << 5);
     /// It describes the representation, whatever its bytes.
     pub const REPRESENTATION: F = F(1 << 6);
-    /// It says who somebody is.
+    /// It identifies the sender.
     pub const IDENTITY: F = F(1 << 7);
 
     /// These and others.

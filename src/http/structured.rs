@@ -20,7 +20,7 @@ pub enum Member {
     List(Vec<Item>),
 }
 
-/// A bare item, as far as anybody here looks at it.
+/// A bare item, with the types that Larder uses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Item {
     /// A boolean.

@@ -1,5 +1,5 @@
-//! Hosts and tags that strangers' requests have invalidated, when there are more than can be told apart: in a fixed number
-//! of places by their keyed hashes, so that nobody can aim at another's place.
+//! Hosts and tags that strangers' requests have invalidated, when there are more than can be told apart: in a fixed
+//! number of places by their keyed hashes, so that a client cannot target the place of another host.
 
 use hashbrown::HashMap;
 

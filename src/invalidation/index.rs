@@ -72,7 +72,7 @@ impl Index {
         Index::with_secret(limit, (0, 0))
     }
 
-    /// An empty index whose hashes nobody can predict who does not know the secret.
+    /// An empty index, whose hashes cannot be predicted without the secret.
     #[must_use]
     pub fn with_secret(limit: usize, secret: (u64, u64)) -> Index {
         Index {

@@ -61,7 +61,7 @@ pub struct Invalidation {
     pub issued_at: Timestamp,
     /// Who said so.
     pub source: Source,
-    /// Why, in the words of whoever said so.
+    /// Why, in the words of the command.
     pub reason: Option<String>,
 }
 

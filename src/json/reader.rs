@@ -41,7 +41,7 @@ pub struct Discretion {
     pub value: fn(&Json, &Path<'_>) -> String,
     /// The name of a field as a path shows it.
     pub name: fn(&str) -> String,
-    /// Whether the name of a field that nobody knows may be shown.
+    /// Whether the name of an unknown field may be shown.
     pub may_name: fn(&str, &Path<'_>) -> bool,
 }
 
@@ -231,10 +231,10 @@ impl<'j> At<'j> {
     }
 }
 
-/// The error about a field that stands there twice.
+/// The error about a duplicate field.
 pub const DUPLICATE: &str = "duplicate field";
 
-/// The error about a field that nobody knows.
+/// The error about an unknown field.
 pub fn unknown(known: &str) -> String {
     format!("unknown field; expected one of {known}")
 }

@@ -34,7 +34,7 @@ macro_rules! counters {
             $(#[doc = $family_meaning] $family($word),)+
         }
 
-        /// The counters that stand alone, in the order of the table.
+        /// The counters without a family, in the order of the table.
         enum Alone {
             $($variant,)+
         }

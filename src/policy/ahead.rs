@@ -1,4 +1,4 @@
-//! When a response that is in demand is fetched again before it expires, so that nobody waits when it would have:
+//! When a popular response is refreshed before it expires, so that no request has to wait for the refresh:
 //! probabilistic early expiration (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention,
 //! 2015, known as XFetch).
 //!

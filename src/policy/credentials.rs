@@ -25,7 +25,7 @@ impl<'a> From<&'a RequestHead> for Asked<'a> {
 pub enum Standing {
     /// Nothing.
     Anonymous,
-    /// They do, and all of them are part of the key: whoever has the same key is the same.
+    /// They do, and all of them are part of the key: requests with the same key have the same sender.
     Keyed,
     /// They do, and the key is the same for others.
     Guarded,

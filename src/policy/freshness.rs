@@ -176,7 +176,7 @@ fn since_modified(fields: &Fields, response_time: Timestamp) -> Option<Duration>
 /// Whether a response names a window in which it may be served stale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NamesWindow {
-    /// It does, in vain.
+    /// It does, without effect.
     Yes,
     /// It does not.
     No,

@@ -86,7 +86,7 @@ fn is_for_one_origin(response: &Fields) -> bool {
 }
 
 /// Whether a response lets the origin that asks look at its timing, and no other. A list of several, or one that is
-/// there for whoever asks, is the same for all.
+/// available to all, is the same for all.
 fn names_in_timing(request: &RequestHead, response: &Fields) -> bool {
     let mut named = response.get_all("timing-allow-origin").flat_map(list::members);
     let (first, second) = (named.next(), named.next());

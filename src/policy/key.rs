@@ -36,7 +36,7 @@ const DIRECTION: &[u8] = b"listener direction";
 /// The length that stands for an absent part.
 const ABSENT: u32 = u32::MAX;
 
-/// The primary key of a request: what stored responses are found under, before their variants are told apart.
+/// The primary key of a request: under which stored responses are looked up, before variants are selected.
 #[must_use]
 pub fn primary(request: &RequestHead, options: &Options) -> Vec<u8> {
     let (scheme, authority) = (request.scheme(), request.authority());

@@ -24,7 +24,7 @@ pub fn is_personal(name: &[u8]) -> bool {
     facts(name).has(Facts::PERSONAL.and(Facts::CONDITION).and(Facts::TRACE))
 }
 
-/// Whether a field is told by proxies in front.
+/// Whether a field is set by proxies in front.
 fn is_of_proxies(name: &[u8]) -> bool {
     FAMILIES_OF_PROXIES.iter().any(|family| name.starts_with(family))
 }
@@ -73,7 +73,7 @@ pub fn is_suspicious(request: &RequestHead) -> bool {
         || fields().any(|(_, value)| value.iter().any(is_odd_byte))
 }
 
-/// Whether nobody has heard of a field, and the rules do not name it: routes may match on it, and origins stumble.
+/// Whether a field is unknown and no rule names it: routes may match on it, and origins may fail on it.
 #[must_use]
 pub fn is_unheard_of(name: &[u8], options: &Options) -> bool {
     !is_ordinary(name) && !is_named(name, options)
@@ -91,7 +91,7 @@ fn is_named(name: &[u8], options: &Options) -> bool {
         || options.credentials.ignores(name)
 }
 
-/// Whether it may be a request's own doing that the origin fails: it is odd, or has fields that nobody has heard of.
+/// Whether the request itself may have provoked the origin's error: it is unusual, or has unknown fields.
 #[must_use]
 pub fn may_provoke(request: &RequestHead) -> bool {
     is_suspicious(request) || !request.fields.iter().all(|(name, _)| is_ordinary(name))

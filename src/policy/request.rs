@@ -42,7 +42,7 @@ pub fn intent(request: &RequestHead, options: &Options) -> Intent {
         }
         b"GET" | b"HEAD" | b"QUERY" if options.bypass => Intent::Forward(ForwardReason::Bypass(Bypass::Rule)),
         b"GET" | b"HEAD" => Intent::Lookup,
-        // Somebody has to answer `Expect: 100-continue` before there is any content to look at: the origin.
+        // With `Expect: 100-continue` the content comes only after a 100, which the origin has to send.
         b"QUERY" if seen.expects || seen.content_length > options.key.content_bytes_max => {
             Intent::Forward(ForwardReason::Bypass(Bypass::RequestBody))
         }

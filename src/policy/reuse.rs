@@ -29,7 +29,7 @@ pub enum Reuse {
         ttl: i64,
         /// What allows that.
         reason: StaleReason,
-        /// Whether somebody has to refresh it.
+        /// Whether it has to be refreshed.
         refresh: bool,
     },
     /// It does not answer without asking the origin.

@@ -74,7 +74,7 @@ pub fn a_heuristic_lifetime_ends(stand: &mut Emulated) {
 }
 
 /// Takes ten seconds, for which it is remembered that a response is of no use to others.
-pub fn after_hit_for_miss_is_evicted_requests_do_not_wait(stand: &mut Emulated) {
+pub fn after_hit_for_miss_expires_no_request_waits_for_an_uncacheable_response(stand: &mut Emulated) {
     let reply = Reply::ok("mine").field("cache-control", "no-store");
     stand.origin("/forgotten", vec![reply.clone(), reply.delay(Duration::from_secs(1))]);
     get(stand, 0, "/forgotten");
@@ -635,7 +635,7 @@ pub fn a_routes_metadata_holds_with_the_next_request(stand: &mut Emulated) {
 }
 
 /// A filter chooses endpoints by a field, within one cluster and one route.
-pub fn responses_of_another_endpoint_are_served_on_its_route_only(stand: &mut Emulated) {
+pub fn responses_of_another_endpoint_are_not_served(stand: &mut Emulated) {
     stand.world.settings(|s| s.chooses_endpoints_by = Some("x-version"));
     for (n, collapse) in [TABLE, r#""collapse": {"cluster": null},"#].into_iter().enumerate() {
         stand.configure(&with_admin(collapse)).unwrap();

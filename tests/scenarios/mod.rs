@@ -449,7 +449,7 @@ macro_rules! on_both_stands {
                 strangers_purges_are_forbidden
                 callers_come_from_their_networks
                 commands_have_a_rate
-                a_refused_configuration_is_not_applied_in_part
+                a_wrong_command_is_not_carried_out_in_part
                 clients_cannot_choose_the_links_in_shared_responses
                 unkeyed_fields_are_treated_as_configured
             }
@@ -489,7 +489,7 @@ macro_rules! on_the_emulated_host_only {
                 sets_cannot_be_targeted_without_the_secret
                 a_heuristic_lifetime_ends
                 a_removed_cluster_is_not_noticed_by_clients
-                after_hit_for_miss_is_evicted_requests_do_not_wait
+                after_hit_for_miss_expires_no_request_waits_for_an_uncacheable_response
                 a_stale_window_ends
                 the_grace_of_a_soft_purge_ends
                 a_key_that_keeps_failing_is_asked_for_ever_less_often
@@ -512,7 +512,7 @@ macro_rules! on_the_emulated_host_only {
                 a_configuration_that_comes_back_still_serves_and_purges
                 response_headers_to_add_are_not_doubled_on_hits
                 a_routes_metadata_holds_with_the_next_request
-                responses_of_another_endpoint_are_served_on_its_route_only
+                responses_of_another_endpoint_are_not_served
                 senders_known_only_from_filter_metadata_do_not_share_responses
                 fields_that_a_filter_adds_twice_are_removed_and_reported
                 a_stranger_costs_others_next_to_nothing

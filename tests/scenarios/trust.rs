@@ -152,7 +152,7 @@ pub fn patterns_of_a_limited_token_flush_nothing(stand: &mut dyn Stand) {
 }
 
 /// A token does what its scopes allow, and a command that is wrong anywhere does nothing at all.
-pub fn a_refused_configuration_is_not_applied_in_part(stand: &mut dyn Stand) {
+pub fn a_wrong_command_is_not_carried_out_in_part(stand: &mut dyn Stand) {
     configure(stand, r#", "selectors_max": 3, "body_bytes_max": 1024"#, "");
     stand.origin("/half", vec![page("v", "half")]);
     fill(stand, &["/half"]);

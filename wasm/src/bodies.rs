@@ -1,11 +1,11 @@
 //! Whether Envoy shows a root the bodies of requests that it holds at their heads.
 //!
-//! Without `allow_on_headers_stop_iteration` it keeps them back until the request goes on, and nothing says so: there is
-//! no property to ask for, and neither Istio's `WasmPlugin` nor Envoy Gateway can set it. What tells is a request that is
-//! held: Envoy counts what has arrived of it (`request.total_size`), so where that grows and the callback for bodies does
-//! not come, bodies are kept back. Then nobody has to wait for them again. That nothing has arrived tells nothing: the
-//! client may be slow, or may have had nothing to send but the end. So nobody is waited for as long as the first one again
-//! until a body has come.
+//! Without `allow_on_headers_stop_iteration` it keeps them back until the request goes on, and nothing says so: there
+//! is no property to ask for, and neither Istio's `WasmPlugin` nor Envoy Gateway can set it. What tells is a request
+//! that is held: Envoy counts what has arrived of it (`request.total_size`), so where that grows and the callback for
+//! bodies does not come, bodies are kept back. Then no later request waits for its body. That nothing has arrived tells
+//! nothing: the client may be slow, or may have had nothing to send but the end. So until a body has come, later
+//! requests are held for a shorter time than the first one.
 //!
 //! ```text
 //!   Unknown ── nothing comes ──► Doubtful

@@ -30,7 +30,7 @@ impl Drop for Alive {
     }
 }
 
-/// Nothing where the thread ends and they are gone already, or where somebody looks at them.
+/// Nothing where the thread ends and they are gone already, or where they are borrowed.
 fn with_roots<T>(look: impl FnOnce(&mut Vec<(u32, Rc<Vm>)>) -> T) -> Option<T> {
     ROOTS.try_with(|roots| roots.try_borrow_mut().ok().map(|mut roots| look(&mut roots))).ok().flatten()
 }

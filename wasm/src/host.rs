@@ -34,7 +34,7 @@ pub struct ProxyHost {
     /// The same of records; only people look at these.
     entries: Cell<(i64, i64)>,
     queues: RefCell<HashMap<u8, u32>>,
-    /// The routes whose metadata is wrong, what is wrong with it, and when it was read last.
+    /// The routes with invalid metadata, the error, and when it was last read.
     wrong_routes: RefCell<Vec<(String, String, Monotonic)>>,
 }
 
@@ -191,7 +191,7 @@ impl SharedData for ProxyHost {
         match self.epoch.get() {
             Some(id) => abi::add_to_metric(id, 1),
             None => {
-                // Whoever is faster changes it for all.
+                // The first worker changes it for all.
                 sum::add(self, EPOCH_KEY, 1);
             }
         }

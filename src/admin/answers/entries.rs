@@ -154,7 +154,7 @@ fn in_full(entry: &Entry<'_>, now: Timestamp) -> Value {
     shown
 }
 
-/// Field lines as pairs. Values that identify somebody are not shown.
+/// Field lines as pairs, without values that identify a client.
 fn fields(fields: &Fields) -> Vec<[String; 2]> {
     let value = |name: &[u8], value: &[u8]| match facts(name).has(Facts::IDENTITY) {
         true => "(hidden)".to_owned(),

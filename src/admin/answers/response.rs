@@ -108,7 +108,7 @@ impl Problem {
         Problem::new(403, format!("the token does not have the scope `{name}`"))
     }
 
-    /// A token that is not known. Which, and how near it came, is nobody's business.
+    /// An unknown token. The answer does not say more, so as not to help guessing.
     #[must_use]
     pub fn unauthorised() -> Problem {
         Problem::new(401, "unknown token")

@@ -51,7 +51,7 @@ pub fn read(at: &At<'_>, reader: &Reader<'_>) -> Read<Selector> {
         return Err(at.error(format!("{patterns} patterns; expected at most {PATTERNS_MAX} in a selector")));
     }
     let selector = combined(terms);
-    // Nobody purges everything by a slip of a wildcard.
+    // A mistyped wildcard must not purge everything.
     if !all && covers_everything(&selector) {
         return Err(at.error("covers everything; expected \"all\": true beside it to confirm"));
     }
@@ -243,7 +243,7 @@ fn url_glob(part: Part, text: &str) -> Selector {
     match part {
         Part::Url => {}
         Part::Host | Part::ContentType => return Selector::Glob(part, text.to_ascii_lowercase().into()),
-        // Tags are told apart by case.
+        // Tags are case-sensitive.
         Part::Tags => return Selector::Glob(part, text.into()),
     }
     let text = if is_absolute(text) { split_scheme(text).1 } else { text };
@@ -270,7 +270,8 @@ fn read_status(at: &At<'_>) -> Read<Selector> {
 #[must_use]
 pub fn shown(selector: &Selector) -> Value {
     let mut shown = shown_alone(selector);
-    // What covers everything is read with a confirmation alone. Only what needs it costs the test.
+    // A selector that covers everything can be sent back only with the confirmation. `is_particular` is the cheaper
+    // test.
     if !is_particular(selector)
         && covers_everything(selector)
         && let Some(members) = shown.as_object_mut()

@@ -642,7 +642,7 @@ mod tests {
         ] {
             assert_eq!(send("BAN /", &[token, field], "").unwrap_err().status, 403, "{field:?}");
         }
-        // One host may be emptied by whoever may purge, in whatever words.
+        // Purging one host needs only the scope `purge`, in every form.
         for line in ["PURGE /*", "PURGE /.*", "PURGE http://h.example/.*", "BAN /.*"] {
             assert!(send(line, &[token], "").is_ok(), "{line}");
         }

@@ -1,6 +1,6 @@
 //! Commands with an idempotency key: sent again they are answered again, and not carried out twice.
 //!
-//! The memory is short, and all workers share it: whoever repeats a command cannot choose the worker that gets it. Only
+//! The memory is short, and all workers share it: a client cannot choose the worker that gets a repeated command. Only
 //! when both come at the very same moment is a command carried out twice, which for a purge does no harm.
 
 use core::time::Duration;

@@ -53,7 +53,7 @@ impl Allowance {
 /// How long at least lies between two lines of the log about the same.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// What is worth a line in the log, but not one each time: anybody can make it happen.
+/// A rate-limited line of the log, since any client can cause it.
 #[derive(Debug, Default)]
 pub struct Seldom {
     times: u64,

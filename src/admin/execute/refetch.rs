@@ -25,7 +25,7 @@ pub fn run_jobs(cx: &mut Context<'_, impl Host>, pending: &mut Pending) {
     }
 }
 
-/// Why something is not fetched again by itself.
+/// Why a response is not refreshed by Larder.
 const BY_CLIENTS: &str = "it is fetched by clients' own requests: Larder's own fetches need collapse.cluster, and an origin that does not refuse them";
 
 /// Begins a job: has so much of what a purge covers fetched again as there is room for. None when the journal cannot be
@@ -48,7 +48,7 @@ fn run_job(
     if room == 0 {
         return Some(Refreshed::default());
     }
-    // What it takes too much to tell of is left to who asks for it: it may not be meant at all.
+    // A response whose match would take too much work is not refreshed here: it may not be covered at all.
     let covered = |subject: &Subject<'_>, stamp, work: &Work| {
         stamp < job.receipt && job.matchers.cover(subject, work) && !work.is_done()
     };

@@ -1,4 +1,4 @@
-//! Requests that nobody has sent: to look for what is stored, to fetch it again, and to find what else a URL comes to.
+//! Requests made up by Larder: to look up a stored response, to refresh it, and to find the other keys of a URL.
 
 use std::rc::Rc;
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use crate::http::{Fields, percent};
 
-/// What a key has for a cookie; none when nobody finds it.
+/// What a key has for a cookie; none when no server would find it.
 pub(super) fn part<'a>(fields: &'a Fields, name: &str) -> Option<Cow<'a, [u8]>> {
     let mut lines = fields.get_all("cookie");
     let line = lines.next()?;
@@ -82,7 +82,7 @@ fn is_regular(line: &[u8]) -> bool {
     })
 }
 
-/// Whether somebody might find a cookie of this name in a text.
+/// Whether some server might find a cookie of this name in a text.
 fn mentions(text: &[u8], name: &str) -> bool {
     let text: Vec<u8> = percent::form_decoded(text).collect();
     let name = name.as_bytes();
@@ -142,7 +142,7 @@ mod tests {
             ("language=de; xlang=de; x-lang=de; lang2=de", None),
             ("a=lang; b=\"lang\"; c=%22lang%22%3A1", None),
             ("", None),
-            // Nobody finds it, however odd the rest is.
+            // No server finds it, whatever the rest.
             ("a=1;;b=\"", None),
         ] {
             assert_eq!(found(&[line], "lang").as_deref(), expected, "{line}");

@@ -130,7 +130,7 @@ impl<'a> KeyParts<'a> {
     }
 }
 
-/// Whether a field of a key says who somebody is: a cookie, or a credential.
+/// Whether a field of a key identifies the sender: a cookie, or a credential.
 fn is_identity(name: &[u8]) -> bool {
     let own = name.contains(&b' ') && !matches!(name, DIRECTION | PARTITION);
     own || name == b"cookie" || is_known_credential(name)

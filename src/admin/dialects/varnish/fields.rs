@@ -31,7 +31,7 @@ pub(super) enum Says {
     Site,
     /// That it is a soft purge.
     Softly,
-    /// Somebody's secret.
+    /// A credential.
     Nothing,
 }
 

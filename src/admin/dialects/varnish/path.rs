@@ -70,7 +70,7 @@ pub(super) fn ban(request: &RequestHead, path: &str, reader: &Reader<'_>) -> Res
     if path == "/" || is_anything(path) {
         return Ok(host);
     }
-    // Nobody means a number of slashes by the star that Drupal's wildcards have.
+    // A star in Drupal's wildcards does not stand for slashes only.
     if let Some(start) = path.strip_suffix('*')
         && !start.contains(META)
         && !start.ends_with('.')
