@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_nothing_still_answers() {
+    fn a_rate_of_zero_still_allows_one_command() {
         let (mut limiter, rate) = (Limiter::default(), Rate { per_minute: 0, burst: 0 });
         assert_eq!(limiter.take("a", 1, rate, Monotonic(0)), Ok(()));
         assert!(limiter.take("a", 1, rate, Monotonic(u64::MAX)).is_err());

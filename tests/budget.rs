@@ -207,7 +207,7 @@ fn what_lies_beyond_a_smaller_number_of_entries_is_given_up_in_time() {
 
 /// As after a push of another version of Larder with another configuration.
 #[test]
-fn who_never_had_more_entries_gives_up_what_lies_beyond_as_well() {
+fn a_new_worker_also_evicts_beyond_a_lowered_entries_max() {
     let world = World::default();
     let now = Now { wall: Timestamp(1_700_000_000_000), mono: Monotonic(0) };
     let [mut before, mut after] = [(1, 1024), (2, 128)].map(|(nonce, entries_max)| {

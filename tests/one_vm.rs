@@ -101,7 +101,7 @@ fn each_listener_refreshes_by_its_own_way_whichever_configuration_came_last() {
 }
 
 #[test]
-fn each_listener_whose_cluster_is_not_there_is_told_once() {
+fn a_missing_cluster_is_reported_once_for_each_listener() {
     let mut stage = Stage::new(2);
     let mut told = Vec::new();
     for round in 0..4 {

@@ -108,7 +108,7 @@ fn what_was_stored_of_thirty_thousand_pages_is_given_back_within_seconds() {
 }
 
 #[test]
-fn nothing_else_is_given_back_and_nobody_looks_any_more_when_all_is() {
+fn only_hard_purged_responses_are_freed_and_the_search_ends() {
     let mut stage = Stage::new(2, 1024);
     (0..400).for_each(|key| stage.store(key, 700));
     let (entries, _) = stage.held();
@@ -169,7 +169,7 @@ fn copies_in_the_worker_go_as_well() {
 }
 
 #[test]
-fn what_is_being_fetched_is_left_to_who_fetches_it() {
+fn reclaim_leaves_keys_with_a_flight_alone() {
     let mut stage = Stage::new(2, 1024);
     (0..10).for_each(|key| stage.store(key, 700));
     stage.purge(Selector::All, Mode::Hard);

@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_route_is_nothing_whatever_the_method() {
+    fn an_unknown_endpoint_is_a_404_with_any_method() {
         for method in ["GET", "POST", "DELETE", "OPTIONS"] {
             for path in ["nothing", "receipts", "receipts/", "receipts/3/4", "purge/x", "/purge", "stats/"] {
                 let line = format!("{method} /_larder/{path}");

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_the_default() {
+    fn an_empty_configuration_is_the_default() {
         for json in [&b""[..], b"{}", b" \n{ } "] {
             assert_eq!(Config::parse(json), Ok(Config::default()));
         }

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_part_of_the_key_where_it_is_told_as_another() {
+    fn x_forwarded_proto_is_part_of_the_key_where_it_differs_from_the_scheme() {
         let in_key = |json: &str, told: &[&str]| {
             let mut fields = Fields::from_iter([(":scheme", "http"), ("x-host", "a"), ("x-c", "b")]);
             told.iter().for_each(|told| fields.push("x-forwarded-proto", told));

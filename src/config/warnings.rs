@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_effect_is_told_with_its_place() {
+    fn options_without_effect_are_reported_with_their_place() {
         for (json, expected) in [
             (
                 "{'ttl': {'default': '2h', 'max': '1h'}}",
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_what_has_an_effect() {
+    fn options_with_an_effect_get_no_warning() {
         for json in [
             "{}",
             "{'ttl': {'default': '1h', 'max': '1h'}}",
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_told_than_anybody_reads() {
+    fn the_number_of_warnings_is_bounded() {
         let rules = vec!["{'match': {'path': '/a'}}"; 10_000].join(",");
         assert_eq!(warnings(&format!("{{'rules': [{rules}]}}")).len(), WARNINGS_MAX);
     }

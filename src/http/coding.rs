@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_known_can_satisfy_has_no_form() {
+    fn an_accept_encoding_without_an_acceptable_coding_has_no_form() {
         for line in ["identity;q=0", "*;q=0", "deflate, identity;q=0", "gzip;q=0, *;q=0"] {
             assert_eq!(said(&[line], &[Coding::Gzip]), None, "{line}");
         }

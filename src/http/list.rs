@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_and_quoted_strings_are_told_from_all_else() {
+    fn tokens_and_quoted_strings_are_recognised() {
         for token in ["a", "no-store", "'x'", "a.b|c", "%22"] {
             assert!(is_token(token.as_bytes()), "{token}");
         }

@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_not_purge_everything_leaves_a_share_of_every_list() {
+    fn half_of_every_list_is_reserved_for_purge_all() {
         let of_a_tag = |n: u64| {
             let older = Term::is(Selector::StoredBefore(Timestamp(n)));
             Selector::And(vec![Term::is(Selector::Tags(vec![tag("a")])), older])
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_host_displaces_nothing_of_others() {
+    fn a_flood_of_one_host_does_not_displace_invalidations_of_others() {
         let mut index = Index::with_secret(100_000, (1, 2));
         index.insert(1, &record(Mode::Hard, Selector::Tags(vec![tag("recalled")]))).unwrap();
         index.insert(2, &record(Mode::Revalidate, Selector::Uri(b"calm.test/changed".to_vec()))).unwrap();
@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_many_hosts_displaces_nothing_that_operators_said() {
+    fn a_flood_of_many_hosts_does_not_displace_operators_purges() {
         let mut index = Index::with_secret(100_000, (1, 2));
         index.insert(1, &record(Mode::Hard, Selector::Tags(vec![tag("recalled")]))).unwrap();
         for n in 2..50_000 {

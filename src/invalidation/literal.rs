@@ -258,7 +258,7 @@ mod tests {
     /// Every short expression of these pieces, against every short text: whatever matches contains what must be there,
     /// and what looks at nothing around it is found in anything longer.
     #[test]
-    fn nothing_that_matches_is_missed() {
+    fn the_literal_of_a_pattern_excludes_no_match() {
         const PIECES: [&str; 16] =
             ["a", "b", "^", "$", "*", "?", "+", "{0,2}", "(", ")", "[ab]", "[^a]", "\\.", "\\b", ".", "|"];
         let texts: Vec<String> = (0..81)

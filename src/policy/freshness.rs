@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_behind_is_told_from_an_old_response() {
+    fn a_clock_that_is_behind_is_distinguished_from_an_old_response() {
         for (date, age, lifetime, behind) in [
             (-90, None, 60, Some(90)),
             (-90, Some("5"), 60, Some(90)),
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_goes_out_older_than_anybody_may_take_it_for_fresh() {
+    fn a_stale_response_has_an_age_beyond_every_lifetime() {
         let (expires, modified, date) = (at(100), at(-1000), at(0));
         let (expires, modified) = (expires.as_str(), modified.as_str());
         for (fields, lifetime, age, expected) in [

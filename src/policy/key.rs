@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn variants_are_told_apart_by_what_the_origin_sees_of_the_nominated_fields() {
+    fn variants_are_selected_by_the_nominated_fields_that_the_origin_receives() {
         let key = |name: &str, more: &[(&str, &str)]| {
             variant(b"p", &[name.to_owned()], &get("http://h/", more), &Options::default())
         };

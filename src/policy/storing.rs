@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_who_sends_a_request_is_a_credential_whatever_it_is_called() {
+    fn identity_fields_are_credentials_by_words_in_their_names() {
         let fresh: Lines = &[("cache-control", "max-age=60")];
         let default = Options::default();
         for (name, value) in [
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_authenticated_by_a_filter_is_asked_last_and_only_where_it_matters() {
+    fn filter_metadata_is_read_only_where_it_decides() {
         let known = b"\x0a\x21\x0a\x1cenvoy.filters.http.jwt_authn\x12\x01x";
         let keyed =
             crate::config::Config::parse(br#"{"key": {"headers": ["x-jwt-payload"]}}"#).unwrap().defaults;

@@ -22,7 +22,7 @@ fn a_stranger_with_credentials_cannot_keep_a_key_from_being_stored() {
 }
 
 #[test]
-fn a_request_that_says_no_store_keeps_nobody_from_storing() {
+fn a_no_store_request_does_not_prevent_others_from_storing() {
     let mut world = world(2, "{}");
     world.origin(
         "/a",
@@ -114,7 +114,7 @@ fn a_fetch_whose_dispatch_is_late_is_made_all_the_same() {
 }
 
 #[test]
-fn who_gives_bytes_back_may_say_so_before_who_took_them() {
+fn bytes_may_be_freed_before_they_are_counted() {
     let page = |bytes: usize| Reply::ok(vec![b'x'; bytes]).field("cache-control", "max-age=60");
     let stored = |pages: Vec<Reply>, workers: &[usize]| {
         let mut world = world(2, "{}");

@@ -28,7 +28,7 @@ const SEEDS: u64 = 200;
 const SHRINKS_MAX: usize = 400;
 
 #[test]
-fn whatever_goes_wrong_nothing_forbidden_is_seen() {
+fn seeded_chaos_never_breaks_an_invariant() {
     if let Some(seed) = number("CHAOS_SEED") {
         let plan = Plan::new(seed);
         if let Err(failure) = play(&plan, true) {

@@ -79,7 +79,7 @@ fn an_upgraded_connection_is_left_alone() {
 }
 
 #[test]
-fn an_ambiguous_request_poisons_nobody() {
+fn an_ambiguous_request_cannot_poison_the_cache() {
     let mut envoy = envoy(false);
     let page = |body: &str| Reply::ok(body).field("cache-control", "max-age=600");
     let requests: [(&str, String, &str); 7] = [
@@ -129,7 +129,7 @@ fn a_flood_of_urls_fills_the_store_and_no_more() {
 
 /// Without the secret of this Envoy nobody finds URLs that push each other out of the store.
 #[test]
-fn nobody_aims_at_one_set_of_the_store() {
+fn a_set_of_the_store_cannot_be_targeted() {
     let mut envoy = RealEnvoy::start();
     envoy.configure(r#"{"store": {"entries_max": 1024}}"#).unwrap();
     let paths = paths_aimed_at_one_set(Seed(0, 0), 1024 / WAYS as u64, 3 * WAYS);

@@ -10,7 +10,7 @@ use crate::scenarios::telling::page;
 use crate::stand::{Ending, Stand};
 
 #[test]
-fn who_speaks_http_1_0_gets_hits_too() {
+fn http_1_0_clients_get_hits_too() {
     let mut envoy = RealEnvoy::start();
     envoy.origin("/old/page", vec![page("page")]);
     envoy.origin("/old/chunked", vec![page("chunked").ending(Ending::Trailers(Vec::new()))]);

@@ -18,7 +18,7 @@ const PROBE: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_secs(40);
 
 #[test]
-fn while_the_origin_is_gone_nobody_gets_an_error_for_what_was_cached() {
+fn while_the_origin_is_down_cached_urls_give_no_errors() {
     let seconds = env::var("OUTAGE_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3);
     let mut edge = Edge::start(&Setup::default());
     let breaker = format!(r#"{{"failures": 3, "probe_interval": "{}ms"}}"#, PROBE.as_millis());

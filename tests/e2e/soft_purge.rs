@@ -15,7 +15,7 @@ const WORKERS: usize = 2;
 const REFRESHES_MAX: usize = 8;
 
 #[test]
-fn a_thousand_soft_purged_responses_in_demand_are_refreshed_one_by_one_and_nobody_waits() {
+fn a_thousand_soft_purged_responses_are_refreshed_one_by_one_without_waiting() {
     let mut edge = Edge::start(&Setup { workers: WORKERS as u64, ..Setup::default() });
     let collapse =
         format!(r#""collapse": {{"cluster": "route_loop", "refresh_concurrency_max": {REFRESHES_MAX}}},"#);

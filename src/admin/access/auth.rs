@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_somebody_elses_is_not_in_the_way() {
+    fn a_token_of_another_service_does_not_hide_ours() {
         let fields = Fields::from_iter([("authorization", "Bearer a.b.c"), ("fastly-key", "other")]);
         let request = RequestHead { fields, has_body: false };
         assert_eq!(caller(&request, &config()).map(|caller| caller.name).as_deref(), Some("app"));
     }
 
     #[test]
-    fn whoever_tries_has_credentials() {
+    fn a_wrong_token_counts_as_presented() {
         for (field, expected) in [
             (("authorization", "Bearer wrong"), true),
             (("authorization", "Basic d3Jvbmc="), true),

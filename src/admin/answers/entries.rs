@@ -241,7 +241,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn one_in_full_shows_its_fields_but_nobodys_cookies() {
+    fn an_entry_shows_its_fields_but_hides_cookies() {
         with_entry(&stored(), Verdict::Valid, |found| {
             let response = entry(&[found], NOW);
             assert_eq!(response.status, 200);

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_journals_tail_names_who_said_what() {
+    fn the_journal_names_the_source_of_each_invalidation() {
         let silent = Invalidation {
             source: Source::UnsafeMethod,
             reason: None,

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place_and_nothing_is_done() {
+    fn an_error_names_its_place_and_has_no_effect() {
         let cases = [
             ("{", "", "the body is not valid JSON"),
             ("", "", "expected a body in JSON, or parameters in the query"),
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_cannot_be_read_is_told_so_before_its_body_comes() {
+    fn an_unreadable_content_coding_or_type_is_refused_before_the_body() {
         for (field, status) in [
             (("content-encoding", "gzip"), 415),
             (("content-type", "multipart/form-data; boundary=x"), 415),

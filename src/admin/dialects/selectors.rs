@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
+    fn an_error_names_its_place() {
         let cases = [
             ("{}", "is empty"),
             ("7", "7 is not an object"),

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
+    fn an_error_names_its_place() {
         let cases = [
             ("POST /souin-api/souin", "{}", 400, "type"),
             ("POST /souin-api/souin", r#"{"type":"all","selectors":["a"]}"#, 400, "type"),

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_can_cause_is_told_seldom() {
+    fn warnings_that_clients_can_cause_are_rate_limited() {
         let mut seldom = Seldom::default();
         let told = [5, 6, 7, 10_005, 10_006].map(|at| seldom.note(Monotonic(at)));
         assert_eq!(told, [Some(1), None, None, Some(3), None]);

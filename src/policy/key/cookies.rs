@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_everybody_finds_is_its_value() {
+    fn a_regular_cookie_is_keyed_by_its_value() {
         for (line, expected) in [
             ("lang=de", Some("de")),
             ("a=1; lang=de; b=2", Some("de")),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_is_not_the_same_to_everybody_is_all_that_might_be_it() {
+    fn an_ambiguous_cookie_is_all_text_that_might_be_it() {
         for (line, expected) in [
             ("lang=de; a=1; lang=en", ";lang=de;lang=en"),
             ("lang=en; lang=de", ";lang=en;lang=de"),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_in_several_lines_are_not_the_same_to_everybody() {
+    fn cookies_in_several_lines_are_ambiguous() {
         assert_eq!(found(&["a=1", "lang=de"], "lang").as_deref(), Some(";;a=1\nlang=de"));
         assert_eq!(found(&["lang=de", "a=1"], "lang").as_deref(), Some(";;lang=de\na=1"));
         assert_eq!(found(&["a=1", "b=2"], "lang"), None);

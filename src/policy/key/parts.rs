@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn nobodys_identity_is_made_up() {
+    fn no_request_is_made_up_with_a_clients_identity() {
         let nominated = ["cookie".to_owned()];
         let request = request(&[("cookie", "a=b")]);
         let key = variant(&primary(&request, &options()), &nominated, &request, &options());
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_identifies_a_client_is_not_told() {
+    fn values_that_identify_a_client_are_hidden() {
         let nominated = ["accept-language".to_owned(), "authorization".to_owned(), "cookie".to_owned()];
         let shown = |cookie: &str| {
             let request = request(&[

@@ -59,7 +59,7 @@ fn hits_are_protected(filters: &mut Filters, people: &Shown, strangers: &[Fields
 }
 
 /// What the origin makes for each is each one's own: on all workers, at the same time, after a purge, and when it expires.
-fn everybody_gets_his_own(filters: &mut Filters, people: &Shown) {
+fn each_client_gets_its_own_response(filters: &mut Filters, people: &Shown) {
     let people = people.each_ref().map(|(name, value)| (*name, value.as_str()));
     let expect = |filters: &Filters, page: &str, n: usize, response: &Response| {
         let seen = (response.status, response.text());
@@ -110,7 +110,7 @@ fn with_jwt_authn_before_larder_hits_need_a_token() {
 fn with_jwt_authn_before_larder_bob_never_gets_the_page_of_alice() {
     let mut filters = lent();
     for place in ["jwt", "jwt-forward", "jwt-claims"] {
-        everybody_gets_his_own(filters.at(place), &bearer());
+        each_client_gets_its_own_response(filters.at(place), &bearer());
     }
     // Each has a stored answer of his own where the field is part of the key.
     for n in [0, 1, 0, 1] {
@@ -143,7 +143,7 @@ fn with_jwt_authn_before_larder_metadata_counts_as_a_credential_and_silence_as_n
 fn behind_larder_jwt_authn_guards_what_is_not_public() {
     let mut filters = lent();
     filters.at("jwt-behind");
-    everybody_gets_his_own(&mut filters, &bearer());
+    each_client_gets_its_own_response(&mut filters, &bearer());
     let people = bearer();
     let [alice, bob] = people.each_ref().map(|(name, value)| (*name, value.as_str()));
     // Whoever comes without a token does not spoil it for others, nor get what is theirs.
@@ -160,12 +160,12 @@ fn behind_larder_jwt_authn_guards_what_is_not_public() {
     for worker in [0, 1] {
         assert!(filters.get(worker, "open?cc=public,max-age=600", &[]).is_hit());
     }
-    who_may_ask_is_never_refused(&mut filters, alice);
+    an_authorized_client_is_never_refused(&mut filters, alice);
     filters.envoy.check();
 }
 
 /// Larder's own fetches come without what the client shows, so the filter refuses them. That is nobody's answer.
-fn who_may_ask_is_never_refused(filters: &mut Filters, person: (&str, &str)) {
+fn an_authorized_client_is_never_refused(filters: &mut Filters, person: (&str, &str)) {
     let page = "again?cc=public,max-age=60,stale-while-revalidate=600&age=100&etag=1";
     for round in 0..12 {
         if round == 6 {
@@ -184,7 +184,7 @@ fn with_ext_authz_before_larder_hits_need_leave_and_bob_never_gets_the_page_of_a
         hits_are_protected(filters.at(place), &session(), &strangers, 403);
     }
     for place in ["authz", "authz-named"] {
-        everybody_gets_his_own(filters.at(place), &session());
+        each_client_gets_its_own_response(filters.at(place), &session());
     }
     let [alice, bob] = &session();
     filters.at("authz-metadata").get(0, "told?cc=max-age=600", &[(alice.0, &alice.1)]);
@@ -209,7 +209,7 @@ fn behind_larder_ext_authz_is_not_asked_about_hits() {
     assert_eq!(filters.get(0, "private?cc=private", &[(alice.0, &alice.1)]).text(), "for alice");
     assert_eq!(filters.get(0, "private?cc=private", &[]).status, 403);
     assert_eq!(filters.get(0, "private?cc=private", &[(bob.0, &bob.1)]).text(), "for bob");
-    who_may_ask_is_never_refused(&mut filters, (alice.0, &alice.1));
+    an_authorized_client_is_never_refused(&mut filters, (alice.0, &alice.1));
     filters.envoy.check();
 }
 
@@ -227,7 +227,7 @@ fn with_keys_and_passwords_before_larder_hits_need_them_and_bob_never_gets_the_p
         filters.at(place).envoy.forget_requests();
         assert_eq!(filters.purge_all("hard", &[(people[0].0, &people[0].1)]).status, 200, "{place}");
         hits_are_protected(&mut filters, &people, &strangers, 401);
-        everybody_gets_his_own(&mut filters, &people);
+        each_client_gets_its_own_response(&mut filters, &people);
     }
     filters.envoy.check();
 }
@@ -257,7 +257,7 @@ fn behind_larder_keys_and_passwords_are_not_asked_for_with_hits() {
         let page = &format!("open-{}?cc=public,max-age=600", alice.0);
         filters.get(0, page, &[alice]);
         assert!(filters.get(1, page, &[]).is_hit());
-        who_may_ask_is_never_refused(&mut filters, alice);
+        an_authorized_client_is_never_refused(&mut filters, alice);
     }
     filters.envoy.check();
 }
@@ -272,7 +272,7 @@ fn with_rbac_before_larder_hits_are_checked_and_behind_it_they_are_not() {
     assert_eq!(filters.get(0, "page?cc=max-age=600", &[]).status, 403);
     assert_eq!(filters.get(0, "page?cc=max-age=600", &[within]).status, 200);
     assert!(filters.get(1, "page?cc=max-age=600", &[]).is_hit(), "the table says that this is wrong");
-    who_may_ask_is_never_refused(&mut filters, within);
+    an_authorized_client_is_never_refused(&mut filters, within);
     filters.envoy.check();
 }
 

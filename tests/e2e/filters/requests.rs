@@ -7,7 +7,7 @@ use crate::stand::Stand;
 const NEED: &str = "need=x-sig,x-edge,authorization";
 
 #[test]
-fn whoever_logs_in_at_the_origin_nobody_is_refused_after_purge_expiry_and_refresh() {
+fn clients_with_credentials_are_not_refused_after_purge_expiry_and_refresh() {
     let mut filters = lent();
     for place in ["requests", "requests-behind", "requests-behind-alone", "requests-no-loop"] {
         filters.at(place);

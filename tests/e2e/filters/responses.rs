@@ -7,7 +7,7 @@ use crate::stand::{Request, Response, Stand};
 const ALLOWED: &str = "access-control-allow-origin";
 
 #[test]
-fn each_origin_is_told_its_own_with_cors_before_and_behind_larder() {
+fn each_cors_origin_gets_its_own_fields_before_and_behind_larder() {
     let mut filters = lent();
     for place in ["cors", "cors-behind"] {
         filters.at(place);
@@ -179,7 +179,7 @@ fn health(filters: &mut Filters, worker: usize) -> String {
 }
 
 #[test]
-fn behind_larder_lines_are_not_doubled_on_hits_and_what_is_changed_twice_is_told() {
+fn behind_larder_lines_are_not_doubled_on_hits_and_double_changes_are_reported() {
     let mut filters = lent();
     for place in ["responses-behind", "responses-behind-alone"] {
         filters.at(place);

@@ -72,7 +72,7 @@ fn a_client_that_leaves_over_http2_resets_its_stream() {
 }
 
 #[test]
-fn a_paused_stream_whose_client_leaves_is_logged_and_deleted_and_told_nothing_else() {
+fn a_paused_stream_whose_client_leaves_is_logged_and_deleted() {
     let mut world = world("{}");
     let exchange = world.start(0, Request::get("/park"));
     world.pass(Duration::from_millis(500));

@@ -211,7 +211,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn what_looks_like_a_selector_is_told_from_what_requests_have_anyway() {
+    fn selecting_fields_are_distinguished_from_ordinary_ones() {
         let selecting = "x-purge-regex-2 x-purge-tags x-tags tags ban x-ban-expression x-uri surrogate-keys \
             x-xkey-purge x-location-id x-pool x-site x-purge-host varnish-ban-foo x-cache-purge purge-type x-key \
             x-invalidate x-litespeed-purge x-flush x-path x-status my_tag x-ban-tags cache-groups";
