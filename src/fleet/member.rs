@@ -13,22 +13,23 @@
 mod apply;
 mod commands;
 mod heartbeat;
+mod join;
+mod resume;
 mod roster;
 mod shipping;
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::etcd::{Keys, Missing, Question, Watched, missing};
+use super::etcd::{Keys, Question, missing};
 use super::lease::Lease;
 use super::log::{Answer, Ended, Head, Io, IoId};
 use super::state::{Newest, State, Trouble};
 use crate::cache::{Context, Host, Identity};
-use crate::config::{FleetConfig, HistoryLost, Role};
-use crate::invalidation::{Invalidation, Mode, Selector, Source};
+use crate::config::FleetConfig;
 use crate::outcome::JoinReason;
 use crate::outcome::metrics::{Counter, Gauge};
-use crate::store::journal::{Joined, LogPosition};
+use crate::store::journal::LogPosition;
 use crate::time::{Monotonic, Now};
 
 pub use commands::{Acknowledged, Committed};
@@ -46,12 +47,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest pause after failures in a row. Beyond it the pauses grow no longer.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// How long a reader waits for somebody who may write to begin the history.
-const READER_PAUSE: Duration = Duration::from_secs(1);
-/// How long after a history was replaced this process does not replace another one: a log that is always found rewound is
-/// in worse trouble than this can mend.
-const REPLACE_PAUSE: Duration = Duration::from_secs(600);
-
 /// This worker's part in the fleet.
 pub struct Member {
     identity: Identity,
@@ -262,264 +257,6 @@ impl Member {
             (Asked::Members, Answer::Message(message)) => self.listed(cx, &message),
         }
     }
-
-    // ---- F1: join
-
-    /// Asks where the log stands, to begin with it. The revision is asked for before the barrier is written (J2): a purge
-    /// between the two would lie before the barrier in the log and after it in no journal.
-    fn ask_to_join(&mut self, cx: &mut Context<'_, impl Host>) {
-        self.close_stream();
-        let Some(before) = self.log(cx).map(|log| log.map_or(0, |log| log.join)) else {
-            return self.close(cx.turn.now, BACKOFF_MIN);
-        };
-        let name = self.new_name(cx);
-        let may_write = cx.config.fleet.role == Role::Member;
-        let ask = |keys: &Keys| if may_write { keys.head_named(&name) } else { keys.head() };
-        if let Some(question) = self.fleet.as_ref().map(|fleet| ask(&fleet.keys)) {
-            self.ask(Asked::Join, question);
-            self.phase = Phase::Joining { before, head: None };
-        }
-    }
-
-    fn may_join(&mut self, cx: &mut Context<'_, impl Host>, message: &[u8]) {
-        let Phase::Joining { head, .. } = &mut self.phase else { return };
-        let may_write = cx.config.fleet.role == Role::Member;
-        let read = |keys: &Keys| if may_write { keys.read_named(message) } else { keys.read_head(message) };
-        match self.fleet.as_ref().and_then(|fleet| read(&fleet.keys)) {
-            Some(found) if found.tag.is_some() => {
-                *head = Some(found);
-                self.join(cx);
-            }
-            // A reader waits until somebody who may write has begun.
-            Some(_) if !may_write => self.close(cx.turn.now, READER_PAUSE),
-            _ => self.failed(cx, "etcd has answered something that is no place in a log"),
-        }
-    }
-
-    /// Writes the barrier, which stands for all that this journal has not heard of (J1), and watches from there on.
-    fn join(&mut self, cx: &mut Context<'_, impl Host>) {
-        let Phase::Joining { before, head: Some(head) } = self.phase else { return };
-        let Some((tag, _)) = head.tag else { return };
-        match self.write_barrier(cx, before, tag, head.revision) {
-            // The next tick tries again.
-            None => {}
-            Some(Joined::ByAnother) => self.phase = Phase::Idle { until: cx.turn.now.mono },
-            Some(Joined::At(join)) => {
-                let now = cx.turn.now.mono;
-                State::change(cx.turn.host, |state| state.join(join, head.revision, head.newest, now));
-                // Explicitly from there: what a member of etcd takes for "now" may be older.
-                self.watch(cx, head.revision + 1, join, head.newest, Stage::Opening { joined: true });
-            }
-        }
-    }
-
-    /// Appends the barrier; none when the journal is busy.
-    fn write_barrier(
-        &mut self,
-        cx: &mut Context<'_, impl Host>,
-        before: u64,
-        tag: [u8; 16],
-        revision: u64,
-    ) -> Option<Joined> {
-        let barrier = Invalidation {
-            mode: match cx.config.fleet.history_lost {
-                HistoryLost::Revalidate => Mode::Revalidate,
-                HistoryLost::Hard => Mode::Hard,
-            },
-            selector: Selector::All,
-            issued_at: cx.turn.now.wall,
-            source: Source::Fleet { revision, by: String::new() },
-            reason: Some(self.reason.as_str().into()),
-        };
-        let nonce = self.identity.seed.0;
-        let journal = cx.cache.journal(cx.turn.host)?;
-        let joined = journal.join(cx.turn.host, &barrier, (before, tag, revision), nonce).ok()?;
-        if let Joined::At(_) = joined {
-            cx.turn.host.count(Counter::FleetJoined(self.reason));
-            self.heartbeat.begin_anew();
-        }
-        Some(joined)
-    }
-
-    // ---- F2: resume
-
-    fn begin(&mut self, cx: &mut Context<'_, impl Host>) {
-        let Some(log) = self.log(cx) else { return };
-        let state = State::load(cx.turn.host);
-        match log {
-            None => {
-                self.reason = JoinReason::Start;
-                self.ask_to_join(cx);
-            }
-            // Which record is the newest is not known: whether the history is the same cannot be told.
-            Some(log) if state.join != log.join => {
-                self.reason = JoinReason::Start;
-                self.ask_to_join(cx);
-            }
-            Some(log) => {
-                let from = progress(&log, &state) + 1;
-                self.watch(cx, from, log.join, state.last, Stage::Opening { joined: false });
-            }
-        }
-    }
-
-    fn watch(&mut self, cx: &Context<'_, impl Host>, from: u64, join: u64, last: Newest, stage: Stage) {
-        let Some(Question { service, method, message }) =
-            self.fleet.as_ref().map(|fleet| fleet.keys.watch(from))
-        else {
-            return;
-        };
-        let id = self.next_id();
-        self.io.push_back(Io::Open { id, service, method, message });
-        self.inbox.clear();
-        let opened = cx.turn.now.mono;
-        self.phase = Phase::Watching(Stream { id, opened, join, last, target: from - 1, stage });
-    }
-
-    /// A message of the watch.
-    fn watched(&mut self, cx: &mut Context<'_, impl Host>, message: &[u8]) {
-        let Some(watched) = self.fleet.as_ref().map(|fleet| fleet.keys.read_watch(message)) else { return };
-        let Watched { created, cancelled, compacted, reason, events, .. } = watched;
-        let Phase::Watching(stream) = &mut self.phase else { return };
-        if cancelled && !compacted {
-            return self.failed(cx, &format!("etcd has ended the watch: {reason}"));
-        }
-        match &mut stream.stage {
-            Stage::Opening { joined: true } if cancelled => {
-                self.reason = JoinReason::Compacted;
-                return self.ask_to_join(cx);
-            }
-            Stage::Opening { joined: true } if created => self.go_live(cx),
-            Stage::Opening { joined: false } if created || cancelled => {
-                // After it was created (R2): a history that is wiped in between would go unnoticed.
-                stream.stage = Stage::Checking { cancelled, head: None };
-                if let Some(question) = self.fleet.as_ref().map(|fleet| fleet.keys.head()) {
-                    self.ask(Asked::Check, question);
-                }
-            }
-            Stage::Checking { cancelled: known, .. } if cancelled => *known = true,
-            // Compacted while it was behind: it is looked at what was missed.
-            Stage::Live if cancelled => return self.close(cx.turn.now, Duration::ZERO),
-            Stage::Opening { .. } | Stage::Checking { .. } | Stage::Live => {}
-        }
-        if self.inbox.take(events).is_err() {
-            return self.close(cx.turn.now, Duration::ZERO);
-        }
-        self.apply(cx);
-    }
-
-    /// Whether the log goes on from what is known here.
-    fn checked(&mut self, cx: &mut Context<'_, impl Host>, message: &[u8]) {
-        let Some(head) = self.fleet.as_ref().and_then(|fleet| fleet.keys.read_head(message)) else {
-            return self.failed(cx, "etcd has answered something that is no place in a log");
-        };
-        let Some(Some(log)) = self.log(cx) else { return self.close(cx.turn.now, BACKOFF_MIN) };
-        let state = State::load(cx.turn.host);
-        let Phase::Watching(Stream { join, last, stage: Stage::Checking { cancelled, .. }, .. }) = self.phase
-        else {
-            return;
-        };
-        if log.join != join || state.join != join {
-            return self.close(cx.turn.now, Duration::ZERO);
-        }
-        let known = progress(&log, &state);
-        // R3. That the revision went back would not do: a wiped etcd may have caught up by now.
-        if head.tag.is_none_or(|(tag, _)| tag != log.tag) {
-            return self.join_because(cx, JoinReason::Wiped);
-        }
-        // R4, first half. A backup that was restored with a raised revision lacks records all the same.
-        if head.revision < known || head.newest.revision < last.revision {
-            return self.replace(cx, head);
-        }
-        // R5: an idle log that was compacted is no reason to ask the origin for everything.
-        if (head.newest.revision, head.newest.id) == (last.revision, last.id) {
-            if cancelled {
-                State::change(cx.turn.host, |state| state.progressed(join, head.revision, last));
-                return self.close(cx.turn.now, Duration::ZERO);
-            }
-            return self.live(cx, head.newest.revision);
-        }
-        if cancelled {
-            return self.join_because(cx, JoinReason::Compacted);
-        }
-        match head.newest.version.checked_sub(last.version) {
-            // The key was deleted in between, and its versions are counted anew.
-            None | Some(0) => self.join_because(cx, JoinReason::Gap),
-            Some(missed) if missed > u64::from(cx.config.fleet.replay_max) => {
-                self.join_because(cx, JoinReason::Behind);
-            }
-            // R4, second half: whether the newest batch that is known here lies where it lay.
-            Some(_) => {
-                if let Phase::Watching(Stream { stage: Stage::Checking { head: kept, .. }, .. }) =
-                    &mut self.phase
-                {
-                    *kept = Some(head);
-                }
-                if let Some(question) = self.fleet.as_ref().map(|fleet| fleet.keys.at(known)) {
-                    self.ask(Asked::CheckAt, question);
-                }
-            }
-        }
-    }
-
-    fn checked_at(&mut self, cx: &mut Context<'_, impl Host>, found: Result<Newest, Option<Missing>>) {
-        let Phase::Watching(Stream { last, stage: Stage::Checking { head: Some(head), .. }, .. }) =
-            self.phase
-        else {
-            return;
-        };
-        match found {
-            Ok(newest) if (newest.revision, newest.id) == (last.revision, last.id) => {
-                self.live(cx, head.newest.revision);
-            }
-            Ok(_) | Err(Some(Missing::Future)) => self.replace(cx, head),
-            Err(Some(Missing::Compacted)) => self.join_because(cx, JoinReason::Compacted),
-            Err(None) => self.failed(cx, "etcd has answered something that is no batch"),
-        }
-    }
-
-    fn live(&mut self, cx: &mut Context<'_, impl Host>, target: u64) {
-        if let Phase::Watching(stream) = &mut self.phase {
-            stream.target = target;
-        }
-        self.go_live(cx);
-        self.apply(cx);
-    }
-
-    fn go_live(&mut self, cx: &mut Context<'_, impl Host>) {
-        if let Phase::Watching(stream) = &mut self.phase {
-            stream.stage = Stage::Live;
-        }
-        self.shipping.forget();
-        self.heartbeat.due_at(cx.turn.now.mono);
-        self.beat(cx);
-    }
-
-    // ---- F4: loss
-
-    /// The log has lost records under the name that it had: it is named anew, so that everybody sees that. Who had not
-    /// applied what was lost could not know of it (M14 of the fleet's model).
-    fn replace(&mut self, cx: &mut Context<'_, impl Host>, head: Head) {
-        self.reason = JoinReason::Rewound;
-        let now = cx.turn.now.mono;
-        let lately = State::load(cx.turn.host).replaced.is_some_and(|at| now.since(at) < REPLACE_PAUSE);
-        let (Some((_, named_at)), false, Role::Member) = (head.tag, lately, cx.config.fleet.role) else {
-            return self.ask_to_join(cx);
-        };
-        self.close_stream();
-        let name = self.new_name(cx);
-        if let Some(question) = self.fleet.as_ref().map(|fleet| fleet.keys.rename(&name, named_at)) {
-            self.ask(Asked::Rename, question);
-            self.phase = Phase::Renaming;
-        }
-    }
-
-    fn join_because(&mut self, cx: &mut Context<'_, impl Host>, reason: JoinReason) {
-        self.reason = reason;
-        self.ask_to_join(cx);
-    }
-
-    // ---- what all of them need
 
     /// Goes on wherever this worker's part is.
     fn go_on(&mut self, cx: &mut Context<'_, impl Host>) {

@@ -10,7 +10,7 @@
 //! | [`batch`] | what one Put says, as JSON |
 //! | [`etcd`] | the log in etcd: questions and answers, as Protocol Buffers |
 //! | [`log`] | what is asked of a log, whichever it is |
-//! | [`member`] | this worker's part: join, watch, apply, ship, heartbeat |
+//! | [`member`] | this worker's part: join, resume, apply, ship, heartbeat, roster, commands |
 //! | [`lease`] | which worker of the process watches |
 //! | [`state`] | what the workers of the process know together |
 
