@@ -76,7 +76,7 @@ pub fn health(cx: &mut Context<'_, impl Host>) -> AdminResponse {
     let twice = cx.cache.twice().lately(cx.turn.now.mono);
     let twice = (!twice.is_empty()).then(|| {
         let what = twice.join(", ");
-        format!("a filter behind larder changes what comes from the cache once more ({what}): list it before larder")
+        format!("a filter behind larder changes responses from the cache a second time ({what}): list it before larder")
     });
     let routes = cx.turn.host.wrong_routes().into_iter();
     let routes = routes.map(|(name, wrong)| {

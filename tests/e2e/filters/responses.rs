@@ -198,12 +198,12 @@ fn behind_larder_lines_are_not_doubled_on_hits_and_double_changes_are_reported()
         filters.until("it is told", |filters| {
             filters.get(worker, "page?cc=max-age=600", &[]);
             let told = health(filters, worker);
-            told.contains("changes what comes from the cache once more") && told.contains("the body")
+            told.contains("changes responses from the cache a second time") && told.contains("the body")
         });
     }
     let log = filters.envoy.envoy().log();
     assert!(
-        log.contains("a filter behind larder changes what comes from the cache once more"),
+        log.contains("a filter behind larder changes responses from the cache a second time"),
         "and the log"
     );
     filters.envoy.check();
